@@ -1,0 +1,341 @@
+/**
+ * The plain data that every room shares: what was declared (FleetSpec), what was found (Observation),
+ * what must change (FleetPlan) and what is recorded (FleetState). No behaviour lives here.
+ *
+ * Words are DESIGN.md's (section 1). Sizes are bytes, rates are decimal per second, times are milliseconds
+ * unless the name says otherwise; `memory` is MiB, as in @pulumi/vsphere.
+ */
+
+// ---------------------------------------------------------------- declared
+
+/** What seeds the fleet. A domain must not be running; a file is local to the machine that runs Pulumi. */
+export type TemplateSpec =
+  | { kind: "volume"; host: string; pool: string; volume: string }
+  | { kind: "domain"; host: string; domain: string }
+  | { kind: "file"; file: string };
+
+export type CloneSpec = { kind: "full" } | { kind: "linked" } | { kind: "mixed"; linkedShare: number };
+
+export type CloneKind = "full" | "linked";
+
+export type PolicyName = "rounds" | "earliestCompletion" | "singleSource";
+
+/** Exactly one way to say how many. `each` is keyed by host name and holds every host (0 when left out). */
+export type TargetSpec =
+  | { kind: "count"; count: number }
+  | { kind: "countPerHost"; countPerHost: number }
+  | { kind: "each"; counts: Record<string, number> };
+
+export interface RackSpec {
+  name: string;
+  uplinkBitsPerSecond: number;
+}
+
+export interface HostSpec {
+  name: string;
+  /** libvirt URI, e.g. `qemu+ssh://root@a1/system`, `qemu+tcp://10.0.0.1/system`, `qemu+unix:///system?socket=/path`. */
+  uri: string;
+  /** Name of a declared rack; hosts that name none share the rack `default`. */
+  rack: string;
+  /** Storage pool that receives clones. */
+  pool: string;
+  /** Address other hosts of the fleet reach this one at, for NBD. */
+  transferAddress?: string;
+  /** Inclusive port range that may be opened on transferAddress. */
+  transferPorts: { from: number; to: number };
+  nicBitsPerSecond: number;
+  diskBytesPerSecond: number;
+  /** Copies that may read from or write to this host at once. */
+  maxConcurrent: number;
+  /** Members this host may hold at most; absent: no cap. Weighs placement of `count`. */
+  capacity?: number;
+}
+
+export interface NetworkInterfaceSpec {
+  network: string;
+  /** @default "virtio" */
+  adapterType: string;
+}
+
+export interface ExtraDiskSpec {
+  label: string;
+  sizeBytes: number;
+  onDelete: "delete" | "keep";
+}
+
+export interface VmSpec {
+  numCpus: number;
+  /** MiB */
+  memory: number;
+  networks: NetworkInterfaceSpec[];
+  disks: ExtraDiskSpec[];
+  domainType: "kvm" | "qemu";
+  arch: string;
+  machine?: string;
+  /** Direct kernel boot; paths on the host. Absent: boot from disk. */
+  kernelBoot?: { kernel: string; initrd?: string; cmdline?: string };
+  /** Path of a serial log file on the host; `{name}` and `{slot}` are filled in. Absent: a pty. */
+  serialLog?: string;
+}
+
+export interface FleetSpec {
+  /** The input; absent: derived from the URN (identity.ts). */
+  fleetId?: string;
+  namePrefix: string;
+  template: TemplateSpec;
+  clone: CloneSpec;
+  policy: "auto" | PolicyName;
+  targets: TargetSpec;
+  racks: RackSpec[];
+  hosts: HostSpec[];
+  vm: VmSpec;
+  powerOn: boolean;
+  keepSeeds: "none" | "rack" | "host";
+  onTemplateChange: "keep" | "replace";
+  allowRecreate: boolean;
+  deletionProtection: boolean;
+  abandonHosts: string[];
+  allowUnauthenticatedTcp: boolean;
+  timeouts: {
+    /** Deadline of one call to a host. */
+    callMs: number;
+    /** A host that does not answer within this is unreachable. */
+    connectMs: number;
+    /** ACPI shutdown, then force. */
+    shutdownMs: number;
+    /** How long a second run waits for the first one's lock. */
+    lockMs: number;
+    /** A copy that moves no byte for this long has lost its source. */
+    stallMs: number;
+  };
+  limits: {
+    /** Transfers at once over the whole fleet. */
+    maxConcurrentClones: number;
+    /** Define, start, consolidate, destroy at once over the whole fleet. */
+    maxConcurrentOperations: number;
+    /** Times one clone is tried anew, with another source where there is one. */
+    retries: number;
+  };
+  /** Planning only: what one copy moves, where the template cannot be asked. */
+  imageBytes?: number;
+  /** Which rates were left out and took their documented defaults, in words (`vmfleet plan` says so). */
+  assumed: string[];
+}
+
+/** One wrong thing about inputs or hosts. `path` is a property path such as `hosts[2].count`; "" is the whole. */
+export interface Problem {
+  path: string;
+  /** Without the path: `expected an integer from 0 to 10000, got -1`. */
+  message: string;
+}
+
+// ---------------------------------------------------------------- found
+
+export interface DiskInfo {
+  /** Volume name in the pool (or, for a foreign template, its path). */
+  volume: string;
+  path: string;
+  format: string;
+  capacityBytes: number;
+  allocationBytes: number;
+}
+
+/**
+ * What a member's base is to the fleet.
+ * frozen: holds exactly the template's content, nobody writes it, may be a source.
+ * consolidating: the guest's delta is being merged into it. consolidated: one flat disk, no source any more.
+ * replica: a linked clone's delta stands over the host's replica.
+ */
+export type BaseState = "frozen" | "consolidating" | "consolidated" | "replica";
+
+export type PowerState = "running" | "stopped" | "paused";
+
+export interface ObservedMember {
+  slot: number;
+  name: string;
+  uuid: string;
+  kind: CloneKind;
+  generation: number;
+  incarnation: string;
+  contentId: string;
+  macs: string[];
+  power: PowerState;
+  base: BaseState;
+  /** Top (what the guest writes) first, base last. One entry: flat. */
+  chain: DiskInfo[];
+  disks: (DiskInfo & { label: string; onDelete: "delete" | "keep" })[];
+  numCpus: number;
+  memory: number;
+  networks: string[];
+}
+
+export interface ObservedReplica {
+  contentId: string;
+  /** replica: under linked clones. template: a local file's upload. */
+  purpose: "replica" | "template";
+  disk: DiskInfo;
+  /** Slots whose delta stands over it. */
+  users: number[];
+}
+
+/** Something of ours that is not whole: a volume no member owns, a stale helper. Removed before anything is made. */
+export interface ObservedPartial {
+  kind: "volume" | "domain";
+  name: string;
+  slot?: number;
+  bytes: number;
+}
+
+export interface ReachableHost {
+  status: "reachable";
+  name: string;
+  /** The hypervisor's own id of the host; what identity hangs on. */
+  uuid: string;
+  hypervisorVersion: string;
+  members: ObservedMember[];
+  replicas: ObservedReplica[];
+  partials: ObservedPartial[];
+  /** Data disks of removed members that asked to be kept. Counted for generations, never touched. */
+  kept: { slot: number; generation: number; label: string; volume: string }[];
+  /** Names of domains without our tag that begin with the fleet's namePrefix. */
+  foreignNames: string[];
+  poolFreeBytes: number;
+  /** What preflight found wrong with this host; empty: fit. Paths begin with `hosts[i]`. */
+  problems: Problem[];
+}
+
+export interface UnreachableHost {
+  status: "unreachable";
+  name: string;
+  reason: string;
+}
+
+export interface ObservedTemplate {
+  /** sha256, hex; see DESIGN.md section 1, content id. */
+  contentId: string;
+  /** Name of the host that holds it; absent for a local file that is not uploaded yet. */
+  host?: string;
+  capacityBytes: number;
+  /** Bytes a copy moves: what is allocated. */
+  allocationBytes: number;
+  format: string;
+}
+
+export interface Observation {
+  hosts: (ReachableHost | UnreachableHost)[];
+  /** Absent: could not be seen (its host unreachable, or it is gone); then `templateProblem` says why. */
+  template?: ObservedTemplate;
+  templateProblem?: Problem;
+}
+
+// ---------------------------------------------------------------- to be done
+
+export interface PlannedCreate {
+  slot: number;
+  name: string;
+  host: string;
+  rack: string;
+  kind: CloneKind;
+  generation: number;
+  reason: string;
+}
+
+export interface PlannedDestroy {
+  slot: number;
+  name: string;
+  host: string;
+  generation: number;
+  reason: string;
+}
+
+export interface PlannedMove {
+  slot: number;
+  name: string;
+  from: string;
+  to: string;
+  /** Always says that data is lost. */
+  reason: string;
+}
+
+export type Reconfiguration =
+  | { kind: "power"; to: "running" | "stopped" }
+  | { kind: "hardware"; numCpus: number; memory: number; networks: string[] };
+
+export interface PlannedReconfigure {
+  slot: number;
+  name: string;
+  host: string;
+  changes: Reconfiguration[];
+  reason: string;
+}
+
+/**
+ * What one run must do. Every entry has its reason in words. A slot stands in exactly one of create, keep, adopt,
+ * reconfigure, destroy, lost; a move is a note about a destroy on one host and a create on another.
+ */
+export interface FleetPlan {
+  fleetId: string;
+  contentId: string;
+  create: PlannedCreate[];
+  adopt: { slot: number; name: string; host: string; reason: string }[];
+  keep: { slot: number; name: string; host: string; reason: string }[];
+  reconfigure: PlannedReconfigure[];
+  move: PlannedMove[];
+  destroy: PlannedDestroy[];
+  lost: { slot: number; name: string; host: string; reason: string }[];
+  /** Leftovers to remove first. */
+  cleanup: { host: string; partial: ObservedPartial; reason: string }[];
+  /** Replicas and uploads nobody will need once the plan is done, removed last. */
+  removeReplicas: { host: string; contentId: string; purpose: "replica" | "template"; reason: string }[];
+  /** Members, after the plan, per declared host. */
+  placement: Record<string, number>;
+  /** What makes the plan impossible or refused; empty: may run. */
+  problems: Problem[];
+  /** Things the user should know that stop nothing. */
+  warnings: string[];
+}
+
+// ---------------------------------------------------------------- recorded
+
+export interface MemberState {
+  slot: number;
+  name: string;
+  host: string;
+  /** Host uuid: survives renaming the host in the program. */
+  hostUuid: string;
+  rack: string;
+  uuid: string;
+  kind: CloneKind;
+  generation: number;
+  contentId: string;
+  macs: string[];
+  state: PowerState | "lost";
+  base: BaseState;
+  /** Volume names, top first. */
+  chain: string[];
+}
+
+export interface RunSummary {
+  policy: PolicyName | "none";
+  makespanSeconds: number;
+  /** Over the network. */
+  bytesMoved: number;
+  bytesAcrossRacks: number;
+  created: number;
+  destroyed: number;
+  reconfigured: number;
+}
+
+export interface FleetState {
+  fleetId: string;
+  incarnation: string;
+  contentId: string;
+  members: MemberState[];
+  replicas: { host: string; contentId: string; purpose: "replica" | "template"; volume: string }[];
+  /** Frozen bases that stand under a delta disk, by member. */
+  snapshots: { slot: number; host: string; volume: string }[];
+  placement: Record<string, number>;
+  /** The hosts of the last run, so that a host taken out of the program can still be emptied. */
+  hosts: (HostSpec & { uuid?: string })[];
+  lastRun: RunSummary;
+}

@@ -1,0 +1,181 @@
+/**
+ * The port: the only thing engine/ knows of a hypervisor (DESIGN.md section 5).
+ *
+ * Rules for every adapter, proven by the one contract suite (test/hypervisors/contract.ts):
+ * - Every long call takes an AbortSignal and reports bytes done; aborting leaves either a finished, tagged object
+ *   or something that the next `observe` lists as partial and `destroy` removes.
+ * - Calls are idempotent: doing again what is done succeeds.
+ * - Whatever bears no tag of this fleet is never touched.
+ * - An adapter holds no policy: which source, which order, how many at once is the engine's.
+ */
+import type {
+  CloneKind, FleetSpec, HostSpec, Observation, ObservedPartial, VmSpec, BaseState, PowerState,
+} from "../fleet/model";
+
+export interface Capabilities {
+  /** A copy still arriving can serve as a source. */
+  relay: boolean;
+  linked: boolean;
+  instant: boolean;
+  liveMigration: boolean;
+  /** Same-host copies cost nothing (reflink, native snapshot). */
+  freeLocalCopies: boolean;
+}
+
+/** Who runs: goes into every tag. */
+export interface FleetIdentity {
+  fleetId: string;
+  incarnation: string;
+  namePrefix: string;
+}
+
+export interface CallContext {
+  signal?: AbortSignal;
+  /** Monotonic; called from time to time and always once at the end. `total` may grow. */
+  onProgress?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/** Something that holds exactly the template's content. */
+export type ImageRef =
+  /** The declared template where it lives; a local file is read by the provider and uploaded. */
+  | { kind: "template"; host: string | null }
+  /** The upload of a local file (purpose template) or the base under linked clones (purpose replica). */
+  | { kind: "replica"; purpose: "replica" | "template"; host: string; contentId: string }
+  /** A full member's base. */
+  | { kind: "base"; host: string; slot: number; generation: number };
+
+export interface CloneOrder {
+  fleet: FleetIdentity;
+  contentId: string;
+  source: ImageRef;
+  /** A replica is whole (marked) when clone() resolves; a base is partial until its member is defined. */
+  target: Extract<ImageRef, { kind: "replica" | "base" }>;
+}
+
+export interface CloneResult {
+  /** Bytes that left the source (for a same-host copy: 0 over the network). */
+  bytesMoved: number;
+}
+
+/** Freeze: put a delta disk over the base (full) or over the host's replica (linked). */
+export interface SnapshotOrder {
+  fleet: FleetIdentity;
+  host: string;
+  slot: number;
+  generation: number;
+  base: Extract<ImageRef, { kind: "replica" | "base" }>;
+}
+
+/** Define the member (it is whole from then on) or bring an existing one to this shape; never starts it. */
+export interface ReconfigureOrder {
+  fleet: FleetIdentity;
+  host: string;
+  slot: number;
+  name: string;
+  uuid: string;
+  macs: string[];
+  kind: CloneKind;
+  generation: number;
+  contentId: string;
+  vm: VmSpec;
+  autostart: boolean;
+}
+
+export interface MemberRef {
+  fleet: FleetIdentity;
+  host: string;
+  slot: number;
+  name: string;
+  generation: number;
+}
+
+export type DestroyOrder =
+  | ({ kind: "member"; shutdownMs: number } & MemberRef)
+  | { kind: "replica"; fleet: FleetIdentity; host: string; contentId: string; purpose: "replica" | "template" }
+  | { kind: "partial"; fleet: FleetIdentity; host: string; partial: ObservedPartial };
+
+export interface ObserveRequest {
+  fleetId: string;
+  namePrefix: string;
+  /** Hosts to look at: the declared ones and those of the state that are no longer declared. */
+  hosts: HostSpec[];
+  spec: FleetSpec;
+  /** How long the whole look may take; hosts that did not answer by then are unreachable. */
+  deadlineMs: number;
+  /** Also check that each host is fit to receive clones (Observation … problems). */
+  preflight: boolean;
+}
+
+/** One run per fleet (DESIGN.md section 4). */
+export interface FleetLock {
+  release(): Promise<void>;
+  /** Aborts when the lock was lost (its host or connection died). */
+  readonly lost: AbortSignal;
+}
+
+export interface LockRequest {
+  fleetId: string;
+  hosts: HostSpec[];
+  /** Who we are, for the one who has to wait: `pid 123 on ci-7 since 12:00:03`. */
+  holder: string;
+  /** @throws LockTimeoutError naming the holder after this long. */
+  timeoutMs: number;
+  signal?: AbortSignal;
+  onWait?: (holder: string) => void;
+}
+
+export interface Hypervisor {
+  readonly name: "libvirt" | "vsphere" | "simulated";
+  readonly capabilities: Capabilities;
+  lock(request: LockRequest): Promise<FleetLock>;
+  observe(request: ObserveRequest, context?: CallContext): Promise<Observation>;
+  clone(order: CloneOrder, context?: CallContext): Promise<CloneResult>;
+  snapshot(order: SnapshotOrder, context?: CallContext): Promise<void>;
+  reconfigure(order: ReconfigureOrder, context?: CallContext): Promise<void>;
+  /** Merge the delta into the base, one flat disk, the guest running or not. Finishes one found half-way. */
+  consolidate(order: MemberRef, context?: CallContext): Promise<void>;
+  power(order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, context?: CallContext): Promise<void>;
+  /** Rewrites a member's incarnation. */
+  adopt(order: MemberRef, context?: CallContext): Promise<void>;
+  destroy(order: DestroyOrder, context?: CallContext): Promise<void>;
+  /** One member as it is now, or null; cheaper than observe. */
+  inspect(order: MemberRef, context?: CallContext): Promise<{ power: PowerState; base: BaseState; chain: string[] } | null>;
+  close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------- errors, told apart by type
+
+export class HypervisorError extends Error {
+  constructor(
+    readonly host: string,
+    readonly step: string,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`${host}: ${step}: ${message}`, options);
+    this.name = new.target.name;
+  }
+}
+/** The host does not answer, or its connection died. */
+export class HostUnreachableError extends HypervisorError {}
+/** The source of a copy died or stopped sending: another source may do. */
+export class SourceLostError extends HypervisorError {
+  constructor(readonly sourceHost: string, host: string, message: string, options?: { cause?: unknown }) {
+    super(host, "clone", message, options);
+  }
+}
+/** The target's pool is full: another source does not help. */
+export class NoSpaceError extends HypervisorError {}
+/** A name is taken by something without our tag. */
+export class ForeignNameError extends HypervisorError {}
+/** The template changed or vanished during the run. */
+export class TemplateChangedError extends HypervisorError {}
+export class LockTimeoutError extends Error {
+  constructor(readonly fleetId: string, readonly host: string, readonly holder: string, waitedMs: number) {
+    super(
+      `another run of fleet ${fleetId} holds the lock on ${host} (${holder}); waited ${Math.round(waitedMs / 1000)} s. ` +
+      "Wait for it to end, or end that process, then run `pulumi up` again.",
+    );
+    this.name = "LockTimeoutError";
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * What a policy sees and says. A policy is an online decision (DESIGN.md section 6): the engine asks again at every
+ * event, and there is no fixed schedule to go stale. Everything here is plain data; ids are indices for speed.
+ */
+import type { PolicyName } from "../fleet/model";
+
+export interface SchedulerHost {
+  index: number;
+  name: string;
+  rack: number;
+  nicBytesPerSecond: number;
+  diskBytesPerSecond: number;
+  maxConcurrent: number;
+}
+
+export interface SchedulerRack {
+  index: number;
+  name: string;
+  uplinkBytesPerSecond: number;
+}
+
+/** The fixed part of one run. */
+export interface Topology {
+  racks: SchedulerRack[];
+  hosts: SchedulerHost[];
+  /** What one copy moves. */
+  imageBytes: number;
+  /** Seconds each copy costs before its first byte (helper start). */
+  startupSeconds: number;
+  /** `unit`: every clone takes one second and nothing is contended: the patent's rounds. */
+  time: "network" | "unit";
+  /** Same-host copies cost nothing. */
+  freeLocalCopies: boolean;
+}
+
+/** Something that holds exactly the template's content. id is unique in a run and never reused. */
+export interface Source {
+  id: number;
+  host: number;
+  kind: "template" | "base" | "replica";
+  /** Copies it feeds now. */
+  serving: number;
+}
+
+export interface Transfer {
+  source: number;
+  sourceHost: number;
+  targetHost: number;
+  startedAtSeconds: number;
+  /** 0..1 as last reported. */
+  done: number;
+  /** Set by the engine when the copy lags its estimate: policies must not wait for it. */
+  straggling: boolean;
+}
+
+/** The state at one instant. Arrays are indexed by host index. */
+export interface PoolView {
+  nowSeconds: number;
+  topology: Topology;
+  /** Base images wanted on each host in this run, those that exist already included (template not included). */
+  targets: number[];
+  /** Base images made and not failed, whether or not still sources; the template not included. */
+  made: number[];
+  /** In flight. */
+  making: number[];
+  sources: Source[];
+  transfers: Transfer[];
+  /** Hosts that failed: neither source nor target. */
+  excluded: boolean[];
+  /** More copies that may start now over the whole fleet. */
+  freeSlots: number;
+}
+
+export interface Decision {
+  /** Source.id */
+  source: number;
+  targetHost: number;
+}
+
+export interface Policy {
+  name: PolicyName;
+  /**
+   * The copies to start now. Must never exceed targets (made + making + decided), maxConcurrent or freeSlots.
+   * Empty with nothing in flight and targets open: the engine reports the remaining targets as failed.
+   */
+  next(view: PoolView): Decision[];
+}
