@@ -47,7 +47,7 @@ const networkXml = (host) => `<network>
 /** Directories and configuration of a host; the pool and the network are written as definitions, started by the daemon. */
 export function prepareHost(layout, host) {
   const etc = `${host.runDir}/etc`;
-  for (const dir of ["etc/storage/autostart", "etc/qemu/networks/autostart", "run", "cache"]) {
+  for (const dir of ["etc/storage/autostart", "etc/qemu/networks/autostart", "run", "cache", "dev"]) {
     mkdirSync(`${host.runDir}/${dir}`, { recursive: true, mode: 0o755 });
   }
   for (const dir of ["lib", "log", "images"]) mkdirSync(`${host.dataDir}/${dir}`, { recursive: true, mode: 0o755 });
@@ -63,7 +63,7 @@ export function prepareHost(layout, host) {
 
 /** Run inside the host: positional parameters, so that no path is ever parsed by the shell. */
 const ENTER = `set -e
-run=$1 data=$2 name=$3
+run=$1 data=$2 name=$3 kvm=$4
 mkdir -p /run/libvirt /var/lib/libvirt /etc/libvirt /var/cache/libvirt /var/log/libvirt
 mount --bind "$run/run" /run/libvirt
 mount --bind "$data/lib" /var/lib/libvirt
@@ -73,8 +73,26 @@ mount --bind "$data/log" /var/log/libvirt
 mount --bind "$run/hosts" /etc/hosts
 # no system bus: on a machine with systemd every lab host would register its guests under the same names
 if [ -d /run/dbus ]; then mount -t tmpfs -o size=4k none /run/dbus; fi
+# As udev does on real hosts. libvirt asks QEMU anew at every call (4 s each) when QEMU reports a KVM its user may not open.
+if [ "$kvm" = usable ]; then
+  mount -t tmpfs -o size=4k,mode=755 none "$run/dev"
+  mknod "$run/dev/kvm" c 10 232
+  chgrp kvm "$run/dev/kvm"
+  chmod 660 "$run/dev/kvm"
+  mount --bind "$run/dev/kvm" /dev/kvm
+fi
 hostname "$name"
 exec libvirtd --listen --pid-file "$run/libvirtd.pid"`;
+
+/** The device may be there and yet not work (nested machines, containers). */
+function kvmState() {
+  try {
+    closeSync(openSync("/dev/kvm", "r+"));
+    return "usable";
+  } catch {
+    return "unusable";
+  }
+}
 
 /** The running daemon's pid, or null. */
 export function daemonPid(host) {
@@ -85,7 +103,7 @@ export function daemonPid(host) {
 export async function startLibvirtd(host) {
   const log = openSync(`${host.dataDir}/log/libvirtd.log`, "a");
   const child = spawn(
-    "ip", ["netns", "exec", host.netns, "unshare", "--mount", "--uts", "sh", "-c", ENTER, "sh", host.runDir, host.dataDir, host.name],
+    "ip", ["netns", "exec", host.netns, "unshare", "--mount", "--uts", "sh", "-c", ENTER, "sh", host.runDir, host.dataDir, host.name, kvmState()],
     { detached: true, stdio: ["ignore", log, log], env: { PATH: process.env.PATH, LANG: "C.UTF-8" } },
   );
   closeSync(log);
