@@ -76,6 +76,8 @@ export interface VmSpec {
   kernelBoot?: { kernel: string; initrd?: string; cmdline?: string };
   /** Path of a serial log file on the host; `{name}` and `{slot}` are filled in. Absent: a pty. */
   serialLog?: string;
+  /** Start the member when its host starts. @default false */
+  autostart?: boolean;
 }
 
 export interface FleetSpec {
@@ -183,6 +185,8 @@ export interface ObservedPartial {
   kind: "volume" | "domain";
   name: string;
   slot?: number;
+  /** Where it can be told from the name. */
+  generation?: number;
   bytes: number;
 }
 
