@@ -1,0 +1,127 @@
+/** A policy run to its end on the time model alone: no promises, no hypervisor. Used by `auto` and for estimates. */
+import { FlowNetwork, type Flow } from "./flows";
+import type { Policy, PoolView, Source, Topology, Transfer } from "./types";
+
+export interface SimulatedTransfer {
+  /** Source.id */
+  source: number;
+  /** Source.id of what was made. */
+  made: number;
+  sourceHost: number;
+  targetHost: number;
+  startSeconds: number;
+  endSeconds: number;
+}
+
+export interface SimulatedRun {
+  makespanSeconds: number;
+  /** Over the network: same-host copies move nothing. */
+  bytesMoved: number;
+  bytesAcrossRacks: number;
+  /** In the order they started. */
+  transfers: SimulatedTransfer[];
+  /** Bases that the policy found no way to make. */
+  unmade: number;
+}
+
+export interface SimulateOptions {
+  /** Over the whole fleet at once. @default unlimited */
+  maxConcurrentClones?: number;
+  /** Hosts that are neither source nor target, by index. @default none */
+  excluded?: boolean[];
+}
+
+/** A transfer of the view whose `done` is worked out only when asked. */
+class LiveTransfer implements Transfer {
+  readonly straggling = false;
+  flow!: Flow<LiveTransfer>;
+  /** Position in the view's transfers. */
+  slot = 0;
+
+  constructor(
+    readonly record: SimulatedTransfer,
+    readonly feeder: Source,
+    private readonly now: () => number,
+    private readonly network: FlowNetwork<LiveTransfer>,
+  ) {}
+
+  get source(): number { return this.record.source; }
+  get sourceHost(): number { return this.record.sourceHost; }
+  get targetHost(): number { return this.record.targetHost; }
+  get startedAtSeconds(): number { return this.record.startSeconds; }
+  get done(): number { return this.network.fraction(this.flow, this.now()); }
+}
+
+/**
+ * @param targets bases wanted by host, those in `made` included, the template not
+ * @param made bases that exist, by host
+ * @param sources what can be copied from at the start
+ */
+export function simulatePolicy(
+  topology: Topology,
+  targets: readonly number[],
+  made: readonly number[],
+  sources: readonly Source[],
+  policy: Policy,
+  options: SimulateOptions = {},
+): SimulatedRun {
+  const limit = options.maxConcurrentClones ?? Infinity;
+  const view: PoolView = {
+    nowSeconds: 0,
+    topology,
+    targets: [...targets],
+    made: [...made],
+    making: topology.hosts.map(() => 0),
+    sources: sources.map((source) => ({ ...source, serving: 0 })),
+    transfers: [],
+    excluded: options.excluded ?? topology.hosts.map(() => false),
+    freeSlots: limit,
+  };
+  const network = new FlowNetwork<LiveTransfer>(topology);
+  const byId = new Map(view.sources.map((source) => [source.id, source]));
+  const run: SimulatedRun = { makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, transfers: [], unmade: 0 };
+  let nextId = view.sources.reduce((most, source) => Math.max(most, source.id + 1), 0);
+  const now = (): number => view.nowSeconds;
+
+  for (;;) {
+    for (const { source: id, targetHost } of policy.next(view)) {
+      const feeder = byId.get(id)!;
+      const record: SimulatedTransfer = {
+        source: id, made: nextId++, sourceHost: feeder.host, targetHost, startSeconds: view.nowSeconds, endSeconds: Infinity,
+      };
+      const transfer = new LiveTransfer(record, feeder, now, network);
+      transfer.flow = network.start(feeder.host, targetHost, transfer, view.nowSeconds);
+      transfer.slot = view.transfers.push(transfer) - 1;
+      feeder.serving++;
+      view.making[targetHost]!++;
+      view.freeSlots--;
+      run.transfers.push(record);
+      if (feeder.host !== targetHost) {
+        run.bytesMoved += topology.imageBytes;
+        if (topology.hosts[feeder.host]!.rack !== topology.hosts[targetHost]!.rack) run.bytesAcrossRacks += topology.imageBytes;
+      }
+    }
+    const atSeconds = network.nextSeconds();
+    if (atSeconds === Infinity) break;
+    view.nowSeconds = atSeconds;
+    for (const { tag: transfer } of network.advanceTo(atSeconds)) {
+      transfer.record.endSeconds = atSeconds;
+      transfer.feeder.serving--;
+      view.making[transfer.targetHost]!--;
+      view.made[transfer.targetHost]!++;
+      view.freeSlots++;
+      const last = view.transfers.pop() as LiveTransfer;
+      if (last !== transfer) {
+        view.transfers[transfer.slot] = last;
+        last.slot = transfer.slot;
+      }
+      const base: Source = { id: transfer.record.made, host: transfer.targetHost, kind: "base", serving: 0 };
+      view.sources.push(base);
+      byId.set(base.id, base);
+      run.makespanSeconds = atSeconds;
+    }
+  }
+  run.unmade = view.targets.reduce((sum, target, host) =>
+    sum + (view.excluded[host] ? 0 : Math.max(0, target - view.made[host]!)), 0);
+  return run;
+}

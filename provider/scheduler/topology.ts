@@ -1,0 +1,56 @@
+import type { FleetSpec } from "../fleet/model";
+import type { Topology } from "./types";
+
+/** What one copy moves when neither the template could be asked nor `imageBytes` was given. */
+export const DEFAULT_IMAGE_BYTES = 10e9;
+
+export interface TopologyOptions {
+  /** @default spec.imageBytes, else 10 GB */
+  imageBytes?: number;
+  /** Seconds each copy costs before its first byte. @default 0 */
+  startupSeconds?: number;
+  /** @default "network" */
+  time?: "network" | "unit";
+  /** @default false */
+  freeLocalCopies?: boolean;
+}
+
+/**
+ * The racks and hosts of a spec as the scheduler sees them; host i is `spec.hosts[i]`.
+ * A rack that hosts name and the spec does not declare has an uplink that never limits.
+ */
+export function topologyOf(
+  spec: Pick<FleetSpec, "hosts" | "racks" | "imageBytes">,
+  options: TopologyOptions = {},
+): Topology {
+  const racks = spec.racks.map((rack, index) => ({
+    index,
+    name: rack.name,
+    uplinkBytesPerSecond: rack.uplinkBitsPerSecond / 8,
+  }));
+  const rackIndex = new Map(racks.map((rack) => [rack.name, rack.index]));
+  const hosts = spec.hosts.map((host, index) => {
+    let rack = rackIndex.get(host.rack);
+    if (rack === undefined) {
+      rack = racks.length;
+      rackIndex.set(host.rack, rack);
+      racks.push({ index: rack, name: host.rack, uplinkBytesPerSecond: Infinity });
+    }
+    return {
+      index,
+      name: host.name,
+      rack,
+      nicBytesPerSecond: host.nicBitsPerSecond / 8,
+      diskBytesPerSecond: host.diskBytesPerSecond,
+      maxConcurrent: host.maxConcurrent,
+    };
+  });
+  return {
+    racks,
+    hosts,
+    imageBytes: options.imageBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES,
+    startupSeconds: options.startupSeconds ?? 0,
+    time: options.time ?? "network",
+    freeLocalCopies: options.freeLocalCopies ?? false,
+  };
+}
