@@ -1,0 +1,29 @@
+/** check: is what was declared a fleet at all? And where there is none yet, what would be made. */
+import type * as dynamic from "@pulumi/pulumi/dynamic";
+import { fleetIdFromUrn, parseFleetSpec } from "../fleet";
+import type { Dependencies } from "./dependencies";
+import { previewOf } from "./preview";
+import { type Bag, hasRecord, isUnknown, requestOf } from "./properties";
+import { rowOf } from "./row";
+
+export async function checkFleet(olds: Bag | undefined, news: Bag, dependencies: Dependencies): Promise<dynamic.CheckResult> {
+  const { urn, preview, declared } = requestOf(news);
+  const { spec, problems, unknown } = parseFleetSpec(declared, { isUnknown });
+  if (problems.length > 0) {
+    return { inputs: news, failures: problems.map(({ path, message }) => ({ property: path, reason: message })) };
+  }
+  // With a resource in the state, diff speaks: only diff is told what was recorded.
+  if (!preview || hasRecord(olds)) return { inputs: news };
+
+  const row = rowOf(dependencies.link, urn);
+  if (spec) {
+    const fleetId = spec.fleetId ?? fleetIdFromUrn(urn);
+    const answer = await previewOf({ spec, unknown, fleetId, incarnation: "preview" }, dependencies);
+    row.info(answer.line);
+    answer.warnings.forEach(row.warn);
+  } else {
+    row.info(`a new fleet; its plan depends on values that are not known yet: ${unknown.join(", ")}`);
+  }
+  await row.settled();
+  return { inputs: news };
+}

@@ -1,0 +1,28 @@
+/** Everything this room does not decide itself, so that tests can put simulated hosts behind the real methods. */
+import type { FleetSpec, FleetState, HostSpec } from "../fleet/model";
+import type { Clock, Preview, PreviewRequest, RunRequest, RunResult } from "../engine/types";
+import type { Hypervisor } from "../hypervisors/hypervisor";
+import type { EngineLink } from "./engine-link";
+
+export interface Dependencies {
+  fleetDoors: {
+    applyFleet(request: RunRequest): Promise<RunResult>;
+    removeFleet(request: RunRequest): Promise<void>;
+    refreshFleet(request: RunRequest): Promise<FleetState | null>;
+    previewFleet(request: PreviewRequest): Promise<Preview>;
+  };
+  /** @param extraHosts hosts of the recorded state that are no longer declared */
+  createHypervisor(request: { spec: FleetSpec; extraHosts: HostSpec[] }): Hypervisor;
+  clock: Clock;
+  link: EngineLink;
+  newIncarnation(): string;
+  /** Names this run to others that wait for its lock: `pid 123 on ci-7 since 12:00:03`. */
+  holder(): string;
+  /** Ends the process: the engine is gone, nobody reads what comes next. */
+  exit(code: number): void;
+  /** How long a preview may look at the hosts. */
+  previewDeadlineMs: number;
+  /** At most one live text per this long. */
+  progressIntervalMs: number;
+}
+

@@ -1,0 +1,113 @@
+/** create, update, read and delete: the engine's doors with Pulumi's properties around them. */
+import type * as dynamic from "@pulumi/pulumi/dynamic";
+import { FleetRefusedError, FleetRunError, type RunRequest } from "../engine/types";
+import { throttled } from "../engine";
+import { fleetIdFromUrn, parseFleetSpec } from "../fleet";
+import type { FleetSpec, FleetState } from "../fleet/model";
+import type { Dependencies } from "./dependencies";
+import { extraHostsOf } from "./preview";
+import { progressText } from "./progress-text";
+import { type Bag, declaredInOutputs, outputsOf, recordedState, requestOf } from "./properties";
+import { redact, rowOf } from "./row";
+import type { Runs } from "./runs";
+
+/**
+ * Some of the fleet exists: Pulumi keeps `id` and `properties`, shows `reasons`, and calls update at the next `up`.
+ * The names of the fields are Pulumi's.
+ */
+export class PartialFailureError extends Error {
+  constructor(readonly id: string, readonly properties: Bag, readonly reasons: string[], options?: { cause?: unknown }) {
+    super(reasons.join("\n"), options);
+    this.name = "PartialFailureError";
+  }
+}
+
+interface Run {
+  urn: string;
+  spec: FleetSpec;
+  fleetId: string;
+  incarnation: string;
+  previous?: FleetState;
+}
+
+export function createLifecycle(dependencies: Dependencies, runs: Runs) {
+  const { fleetDoors } = dependencies;
+
+  /** One call of an engine door: its hypervisor, its signal, its live text. */
+  function withFleet<T>(run: Run, door: (request: RunRequest) => Promise<T>): Promise<T> {
+    return runs.run(async (signal) => {
+      const { urn, ...question } = run;
+      const row = rowOf(dependencies.link, urn);
+      const progress = throttled(
+        (event) => row.status(progressText(event)), dependencies.clock, dependencies.progressIntervalMs,
+      );
+      const hypervisor = dependencies.createHypervisor({ spec: run.spec, extraHosts: extraHostsOf(run.spec, run.previous) });
+      try {
+        return await door({
+          ...question, hypervisor, clock: dependencies.clock, holder: dependencies.holder(), onProgress: progress, signal,
+        });
+      } finally {
+        progress.flush();
+        await hypervisor.close().catch(() => undefined);
+        await row.settled();
+      }
+    });
+  }
+
+  async function apply(inputs: Bag, run: Run): Promise<{ id: string; outs: Bag }> {
+    try {
+      const { state } = await withFleet(run, fleetDoors.applyFleet);
+      return { id: state.fleetId, outs: outputsOf(inputs, state) };
+    } catch (error) {
+      if (!(error instanceof FleetRunError)) throw error;
+      const { state, reasons } = error;
+      throw new PartialFailureError(state.fleetId, outputsOf(inputs, state), reasons.map(redact), { cause: error });
+    }
+  }
+
+  /** The run that a resource's outputs describe. @throws FleetRefusedError when they are not ours to read */
+  function recordedRun(outputs: Bag): Run {
+    const { urn } = requestOf(outputs);
+    const previous = recordedState(outputs);
+    if (!previous) throw new Error("the recorded state of this fleet is damaged: `pulumi stack export` shows it");
+    return {
+      urn, previous, spec: specOf(declaredInOutputs(outputs)), fleetId: previous.fleetId, incarnation: previous.incarnation,
+    };
+  }
+
+  return {
+    async create(inputs: Bag): Promise<dynamic.CreateResult> {
+      const { urn, declared } = requestOf(inputs);
+      const spec = specOf(declared);
+      const fleetId = spec.fleetId ?? fleetIdFromUrn(urn);
+      return apply(inputs, { urn, spec, fleetId, incarnation: dependencies.newIncarnation() });
+    },
+
+    async update(id: string, olds: Bag, news: Bag): Promise<dynamic.UpdateResult> {
+      const { urn, declared } = requestOf(news);
+      const spec = specOf(declared);
+      const previous = recordedState(olds);
+      const { outs } = await apply(news, {
+        urn, spec, fleetId: previous?.fleetId ?? id, incarnation: previous?.incarnation ?? dependencies.newIncarnation(),
+        ...(previous && { previous }),
+      });
+      return { outs };
+    },
+
+    async read(id: string, outputs: Bag): Promise<dynamic.ReadResult> {
+      const state = await withFleet(recordedRun(outputs), fleetDoors.refreshFleet);
+      // No id: Pulumi takes the resource for gone and makes it anew at the next `up`.
+      return state ? { id, props: outputsOf(outputs, state) } : {};
+    },
+
+    async delete(_id: string, outputs: Bag): Promise<void> {
+      await withFleet(recordedRun(outputs), fleetDoors.removeFleet);
+    },
+  };
+}
+
+function specOf(declared: Bag): FleetSpec {
+  const { spec, problems } = parseFleetSpec(declared);
+  if (spec) return spec;
+  throw new FleetRefusedError(problems);
+}

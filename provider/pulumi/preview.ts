@@ -1,0 +1,99 @@
+/** What a preview says of a fleet: the plan in one line, and what stands in its way. It never fails for a host's sake. */
+import { formatProblem } from "../fleet";
+import type { FleetPlan, FleetSpec, FleetState, HostSpec, Observation } from "../fleet/model";
+import type { Preview } from "../engine/types";
+import type { Dependencies } from "./dependencies";
+
+export interface PreviewQuestion {
+  spec: FleetSpec;
+  /** Paths of inputs whose values are not known yet; hosts cannot be asked with those. */
+  unknown: string[];
+  fleetId: string;
+  incarnation: string;
+  previous?: FleetState;
+}
+
+export interface PreviewAnswer extends Preview {
+  /** The plan's line, and where the hosts could not be asked, that they were not. */
+  line: string;
+  /** What `pulumi up` will refuse, and what the user should know. */
+  warnings: string[];
+}
+
+/** Looks at the hosts for a short while and plans; what does not answer is planned from inputs and recorded state. */
+export async function previewOf(
+  { unknown, ...question }: PreviewQuestion, dependencies: Dependencies,
+): Promise<PreviewAnswer> {
+  const { observation, failure }: Look = unknown.length > 0
+    ? { failure: `not known yet: ${unknown.join(", ")}` } : await look(question, dependencies);
+  const preview = await dependencies.fleetDoors.previewFleet({ ...question, ...(observation && { observation }) });
+  return {
+    ...preview,
+    line: `${preview.text}${unseenText(observation, failure, question.previous !== undefined)}`,
+    warnings: warningsOf(preview.plan, observation),
+  };
+}
+
+/** True when a run would touch or report anything. */
+export function hasWork(plan: FleetPlan): boolean {
+  return [
+    plan.create, plan.adopt, plan.reconfigure, plan.move, plan.destroy, plan.lost, plan.cleanup, plan.removeReplicas,
+  ].some((bucket) => bucket.length > 0);
+}
+
+/** Hosts of the recorded state that the program no longer declares, so that they can still be asked and emptied. */
+export function extraHostsOf(spec: FleetSpec, previous: FleetState | undefined): HostSpec[] {
+  const declared = new Set(spec.hosts.map((host) => host.name));
+  return (previous?.hosts ?? []).filter((host) => !declared.has(host.name));
+}
+
+interface Look {
+  observation?: Observation;
+  /** Why there is none. */
+  failure?: string;
+}
+
+async function look(
+  { spec, fleetId, previous }: Omit<PreviewQuestion, "unknown">, dependencies: Dependencies,
+): Promise<Look> {
+  const extraHosts = extraHostsOf(spec, previous);
+  const deadlineMs = dependencies.previewDeadlineMs;
+  const abort = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const hypervisor = dependencies.createHypervisor({ spec, extraHosts });
+    const observing = hypervisor
+      .observe(
+        { fleetId, namePrefix: spec.namePrefix, hosts: [...spec.hosts, ...extraHosts], spec, deadlineMs, preflight: true },
+        { signal: abort.signal },
+      )
+      .finally(() => hypervisor.close().catch(() => undefined));
+    // The adapter keeps the deadline itself; the margin is for one that does not.
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs + 1000);
+    });
+    return { observation: await Promise.race([observing, late]) };
+  } catch (error) {
+    abort.abort();
+    return { failure: error instanceof Error ? error.message : String(error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function unseenText(observation: Observation | undefined, failure: string | undefined, recorded: boolean): string {
+  const from = recorded ? "the inputs and the recorded state" : "the inputs alone";
+  if (!observation) return ` (planned from ${from}: ${failure})`;
+  const silent = observation.hosts.flatMap((host) => (host.status === "unreachable" ? [host] : []));
+  if (silent.length === 0) return "";
+  const who = silent.length === observation.hosts.length && silent.length > 1
+    ? "no host" : `${silent.map((host) => host.name).join(", ")} not`;
+  return ` (${who} in reach, planned from ${from}: ${silent[0]!.reason})`;
+}
+
+function warningsOf(plan: FleetPlan, observation: Observation | undefined): string[] {
+  const unfit = (observation?.hosts ?? []).flatMap((host) => (host.status === "reachable" ? host.problems : []));
+  const refusals = [...plan.problems, ...unfit, ...(observation?.templateProblem ? [observation.templateProblem] : [])];
+  const said = new Set(refusals.map(formatProblem));
+  return [...[...said].map((text) => `\`pulumi up\` would refuse this: ${text}`), ...plan.warnings];
+}

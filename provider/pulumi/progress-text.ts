@@ -1,0 +1,39 @@
+import { formatBytes } from "../fleet";
+import type { Phase, Progress } from "../engine/types";
+
+const DOING: Record<Phase, string> = {
+  lock: "waiting for the fleet's lock",
+  observe: "looking at the hosts",
+  cleanup: "removing leftovers",
+  destroy: "removing members",
+  upload: "uploading the template",
+  clone: "cloning",
+  define: "defining members",
+  consolidate: "consolidating disks",
+  done: "done",
+};
+
+/** One live line: `cloning: 7 of 12 members, 1.4 GB of 2.1 GB, 118 MB/s, about 12 s left`. */
+export function progressText(progress: Progress): string {
+  const parts: string[] = [];
+  if (progress.membersTotal > 0) parts.push(`${progress.membersDone} of ${progress.membersTotal} members`);
+  if (progress.bytesTotal > 0) {
+    const total = formatBytes(progress.bytesTotal);
+    parts.push(progress.bytesDone < progress.bytesTotal ? `${formatBytes(progress.bytesDone)} of ${total}` : total);
+  }
+  if (progress.phase !== "done") {
+    if (progress.bytesPerSecond >= 1) parts.push(`${formatBytes(progress.bytesPerSecond)}/s`);
+    const left = progress.etaSeconds;
+    if (left !== undefined && left >= 0.5 && Number.isFinite(left)) parts.push(`about ${secondsText(left)} left`);
+    if (progress.note) parts.push(progress.note);
+  }
+  return parts.length > 0 ? `${DOING[progress.phase]}: ${parts.join(", ")}` : DOING[progress.phase];
+}
+
+/** `38 s`, `4 min 5 s`, `2 h 10 min`. */
+export function secondsText(seconds: number): string {
+  const whole = Math.max(1, Math.round(seconds));
+  if (whole < 120) return `${whole} s`;
+  if (whole < 7200) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}

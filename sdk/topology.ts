@@ -1,0 +1,32 @@
+import type { ClonedVmFleetArgs } from "./args";
+import type { FleetInputs } from "../provider/fleet";
+
+type HostInputs = FleetInputs["hosts"][number];
+
+export interface RackOfHosts {
+  /** Bits per second, each way. @default 4e10 */
+  uplinkBitsPerSecond?: number;
+  hosts: Omit<HostInputs, "rack">[];
+}
+
+/**
+ * `racks` and `hosts` of a fleet from hosts listed rack by rack, in the order they are written.
+ *
+ * @param racks by name of the rack
+ * @param common what all hosts share; a host's own values win
+ * @example
+ * new ClonedVmFleet("workers", {
+ *   ...hostsInRacks({ "rack-a": { hosts: [{ name: "a1", uri: "qemu+ssh://root@a1/system" }] } }, { pool: "images" }),
+ *   namePrefix: "workers", template: { host: "a1", pool: "images", volume: "golden.qcow2" }, countPerHost: 3,
+ * });
+ */
+export function hostsInRacks(
+  racks: Record<string, RackOfHosts>, common: Partial<Omit<HostInputs, "name" | "uri" | "rack">> = {},
+): Pick<FleetInputs, "racks" | "hosts"> & Pick<ClonedVmFleetArgs, "racks" | "hosts"> {
+  return {
+    racks: Object.entries(racks).map(([name, { uplinkBitsPerSecond }]) => ({
+      name, ...(uplinkBitsPerSecond !== undefined && { uplinkBitsPerSecond }),
+    })),
+    hosts: Object.entries(racks).flatMap(([rack, { hosts }]) => hosts.map((host) => ({ ...common, ...host, rack }))),
+  };
+}
