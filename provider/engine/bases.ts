@@ -1,0 +1,106 @@
+import { operate, type RunContext } from "./context";
+import type { PooledSource, SourcePool } from "./pool";
+
+/** A full member's base that stands, unmerged, under its delta disk. */
+export interface FrozenBase {
+  slot: number;
+  name: string;
+  host: string;
+  rack: string;
+  generation: number;
+  /** Absent: no source in this run (half merged, another template's, or its host was given up). */
+  source?: PooledSource;
+  /** May stay as a seed for later growth. False for a base that is half merged or of another template. */
+  seed: boolean;
+}
+
+/**
+ * Keeps frozen bases as long as a clone may need them, then merges each with its delta, once (claim 9, FIG. 5).
+ * `keepSeeds` leaves the first of each rack or host; the same ones stay from run to run.
+ */
+export class BaseKeeper {
+  private readonly waiting = new Set<FrozenBase>();
+  private readonly seeds = new Set<string>();
+
+  constructor(private readonly context: RunContext, private readonly pool: SourcePool) {}
+
+  /** The member over this base is whole: from now on the base is merged as soon as nobody needs it. */
+  add(base: FrozenBase): void {
+    const { keepSeeds } = this.context.spec;
+    const key = keepSeeds === "host" ? `host ${base.host}` : `rack ${base.rack}`;
+    if (keepSeeds !== "none" && base.seed && !this.seeds.has(key)) {
+      this.seeds.add(key);
+      return;
+    }
+    this.waiting.add(base);
+  }
+
+  /** Starts merging what nobody can need any more. Called after every event. */
+  review(): void {
+    if (this.waiting.size === 0 || this.context.signal.aborted) return;
+    const demand = this.demand();
+    for (const base of this.waiting) {
+      if (base.source && !this.dispensable(base.source, demand)) continue;
+      this.waiting.delete(base);
+      // Out of the pool before anything is awaited: no copy can begin from here on.
+      if (base.source) {
+        this.pool.drop(base.source);
+        demand.sources[base.source.host]!--;
+      }
+      this.merge(base);
+    }
+  }
+
+  /**
+   * Not while someone reads it. With copies still to start, only when its own rack is served and every rack that is
+   * not has a source of its own; while any copy is under way, the last finished copy stays, for the case that the
+   * template is lost.
+   */
+  private dispensable(source: PooledSource, demand: Demand): boolean {
+    if (source.serving > 0) return false;
+    if (demand.open === 0) return demand.moving === 0 || this.pool.sources.some((s) => s !== source && s.kind !== "template");
+    const rack = this.pool.topology.hosts[source.host]!.rack;
+    return !demand.racks.has(rack) && [...demand.racks].every((needy) => this.hasSource(needy, demand));
+  }
+
+  private hasSource(rack: number, demand: Demand): boolean {
+    return this.pool.topology.hosts.some((host) => host.rack === rack && demand.sources[host.index]! > 0);
+  }
+
+  private demand(): Demand {
+    const { targets, made, making } = this.pool.view;
+    let open = 0;
+    const racks = new Set<number>();
+    const sources = this.pool.topology.hosts.map(() => 0);
+    for (const source of this.pool.sources) sources[source.host]!++;
+    for (const { index, rack } of this.pool.topology.hosts) {
+      const unmade = targets[index]! + this.pool.resting[index]! - made[index]!;
+      open += unmade - making[index]!;
+      if (unmade > 0) racks.add(rack);
+    }
+    return { open, moving: this.pool.transfers.length, racks, sources };
+  }
+
+  private merge(base: FrozenBase): void {
+    const { fleet, hypervisor, tasks, failures, signal } = this.context;
+    const { host, slot, name, generation } = base;
+    tasks.start(async () => {
+      try {
+        await operate(this.context, host, (call) => hypervisor.consolidate({ fleet, host, slot, name, generation }, call));
+      } catch (error) {
+        if (signal.aborted) return;
+        failures.add({ host, name, step: "consolidate", error, next: "finishes it" });
+      }
+    });
+  }
+}
+
+interface Demand {
+  /** Copies not started yet. */
+  open: number;
+  moving: number;
+  /** Racks with copies to start or under way. */
+  racks: Set<number>;
+  /** Sources per host. */
+  sources: number[];
+}

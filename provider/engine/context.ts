@@ -1,0 +1,73 @@
+import type { FleetSpec, HostSpec } from "../fleet/model";
+import {
+  ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError,
+  type CallContext, type FleetIdentity, type Hypervisor,
+} from "../hypervisors/hypervisor";
+import { linkSignals } from "./abort";
+import type { Failures } from "./failures";
+import type { HostBook } from "./hosts";
+import type { Limiter } from "./limiter";
+import type { ProgressMeter } from "./meter";
+import type { Tasks } from "./tasks";
+import type { Clock } from "./types";
+
+/** What every part of one run shares. */
+export interface RunContext {
+  spec: FleetSpec;
+  fleet: FleetIdentity;
+  hypervisor: Hypervisor;
+  clock: Clock;
+  /** Cancelled by the user, or the lock was lost. */
+  signal: AbortSignal;
+  /** Declared hosts and those of the recorded state that are no longer declared. */
+  hosts: HostSpec[];
+  book: HostBook;
+  operations: Limiter;
+  tasks: Tasks;
+  failures: Failures;
+  meter: ProgressMeter;
+  /** Set as soon as anything on a host may have changed. */
+  touched: boolean;
+}
+
+const FIRST_BACKOFF_MS = 500;
+const MAX_BACKOFF_MS = 8000;
+
+/** Half a second, doubled each time, eight at most. */
+export function backoffMs(attempt: number): number {
+  return Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** attempt);
+}
+
+/** Errors that trying again cannot mend. */
+export function isFinal(error: unknown): boolean {
+  return error instanceof ForeignNameError || error instanceof NoSpaceError ||
+    error instanceof TemplateChangedError || error instanceof HostUnreachableError;
+}
+
+/**
+ * One short operation on one host (define, start, consolidate, destroy): within the fleet's limit, tried again up to
+ * `limits.retries` times, over at once when the host is given up or the run is cancelled.
+ * @throws the last error; HostUnreachableError gives the host up
+ */
+export async function operate<T>(
+  context: RunContext, host: string, call: (context: CallContext) => Promise<T>,
+): Promise<T> {
+  const { book, clock, signal, operations, spec } = context;
+  for (let attempt = 0; ; attempt++) {
+    signal.throwIfAborted();
+    book.check(host);
+    const link = linkSignals(signal, book.signal(host));
+    context.touched = true;
+    try {
+      return await operations.run(() => call({ signal: link.signal }), link.signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      if (error instanceof HostUnreachableError) book.giveUp(error);
+      book.check(host);
+      if (isFinal(error) || attempt >= spec.limits.retries) throw error;
+    } finally {
+      link.unlink();
+    }
+    await clock.sleep(backoffMs(attempt), signal);
+  }
+}

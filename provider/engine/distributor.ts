@@ -1,0 +1,239 @@
+import {
+  HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder,
+} from "../hypervisors/hypervisor";
+import type { Policy } from "../scheduler";
+import { linkSignals, type LinkedSignal } from "./abort";
+import { backoffMs, isFinal, type RunContext } from "./context";
+import type { PooledSource, PooledTransfer, SourcePool } from "./pool";
+import { StragglerWatch } from "./straggler";
+import type { TransferLog } from "./log";
+
+/** One base image wanted on a host. */
+export interface WantedCopy {
+  host: number;
+  target: CloneOrder["target"];
+  /** Slot name or `replica@host`. */
+  label: string;
+  /** The image is there and is a source from now on (undefined: its host was given up meanwhile). */
+  whole(source: PooledSource | undefined): void;
+  /** It will not be there in this run. Not called when the run is cancelled. */
+  failed(error: unknown): void;
+}
+
+interface QueuedCopy extends WantedCopy {
+  attempts: number;
+}
+
+/** Copies may lag this many times in one copy's ideal time before they are looked at. */
+const LOOKS_PER_COPY = 10;
+
+/**
+ * Brings base images to hosts: asks the policy at every event which copies to start now, starts them within the limits,
+ * puts what arrived into the pool, and gives what failed to another source.
+ */
+export class Distributor {
+  private readonly queues: QueuedCopy[][];
+  private readonly watch: StragglerWatch;
+  private asked = false;
+  /** Runs while copies do. */
+  private looking: LinkedSignal | undefined;
+  /** Set when the template changed: what is under way may still end, nothing new starts. */
+  private stopped: { error: unknown } | undefined;
+
+  /** @param afterEvent called after every decision round; `pool` is up to date then */
+  constructor(
+    private readonly context: RunContext,
+    private readonly contentId: string,
+    private readonly pool: SourcePool,
+    private readonly policy: Policy,
+    private readonly log: TransferLog,
+    private readonly afterEvent: () => void,
+  ) {
+    this.queues = pool.topology.hosts.map(() => []);
+    this.watch = new StragglerWatch(pool.topology);
+    context.book.onGivenUp((name) => this.hostGivenUp(name));
+    for (const host of pool.topology.hosts) if (context.book.failure(host.name)) this.hostGivenUp(host.name);
+  }
+
+  want(copy: WantedCopy): void {
+    const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
+    if (down) return copy.failed(down);
+    this.queues[copy.host]!.push({ ...copy, attempts: 0 });
+    this.pool.view.targets[copy.host]!++;
+  }
+
+  /**
+   * Ask the policy once everything that happens at this very instant has happened: sources that become free together
+   * are decided on together (`rounds` needs it).
+   */
+  ask(): void {
+    if (this.asked) return;
+    this.asked = true;
+    this.context.tasks.start(async () => {
+      await this.context.clock.sleep(0);
+      this.asked = false;
+      this.decide();
+    });
+  }
+
+  private decide(): void {
+    if (this.context.signal.aborted) this.queues.forEach((queue) => queue.splice(0));
+    else {
+      const view = this.pool.at(this.log.nowSeconds());
+      const decisions = this.pool.open() > 0 ? this.policy.next(view) : [];
+      for (const decision of decisions) {
+        const source = this.pool.source(decision.source);
+        const copy = this.queues[decision.targetHost]?.[0];
+        if (!source || !copy || !this.pool.mayStart(source, decision.targetHost)) continue;
+        this.queues[decision.targetHost]!.shift();
+        this.launch(source, copy);
+      }
+      if (this.pool.open() > 0 && this.pool.transfers.length === 0 && this.pool.resting.every((n) => n === 0)) {
+        this.failQueued(noSource(this.policy, this.pool));
+      }
+    }
+    this.afterEvent();
+  }
+
+  private launch(source: PooledSource, copy: QueuedCopy): void {
+    const { hypervisor, fleet, signal, book, tasks, meter } = this.context;
+    const hosts = this.pool.topology.hosts;
+    const transfer = this.pool.begin(source, copy.host, this.log.nowSeconds());
+    const link = linkSignals(signal, book.signal(source.hostName), book.signal(hosts[copy.host]!.name));
+    this.context.touched = true;
+    this.watchStragglers();
+    tasks.start(async () => {
+      try {
+        const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target };
+        const { bytesMoved } = await hypervisor.clone(order, {
+          signal: link.signal,
+          onProgress: (done, total) => {
+            transfer.bytesDone = done;
+            transfer.done = total > 0 ? Math.min(1, done / total) : 0;
+            meter.moved(transfer, done);
+          },
+        });
+        this.finish(transfer, true);
+        this.log.copied(transfer, copy.label, bytesMoved);
+        copy.whole(this.addSource(copy));
+      } catch (error) {
+        this.finish(transfer, false);
+        this.recover(error, transfer, copy);
+      } finally {
+        link.unlink();
+        this.ask();
+      }
+    });
+  }
+
+  private finish(transfer: PooledTransfer, whole: boolean): void {
+    this.watch.ended(transfer, whole);
+    this.context.meter.ended(transfer, whole);
+    this.pool.end(transfer, whole);
+    if (this.pool.transfers.length > 0) return;
+    this.looking?.abort(new Error("nothing is being copied"));
+    this.looking = undefined;
+  }
+
+  private addSource({ host, target, label }: WantedCopy): PooledSource | undefined {
+    const hostName = this.pool.topology.hosts[host]!.name;
+    if (this.context.book.failure(hostName)) return undefined;
+    return this.pool.add({ host, hostName, kind: target.kind, ref: target, label });
+  }
+
+  /** What to do about a copy that failed: another source, another time, or not in this run. */
+  private recover(error: unknown, transfer: PooledTransfer, copy: QueuedCopy): void {
+    const { signal, book, spec } = this.context;
+    if (signal.aborted) return this.abandon(copy);
+    if (error instanceof HostUnreachableError) book.giveUp(error);
+    const down = book.failure(this.pool.topology.hosts[copy.host]!.name);
+    if (down) return this.fail(copy, down);
+    if (book.failure(transfer.from.hostName)) return this.requeue(copy);
+
+    if (error instanceof TemplateChangedError) {
+      this.stopped ??= { error };
+      this.pool.drop(transfer.from);
+      this.fail(copy, error);
+      return this.failQueued(error);
+    }
+    if (error instanceof NoSpaceError) {
+      this.fail(copy, error);
+      return this.failQueued(error, copy.host);
+    }
+    if (isFinal(error) || ++copy.attempts > spec.limits.retries) return this.fail(copy, error);
+    if (error instanceof SourceLostError) {
+      // The last source stays: it may be a hiccup, and there is nothing else.
+      if (this.pool.sources.length > 1) this.pool.drop(transfer.from);
+      return this.requeue(copy);
+    }
+    this.rest(copy);
+  }
+
+  private rest(copy: QueuedCopy): void {
+    const { clock, signal, tasks } = this.context;
+    // It is neither queued nor under way for a while, so nobody may be sent in its place.
+    this.pool.view.targets[copy.host]!--;
+    this.pool.resting[copy.host]!++;
+    tasks.start(async () => {
+      await clock.sleep(backoffMs(copy.attempts - 1), signal).catch(() => undefined);
+      this.pool.resting[copy.host]!--;
+      this.pool.view.targets[copy.host]!++;
+      const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
+      if (signal.aborted) this.abandon(copy);
+      else if (down) this.fail(copy, down);
+      else this.requeue(copy);
+      this.ask();
+    });
+  }
+
+  private requeue(copy: QueuedCopy): void {
+    if (this.stopped) return this.fail(copy, this.stopped.error);
+    this.queues[copy.host]!.unshift(copy);
+  }
+
+  private abandon(copy: QueuedCopy): void {
+    this.pool.view.targets[copy.host]!--;
+  }
+
+  private fail(copy: QueuedCopy, error: unknown): void {
+    this.abandon(copy);
+    copy.failed(error);
+  }
+
+  private failQueued(error: unknown, host?: number): void {
+    this.queues.forEach((queue, index) => {
+      if (host === undefined || host === index) for (const copy of queue.splice(0)) this.fail(copy, error);
+    });
+  }
+
+  private hostGivenUp(name: string): void {
+    const host = this.pool.topology.hosts.find((h) => h.name === name);
+    if (!host) return;
+    this.pool.view.excluded[host.index] = true;
+    for (const source of this.pool.sources.filter((s) => s.host === host.index)) this.pool.drop(source);
+    this.failQueued(this.context.book.failure(name), host.index);
+    this.ask();
+  }
+
+  /** Looks from time to time whether a copy lags, and asks the policy again when that changed. */
+  private watchStragglers(): void {
+    const { topology } = this.pool;
+    if (this.looking || topology.time === "unit") return;
+    const slowest = Math.min(...topology.hosts.map((h) => Math.min(h.nicBytesPerSecond, h.diskBytesPerSecond)));
+    const everyMs = Math.max(1000, (1000 * topology.imageBytes) / slowest / LOOKS_PER_COPY);
+    const looking = this.looking = linkSignals(this.context.signal);
+    this.context.tasks.start(async () => {
+      while (!looking.signal.aborted) {
+        await this.context.clock.sleep(everyMs, looking.signal).catch(() => undefined);
+        if (!looking.signal.aborted && this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.ask();
+      }
+      looking.unlink();
+    });
+  }
+}
+
+function noSource(policy: Policy, pool: SourcePool): Error {
+  return new Error(pool.sources.length === 0
+    ? "nothing is left to copy from: the template and every finished copy are out of reach"
+    : `policy ${policy.name} found no copy to start`);
+}

@@ -1,0 +1,95 @@
+import { memberMacs, memberUuid } from "../fleet/identity";
+import type { CloneKind, PlannedReconfigure } from "../fleet/model";
+import type { ImageRef, MemberRef, ReconfigureOrder } from "../hypervisors/hypervisor";
+import { operate, type RunContext } from "./context";
+
+/** How far a member came. whole: it is defined, and found again by whoever looks. */
+export type Made = "nothing" | "whole" | "ready";
+
+interface NewMember {
+  slot: number;
+  name: string;
+  host: string;
+  kind: CloneKind;
+  generation: number;
+}
+
+/**
+ * From a base that is there to a member that runs: delta disk over the frozen base, define, power on (FIG. 5). Waits
+ * for no other member. Errors are recorded, never thrown.
+ */
+export async function makeMember(
+  context: RunContext, member: NewMember, contentId: string, base: Extract<ImageRef, { kind: "replica" | "base" }>,
+): Promise<Made> {
+  const { hypervisor, spec, fleet, failures, signal } = context;
+  const { slot, name, host, generation, kind } = member;
+  let step = "snapshot";
+  let made: Made = "nothing";
+  try {
+    await operate(context, host, (call) => hypervisor.snapshot({ fleet, host, slot, generation, base }, call));
+    step = "define";
+    await operate(context, host, (call) => hypervisor.reconfigure(definition(context, { ...member, contentId }), call));
+    made = "whole";
+    step = "power on";
+    if (spec.powerOn) await power(context, { fleet, host, slot, name, generation }, "running");
+    return "ready";
+  } catch (error) {
+    if (!signal.aborted) {
+      const next = made === "whole" ? "starts it" : kind === "full" ? "clones it again" : "makes it again";
+      failures.add({ host, name, step, error, next });
+    }
+    return made;
+  }
+}
+
+/** Brings a member that is kept to its declared shape. @returns false when it failed (recorded) or was cancelled */
+export async function changeMember(
+  context: RunContext, planned: PlannedReconfigure, known: { generation: number; contentId: string; kind: CloneKind },
+): Promise<boolean> {
+  const { fleet, hypervisor, failures, signal } = context;
+  const { slot, name, host } = planned;
+  const { generation } = known;
+  let step = "reconfigure";
+  try {
+    for (const change of planned.changes) {
+      if (change.kind === "hardware") {
+        await operate(context, host, (call) => (
+          hypervisor.reconfigure(definition(context, { slot, name, host, ...known }), call)
+        ));
+        continue;
+      }
+      step = change.to === "running" ? "power on" : "power off";
+      await power(context, { fleet, host, slot, name, generation }, change.to);
+    }
+    return true;
+  } catch (error) {
+    if (!signal.aborted) failures.add({ host, name, step, error, next: "tries it again" });
+    return false;
+  }
+}
+
+function power(context: RunContext, member: MemberRef, to: "running" | "stopped"): Promise<void> {
+  const { hypervisor, spec } = context;
+  return operate(context, member.host, (call) => (
+    hypervisor.power({ ...member, to, shutdownMs: spec.timeouts.shutdownMs }, call)
+  ));
+}
+
+function definition(
+  { fleet, spec }: RunContext,
+  member: { slot: number; name: string; host: string; kind: CloneKind; generation: number; contentId: string },
+): ReconfigureOrder {
+  return {
+    fleet,
+    host: member.host,
+    slot: member.slot,
+    name: member.name,
+    uuid: memberUuid(fleet.fleetId, member.slot),
+    macs: memberMacs(fleet.fleetId, member.slot, spec.vm.networks.length),
+    kind: member.kind,
+    generation: member.generation,
+    contentId: member.contentId,
+    vm: spec.vm,
+    autostart: spec.powerOn,
+  };
+}

@@ -1,0 +1,83 @@
+import { expectedRates, type Topology } from "../scheduler";
+import type { PooledTransfer } from "./pool";
+
+/** A copy straggles when its share of what was expected of it is below this fraction of the others' share. */
+const LAG_FRACTION = 0.4;
+/** Copies younger than this, after their start-up, are not judged. */
+const GRACE_SECONDS = 2;
+
+interface Account {
+  expectedBytes: number;
+  activeSeconds: number;
+}
+
+/**
+ * Tells copies that lag from copies that merely share. Each copy's expectation is the time integral of its
+ * max-min fair rate among the copies that run. Since declared rates may be far from the truth, a copy is held against
+ * the other copies' achievement rather than against the declared rate alone.
+ */
+export class StragglerWatch {
+  private readonly accounts = new Map<PooledTransfer, Account>();
+  /** Achievement (bytes done / bytes expected) of the copies that ended lately. */
+  private readonly finished: number[] = [];
+  private atSeconds: number | undefined;
+
+  constructor(private readonly topology: Topology) {}
+
+  /**
+   * Advances the books to `nowSeconds` and sets every transfer's `straggling`. Call from time to time. @returns whether any flag changed
+   */
+  update(transfers: readonly PooledTransfer[], nowSeconds: number): boolean {
+    const elapsed = nowSeconds - (this.atSeconds ?? nowSeconds);
+    this.atSeconds = nowSeconds;
+    if (elapsed > 0) this.accrue(transfers, nowSeconds, elapsed);
+    let changed = false;
+    const reference = this.reference(transfers);
+    for (const transfer of transfers) {
+      const account = this.accounts.get(transfer);
+      const lags = account !== undefined && reference !== undefined && account.activeSeconds > GRACE_SECONDS &&
+        achievement(transfer, account) < LAG_FRACTION * reference;
+      if (lags !== transfer.straggling) {
+        transfer.straggling = lags;
+        changed = true;
+      }
+    }
+    return changed;
+  }
+
+  ended(transfer: PooledTransfer, whole: boolean): void {
+    const account = this.accounts.get(transfer);
+    this.accounts.delete(transfer);
+    if (!whole || !account || account.expectedBytes <= 0) return;
+    this.finished.push(achievement(transfer, account));
+    if (this.finished.length > 32) this.finished.shift();
+  }
+
+  private accrue(transfers: readonly PooledTransfer[], now: number, elapsed: number): void {
+    const rates = expectedRates(this.topology, transfers);
+    transfers.forEach((transfer, index) => {
+      const account = this.accounts.get(transfer) ?? { expectedBytes: 0, activeSeconds: 0 };
+      this.accounts.set(transfer, account);
+      const started = transfer.startedAtSeconds + this.topology.startupSeconds;
+      const active = Math.min(elapsed, Math.max(0, now - started));
+      account.activeSeconds += active;
+      if (Number.isFinite(rates[index]!)) account.expectedBytes += active * rates[index]!;
+    });
+  }
+
+  /** The median achievement of the others; undefined with nobody to compare with. */
+  private reference(transfers: readonly PooledTransfer[]): number | undefined {
+    const known = [...this.finished];
+    for (const transfer of transfers) {
+      const account = this.accounts.get(transfer);
+      if (account && account.activeSeconds > GRACE_SECONDS) known.push(achievement(transfer, account));
+    }
+    if (known.length < 2) return undefined;
+    known.sort((a, b) => a - b);
+    return known[Math.floor(known.length / 2)];
+  }
+}
+
+function achievement(transfer: PooledTransfer, account: Account): number {
+  return account.expectedBytes > 0 ? transfer.bytesDone / account.expectedBytes : 1;
+}
