@@ -1,0 +1,237 @@
+import { hostname } from "node:os";
+import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
+import {
+  HostUnreachableError, HypervisorError, TemplateChangedError,
+  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type FleetLock,
+  type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type SnapshotOrder,
+} from "../hypervisor";
+import { cloneImage, markComplete, sourceFacts, uploadTemplate, type Source } from "./clone";
+import { consolidateMember } from "./consolidate";
+import type { HelperSettings } from "./helper";
+import { markerName, targetVolumeName } from "./images";
+import { lockFleet } from "./lock";
+import { adoptMember, destroyMember, findMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
+import { parseVolumeName, isHelperDomain } from "./names";
+import { observeHost } from "./observe";
+import { HostSession } from "./session";
+import { findTemplate, type LocatedTemplate } from "./template";
+import { deleteVolume } from "./volumes";
+
+export interface LibvirtOptions {
+  spec: FleetSpec;
+  /** Named in the tags of helpers and locks. @default `pid N on HOST` */
+  holder?: string;
+}
+
+export const createLibvirt = (options: LibvirtOptions): Hypervisor => new LibvirtHypervisor(options);
+
+/** The port over libvirt's RPC. One connection a host; made for one run and closed after it. */
+export class LibvirtHypervisor implements Hypervisor {
+  readonly name = "libvirt";
+  readonly capabilities: Capabilities = {
+    relay: false, linked: true, instant: false, liveMigration: false, freeLocalCopies: false,
+  };
+  private readonly sessions = new Map<string, HostSession>();
+  private readonly spec: FleetSpec;
+  private readonly holder: string;
+  private template: LocatedTemplate | undefined;
+
+  constructor(options: LibvirtOptions) {
+    this.spec = options.spec;
+    this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
+    for (const host of options.spec.hosts) this.session(host);
+  }
+
+  private session(host: HostSpec): HostSession {
+    let session = this.sessions.get(host.name);
+    if (session?.spec.uri !== host.uri || session.spec.pool !== host.pool) {
+      void session?.close();
+      session = new HostSession(host, {
+        callTimeoutMs: this.spec.timeouts.callMs, connectTimeoutMs: this.spec.timeouts.connectMs,
+        allowUnauthenticatedTcp: this.spec.allowUnauthenticatedTcp,
+      });
+      this.sessions.set(host.name, session);
+    }
+    return session;
+  }
+
+  private byName(name: string): HostSession {
+    const session = this.sessions.get(name);
+    if (!session) throw new HypervisorError(name, "look up", "no host of that name was declared or observed");
+    return session;
+  }
+
+  private async place(host: string, fleetId: string): Promise<Place> {
+    const session = this.byName(host);
+    return { session, scope: { fleetId, hostUuid: await session.uuid() } };
+  }
+
+  private helperSettings(fleetId: string): HelperSettings {
+    return { fleetId, holder: this.holder, domainType: this.spec.vm.domainType, arch: this.spec.vm.arch };
+  }
+
+  async lock(request: LockRequest): Promise<FleetLock> {
+    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }));
+  }
+
+  async observe(request: ObserveRequest): Promise<Observation> {
+    const deadline = deadlineAfter(request.deadlineMs);
+    const [hosts, template] = await Promise.all([
+      Promise.all(request.hosts.map((host) => this.observeOne(host, request, deadline.expired))),
+      this.observeTemplate(request, deadline.expired),
+    ]);
+    deadline.cancel();
+    const observation: Observation = { hosts, ...template };
+    const upload = uploadHost(observation);
+    if (observation.template && this.spec.template.kind === "file" && upload) observation.template.host = upload;
+    return observation;
+  }
+
+  private async observeOne(host: HostSpec, request: ObserveRequest, expired: Promise<never>): Promise<Observation["hosts"][number]> {
+    try {
+      return await Promise.race([observeHost(this.session(host), request), expired]);
+    } catch (error) {
+      if (error instanceof HostUnreachableError || error instanceof DeadlineError) {
+        return { status: "unreachable", name: host.name, reason: error instanceof DeadlineError ? `no answer within ${request.deadlineMs / 1000} s` : error.message };
+      }
+      throw error;
+    }
+  }
+
+  private async observeTemplate(request: ObserveRequest, expired: Promise<never>): Promise<Pick<Observation, "template" | "templateProblem">> {
+    try {
+      const finding = await Promise.race([findTemplate(request.spec, (name) => this.byName(name)), expired]);
+      if ("problem" in finding) return { templateProblem: finding.problem };
+      this.template = finding.found;
+      return { template: { ...finding.found.observed } };
+    } catch (error) {
+      if (!(error instanceof HypervisorError) && !(error instanceof DeadlineError)) throw error;
+      return { templateProblem: { path: "template", message: `cannot be looked at: ${error.message}` } };
+    }
+  }
+
+  async clone(order: CloneOrder, context?: CallContext): Promise<CloneResult> {
+    const target = await this.place(order.target.host, order.fleet.fleetId);
+    if (order.source.kind === "template" && this.spec.template.kind === "file") {
+      return uploadTemplate(order, this.spec.template.file, target, context);
+    }
+    const source = await this.source(order);
+    const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
+    const result = await cloneImage(order, source, target, settings, context);
+    if (order.source.kind === "template") await this.templateUnchanged(order, target);
+    await markComplete(order, target);
+    return result;
+  }
+
+  private async source(order: CloneOrder): Promise<Source> {
+    const ref = order.source;
+    if (ref.kind === "template") {
+      const { path, observed } = await this.lookAtTemplate(order);
+      if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
+      return { session: this.byName(observed.host), path, format: observed.format, capacityBytes: observed.capacityBytes, allocationBytes: observed.allocationBytes };
+    }
+    const at = await this.place(ref.host, order.fleet.fleetId);
+    const facts = await sourceFacts(at.session, await this.imageName(at, ref));
+    return { session: at.session, path: facts.path, format: facts.format, capacityBytes: facts.capacityBytes, allocationBytes: facts.allocationBytes };
+  }
+
+  /** An upload keeps its file's format; everything that was cloned is qcow2. */
+  private async imageName(at: Place, ref: Extract<ImageRef, { kind: "replica" | "base" }>): Promise<string> {
+    if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(at.scope, ref);
+    const { pool } = await at.session.pool();
+    const raw = targetVolumeName(at.scope, ref, "raw");
+    return at.session.run("look at source", async (client) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(at.scope, ref)));
+  }
+
+  private async lookAtTemplate(order: CloneOrder): Promise<LocatedTemplate> {
+    if (!this.template) {
+      const finding = await findTemplate(this.spec, (name) => this.byName(name));
+      if ("problem" in finding) throw new TemplateChangedError(order.target.host, "clone", `${finding.problem.path}: ${finding.problem.message}`);
+      this.template = finding.found;
+    }
+    return this.template;
+  }
+
+  /** A copy of an image that was written meanwhile is a copy of nothing: it is thrown away again. */
+  private async templateUnchanged(order: CloneOrder, target: Place): Promise<void> {
+    const finding = await findTemplate(this.spec, (name) => this.byName(name));
+    const now = "found" in finding ? finding.found.observed.contentId : undefined;
+    if (now === order.contentId) return;
+    const { pool } = await target.session.pool();
+    await target.session.run("clean up", (client) => deleteVolume(client, pool, targetVolumeName(target.scope, order.target)));
+    const why = "problem" in finding ? finding.problem.message : "its content changed";
+    throw new TemplateChangedError(order.target.host, "clone", `the template changed during the run: ${why}`);
+  }
+
+  async snapshot(order: SnapshotOrder): Promise<void> {
+    await snapshotMember(order, await this.place(order.host, order.fleet.fleetId));
+  }
+
+  async reconfigure(order: ReconfigureOrder): Promise<void> {
+    await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId));
+  }
+
+  async consolidate(order: MemberRef, context?: CallContext): Promise<void> {
+    await consolidateMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context);
+  }
+
+  async power(order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, context?: CallContext): Promise<void> {
+    await powerMember(order, await this.place(order.host, order.fleet.fleetId), context);
+  }
+
+  async adopt(order: MemberRef): Promise<void> {
+    await adoptMember(order, await this.place(order.host, order.fleet.fleetId));
+  }
+
+  async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
+    const at = await this.place(order.host, order.fleet.fleetId);
+    if (order.kind === "member") return destroyMember(order, at, context);
+    const { pool } = await at.session.pool();
+    await at.session.run("remove", async (client) => {
+      if (order.kind === "replica") {
+        const ref = { kind: "replica" as const, host: order.host, contentId: order.contentId, purpose: order.purpose };
+        await deleteVolume(client, pool, markerName(at.scope, ref)); // without its mark it is partial, whatever comes
+        for (const format of ["qcow2", "raw"] as const) await deleteVolume(client, pool, targetVolumeName(at.scope, ref, format));
+      } else if (order.partial.kind === "volume") {
+        if (parseVolumeName(at.scope, order.partial.name)) await deleteVolume(client, pool, order.partial.name);
+      } else if (isHelperDomain(order.fleet.fleetId, order.partial.name)) {
+        const domain = await client.lookupDomain(order.partial.name);
+        if (domain) await client.destroyDomain(domain, 0);
+      }
+    });
+  }
+
+  async inspect(order: MemberRef): Promise<Awaited<ReturnType<Hypervisor["inspect"]>>> {
+    const at = await this.place(order.host, order.fleet.fleetId);
+    const request: ObserveRequest = { fleetId: order.fleet.fleetId, namePrefix: order.fleet.namePrefix, hosts: [at.session.spec], spec: this.spec, deadlineMs: 0, preflight: false };
+    const found = await at.session.run("inspect", (client) => findMember(client, order));
+    if (!found || found.tag.generation !== order.generation) return null;
+    const member = (await observeHost(at.session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
+    return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.volume) } : null;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.sessions.values()].map((session) => session.close()));
+  }
+}
+
+class DeadlineError extends Error {}
+
+function deadlineAfter(ms: number): { expired: Promise<never>; cancel(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    if (ms > 0) timer = setTimeout(() => reject(new DeadlineError(`no answer within ${ms / 1000} s`)), ms);
+  });
+  expired.catch(() => undefined);
+  return { expired, cancel: () => clearTimeout(timer) };
+}
+
+/** The first host that holds a whole upload of the template's content. */
+function uploadHost(observation: Observation): string | undefined {
+  for (const host of observation.hosts) {
+    if (host.status !== "reachable") continue;
+    if (host.replicas.some((r) => r.purpose === "template" && r.contentId === observation.template?.contentId)) return host.name;
+  }
+  return undefined;
+}
+

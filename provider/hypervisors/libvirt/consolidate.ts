@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CallContext, MemberRef } from "../hypervisor";
+import { Helper, type HelperSettings } from "./helper";
+import { findMember, isActive, setTag, type Place } from "./member";
+import { volumeName } from "./names";
+import type { Domain, LibvirtClient } from "./rpc/client";
+import { LibvirtError } from "./rpc/errors";
+import { Flag } from "./rpc/protocol";
+import { deleteVolume } from "./volumes";
+import { all, parseXml, text } from "./xml";
+
+const POLL_MS = 100;
+const DISK = "vda";
+
+/**
+ * Merges a member's delta into its base in one pass, the guest running (active block commit) or, stopped, by a
+ * helper. The tag says `consolidating` before the first byte is written to the base, so that nobody ever takes a
+ * half-merged base for a source. Safe to repeat from any point: until the pivot the delta holds everything.
+ */
+export async function consolidateMember(order: MemberRef, at: Place, settings: HelperSettings, context: CallContext = {}): Promise<void> {
+  const { pool } = await at.session.pool();
+  const of = { slot: order.slot, generation: order.generation };
+  const deltaName = volumeName(at.scope, { kind: "delta", ...of });
+  const baseName = volumeName(at.scope, { kind: "base", ...of });
+  await at.session.run("consolidate", async (client) => {
+    const found = await findMember(client, order);
+    if (!found) throw new Error(`${order.name} is gone`);
+    if (found.tag.kind !== "full") throw new Error(`${order.name} is a linked clone: its delta stays over the host's replica`);
+    const { domain } = found;
+    if (found.tag.base === "frozen") await setTag(client, domain, { ...found.tag, base: "consolidating" });
+    while (await standsOn(client, domain, deltaName)) {
+      context.signal?.throwIfAborted();
+      if (isActive(await client.domainState(domain))) await commitLive(client, domain, deltaName, context);
+      else await commitStopped(client, domain, { deltaName, baseName }, at, settings, context);
+    }
+    await setTag(client, domain, { ...found.tag, base: "consolidated" });
+    await deleteVolume(client, pool, deltaName);
+  });
+}
+
+/** Whether the live disk, or the one it will start with, is the delta. */
+async function standsOn(client: LibvirtClient, domain: Domain, deltaName: string): Promise<boolean> {
+  const current = await firstDiskFile(client, domain, 0);
+  const persistent = await firstDiskFile(client, domain, Flag.xmlInactive);
+  return [current, persistent].some((path) => path?.endsWith(`/${deltaName}`));
+}
+
+async function firstDiskFile(client: LibvirtClient, domain: Domain, flags: number): Promise<string | undefined> {
+  const disks = all(parseXml(await client.domainXml(domain, flags)), "domain", "devices", "disk");
+  return text(disks.find((disk) => text(disk, "target", "@dev") === DISK), "source", "@file");
+}
+
+/** Returns when the job has ended, one way or another; the caller looks at what the disk is now. */
+async function commitLive(client: LibvirtClient, domain: Domain, deltaName: string, context: CallContext): Promise<void> {
+  if ((await jobInfo(client, domain)) === null) {
+    try {
+      await client.blockCommitActive(domain, DISK);
+    } catch (error) {
+      // The guest may have powered off between the look and the call.
+      if (error instanceof LibvirtError && !isActive(await client.domainState(domain))) return;
+      throw error;
+    }
+  }
+  for (;;) {
+    context.signal?.throwIfAborted();
+    const job = await jobInfo(client, domain);
+    if (job === null) {
+      if (isActive(await client.domainState(domain)) && (await firstDiskFile(client, domain, 0))?.endsWith(`/${deltaName}`)) {
+        throw new Error("the block commit ended without its pivot");
+      }
+      return;
+    }
+    context.onProgress?.(job.current, job.end);
+    if (job.current === job.end && (await pivot(client, domain))) return;
+    await sleep(POLL_MS);
+  }
+}
+
+/** False: the job is not ready yet, however its numbers look. */
+async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
+  try {
+    await client.blockJobPivot(domain, DISK);
+    return true;
+  } catch (error) {
+    if (error instanceof LibvirtError && /not ready|not yet|still active/i.test(error.message)) return false;
+    if (error instanceof LibvirtError && !isActive(await client.domainState(domain))) return true;
+    throw error;
+  }
+}
+
+async function jobInfo(client: LibvirtClient, domain: Domain): Promise<{ current: number; end: number } | null> {
+  try {
+    return await client.blockJobInfo(domain, DISK);
+  } catch (error) {
+    if (error instanceof LibvirtError && !isActive(await client.domainState(domain))) return null;
+    throw error;
+  }
+}
+
+/** Nobody runs: a helper opens the delta with its chain, the same commit runs there, then the definition follows. */
+async function commitStopped(
+  client: LibvirtClient, domain: Domain, names: { deltaName: string; baseName: string }, at: Place,
+  settings: HelperSettings, context: CallContext,
+): Promise<void> {
+  const path = await firstDiskFile(client, domain, Flag.xmlInactive);
+  if (path === undefined) throw new Error("the member has no first disk");
+  const helper = await Helper.start(at.session, settings, [{ path, format: "qcow2" }]);
+  try {
+    await commitLive(helper.client, helper.domain, names.deltaName, context);
+    await client.destroyDomain(helper.domain, Flag.destroyGraceful, 120_000);
+  } catch (error) {
+    await helper.stop();
+    throw error;
+  }
+  const xml = await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
+  await client.defineDomain(xml.replaceAll(names.deltaName, names.baseName));
+}

@@ -1,0 +1,90 @@
+import { randomBytes } from "node:crypto";
+import { HypervisorError } from "../hypervisor";
+import { helperXml, type DiskXml } from "./domainXml";
+import { helperDomainName } from "./names";
+import type { Domain, LibvirtClient } from "./rpc/client";
+import { QmpError } from "./rpc/errors";
+import { Flag } from "./rpc/protocol";
+import type { HostSession } from "./session";
+
+/** Host starts of QEMU are slow on a loaded machine, and the first after the daemon's start probes capabilities. */
+const START_DEADLINE_MS = 120_000;
+
+export interface HelperSettings {
+  fleetId: string;
+  holder: string;
+  domainType: string;
+  arch: string;
+}
+
+export interface NbdExport {
+  host: string;
+  port: number;
+  exportName: string;
+}
+
+/**
+ * A helper domain: QEMU's block layer on a host, without a guest. It is started with autodestroy, so it dies with
+ * this process, whatever becomes of it.
+ */
+export class Helper {
+  private constructor(readonly session: HostSession, readonly client: LibvirtClient, readonly domain: Domain) {}
+
+  static async start(session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
+    const client = await session.client();
+    const name = helperDomainName(settings.fleetId, randomBytes(6).toString("hex"));
+    const tag = { purpose: "helper" as const, fleetId: settings.fleetId, holder: settings.holder };
+    const xml = helperXml(name, tag, settings.domainType, settings.arch, disks);
+    try {
+      const domain = await client.createDomain(xml, Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
+      return new Helper(session, client, domain);
+    } catch (error) {
+      throw session.wrap("start helper", error);
+    }
+  }
+
+  qmp<T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> {
+    return this.client.qmp<T>(this.domain, command, args, timeoutMs);
+  }
+
+  /**
+   * Opens one read-only export of a node on the host's transferAddress, within transferPorts, for one reader. The
+   * name is unguessable; the port closes with the helper.
+   */
+  async exportNode(node: string): Promise<NbdExport> {
+    const { transferAddress, transferPorts } = this.session.spec;
+    if (transferAddress === undefined) throw new HypervisorError(this.session.name, "export", "the host has no transferAddress");
+    const exportName = randomBytes(16).toString("hex");
+    const count = transferPorts.to - transferPorts.from + 1;
+    const first = randomBytes(4).readUInt32BE(0) % count;
+    for (let i = 0; i < count; i++) {
+      const port = transferPorts.from + ((first + i) % count);
+      try {
+        await this.qmp("nbd-server-start", {
+          addr: { type: "inet", data: { host: transferAddress, port: String(port) } }, "max-connections": 1,
+        });
+      } catch (error) {
+        if (error instanceof QmpError && /in use/i.test(error.description)) continue;
+        throw error;
+      }
+      await this.qmp("block-export-add", { type: "nbd", id: "vmfleet", "node-name": node, name: exportName, writable: false });
+      return { host: transferAddress, port, exportName };
+    }
+    throw new HypervisorError(
+      this.session.name, "export",
+      `no port free on ${transferAddress} in transferPorts ${transferPorts.from}-${transferPorts.to}`,
+    );
+  }
+
+  /** Ends QEMU; `flush` waits for it to write out what it holds. Never throws: a dead host has no helper any more. */
+  async stop(): Promise<void> {
+    await this.client.destroyDomain(this.domain, 0, START_DEADLINE_MS).catch(() => undefined);
+  }
+
+  /** Ends QEMU by its own leave, so that every byte and all metadata are on disk. @throws when it would not. */
+  async finish(node: string): Promise<void> {
+    const answer = await this.qmp<string>("human-monitor-command", { "command-line": `qemu-io ${node} flush` });
+    if (/error|fail/i.test(answer)) throw new Error(`flush of ${node}: ${answer.trim()}`);
+    await this.client.destroyDomain(this.domain, Flag.destroyGraceful, START_DEADLINE_MS);
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Names are libvirt's only place to keep facts about a volume, and it cannot rename one. So each volume has its final
+ * name from the start: fleet id, slot, generation, purpose, separated by dots, which none of them can hold
+ * (DESIGN.md section 4). A part of the host's uuid stands in it too: hosts may share a pool (NFS), and what one host's
+ * members own must never look like another host's leftover.
+ */
+
+/** Whose volumes: a fleet's, on one host. */
+export interface VolumeScope {
+  fleetId: string;
+  hostUuid: string;
+}
+
+export type VolumeName =
+  | { kind: "base"; slot: number; generation: number }
+  | { kind: "delta"; slot: number; generation: number }
+  | { kind: "disk"; slot: number; generation: number; label: string; onDelete: "delete" | "keep" }
+  /** Exists while a disk to keep has no member yet: told apart from a disk whose member was removed. */
+  | { kind: "pending"; slot: number; generation: number; label: string }
+  | { kind: "replica" | "template"; contentPrefix: string; format: "qcow2" | "raw" }
+  | { kind: "complete"; of: "replica" | "template"; contentId: string };
+
+const CONTENT_PREFIX = 16;
+const prefix = (scope: VolumeScope): string => `vmfleet-${scope.fleetId}.${scope.hostUuid.replaceAll("-", "").slice(0, 8)}.`;
+
+export function volumeName(scope: VolumeScope, name: VolumeName): string {
+  const head = prefix(scope);
+  switch (name.kind) {
+    case "base":
+    case "delta":
+      return `${head}s${name.slot}.g${name.generation}.${name.kind}.qcow2`;
+    case "disk":
+      return `${head}s${name.slot}.g${name.generation}.disk-${name.onDelete}.${name.label}.qcow2`;
+    case "pending":
+      return `${head}s${name.slot}.g${name.generation}.pending.${name.label}`;
+    case "replica":
+    case "template":
+      return `${head}${name.kind}.${name.contentPrefix}.${name.format}`;
+    case "complete":
+      return `${head}${name.of}.${name.contentId}.complete`;
+  }
+}
+
+export const contentPrefix = (contentId: string): string => contentId.slice(0, CONTENT_PREFIX);
+
+/** Null: not a volume of this fleet on this host. A name with our prefix that fits no pattern is nobody's and is left alone. */
+export function parseVolumeName(scope: VolumeScope, text: string): VolumeName | null {
+  const head = prefix(scope);
+  if (!text.startsWith(head)) return null;
+  const rest = text.slice(head.length);
+  let m = /^s(\d+)\.g(\d+)\.(base|delta)\.qcow2$/.exec(rest);
+  if (m) return { kind: m[3] as "base" | "delta", slot: Number(m[1]), generation: Number(m[2]) };
+  m = /^s(\d+)\.g(\d+)\.disk-(delete|keep)\.([^.]+)\.qcow2$/.exec(rest);
+  if (m) {
+    return { kind: "disk", slot: Number(m[1]), generation: Number(m[2]), onDelete: m[3] as "delete" | "keep", label: m[4]! };
+  }
+  m = /^s(\d+)\.g(\d+)\.pending\.([^.]+)$/.exec(rest);
+  if (m) return { kind: "pending", slot: Number(m[1]), generation: Number(m[2]), label: m[3]! };
+  m = /^(replica|template)\.([0-9a-f]+)\.(qcow2|raw)$/.exec(rest);
+  if (m) return { kind: m[1] as "replica" | "template", contentPrefix: m[2]!, format: m[3] as "qcow2" | "raw" };
+  m = /^(replica|template)\.([0-9a-f]+)\.complete$/.exec(rest);
+  if (m) return { kind: "complete", of: m[1] as "replica" | "template", contentId: m[2]! };
+  return null;
+}
+
+export const lockDomainName = (fleetId: string): string => `vmfleet-lock-${fleetId}`;
+export const helperDomainName = (fleetId: string, random: string): string => `vmfleet-helper-${fleetId}.${random}`;
+export const isHelperDomain = (fleetId: string, name: string): boolean => name.startsWith(`vmfleet-helper-${fleetId}.`);

@@ -1,0 +1,291 @@
+import type { Duplex } from "node:stream";
+import { RpcConnection, type ConnectionOptions } from "./connection";
+import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
+import {
+  AuthType, BlockJobStatus, ErrorCode, EventId, Flag, Proc, Program, QemuProc,
+} from "./protocol";
+import { uploadStream, type UploadChunk } from "./stream";
+import { XdrReader, XdrWriter } from "./xdr";
+
+/** virDomainPtr on the wire. `id` is -1 for a domain that does not run. */
+export interface Domain {
+  name: string;
+  uuid: Buffer;
+  id: number;
+}
+export interface Pool {
+  name: string;
+  uuid: Buffer;
+}
+export interface Volume {
+  pool: string;
+  name: string;
+  key: string;
+}
+export interface BlockJobInfo {
+  type: number;
+  current: number;
+  end: number;
+}
+export interface BlockJobEvent {
+  domain: Domain;
+  disk: string;
+  status: number;
+}
+
+const writeDomain = (w: XdrWriter, d: Domain): XdrWriter => w.string(d.name).opaque(d.uuid).i32(d.id);
+const readDomain = (r: XdrReader): Domain => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)), id: r.i32() });
+const writePool = (w: XdrWriter, p: Pool): XdrWriter => w.string(p.name).opaque(p.uuid);
+const readPool = (r: XdrReader): Pool => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)) });
+const writeVolume = (w: XdrWriter, v: Volume): XdrWriter => w.string(v.pool).string(v.name).string(v.key);
+const readVolume = (r: XdrReader): Volume => ({ pool: r.string(), name: r.string(), key: r.string() });
+
+/** The calls this project makes, each one round trip, named as libvirt's C API names them. */
+export class LibvirtClient {
+  private constructor(private readonly rpc: RpcConnection) {}
+
+  /** Opens a session on an open byte stream: authentication, driver, server-side keepalive. */
+  static async open(stream: Duplex, peer: string, name: string, options: ConnectionOptions = {}): Promise<LibvirtClient> {
+    const rpc = new RpcConnection(stream, peer, options);
+    const client = new LibvirtClient(rpc);
+    try {
+      await client.authenticate();
+      await client.remote(Proc.connectOpen, "connectOpen", new XdrWriter().optionalString(name).u32(0));
+      // Asking makes the daemon probe us too: it ends our helpers and locks when this machine vanishes without a word.
+      await client.remote(Proc.connectSupportsFeature, "connectSupportsFeature", new XdrWriter().i32(10));
+      return client;
+    } catch (error) {
+      rpc.close();
+      throw error;
+    }
+  }
+
+  private async authenticate(): Promise<void> {
+    const types = (await this.remote(Proc.authList, "authList", new XdrWriter())).list((r) => r.u32());
+    if (types.length === 0 || types.includes(AuthType.none)) return;
+    if (types.includes(AuthType.polkit)) {
+      await this.remote(Proc.authPolkit, "authPolkit", new XdrWriter());
+      return;
+    }
+    throw new ConnectionLostError(
+      `${this.rpc.peer} wants SASL authentication, which this version does not speak: use qemu+ssh or a unix socket`,
+    );
+  }
+
+  get isOpen(): boolean {
+    return this.rpc.isOpen;
+  }
+  onClose(listener: (error: ConnectionLostError) => void): () => void {
+    return this.rpc.onClose(listener);
+  }
+  close(): void {
+    this.rpc.close();
+  }
+
+  private remote(proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader> {
+    return this.rpc.call(Program.remote, proc, name, args, timeoutMs);
+  }
+
+  // ---- the host
+  async hostname(): Promise<string> {
+    return (await this.remote(Proc.connectGetHostname, "connectGetHostname", new XdrWriter())).string();
+  }
+  /** 9_000_000 is 9.0.0. */
+  async libVersion(): Promise<number> {
+    return (await this.remote(Proc.connectGetLibVersion, "connectGetLibVersion", new XdrWriter())).u64();
+  }
+  async capabilities(): Promise<string> {
+    return (await this.remote(Proc.connectGetCapabilities, "connectGetCapabilities", new XdrWriter())).string();
+  }
+  async domainCapabilities(arch: string, virtType: string, machine?: string): Promise<string> {
+    const args = new XdrWriter().optionalString(null).optionalString(arch).optionalString(machine).optionalString(virtType).u32(0);
+    return (await this.remote(Proc.connectGetDomainCapabilities, "connectGetDomainCapabilities", args)).string();
+  }
+  /** False: no such network. */
+  async networkIsActive(name: string): Promise<boolean | undefined> {
+    try {
+      const r = await this.remote(Proc.networkLookupByName, "networkLookupByName", new XdrWriter().string(name));
+      const args = new XdrWriter().string(r.string()).opaque(Buffer.from(r.bytes(16)));
+      return (await this.remote(Proc.networkIsActive, "networkIsActive", args)).i32() === 1;
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noNetwork)) return undefined;
+      throw error;
+    }
+  }
+
+  // ---- domains
+  async listDomains(): Promise<Domain[]> {
+    const r = await this.remote(Proc.connectListAllDomains, "connectListAllDomains", new XdrWriter().i32(1).u32(0));
+    return r.list(readDomain);
+  }
+  async lookupDomain(name: string): Promise<Domain | null> {
+    try {
+      return readDomain(await this.remote(Proc.domainLookupByName, "domainLookupByName", new XdrWriter().string(name)));
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noDomain)) return null;
+      throw error;
+    }
+  }
+  async createDomain(xml: string, flags: number, timeoutMs?: number): Promise<Domain> {
+    const args = new XdrWriter().string(xml).u32(flags);
+    return readDomain(await this.remote(Proc.domainCreateXml, "domainCreateXML", args, timeoutMs));
+  }
+  async defineDomain(xml: string): Promise<Domain> {
+    const args = new XdrWriter().string(xml).u32(0);
+    return readDomain(await this.remote(Proc.domainDefineXmlFlags, "domainDefineXMLFlags", args));
+  }
+  async startDomain(domain: Domain, timeoutMs?: number): Promise<void> {
+    await this.remote(Proc.domainCreateWithFlags, "domainCreateWithFlags", writeDomain(new XdrWriter(), domain).u32(0), timeoutMs);
+  }
+  async destroyDomain(domain: Domain, flags: number, timeoutMs?: number): Promise<void> {
+    await this.remote(Proc.domainDestroyFlags, "domainDestroyFlags", writeDomain(new XdrWriter(), domain).u32(flags), timeoutMs);
+  }
+  async undefineDomain(domain: Domain): Promise<void> {
+    const args = writeDomain(new XdrWriter(), domain).u32(Flag.undefineEverything);
+    await this.remote(Proc.domainUndefineFlags, "domainUndefineFlags", args);
+  }
+  async shutdownDomain(domain: Domain): Promise<void> {
+    const args = writeDomain(new XdrWriter(), domain).u32(Flag.shutdownAcpi);
+    await this.remote(Proc.domainShutdownFlags, "domainShutdownFlags", args);
+  }
+  async domainState(domain: Domain): Promise<number> {
+    return (await this.remote(Proc.domainGetState, "domainGetState", writeDomain(new XdrWriter(), domain).u32(0))).i32();
+  }
+  async domainXml(domain: Domain, flags = 0): Promise<string> {
+    return (await this.remote(Proc.domainGetXmlDesc, "domainGetXMLDesc", writeDomain(new XdrWriter(), domain).u32(flags))).string();
+  }
+  async setAutostart(domain: Domain, on: boolean): Promise<void> {
+    await this.remote(Proc.domainSetAutostart, "domainSetAutostart", writeDomain(new XdrWriter(), domain).i32(on ? 1 : 0));
+  }
+  /** Null: the domain has no metadata of this namespace. */
+  async getMetadata(domain: Domain, uri: string): Promise<string | null> {
+    try {
+      const args = writeDomain(new XdrWriter(), domain).i32(Flag.metadataElement).optionalString(uri).u32(0);
+      return (await this.remote(Proc.domainGetMetadata, "domainGetMetadata", args)).string();
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noDomainMetadata, ErrorCode.noDomain)) return null;
+      throw error;
+    }
+  }
+  /** Written to the persistent definition and, where it runs, to the live one. */
+  async setMetadata(domain: Domain, uri: string, key: string, xml: string, live: boolean): Promise<void> {
+    const args = writeDomain(new XdrWriter(), domain).i32(Flag.metadataElement).optionalString(xml).optionalString(key)
+      .optionalString(uri).u32(Flag.affectConfig | (live ? Flag.affectLive : 0));
+    await this.remote(Proc.domainSetMetadata, "domainSetMetadata", args);
+  }
+
+  // ---- block jobs
+  async blockCommitActive(domain: Domain, disk: string): Promise<void> {
+    const args = writeDomain(new XdrWriter(), domain).string(disk).optionalString(null).optionalString(null).u64(0)
+      .u32(Flag.blockCommitActive);
+    await this.remote(Proc.domainBlockCommit, "domainBlockCommit", args);
+  }
+  async blockJobInfo(domain: Domain, disk: string): Promise<BlockJobInfo | null> {
+    const args = writeDomain(new XdrWriter(), domain).string(disk).u32(0);
+    const r = await this.remote(Proc.domainGetBlockJobInfo, "domainGetBlockJobInfo", args);
+    if (r.i32() === 0) return null;
+    const type = r.i32();
+    r.u64(); // bandwidth
+    return { type, current: r.u64(), end: r.u64() };
+  }
+  async blockJobPivot(domain: Domain, disk: string): Promise<void> {
+    const args = writeDomain(new XdrWriter(), domain).string(disk).u32(Flag.blockJobAbortPivot);
+    await this.remote(Proc.domainBlockJobAbort, "domainBlockJobAbort", args);
+  }
+
+  // ---- storage
+  async lookupPool(name: string): Promise<Pool | null> {
+    try {
+      return readPool(await this.remote(Proc.storagePoolLookupByName, "storagePoolLookupByName", new XdrWriter().string(name)));
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noStoragePool)) return null;
+      throw error;
+    }
+  }
+  async poolIsActive(pool: Pool): Promise<boolean> {
+    return (await this.remote(Proc.storagePoolIsActive, "storagePoolIsActive", writePool(new XdrWriter(), pool))).i32() === 1;
+  }
+  async poolXml(pool: Pool): Promise<string> {
+    return (await this.remote(Proc.storagePoolGetXmlDesc, "storagePoolGetXMLDesc", writePool(new XdrWriter(), pool).u32(0))).string();
+  }
+  async refreshPool(pool: Pool): Promise<void> {
+    await this.remote(Proc.storagePoolRefresh, "storagePoolRefresh", writePool(new XdrWriter(), pool).u32(0));
+  }
+  async poolInfo(pool: Pool): Promise<{ capacity: number; allocation: number; available: number }> {
+    const r = await this.remote(Proc.storagePoolGetInfo, "storagePoolGetInfo", writePool(new XdrWriter(), pool));
+    r.u32(); // state: an unsigned char takes four bytes
+    return { capacity: r.u64(), allocation: r.u64(), available: r.u64() };
+  }
+  async listVolumes(pool: Pool): Promise<Volume[]> {
+    const args = writePool(new XdrWriter(), pool).i32(1).u32(0);
+    return (await this.remote(Proc.storagePoolListAllVolumes, "storagePoolListAllVolumes", args)).list(readVolume);
+  }
+  async lookupVolume(pool: Pool, name: string): Promise<Volume | null> {
+    try {
+      const args = writePool(new XdrWriter(), pool).string(name);
+      return readVolume(await this.remote(Proc.storageVolLookupByName, "storageVolLookupByName", args));
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noStorageVol)) return null;
+      throw error;
+    }
+  }
+  async lookupVolumeByPath(path: string): Promise<Volume | null> {
+    try {
+      return readVolume(await this.remote(Proc.storageVolLookupByPath, "storageVolLookupByPath", new XdrWriter().string(path)));
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noStorageVol)) return null;
+      throw error;
+    }
+  }
+  async createVolume(pool: Pool, xml: string): Promise<Volume> {
+    const args = writePool(new XdrWriter(), pool).string(xml).u32(0);
+    return readVolume(await this.remote(Proc.storageVolCreateXml, "storageVolCreateXML", args));
+  }
+  async deleteVolume(volume: Volume): Promise<void> {
+    await this.remote(Proc.storageVolDelete, "storageVolDelete", writeVolume(new XdrWriter(), volume).u32(0));
+  }
+  async volumeXml(volume: Volume): Promise<string> {
+    return (await this.remote(Proc.storageVolGetXmlDesc, "storageVolGetXMLDesc", writeVolume(new XdrWriter(), volume).u32(0))).string();
+  }
+  /** Sends chunks into a volume from offset 0; holes are not sent. `length` is the whole in bytes. */
+  async uploadVolume(volume: Volume, length: number, chunks: AsyncIterable<UploadChunk>, signal?: AbortSignal): Promise<void> {
+    const args = writeVolume(new XdrWriter(), volume).u64(0).u64(length).u32(Flag.volUploadSparse);
+    const { serial } = await this.rpc.callWithSerial(Program.remote, Proc.storageVolUpload, "storageVolUpload", args);
+    await uploadStream(this.rpc, Proc.storageVolUpload, serial, chunks, signal);
+  }
+
+  // ---- QEMU's own monitor
+  /** @throws QmpError when QEMU refuses, LibvirtError when the domain is gone. */
+  async qmp<T = unknown>(domain: Domain, execute: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> {
+    const command = JSON.stringify(args === undefined ? { execute } : { execute, arguments: args });
+    const w = writeDomain(new XdrWriter(), domain).string(command).u32(0);
+    const r = await this.rpc.call(Program.qemu, QemuProc.domainMonitorCommand, `qemu ${execute}`, w, timeoutMs);
+    const answer = JSON.parse(r.string()) as { return?: T; error?: { class: string; desc: string } };
+    if (answer.error) throw new QmpError(execute, answer.error.class, answer.error.desc);
+    return answer.return as T;
+  }
+
+  // ---- events
+  /** Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration. */
+  async onLifecycle(listener: (domain: Domain, event: number) => void): Promise<void> {
+    await this.registerEvent(EventId.lifecycle, Proc.domainEventCallbackLifecycle, (r) => listener(readDomain(r), r.i32()));
+  }
+  async onBlockJob(listener: (event: BlockJobEvent) => void): Promise<void> {
+    await this.registerEvent(EventId.blockJob2, Proc.domainEventBlockJob2, (r) => {
+      const domain = readDomain(r);
+      const disk = r.string();
+      r.i32(); // job type
+      listener({ domain, disk, status: r.i32() });
+    });
+  }
+  private async registerEvent(id: number, proc: number, handle: (r: XdrReader) => void): Promise<void> {
+    this.rpc.onMessage((program, messageProc, reader) => {
+      if (program !== Program.remote || messageProc !== proc) return;
+      reader.i32(); // callback id
+      handle(reader);
+    });
+    await this.remote(Proc.domainEventCallbackRegisterAny, "connectDomainEventCallbackRegisterAny", new XdrWriter().i32(id).u32(0));
+  }
+}
+
+export { BlockJobStatus, LibvirtError };

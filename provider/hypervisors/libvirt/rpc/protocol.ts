@@ -1,0 +1,112 @@
+/**
+ * Numbers of libvirt's wire protocol: src/rpc/virnetprotocol.x, src/remote/remote_protocol.x, qemu_protocol.x and
+ * virkeepaliveprotocol.x. They never change once released.
+ */
+
+export const Program = { remote: 0x20008086, qemu: 0x20008087, keepalive: 0x6b656570 } as const;
+export const PROGRAM_VERSION = 1;
+/** Length word (4) and header (6 x 4). */
+export const HEADER_BYTES = 28;
+/** VIR_NET_MESSAGE_MAX: a longer message is a protocol error. */
+export const MAX_MESSAGE_BYTES = 33_554_432;
+/** VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX: every server takes stream packets of this size. */
+export const STREAM_CHUNK_BYTES = 262_120;
+
+export const MessageType = { call: 0, reply: 1, message: 2, stream: 3, streamHole: 6 } as const;
+export const MessageStatus = { ok: 0, error: 1, continue: 2 } as const;
+export const KeepaliveProc = { ping: 1, pong: 2 } as const;
+export const QemuProc = { domainMonitorCommand: 1 } as const;
+
+export const Proc = {
+  connectOpen: 1,
+  connectClose: 2,
+  connectGetCapabilities: 7,
+  domainCreateXml: 10,
+  domainGetXmlDesc: 14,
+  domainLookupByName: 23,
+  domainSetAutostart: 29,
+  networkLookupByName: 46,
+  connectGetHostname: 59,
+  connectSupportsFeature: 60,
+  authList: 66,
+  authPolkit: 70,
+  storagePoolRefresh: 83,
+  storagePoolLookupByName: 84,
+  storagePoolGetInfo: 87,
+  storagePoolGetXmlDesc: 88,
+  storageVolCreateXml: 93,
+  storageVolDelete: 94,
+  storageVolLookupByName: 95,
+  storageVolLookupByPath: 97,
+  storageVolGetXmlDesc: 99,
+  networkIsActive: 152,
+  storagePoolIsActive: 154,
+  connectGetLibVersion: 157,
+  domainCreateWithFlags: 196,
+  storageVolUpload: 208,
+  domainGetState: 212,
+  domainUndefineFlags: 231,
+  domainDestroyFlags: 234,
+  domainBlockJobAbort: 237,
+  domainGetBlockJobInfo: 238,
+  domainShutdownFlags: 258,
+  domainSetMetadata: 264,
+  domainGetMetadata: 265,
+  connectListAllDomains: 273,
+  storagePoolListAllVolumes: 282,
+  domainBlockCommit: 290,
+  domainEventCallbackRegisterAny: 316,
+  domainEventCallbackLifecycle: 318,
+  domainEventBlockJob2: 339,
+  connectGetDomainCapabilities: 342,
+  domainDefineXmlFlags: 350,
+} as const;
+
+export const AuthType = { none: 0, sasl: 1, polkit: 2 } as const;
+export const EventId = { lifecycle: 0, blockJob2: 16 } as const;
+
+/** virDomainState */
+export const DomainState = {
+  nostate: 0, running: 1, blocked: 2, paused: 3, shutdown: 4, shutoff: 5, crashed: 6, pmsuspended: 7,
+} as const;
+/** virConnectDomainEventBlockJobStatus */
+export const BlockJobStatus = { completed: 0, failed: 1, canceled: 2, ready: 3 } as const;
+
+export const Flag = {
+  startPaused: 1,
+  startAutodestroy: 2,
+  destroyGraceful: 1,
+  shutdownAcpi: 1,
+  undefineEverything: 1 | 2 | 4 | 16, // managed save, snapshot metadata, NVRAM, checkpoint metadata
+  xmlSecure: 1,
+  xmlInactive: 2,
+  affectLive: 1,
+  affectConfig: 2,
+  metadataElement: 2, // virDomainMetadataType, not a flag word
+  blockCommitActive: 4,
+  blockJobAbortPivot: 2,
+  volUploadSparse: 1,
+  defineValidate: 1,
+} as const;
+
+/** virErrorNumber, those that we tell apart. */
+export const ErrorCode = {
+  internalError: 1,
+  invalidArg: 8,
+  operationFailed: 9,
+  domExist: 28,
+  xmlError: 27,
+  systemError: 38,
+  rpc: 39,
+  noDomain: 42,
+  noNetwork: 43,
+  authFailed: 45,
+  noStoragePool: 49,
+  noStorageVol: 50,
+  operationInvalid: 55,
+  operationTimeout: 68,
+  noDomainMetadata: 80,
+  configUnsupported: 67,
+  storageVolExist: 90,
+  agentUnresponsive: 86,
+} as const;

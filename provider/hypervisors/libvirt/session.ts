@@ -1,0 +1,147 @@
+import type { HostSpec } from "../../fleet/model";
+import { HostUnreachableError, HypervisorError, NoSpaceError } from "../hypervisor";
+import { LibvirtClient, type Pool } from "./rpc/client";
+import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/errors";
+import { openTransport } from "./rpc/transport";
+import { parseLibvirtUri } from "./rpc/uri";
+import { at, parseXml, text } from "./xml";
+
+export interface SessionOptions {
+  callTimeoutMs: number;
+  connectTimeoutMs: number;
+  allowUnauthenticatedTcp: boolean;
+}
+
+/** What a pool's XML says that matters here. */
+export interface PoolFacts {
+  pool: Pool;
+  type: string;
+  path: string;
+}
+
+/** One host: its connection, reopened when it was lost, and the facts that do not change. */
+export class HostSession {
+  private opening: Promise<LibvirtClient> | undefined;
+  private uuidCache: string | undefined;
+  private poolCache: PoolFacts | undefined;
+  /** Set when the connection that held the fleet's lock died: nothing may be touched here any more in this run. */
+  private poisoned: Error | undefined;
+  private lockHeld = false;
+
+  constructor(readonly spec: HostSpec, private readonly options: SessionOptions) {}
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  /** The open connection, opened if need be. @throws HostUnreachableError */
+  async client(): Promise<LibvirtClient> {
+    if (this.poisoned) throw this.unreachable("connect", this.poisoned);
+    this.opening ??= this.open();
+    const opening = this.opening;
+    try {
+      const client = await opening;
+      if (client.isOpen) return client;
+    } catch (error) {
+      if (this.opening === opening) this.opening = undefined;
+      throw this.unreachable("connect", error);
+    }
+    if (this.opening === opening) this.opening = undefined;
+    return this.client();
+  }
+
+  private async open(): Promise<LibvirtClient> {
+    const client = await this.openExtra();
+    client.onClose((error) => {
+      if (this.lockHeld) this.poisoned = error;
+    });
+    return client;
+  }
+
+  /** A second connection, for a long stream that would stand in the way of everything else. The caller closes it. */
+  async openExtra(): Promise<LibvirtClient> {
+    const uri = parseLibvirtUri(this.spec.uri);
+    if (uri.transport === "tcp" && !this.options.allowUnauthenticatedTcp) {
+      throw new ConnectionLostError(`${this.spec.uri} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
+    }
+    const deadline = this.options.connectTimeoutMs;
+    let timer: NodeJS.Timeout | undefined;
+    const stream = await openTransport(uri, deadline);
+    try {
+      return await Promise.race([
+        LibvirtClient.open(stream, `${this.name} (${this.spec.uri})`, uri.name, { callTimeoutMs: this.options.callTimeoutMs }),
+        new Promise<never>((_, reject) => {
+          timer = setTimeout(() => {
+            stream.destroy();
+            reject(new ConnectionLostError(`${this.name} did not answer within ${deadline / 1000} s`));
+          }, deadline);
+        }),
+      ]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Runs calls under one step name; every error leaves as a HypervisorError that names host and step. */
+  async run<T>(step: string, body: (client: LibvirtClient) => Promise<T>): Promise<T> {
+    const client = await this.client();
+    try {
+      return await body(client);
+    } catch (error) {
+      throw this.wrap(step, error);
+    }
+  }
+
+  wrap(step: string, error: unknown): Error {
+    if (error instanceof HypervisorError || !(error instanceof Error) || error.name === "AbortError") return error as Error;
+    if (error instanceof ConnectionLostError || error instanceof CallTimeoutError) return this.unreachable(step, error);
+    if (/no space left/i.test(error.message)) return new NoSpaceError(this.name, step, error.message, { cause: error });
+    if (error instanceof LibvirtError) return new HypervisorError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
+    return new HypervisorError(this.name, step, error.message, { cause: error });
+  }
+
+  private unreachable(step: string, error: unknown): HostUnreachableError {
+    return error instanceof HostUnreachableError
+      ? error
+      : new HostUnreachableError(this.name, step, (error as Error).message, { cause: error });
+  }
+
+  /** The host's own uuid, from its capabilities. */
+  async uuid(): Promise<string> {
+    this.uuidCache ??= await this.run("identify", async (client) => {
+      const uuid = text(at(parseXml(await client.capabilities()), "capabilities", "host"), "uuid");
+      if (uuid === undefined) throw new Error("the host's capabilities hold no uuid");
+      return uuid;
+    });
+    return this.uuidCache;
+  }
+
+  /** The pool that receives clones. Null: there is none of that name. */
+  async poolFacts(): Promise<PoolFacts | null> {
+    if (this.poolCache) return this.poolCache;
+    return this.run("look up pool", async (client) => {
+      const pool = await client.lookupPool(this.spec.pool);
+      if (!pool) return null;
+      const xml = at(parseXml(await client.poolXml(pool)), "pool");
+      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "" };
+      return this.poolCache;
+    });
+  }
+
+  async pool(): Promise<PoolFacts> {
+    const facts = await this.poolFacts();
+    if (!facts) throw new HypervisorError(this.name, "look up pool", `no storage pool named ${JSON.stringify(this.spec.pool)}`);
+    return facts;
+  }
+
+  holdLock(held: boolean): void {
+    this.lockHeld = held;
+  }
+
+  async close(): Promise<void> {
+    this.lockHeld = false;
+    const opening = this.opening;
+    this.opening = undefined;
+    await opening?.then((client) => client.close(), () => undefined);
+  }
+}

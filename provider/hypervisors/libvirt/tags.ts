@@ -1,0 +1,57 @@
+import type { CloneKind } from "../../fleet/model";
+import { element, parseXml, type XmlNode } from "./xml";
+
+/** Namespace and prefix of our element in a domain's metadata. */
+export const TAG_URI = "urn:pulumi-vmfleet:libvirt:1";
+export const TAG_KEY = "vmfleet";
+
+export interface MemberTag {
+  purpose: "member";
+  fleetId: string;
+  incarnation: string;
+  slot: number;
+  generation: number;
+  kind: CloneKind;
+  contentId: string;
+  /** Only what the chain cannot show: a merge that was begun must never be taken for a frozen base. */
+  base: "frozen" | "consolidating" | "consolidated" | "replica";
+}
+export interface HelperTag {
+  purpose: "helper" | "lock";
+  fleetId: string;
+  holder: string;
+}
+export type Tag = MemberTag | HelperTag;
+
+export function tagXml(tag: Tag): string {
+  const attributes: Record<string, string> = {};
+  for (const [key, value] of Object.entries(tag)) attributes[key] = String(value);
+  return element("fleet", attributes);
+}
+
+/** The element as it stands in a domain's own XML, with its namespace. */
+export function taggedMetadata(tag: Tag): XmlNode {
+  const attributes: Record<string, string> = { [`@xmlns:${TAG_KEY}`]: TAG_URI };
+  for (const [key, value] of Object.entries(tag)) attributes[`@${key}`] = String(value);
+  return { [`${TAG_KEY}:fleet`]: attributes };
+}
+
+/** Null: not ours, or written by something we do not understand; either way not to be touched. */
+export function parseTag(xml: string): Tag | null {
+  const root = parseXml(xml)["fleet"] as Record<string, string> | undefined;
+  if (!root || typeof root !== "object") return null;
+  const { purpose, fleetId } = { purpose: root["@purpose"], fleetId: root["@fleetId"] };
+  if (fleetId === undefined) return null;
+  if (purpose === "helper" || purpose === "lock") return { purpose, fleetId, holder: root["@holder"] ?? "unknown" };
+  const slot = Number(root["@slot"]);
+  const generation = Number(root["@generation"]);
+  const kind = root["@kind"];
+  const base = root["@base"];
+  if (purpose !== "member" || !Number.isInteger(slot) || !Number.isInteger(generation)) return null;
+  if (kind !== "full" && kind !== "linked") return null;
+  if (base !== "frozen" && base !== "consolidating" && base !== "consolidated" && base !== "replica") return null;
+  return {
+    purpose, fleetId, slot, generation, kind, base,
+    incarnation: root["@incarnation"] ?? "", contentId: root["@contentId"] ?? "",
+  };
+}
