@@ -1,0 +1,65 @@
+import { preflight, recordState, reconcile } from "../fleet";
+import type { FleetPlan, FleetState, Observation, RunSummary } from "../fleet/model";
+import { type Execution, executePlan } from "./execute";
+import { lookAgain } from "./finish";
+import { policyFor } from "./policy";
+import { openSession, type Session } from "./session";
+import { FleetRefusedError, FleetRunError, type RunRequest, type RunResult } from "./types";
+
+/**
+ * Create and update: brings the fleet to what is declared. Idempotent: it begins by observing, does only what is
+ * missing, and finishes what an earlier run left half done.
+ *
+ * @throws FleetRefusedError before anything is touched
+ * @throws FleetRunError when something failed or the run was cancelled; its `state` is what exists then
+ * @throws LockTimeoutError when another run of this fleet goes on for longer than `timeouts.lockMs`
+ */
+export async function applyFleet(request: RunRequest): Promise<RunResult> {
+  const session = await openSession(request, true);
+  try {
+    const plan = acceptedPlan(request, session.observation);
+    return await runPlan(request, session, plan);
+  } finally {
+    await session.close();
+  }
+}
+
+function acceptedPlan(request: RunRequest, observation: Observation): FleetPlan {
+  const { spec, fleetId, incarnation, previous } = request;
+  const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "apply" });
+  const problems = new Map([...plan.problems, ...preflight(spec, observation, plan)].map((p) => [JSON.stringify(p), p]));
+  if (problems.size > 0) throw new FleetRefusedError([...problems.values()]);
+  return plan;
+}
+
+async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): Promise<RunResult> {
+  const { context, observation } = session;
+  const execution = await executePlan(context, plan, observation, {
+    time: "network", choosePolicy: (pool) => policyFor(request.spec, pool),
+  });
+  const summary = summaryOf(execution);
+  const after = context.touched ? await lookAgain(context, observation, !session.lockLost()) : observation;
+  const state = stateOf(request, plan, after, summary);
+  const interrupted = session.interrupted();
+  const reasons = context.failures.reasons();
+  if (interrupted) reasons.unshift(interruptedReason(interrupted, plan, state));
+  if (reasons.length > 0) throw new FleetRunError(reasons, state, { cause: context.failures.all[0]?.error });
+  context.meter.enter("done");
+  return { state, plan, clones: execution.log.traces, summary };
+}
+
+export function summaryOf(execution: Execution): RunSummary {
+  const { log, policy, created, destroyed, reconfigured } = execution;
+  const { makespanSeconds, bytesMoved, bytesAcrossRacks } = log;
+  return { policy, makespanSeconds, bytesMoved, bytesAcrossRacks, created, destroyed, reconfigured };
+}
+
+function stateOf(request: RunRequest, plan: FleetPlan, observation: Observation, lastRun: RunSummary): FleetState {
+  const { spec, fleetId, incarnation, previous } = request;
+  return recordState({ spec, fleetId, incarnation, contentId: plan.contentId, observation, previous, lastRun });
+}
+
+function interruptedReason(why: string, plan: FleetPlan, state: FleetState): string {
+  const wanted = Object.values(plan.placement).reduce((sum, n) => sum + n, 0);
+  return `${why}: ${state.members.length} of ${wanted} members exist; the next \`pulumi up\` completes the rest`;
+}

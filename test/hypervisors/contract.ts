@@ -1,0 +1,349 @@
+/**
+ * What every adapter of the port promises, as one suite. An adapter's own test calls `hypervisorContract` with a way to
+ * set up a world; what the simulator is shown to do here, the real ones are shown to do too.
+ */
+import assert from "node:assert/strict";
+import { memberMacs, memberUuid } from "../../provider/fleet/identity";
+import type { FleetSpec, Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
+import {
+  ForeignNameError, LockTimeoutError,
+  type CloneOrder, type FleetIdentity, type Hypervisor, type ImageRef, type MemberRef,
+} from "../../provider/hypervisors/hypervisor";
+
+/** A set of hosts to try an adapter on. The suite makes fleets of its own there and removes them. */
+export interface ContractWorld {
+  hypervisor: Hypervisor;
+  /** A second client of the same hosts, as another run of the provider would have. */
+  second(): Promise<Hypervisor>;
+  /** At least two hosts; the template is a volume on the first. */
+  spec: FleetSpec;
+  /** A fleet id never used before. */
+  freshFleetId(): string;
+  /** Puts a domain of this name, without any tag of ours, on the host. Absent: that test is left out. */
+  putForeign?(host: string, name: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ContractOptions {
+  /** Of one test. @default mocha's own */
+  timeoutMs?: number;
+}
+
+export function hypervisorContract(name: string, setup: () => Promise<ContractWorld>, options: ContractOptions = {}): void {
+  describe(`${name} keeps the hypervisor contract`, function () {
+    if (options.timeoutMs !== undefined) this.timeout(options.timeoutMs);
+    let world: ContractWorld;
+    let hv: Hypervisor;
+    let fleet: FleetIdentity;
+    let contentId: string;
+    let first: string;
+    let second: string;
+
+    before(async () => {
+      world = await setup();
+      hv = world.hypervisor;
+      first = world.spec.hosts[0]!.name;
+      second = world.spec.hosts[1]!.name;
+    });
+    after(async () => { await world?.close(); });
+    beforeEach(async () => {
+      fleet = { fleetId: world.freshFleetId(), incarnation: "one", namePrefix: world.spec.namePrefix };
+      contentId = (await observe()).template!.contentId;
+    });
+    afterEach(async () => { await wipe(); });
+
+    // ---- vocabulary of the tests
+
+    const observe = (fleetId = fleet.fleetId): Promise<Observation> => hv.observe({
+      fleetId, namePrefix: fleet.namePrefix, hosts: world.spec.hosts, spec: world.spec,
+      deadlineMs: world.spec.timeouts.callMs, preflight: true,
+    });
+    const hostOf = (observation: Observation, host: string): ReachableHost => {
+      const found = observation.hosts.find((h) => h.name === host);
+      assert.equal(found?.status, "reachable", `${host} answers`);
+      return found as ReachableHost;
+    };
+    const look = async (host: string) => hostOf(await observe(), host);
+    const template = (): ImageRef => ({ kind: "template", host: first });
+    const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0 }) as const;
+    const replica = (host: string) => ({ kind: "replica", purpose: "replica", host, contentId }) as const;
+    const slotName = (slot: number) => `${fleet.namePrefix}-${String(slot).padStart(3, "0")}`;
+    const ref = (host: string, slot: number): MemberRef => ({ fleet, host, slot, name: slotName(slot), generation: 0 });
+    const clone = (source: ImageRef, target: CloneOrder["target"]) => hv.clone({ fleet, contentId, source, target });
+    const define = (host: string, slot: number, kind: "full" | "linked") => hv.reconfigure({
+      fleet, host, slot, kind, contentId, name: slotName(slot), generation: 0, autostart: false, vm: world.spec.vm,
+      uuid: memberUuid(fleet.fleetId, slot), macs: memberMacs(fleet.fleetId, slot, world.spec.vm.networks.length),
+    });
+    const makeFull = async (host: string, slot: number, source = template()) => {
+      await clone(source, base(host, slot));
+      await hv.snapshot({ fleet, host, slot, generation: 0, base: base(host, slot) });
+      await define(host, slot, "full");
+    };
+    const makeLinked = async (host: string, slot: number) => {
+      await hv.snapshot({ fleet, host, slot, generation: 0, base: replica(host) });
+      await define(host, slot, "linked");
+    };
+    const power = (host: string, slot: number, to: "running" | "stopped") => (
+      hv.power({ ...ref(host, slot), to, shutdownMs: 0 })
+    );
+    const destroy = (host: string, slot: number) => hv.destroy({ kind: "member", ...ref(host, slot), shutdownMs: 0 });
+    const only = (members: ObservedMember[]): ObservedMember => {
+      assert.equal(members.length, 1);
+      return members[0]!;
+    };
+    /** Everything of the test's fleet, wherever it stands. */
+    const wipe = async () => {
+      for (const host of (await observe()).hosts) {
+        if (host.status !== "reachable") continue;
+        for (const m of host.members) {
+          await hv.destroy({ kind: "member", fleet, host: host.name, slot: m.slot, name: m.name, generation: m.generation, shutdownMs: 0 });
+        }
+        for (const partial of host.partials) await hv.destroy({ kind: "partial", fleet, host: host.name, partial });
+        for (const r of host.replicas) {
+          await hv.destroy({ kind: "replica", fleet, host: host.name, contentId: r.contentId, purpose: r.purpose });
+        }
+      }
+    };
+
+    // ---- looking
+
+    it("shows every host, fit and empty, and the template", async () => {
+      const seen = await observe();
+      assert.deepEqual(seen.hosts.map((h) => h.name), world.spec.hosts.map((h) => h.name));
+      for (const { name: host } of world.spec.hosts) {
+        const { uuid, members, replicas, partials, problems, poolFreeBytes } = hostOf(seen, host);
+        assert.deepEqual({ members, replicas, partials, problems }, { members: [], replicas: [], partials: [], problems: [] });
+        assert.ok(uuid.length > 0 && poolFreeBytes > 0);
+      }
+      assert.equal(seen.template?.host, first);
+      assert.ok(seen.template.allocationBytes > 0 && seen.template.capacityBytes >= seen.template.allocationBytes);
+    });
+
+    it("gives an unchanged template the same content id every time", async () => {
+      assert.equal((await observe()).template?.contentId, contentId);
+    });
+
+    it("tells hosts apart by their own ids", async () => {
+      const ids = (await observe()).hosts.map((h) => (h as ReachableHost).uuid);
+      assert.equal(new Set(ids).size, ids.length);
+    });
+
+    // ---- a full member's life
+
+    it("shows a copied base as partial until its member is defined", async () => {
+      await clone(template(), base(second, 0));
+      const { members, partials } = await look(second);
+      assert.deepEqual(members, []);
+      assert.ok(partials.some((p) => p.slot === 0));
+    });
+
+    it("makes a full member: whole, stopped, its frozen base under a delta", async () => {
+      await makeFull(second, 0);
+      const { members, partials } = await look(second);
+      const { slot, name: called, uuid, kind, generation, incarnation, power: state, base: frozen, chain, macs, contentId: id } = only(members);
+      assert.deepEqual(
+        { slot, called, uuid, kind, generation, incarnation, state, frozen, id },
+        {
+          slot: 0, called: slotName(0), uuid: memberUuid(fleet.fleetId, 0), kind: "full", generation: 0,
+          incarnation: "one", state: "stopped", frozen: "frozen", id: contentId,
+        },
+      );
+      assert.deepEqual(macs, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
+      assert.equal(chain.length, 2);
+      assert.deepEqual(partials, []);
+    });
+
+    it("consolidates a running member into one disk", async () => {
+      await makeFull(second, 0);
+      await power(second, 0, "running");
+      await hv.consolidate(ref(second, 0));
+      const member = only((await look(second)).members);
+      assert.deepEqual([member.power, member.base, member.chain.length], ["running", "consolidated", 1]);
+    });
+
+    it("consolidates a stopped member into one disk", async () => {
+      await makeFull(second, 0);
+      await hv.consolidate(ref(second, 0));
+      const member = only((await look(second)).members);
+      assert.deepEqual([member.power, member.base, member.chain.length], ["stopped", "consolidated", 1]);
+    });
+
+    it("copies from a frozen base whose member already runs", async () => {
+      await makeFull(second, 0);
+      await power(second, 0, "running");
+      await makeFull(first, 1, base(second, 0));
+      assert.equal(only((await look(first)).members).base, "frozen");
+      assert.equal(only((await look(second)).members).power, "running");
+    });
+
+    it("copies within one host without using the network", async () => {
+      assert.equal((await clone(template(), base(first, 0))).bytesMoved, 0);
+    });
+
+    it("counts what left the source for another host", async () => {
+      assert.ok((await clone(template(), base(second, 0))).bytesMoved > 0);
+    });
+
+    it("leaves nothing of a destroyed member", async () => {
+      await makeFull(second, 0);
+      await power(second, 0, "running");
+      await destroy(second, 0);
+      const { members, partials } = await look(second);
+      assert.deepEqual({ members, partials }, { members: [], partials: [] });
+    });
+
+    // ---- linked members
+
+    it("lists a replica with the slots that stand over it", async () => {
+      await clone(template(), replica(second));
+      await makeLinked(second, 0);
+      await makeLinked(second, 1);
+      const { members, replicas, partials } = await look(second);
+      assert.deepEqual(replicas.map((r) => [r.contentId, r.purpose, [...r.users].sort()]), [[contentId, "replica", [0, 1]]]);
+      assert.deepEqual(members.map((m) => [m.kind, m.base, m.chain.length]), [["linked", "replica", 2], ["linked", "replica", 2]]);
+      assert.deepEqual(partials, []);
+    });
+
+    it("copies from a replica", async () => {
+      await clone(template(), replica(second));
+      await clone(replica(second), replica(first));
+      assert.equal((await look(first)).replicas.length, 1);
+    });
+
+    it("keeps the replica when a linked member goes, and removes it when told to", async () => {
+      await clone(template(), replica(second));
+      await makeLinked(second, 0);
+      await destroy(second, 0);
+      assert.deepEqual((await look(second)).replicas.map((r) => r.users), [[]]);
+      await hv.destroy({ kind: "replica", fleet, host: second, contentId, purpose: "replica" });
+      const { replicas, partials } = await look(second);
+      assert.deepEqual({ replicas, partials }, { replicas: [], partials: [] });
+    });
+
+    // ---- again, and not at all
+
+    it("does again what is done without harm", async () => {
+      for (let i = 0; i < 2; i++) {
+        await makeFull(second, 0);
+        await power(second, 0, "running");
+      }
+      for (let i = 0; i < 2; i++) await hv.consolidate(ref(second, 0));
+      assert.equal(only((await look(second)).members).power, "running");
+      for (let i = 0; i < 2; i++) await power(second, 0, "stopped");
+      for (let i = 0; i < 2; i++) await destroy(second, 0);
+      assert.deepEqual((await look(second)).members, []);
+    });
+
+    it("has no objection to destroying what is not there", async () => {
+      await destroy(second, 7);
+      await hv.destroy({ kind: "replica", fleet, host: second, contentId, purpose: "replica" });
+      await hv.destroy({ kind: "partial", fleet, host: second, partial: { kind: "volume", name: "no-such-volume", bytes: 0 } });
+    });
+
+    it("rewrites a member's incarnation", async () => {
+      await makeFull(second, 0);
+      await hv.adopt({ ...ref(second, 0), fleet: { ...fleet, incarnation: "two" } });
+      assert.equal(only((await look(second)).members).incarnation, "two");
+    });
+
+    it("inspects one member, and tells when there is none", async () => {
+      assert.equal(await hv.inspect(ref(second, 0)), null);
+      await makeFull(second, 0);
+      const seen = await hv.inspect(ref(second, 0));
+      assert.deepEqual([seen?.power, seen?.base, seen?.chain.length], ["stopped", "frozen", 2]);
+    });
+
+    // ---- long calls
+
+    it("reports progress that only grows and ends at the total", async () => {
+      const reports: [number, number][] = [];
+      await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
+        onProgress: (done, total) => reports.push([done, total]),
+      });
+      assert.ok(reports.length > 0);
+      reports.forEach(([done], i) => assert.ok(i === 0 || done >= reports[i - 1]![0], "monotonic"));
+      const [done, total] = reports.at(-1)!;
+      assert.equal(done, total);
+    });
+
+    it("aborts a copy at once, leaving nothing but a partial that can be removed", async () => {
+      const abort = new AbortController();
+      const copying = hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
+        signal: abort.signal, onProgress: () => abort.abort(new Error("enough")),
+      });
+      // A copy that reports only at its end is whole by then: both are allowed, a hang is not.
+      await copying.catch(() => undefined);
+      const { members, partials } = await look(second);
+      assert.deepEqual(members, []);
+      for (const partial of partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
+      assert.deepEqual((await look(second)).partials, []);
+    });
+
+    it("refuses to begin with a signal that has aborted", async () => {
+      const signal = AbortSignal.abort(new Error("too late"));
+      await assert.rejects(hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, { signal }));
+      assert.deepEqual((await look(second)).members, []);
+    });
+
+    it("makes a member anew from the copy that was aborted", async () => {
+      const abort = new AbortController();
+      await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
+        signal: abort.signal, onProgress: () => abort.abort(new Error("enough")),
+      }).catch(() => undefined);
+      await makeFull(second, 0);
+      const { members, partials } = await look(second);
+      assert.equal(only(members).base, "frozen");
+      assert.deepEqual(partials, []);
+    });
+
+    // ---- whose is what
+
+    it("shows a fleet nothing of another", async () => {
+      await makeFull(second, 0);
+      const other = hostOf(await observe(world.freshFleetId()), second);
+      assert.deepEqual([other.members, other.replicas, other.partials], [[], [], []]);
+    });
+
+    it("refuses a name that something without our tag has, and leaves that alone", async function () {
+      if (!world.putForeign) return this.skip();
+      await world.putForeign(second, slotName(5));
+      assert.ok((await look(second)).foreignNames.includes(slotName(5)));
+      await clone(template(), base(second, 5));
+      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0, base: base(second, 5) });
+      await assert.rejects(define(second, 5, "full"), ForeignNameError);
+      await destroy(second, 5);
+      assert.ok((await look(second)).foreignNames.includes(slotName(5)));
+    });
+
+    // ---- one run per fleet
+
+    it("lets one run hold a fleet's lock and tells the other who holds it", async () => {
+      const other = await world.second();
+      const request = { fleetId: fleet.fleetId, hosts: world.spec.hosts, timeoutMs: 300 };
+      const lock = await hv.lock({ ...request, holder: "the first run" });
+      const waitedFor: string[] = [];
+      await assert.rejects(
+        other.lock({ ...request, holder: "the second run", onWait: (holder) => waitedFor.push(holder) }),
+        (error: unknown) => error instanceof LockTimeoutError && error.holder.includes("the first run"),
+      );
+      assert.ok(waitedFor.some((holder) => holder.includes("the first run")));
+      assert.equal(lock.lost.aborted, false);
+      await lock.release();
+      await (await other.lock({ ...request, holder: "the second run", timeoutMs: 10_000 })).release();
+    });
+
+    it("lets two fleets be locked at once", async () => {
+      const other = await world.second();
+      const hosts = world.spec.hosts;
+      const mine = await hv.lock({ fleetId: fleet.fleetId, hosts, timeoutMs: 1000, holder: "a" });
+      const theirs = await other.lock({ fleetId: world.freshFleetId(), hosts, timeoutMs: 10_000, holder: "b" });
+      await Promise.all([mine.release(), theirs.release()]);
+    });
+
+    it("does not show a lock as a leftover", async () => {
+      const lock = await hv.lock({ fleetId: fleet.fleetId, hosts: world.spec.hosts, timeoutMs: 10_000, holder: "a" });
+      for (const host of (await observe()).hosts) assert.deepEqual((host as ReachableHost).partials, []);
+      await lock.release();
+    });
+  });
+}
