@@ -4,11 +4,11 @@
  * resource with it, directly or through others.
  */
 import { Heap } from "./heap";
-import { capacitiesOf, costOf, maxMinRates, type CopyCost } from "./timeModel";
+import { capacitiesOf, costOf, diskRead, diskWrite, maxMinRates, nicIn, nicOut, type CopyCost } from "./timeModel";
 import type { Topology } from "./types";
 
-/** Ends closer than this are one instant: rates are floating point. */
-const SAME_INSTANT_SECONDS = 1e-9;
+/** Ends closer than this are one instant: rates and times are floating point. */
+const sameInstantSeconds = (nowSeconds: number): number => Math.max(1e-9, nowSeconds * 1e-12);
 
 export interface Flow<T> {
   readonly tag: T;
@@ -30,6 +30,8 @@ interface LiveFlow<T> extends Flow<T> {
   /** Outdates entries of the queue. */
   version: number;
   mark: number;
+  /** The part that was there when it was ended early. */
+  stoppedAt?: number;
 }
 
 interface QueueEntry<T> {
@@ -43,6 +45,7 @@ export class FlowNetwork<T> {
   private readonly users: (Set<LiveFlow<T>> | undefined)[] = [];
   private readonly queue = new Heap<QueueEntry<T>>((a, b) =>
     a.atSeconds !== b.atSeconds ? a.atSeconds < b.atSeconds : a.flow.order < b.flow.order);
+  private readonly outFactors = new Map<number, number>();
   private dirty: number[] = [];
   private started = 0;
   private marks = 0;
@@ -52,9 +55,11 @@ export class FlowNetwork<T> {
     this.capacities = capacitiesOf(topology);
   }
 
-  /** A copy of one image from now on. */
-  start(sourceHost: number, targetHost: number, tag: T, nowSeconds: number): Flow<T> {
+  /** A copy of one image from now on, or of the first part of it. */
+  start(sourceHost: number, targetHost: number, tag: T, nowSeconds: number, part = 1): Flow<T> {
     const cost = costOf(this.topology, sourceHost, targetHost);
+    cost.bytes *= part;
+    if (this.topology.time === "unit") cost.startupSeconds *= part / (this.outFactors.get(sourceHost) ?? 1);
     const flow: LiveFlow<T> = {
       tag, sourceHost, targetHost, cost,
       startSeconds: nowSeconds,
@@ -76,15 +81,21 @@ export class FlowNetwork<T> {
   stop(flow: Flow<T>, nowSeconds: number): void {
     const live = flow as LiveFlow<T>;
     if (live.phase === "over") return;
+    live.stoppedAt = this.fraction(live, nowSeconds);
     this.advance(live, nowSeconds);
     this.leave(live);
   }
 
-  /** Makes a host's disk and NIC this much of what they were declared: 0.1 is ten times slower, 0 stands still. */
-  setHostFactor(host: number, factor: number, nowSeconds: number): void {
+  /**
+   * Makes a host's disk and NIC this much of what they were declared: 0.1 is ten times slower, 0 stands still.
+   * `out`: only what it sends. In unit time copies that start later take longer from this source.
+   */
+  setHostFactor(host: number, factor: number, nowSeconds: number, direction: "out" | "both" = "both"): void {
     this.touch(nowSeconds);
+    this.outFactors.set(host, factor);
     const declared = capacitiesOf(this.topology);
-    for (let resource = 4 * host; resource < 4 * host + 4; resource++) {
+    const out = [diskRead(host), nicOut(host)];
+    for (const resource of direction === "out" ? out : [...out, diskWrite(host), nicIn(host)]) {
       this.capacities[resource] = declared[resource]! * factor;
       this.dirty.push(resource);
     }
@@ -104,10 +115,11 @@ export class FlowNetwork<T> {
   /** Moves time on to `nowSeconds` (not past nextSeconds()) and returns the copies that end then, oldest first. */
   advanceTo(nowSeconds: number): Flow<T>[] {
     const ended: LiveFlow<T>[] = [];
+    const instantEnds = nowSeconds + sameInstantSeconds(nowSeconds);
     this.touch(nowSeconds);
-    while (this.nextSeconds() <= nowSeconds + SAME_INSTANT_SECONDS) {
+    while (this.nextSeconds() <= instantEnds) {
       const due: LiveFlow<T>[] = [];
-      for (let top = this.queue.peek(); top && top.atSeconds <= nowSeconds + SAME_INSTANT_SECONDS; top = this.queue.peek()) {
+      for (let top = this.queue.peek(); top && top.atSeconds <= instantEnds; top = this.queue.peek()) {
         this.queue.pop();
         if (top.flow.phase !== "over" && top.version === top.flow.version) due.push(top.flow);
       }
@@ -127,6 +139,7 @@ export class FlowNetwork<T> {
   /** Part of the copy that is there, 0 to 1. */
   fraction(flow: Flow<T>, nowSeconds: number): number {
     const live = flow as LiveFlow<T>;
+    if (live.stoppedAt !== undefined) return live.stoppedAt;
     if (live.cost.bytes === 0) {
       if (live.phase === "over" || live.cost.startupSeconds === 0) return 1;
       return Math.min(1, (nowSeconds - live.startSeconds) / live.cost.startupSeconds);

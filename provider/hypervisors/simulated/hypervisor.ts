@@ -1,0 +1,330 @@
+import type { BaseState, FleetSpec, Observation, PowerState } from "../../fleet/model";
+import { PROVIDER_HOST } from "../../scheduler/timeModel";
+import type { Topology } from "../../scheduler/types";
+import {
+  ForeignNameError, HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError,
+  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type FleetLock,
+  type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder,
+  type SnapshotOrder,
+} from "../hypervisor";
+import type { VirtualClock } from "./clock";
+import { Copies } from "./copies";
+import { Locks } from "./locks";
+import type { SimulatedCosts, SimulatedOptions } from "./options";
+import { replicaKey, SimulatedHost, slotKey, volumeKey, type SimulatedMember } from "./world";
+
+const NO_COSTS: SimulatedCosts = {
+  defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0,
+};
+
+export interface SimulatedTemplate {
+  contentId: string;
+  /** null: a local file, uploaded by the provider. */
+  host: string | null;
+  capacityBytes: number;
+  format: string;
+}
+
+/**
+ * Hosts in memory on a virtual clock: the port's promises (whole and partial, idempotence, aborts) without a byte
+ * moved. Stricter than a real host where the engine must not err: it refuses to exceed maxConcurrent, to copy what a
+ * guest writes, and to consolidate or remove what is being copied or stood upon.
+ */
+export class SimulatedHypervisor implements Hypervisor {
+  readonly name = "simulated";
+  readonly capabilities: Capabilities;
+  readonly hosts = new Map<string, SimulatedHost>();
+  private readonly copies: Copies;
+  private readonly locks: Locks;
+  private readonly costs: SimulatedCosts;
+  private templateChanged = false;
+
+  constructor(
+    readonly clock: VirtualClock,
+    private readonly topology: Topology,
+    private readonly template: SimulatedTemplate,
+    options: SimulatedOptions = {},
+  ) {
+    this.capabilities = {
+      relay: false, linked: true, instant: false, liveMigration: false,
+      freeLocalCopies: topology.freeLocalCopies, ...options.capabilities,
+    };
+    this.costs = { ...NO_COSTS, ...options.costs };
+    this.copies = new Copies(topology, clock, options.faults ?? [], options.progressSeconds);
+    this.locks = new Locks(clock);
+    for (const { name } of topology.hosts) this.host(name);
+    for (const fault of options.faults ?? []) this.arm(fault);
+  }
+
+  /** A host outside the topology may be looked at and emptied; nothing is copied to it. */
+  host(name: string): SimulatedHost {
+    let host = this.hosts.get(name);
+    if (!host) {
+      host = new SimulatedHost(name);
+      this.hosts.set(name, host);
+    }
+    return host;
+  }
+
+  /** The host stops answering now, and what it sends or receives breaks off. */
+  takeDown(name: string, reason = "connection refused (simulated)"): void {
+    this.host(name).down = reason;
+    this.copies.breakHost(name);
+  }
+
+  bringUp(name: string): void {
+    this.host(name).down = undefined;
+  }
+
+  lock(request: LockRequest): Promise<FleetLock> {
+    return this.locks.acquire(request);
+  }
+
+  async observe(request: ObserveRequest, context: CallContext = {}): Promise<Observation> {
+    context.signal?.throwIfAborted();
+    const hosts = request.hosts.map(({ name }) =>
+      this.host(name).observe(request.fleetId, request.namePrefix, request.preflight));
+    return { hosts, ...this.observeTemplate(request.fleetId, request.spec) };
+  }
+
+  async clone(order: CloneOrder, context: CallContext = {}): Promise<CloneResult> {
+    context.signal?.throwIfAborted();
+    const { source, target } = order;
+    const { fleetId } = order.fleet;
+    const host = this.reachable(target.host, "clone");
+    const image = this.imageAt(order);
+    if (image.whole) return { bytesMoved: 0 };
+    this.checkSource(order);
+    const imageBytes = this.topology.imageBytes;
+    const roomBytes = host.poolFreeBytes;
+    if (roomBytes < imageBytes) {
+      throw new NoSpaceError(target.host, "clone", `the pool has ${roomBytes} bytes free, the copy needs ${imageBytes}`);
+    }
+    host.poolFreeBytes -= imageBytes;
+    image.begin();
+    try {
+      await this.copies.run({
+        sourceHost: source.host,
+        targetHost: target.host,
+        slot: target.kind === "base" ? target.slot : undefined,
+        sourceKey: sourceKeyOf(fleetId, source),
+        context,
+        onBytes: image.setBytes,
+      });
+    } catch (error) {
+      host.poolFreeBytes += imageBytes - image.bytes();
+      throw error;
+    }
+    image.finish();
+    return { bytesMoved: source.host === target.host ? 0 : imageBytes };
+  }
+
+  async snapshot(order: SnapshotOrder, context: CallContext = {}): Promise<void> {
+    const host = await this.step(order.host, "snapshot", this.costs.snapshotSeconds, context);
+    const { slot, generation, base } = order;
+    const { fleetId } = order.fleet;
+    const key = volumeKey(fleetId, slot, generation);
+    if (host.deltas.has(key)) return;
+    if (base.host !== order.host || !host.holdsContent(fleetId, base)) {
+      throw new HypervisorError(order.host, "snapshot", `no whole, unwritten base for slot ${slot}`);
+    }
+    const disk = host.disk(`${fleetId}-${slot}-${generation}-delta`, this.topology.imageBytes, 0);
+    host.deltas.set(key, { fleetId, slot, generation, disk, over: base.kind });
+  }
+
+  async reconfigure(order: ReconfigureOrder, context: CallContext = {}): Promise<void> {
+    const host = await this.step(order.host, "reconfigure", this.costs.defineSeconds, context);
+    const { fleetId, incarnation } = order.fleet;
+    const key = volumeKey(fleetId, order.slot, order.generation);
+    const taken = host.foreignNames.includes(order.name)
+      || [...host.members.values()].some((m) => m.name === order.name && (m.fleetId !== fleetId || m.slot !== order.slot));
+    if (taken) throw new ForeignNameError(order.host, "reconfigure", `the name ${order.name} is taken by a domain without our tag`);
+    const hasDisk = order.kind === "linked" ? host.deltas.get(key)?.over === "replica" : host.bases.get(key)?.whole;
+    if (!hasDisk) throw new HypervisorError(order.host, "reconfigure", `slot ${order.slot} has no disk yet`);
+    host.define(order, fleetId, incarnation);
+  }
+
+  async consolidate(order: MemberRef, context: CallContext = {}): Promise<void> {
+    const host = this.reachable(order.host, "consolidate");
+    const key = volumeKey(order.fleet.fleetId, order.slot, order.generation);
+    const base = host.bases.get(key);
+    if (!base) throw new HypervisorError(order.host, "consolidate", `slot ${order.slot} has no base of its own`);
+    if (base.state === "consolidated") return;
+    if (this.copies.isRead(baseKey(order.host, key))) {
+      throw new HypervisorError(order.host, "consolidate", `the base of slot ${order.slot} still feeds clones`);
+    }
+    base.state = "consolidating";
+    await this.step(order.host, "consolidate", this.costs.consolidateSeconds, context);
+    base.state = "consolidated";
+    host.deltas.delete(key);
+  }
+
+  async power(
+    order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, context: CallContext = {},
+  ): Promise<void> {
+    const host = await this.step(order.host, "power", order.to === "running" ? this.costs.startSeconds : 0, context);
+    const member = this.member(host, order, "power");
+    member.power = order.to;
+    const key = volumeKey(order.fleet.fleetId, order.slot, order.generation);
+    const base = host.bases.get(key);
+    // A guest without a delta writes its base.
+    if (order.to === "running" && base && !host.deltas.has(key)) {
+      base.state = "consolidated";
+      this.copies.breakSource(baseKey(order.host, key));
+    }
+  }
+
+  async adopt(order: MemberRef, context: CallContext = {}): Promise<void> {
+    const host = await this.step(order.host, "adopt", 0, context);
+    this.member(host, order, "adopt").incarnation = order.fleet.incarnation;
+  }
+
+  async destroy(order: DestroyOrder, context: CallContext = {}): Promise<void> {
+    const host = await this.step(order.host, "destroy", this.costs.destroySeconds, context);
+    const { fleetId } = order.fleet;
+    if (order.kind === "partial") return host.removePartial(fleetId, order.partial.name);
+    if (order.kind === "member") {
+      host.removeMember(order);
+      return this.copies.breakSource(baseKey(order.host, volumeKey(fleetId, order.slot, order.generation)));
+    }
+    const users = order.purpose === "replica" ? host.usersOf(fleetId, order.contentId) : [];
+    if (users.length > 0) {
+      throw new HypervisorError(order.host, "destroy", `slots ${users.join(", ")} stand over this replica`);
+    }
+    host.removeReplica(replicaKey(fleetId, order.purpose, order.contentId));
+    this.copies.breakSource(sourceKeyOf(fleetId, { ...order, kind: "replica" }));
+  }
+
+  async inspect(
+    order: MemberRef, context: CallContext = {},
+  ): Promise<{ power: PowerState; base: BaseState; chain: string[] } | null> {
+    const host = await this.step(order.host, "inspect", 0, context);
+    const member = host.members.get(slotKey(order.fleet.fleetId, order.slot));
+    if (!member || member.generation !== order.generation) return null;
+    return {
+      power: member.power,
+      base: host.baseStateOf(member),
+      chain: host.chainOf(member).map((disk) => disk.volume),
+    };
+  }
+
+  async close(): Promise<void> {}
+
+  private arm(fault: NonNullable<SimulatedOptions["faults"]>[number]): void {
+    const at = (seconds: number, fire: () => void): void => {
+      if (seconds <= this.clock.nowMs() / 1000) fire();
+      else this.clock.at(seconds * 1000, fire, { daemon: true });
+    };
+    switch (fault.kind) {
+      case "cloneFails":
+        return; // Copies
+      case "hostDown":
+        at(fault.atSeconds, () => this.takeDown(fault.host));
+        if (fault.untilSeconds !== undefined) at(fault.untilSeconds, () => this.bringUp(fault.host));
+        return;
+      case "slowHost":
+        return at(fault.fromSeconds ?? 0, () => this.copies.slow(fault.host, fault.factor, fault.direction ?? "both"));
+      case "templateChanges":
+        return at(fault.atSeconds, () => { this.templateChanged = true; });
+      case "lockLost":
+        return at(fault.atSeconds, () => this.locks.loseAll());
+    }
+  }
+
+  private async step(name: string, step: string, seconds: number, context: CallContext): Promise<SimulatedHost> {
+    context.signal?.throwIfAborted();
+    this.reachable(name, step);
+    if (seconds > 0) await this.clock.sleep(seconds * 1000, context.signal);
+    return this.reachable(name, step);
+  }
+
+  private reachable(name: string, step: string): SimulatedHost {
+    const host = this.host(name);
+    if (host.down !== undefined) throw new HostUnreachableError(name, step, host.down);
+    return host;
+  }
+
+  private member(host: SimulatedHost, order: MemberRef, step: string): SimulatedMember {
+    const member = host.members.get(slotKey(order.fleet.fleetId, order.slot));
+    if (!member) throw new HypervisorError(order.host, step, `no member in slot ${order.slot}`);
+    return member;
+  }
+
+  private checkSource(order: CloneOrder): void {
+    const { source, target } = order;
+    if (source.kind === "template") {
+      if (this.templateChanged || this.template.contentId !== order.contentId) {
+        throw new TemplateChangedError(source.host ?? target.host, "clone", "the template is not what it was when the run began");
+      }
+    }
+    if (source.host === null) return;
+    const host = this.host(source.host);
+    if (host.down !== undefined) throw new SourceLostError(source.host, target.host, `${source.host} does not answer`);
+    if (source.kind === "template") {
+      if (source.host !== this.template.host) throw new SourceLostError(source.host, target.host, `the template is not on ${source.host}`);
+    } else if (!host.holdsContent(order.fleet.fleetId, source)) {
+      throw new SourceLostError(source.host, target.host, `no whole, unwritten ${source.kind} to copy on ${source.host}`);
+    }
+  }
+
+  /** The volume a clone makes: partial from its first byte until finish(). */
+  private imageAt(order: CloneOrder): {
+    whole: boolean; begin(): void; setBytes(bytes: number): void; bytes(): number; finish(): void;
+  } {
+    const { target } = order;
+    const { fleetId } = order.fleet;
+    const host = this.host(target.host);
+    const volume = target.kind === "base"
+      ? `${fleetId}-${target.slot}-${target.generation}-base`
+      : `${fleetId}-${target.purpose}-${target.contentId.slice(0, 12)}`;
+    const fresh = { fleetId, disk: host.disk(volume, this.topology.imageBytes, 0), whole: false };
+    const existing = target.kind === "base"
+      ? host.bases.get(volumeKey(fleetId, target.slot, target.generation))
+      : host.replicas.get(replicaKey(fleetId, target.purpose, target.contentId));
+    return {
+      whole: existing?.whole ?? false,
+      begin: () => {
+        // What an earlier attempt left is overwritten.
+        host.poolFreeBytes += existing?.disk.allocationBytes ?? 0;
+        if (target.kind === "base") {
+          const { slot, generation } = target;
+          host.bases.set(volumeKey(fleetId, slot, generation), Object.assign(fresh, { slot, generation, state: "frozen" as const }));
+        } else {
+          const { contentId, purpose } = target;
+          host.replicas.set(replicaKey(fleetId, purpose, contentId), Object.assign(fresh, { contentId, purpose }));
+        }
+      },
+      setBytes: (bytes) => { fresh.disk.allocationBytes = bytes; },
+      bytes: () => fresh.disk.allocationBytes,
+      finish: () => {
+        fresh.disk.allocationBytes = this.topology.imageBytes;
+        fresh.whole = true;
+      },
+    };
+  }
+
+  private observeTemplate(fleetId: string, spec: FleetSpec): Pick<Observation, "template" | "templateProblem"> {
+    const { contentId, capacityBytes, format } = this.template;
+    let { host } = this.template;
+    if (host !== null && this.hosts.get(host)?.down !== undefined) {
+      return { templateProblem: { path: "template.host", message: `${host} does not answer` } };
+    }
+    if (host === null && spec.template.kind === "file") {
+      const uploaded = replicaKey(fleetId, "template", contentId);
+      host = [...this.hosts.values()].find((h) => h.down === undefined && h.replicas.get(uploaded)?.whole)?.name ?? null;
+    }
+    return {
+      template: { contentId, ...(host !== null && { host }), capacityBytes, allocationBytes: this.topology.imageBytes, format },
+    };
+  }
+}
+
+const baseKey = (host: string, key: string): string => `${host}/base/${key}`;
+
+function sourceKeyOf(fleetId: string, source: ImageRef): string {
+  switch (source.kind) {
+    case "template": return `${source.host ?? PROVIDER_HOST}/template`;
+    case "replica": return `${source.host}/${replicaKey(fleetId, source.purpose, source.contentId)}`;
+    case "base": return baseKey(source.host, volumeKey(fleetId, source.slot, source.generation));
+  }
+}

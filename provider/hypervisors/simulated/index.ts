@@ -1,0 +1,37 @@
+import { topologyOf } from "../../scheduler/topology";
+import { VirtualClock } from "./clock";
+import { SimulatedHypervisor } from "./hypervisor";
+import type { SimulatedSetup } from "./options";
+
+export { VirtualClock } from "./clock";
+export { SimulatedHypervisor } from "./hypervisor";
+export type { Fault, SimulatedCosts, SimulatedOptions, SimulatedSetup } from "./options";
+
+/** Content id of a template nobody has looked at. */
+const UNSEEN_CONTENT = "0".repeat(64);
+
+/** A datacenter in memory with the hosts, racks and rates of a spec, and a virtual clock to run it on. */
+export function createSimulated(
+  { spec, observation, fleetId, options = {} }: SimulatedSetup,
+): { hypervisor: SimulatedHypervisor; clock: VirtualClock } {
+  if (observation && fleetId === undefined) throw new TypeError("Expected `fleetId` with `observation`: whose members it lists");
+  const observed = observation?.template;
+  const clock = new VirtualClock();
+  const topology = topologyOf(spec, {
+    imageBytes: options.imageBytes ?? observed?.allocationBytes,
+    startupSeconds: options.startupSeconds,
+    time: options.time,
+    freeLocalCopies: options.capabilities?.freeLocalCopies,
+  });
+  const declaredHost = spec.template.kind === "file" ? null : spec.template.host;
+  const hypervisor = new SimulatedHypervisor(clock, topology, {
+    contentId: options.contentId ?? observed?.contentId ?? UNSEEN_CONTENT,
+    host: declaredHost,
+    capacityBytes: observed?.capacityBytes ?? topology.imageBytes,
+    format: observed?.format ?? "qcow2",
+  }, options);
+  for (const found of observation?.hosts ?? []) hypervisor.host(found.name).restore(fleetId!, found);
+  for (const [name, bytes] of Object.entries(options.poolFreeBytes ?? {})) hypervisor.host(name).poolFreeBytes = bytes;
+  for (const [name, names] of Object.entries(options.foreignNames ?? {})) hypervisor.host(name).foreignNames = [...names];
+  return { hypervisor, clock };
+}

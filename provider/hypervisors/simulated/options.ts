@@ -1,0 +1,57 @@
+import type { FleetSpec, Observation } from "../../fleet/model";
+import type { Capabilities } from "../hypervisor";
+
+/** Seconds of what is no copy. @default 0 each */
+export interface SimulatedCosts {
+  defineSeconds: number;
+  startSeconds: number;
+  snapshotSeconds: number;
+  consolidateSeconds: number;
+  destroySeconds: number;
+}
+
+/** Something that goes wrong. Times are seconds on the virtual clock. */
+export type Fault =
+  /** The next `times` (1) clones to this host (and slot) fail when this part of the image is there, 0 to 1. */
+  | {
+    kind: "cloneFails"; targetHost: string; slot?: number; atFraction: number; times?: number;
+    error: "sourceLost" | "noSpace" | "hostUnreachable";
+  }
+  /** The host does not answer, and what it sends or receives breaks. */
+  | { kind: "hostDown"; host: string; atSeconds: number; untilSeconds?: number }
+  /** The host's disk and NIC run at this part of their rates; `out`: only when it sends. */
+  | { kind: "slowHost"; host: string; factor: number; fromSeconds?: number; direction?: "out" | "both" }
+  /** Clones from the template fail from then on. */
+  | { kind: "templateChanges"; atSeconds: number }
+  /** The fleet's lock is lost. */
+  | { kind: "lockLost"; atSeconds: number };
+
+export interface SimulatedOptions {
+  /** What one copy moves. @default the observed template's allocation, else spec.imageBytes, else 10 GB */
+  imageBytes?: number;
+  /** Seconds each copy costs before its first byte. @default 0 */
+  startupSeconds?: number;
+  costs?: Partial<SimulatedCosts>;
+  /** @default "network" */
+  time?: "network" | "unit";
+  /** @default linked only */
+  capabilities?: Partial<Capabilities>;
+  /** Free space of a host's pool; others are unlimited. */
+  poolFreeBytes?: Record<string, number>;
+  /** @default the observed template's, else 64 zeros */
+  contentId?: string;
+  /** Domains without our tag, by host. */
+  foreignNames?: Record<string, string[]>;
+  /** How often a copy reports its progress; Infinity: only at its end. @default a tenth of a copy */
+  progressSeconds?: number;
+  faults?: Fault[];
+}
+
+export interface SimulatedSetup {
+  spec: FleetSpec;
+  /** What the hosts hold at first. Absent: nothing but the template. */
+  observation?: Observation;
+  /** The fleet whose members `observation` lists; required with it. */
+  fleetId?: string;
+  options?: SimulatedOptions;
+}

@@ -1,0 +1,234 @@
+/** What the simulated hosts hold, and how they look from outside. No time passes here. */
+import { createHash } from "node:crypto";
+import type {
+  BaseState, DiskInfo, ObservedMember, ObservedPartial, ReachableHost, UnreachableHost,
+} from "../../fleet/model";
+import type { DestroyOrder, ImageRef, ReconfigureOrder } from "../hypervisor";
+
+export interface SimulatedBase {
+  fleetId: string;
+  slot: number;
+  generation: number;
+  disk: DiskInfo;
+  /** All of it is there. */
+  whole: boolean;
+  state: Extract<BaseState, "frozen" | "consolidating" | "consolidated">;
+}
+
+export interface SimulatedDelta {
+  fleetId: string;
+  slot: number;
+  generation: number;
+  disk: DiskInfo;
+  over: "base" | "replica";
+}
+
+export interface SimulatedReplica {
+  fleetId: string;
+  contentId: string;
+  purpose: "replica" | "template";
+  disk: DiskInfo;
+  whole: boolean;
+}
+
+export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string };
+
+/** Keys join by a character that no fleet id has. */
+export const slotKey = (fleetId: string, slot: number): string => `${fleetId}/${slot}`;
+export const volumeKey = (fleetId: string, slot: number, generation: number): string => `${fleetId}/${slot}/${generation}`;
+export const replicaKey = (fleetId: string, purpose: string, contentId: string): string =>
+  `${fleetId}/${purpose}/${contentId}`;
+
+export class SimulatedHost {
+  readonly members = new Map<string, SimulatedMember>();
+  readonly bases = new Map<string, SimulatedBase>();
+  readonly deltas = new Map<string, SimulatedDelta>();
+  readonly replicas = new Map<string, SimulatedReplica>();
+  /** Found at the start: leftovers of other runs that this world knows only by name. */
+  leftovers: { fleetId: string; partial: ObservedPartial }[] = [];
+  kept: { fleetId: string; slot: number; generation: number; label: string; volume: string }[] = [];
+  foreignNames: string[] = [];
+  poolFreeBytes = Infinity;
+  uuid: string;
+  hypervisorVersion = "simulated";
+  problems: ReachableHost["problems"] = [];
+  /** Why it does not answer; undefined: it does. */
+  down: string | undefined;
+
+  constructor(readonly name: string) {
+    const hash = createHash("sha256").update(`simulated host ${name}`).digest("hex");
+    this.uuid = [hash.slice(0, 8), hash.slice(8, 12), hash.slice(12, 16), hash.slice(16, 20), hash.slice(20, 32)].join("-");
+  }
+
+  disk(volume: string, imageBytes: number, allocationBytes: number): DiskInfo {
+    return { volume, path: `/simulated/${volume}`, format: "qcow2", capacityBytes: imageBytes, allocationBytes };
+  }
+
+  /** Fills the host from what a real one showed. */
+  restore(fleetId: string, found: ReachableHost | UnreachableHost): void {
+    if (found.status === "unreachable") {
+      this.down = found.reason;
+      return;
+    }
+    this.uuid = found.uuid;
+    this.hypervisorVersion = found.hypervisorVersion;
+    this.poolFreeBytes = found.poolFreeBytes;
+    this.problems = found.problems;
+    this.foreignNames = [...found.foreignNames];
+    this.kept = found.kept.map((kept) => ({ fleetId, ...kept }));
+    this.leftovers = found.partials.map((partial) => ({ fleetId, partial }));
+    for (const { contentId, purpose, disk } of found.replicas) {
+      this.replicas.set(replicaKey(fleetId, purpose, contentId), { fleetId, contentId, purpose, disk, whole: true });
+    }
+    for (const { base, chain, ...member } of found.members) {
+      const { slot, generation } = member;
+      this.members.set(slotKey(fleetId, slot), { fleetId, ...member });
+      const key = volumeKey(fleetId, slot, generation);
+      const top = chain[0];
+      const bottom = chain[chain.length - 1];
+      if (base === "replica") {
+        if (top) this.deltas.set(key, { fleetId, slot, generation, disk: top, over: "replica" });
+        continue;
+      }
+      if (bottom) this.bases.set(key, { fleetId, slot, generation, disk: bottom, whole: true, state: base });
+      if (top && top !== bottom) this.deltas.set(key, { fleetId, slot, generation, disk: top, over: "base" });
+    }
+  }
+
+  observe(fleetId: string, namePrefix: string, preflight: boolean): ReachableHost | UnreachableHost {
+    if (this.down !== undefined) return { status: "unreachable", name: this.name, reason: this.down };
+    const ours = <T extends { fleetId: string }>(all: Iterable<T>): T[] => [...all].filter((x) => x.fleetId === fleetId);
+    const members = ours(this.members.values()).sort((a, b) => a.slot - b.slot);
+    const isOwned = (slot: number, generation: number): boolean =>
+      this.members.get(slotKey(fleetId, slot))?.generation === generation;
+    const partialVolumes = [
+      ...ours(this.bases.values()).filter((base) => !isOwned(base.slot, base.generation)),
+      ...ours(this.deltas.values()).filter((delta) => !isOwned(delta.slot, delta.generation)),
+    ].map(({ slot, disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, slot, bytes: disk.allocationBytes }));
+    const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole)
+      .map(({ disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes }));
+    const otherNames = [...this.members.values()].filter((m) => m.fleetId !== fleetId).map((m) => m.name);
+    return {
+      status: "reachable",
+      name: this.name,
+      uuid: this.uuid,
+      hypervisorVersion: this.hypervisorVersion,
+      members: members.map((member) => this.observeMember(member)),
+      replicas: ours(this.replicas.values()).filter((replica) => replica.whole).map(({ contentId, purpose, disk }) => ({
+        contentId, purpose, disk: { ...disk }, users: purpose === "replica" ? this.usersOf(fleetId, contentId) : [],
+      })),
+      partials: [...partialVolumes, ...partialReplicas, ...this.leftovers.filter((l) => l.fleetId === fleetId).map((l) => l.partial)]
+        .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)),
+      kept: this.kept.filter((kept) => kept.fleetId === fleetId)
+        .map(({ slot, generation, label, volume }) => ({ slot, generation, label, volume })),
+      foreignNames: [...this.foreignNames, ...otherNames].filter((name) => name.startsWith(namePrefix)).sort(),
+      poolFreeBytes: this.poolFreeBytes,
+      problems: preflight ? this.problems : [],
+    };
+  }
+
+  usersOf(fleetId: string, contentId: string): number[] {
+    return [...this.members.values()]
+      .filter((m) => m.fleetId === fleetId && m.kind === "linked" && m.contentId === contentId)
+      .map((m) => m.slot).sort((a, b) => a - b);
+  }
+
+  baseStateOf(member: SimulatedMember): BaseState {
+    if (member.kind === "linked") return "replica";
+    return this.bases.get(volumeKey(member.fleetId, member.slot, member.generation))!.state;
+  }
+
+  chainOf(member: SimulatedMember): DiskInfo[] {
+    const key = volumeKey(member.fleetId, member.slot, member.generation);
+    const delta = this.deltas.get(key)?.disk;
+    const bottom = member.kind === "linked"
+      ? this.replicas.get(replicaKey(member.fleetId, "replica", member.contentId))?.disk
+      : this.bases.get(key)!.disk;
+    return [delta, bottom].filter((disk) => disk !== undefined).map((disk) => ({ ...disk }));
+  }
+
+  /** What may be copied: whole, and written by nobody. */
+  holdsContent(fleetId: string, ref: Exclude<ImageRef, { kind: "template" }>): boolean {
+    if (ref.kind === "replica") return this.replicas.get(replicaKey(fleetId, ref.purpose, ref.contentId))?.whole ?? false;
+    const base = this.bases.get(volumeKey(fleetId, ref.slot, ref.generation));
+    return base !== undefined && base.whole && base.state === "frozen";
+  }
+
+  define(order: ReconfigureOrder, fleetId: string, incarnation: string): void {
+    const key = slotKey(fleetId, order.slot);
+    const old = this.members.get(key);
+    this.members.set(key, {
+      fleetId,
+      slot: order.slot,
+      name: order.name,
+      uuid: order.uuid,
+      kind: order.kind,
+      generation: order.generation,
+      incarnation,
+      contentId: order.contentId,
+      macs: [...order.macs],
+      power: old?.power ?? "stopped",
+      disks: order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
+        ...this.disk(`${fleetId}-${order.slot}-${order.generation}-${label}`, sizeBytes, 0), label, onDelete,
+      })),
+      numCpus: order.vm.numCpus,
+      memory: order.vm.memory,
+      networks: order.vm.networks.map((nic) => nic.network),
+    });
+  }
+
+  /** Removing what is not there succeeds. Returns the volumes' references that are gone. */
+  removeMember(order: Extract<DestroyOrder, { kind: "member" }>): void {
+    const { fleetId } = order.fleet;
+    const member = this.members.get(slotKey(fleetId, order.slot));
+    if (member && member.generation === order.generation) {
+      this.members.delete(slotKey(fleetId, order.slot));
+      for (const disk of member.disks) {
+        if (disk.onDelete !== "keep") continue;
+        this.kept.push({ fleetId, slot: order.slot, generation: order.generation, label: disk.label, volume: disk.volume });
+      }
+    }
+    this.removeVolumes(volumeKey(fleetId, order.slot, order.generation));
+  }
+
+  removePartial(fleetId: string, name: string): void {
+    this.leftovers = this.leftovers.filter((l) => l.fleetId !== fleetId || l.partial.name !== name);
+    const isPartial = (x: SimulatedBase | SimulatedDelta): boolean => x.fleetId === fleetId && x.disk.volume === name
+      && this.members.get(slotKey(fleetId, x.slot))?.generation !== x.generation;
+    for (const [key, base] of this.bases) if (isPartial(base)) this.removeBase(key);
+    for (const [key, delta] of this.deltas) if (isPartial(delta)) this.deltas.delete(key);
+    for (const [key, replica] of this.replicas) {
+      if (replica.fleetId === fleetId && !replica.whole && replica.disk.volume === name) this.removeReplica(key);
+    }
+  }
+
+  removeReplica(key: string): void {
+    const replica = this.replicas.get(key);
+    if (!replica) return;
+    this.replicas.delete(key);
+    this.poolFreeBytes += replica.disk.allocationBytes;
+  }
+
+  private removeVolumes(key: string): void {
+    this.removeBase(key);
+    this.deltas.delete(key);
+  }
+
+  private removeBase(key: string): void {
+    const base = this.bases.get(key);
+    if (!base) return;
+    this.bases.delete(key);
+    this.poolFreeBytes += base.disk.allocationBytes;
+  }
+
+  private observeMember(member: SimulatedMember): ObservedMember {
+    const { fleetId: _fleetId, ...rest } = member;
+    return {
+      ...rest,
+      macs: [...rest.macs],
+      disks: rest.disks.map((disk) => ({ ...disk })),
+      base: this.baseStateOf(member),
+      chain: this.chainOf(member),
+    };
+  }
+}
