@@ -1,0 +1,167 @@
+/**
+ * The lab's template: a kernel and an initrd for direct boot (Debian's cloud kernel, busybox, guest-init.sh) and a
+ * qcow2 disk whose random data makes a copy take measurable time. Built once into the user's cache.
+ *
+ * Disk layout: 4 KiB at offset 0 that the guest overwrites; random data from 1 MiB; the rest is not allocated.
+ */
+import { randomFillSync, createHash } from "node:crypto";
+import {
+  chmodSync, closeSync, constants, copyFileSync, cpSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync,
+  readdirSync, renameSync, rmSync, symlinkSync, writeFileSync, writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { run } from "./exec.mjs";
+import { CACHE_DIR, status, virsh } from "./lab.mjs";
+
+const MIB = 1024 * 1024;
+const DATA_OFFSET_BYTES = MIB;
+export const DEFAULT_VIRTUAL_BYTES = 256 * MIB;
+export const DEFAULT_DATA_BYTES = 96 * MIB;
+/** The unpacked kernel does not fit into 64 MiB. */
+export const MIN_GUEST_MEMORY_MIB = 96;
+/** What the guest's kernel is told; the last two shorten the boot under emulation. */
+export const KERNEL_CMDLINE = "console=ttyS0 quiet nokaslr mitigations=off";
+
+/** Part of the cache key: raise it when buildBoot changes what it makes. */
+const RECIPE_VERSION = "1";
+const KERNEL_META_PACKAGE = "linux-image-cloud-amd64";
+const INIT_FILE = fileURLToPath(new URL("guest-init.sh", import.meta.url));
+const BUSYBOX = "/bin/busybox";
+const APPLETS = ["sh", "mount", "insmod", "mkfifo", "dd", "sync", "poweroff"];
+const MODULES = [
+  "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk",
+  "failover", "net_failover", "virtio_net", "button", "evdev",
+];
+
+/**
+ * @param {{virtualBytes?: number, dataBytes?: number, log?: (line: string) => void}} [options]
+ *   virtualBytes: default 256 MiB; dataBytes: default 96 MiB, at most virtualBytes less 1 MiB
+ * @returns {Promise<{kernel: string, initrd: string, disk: string, cmdline: string}>} files in the cache
+ * @throws when the kernel package cannot be had
+ */
+export async function buildImage({ virtualBytes = DEFAULT_VIRTUAL_BYTES, dataBytes = DEFAULT_DATA_BYTES, log = () => {} } = {}) {
+  if (dataBytes < 0 || DATA_OFFSET_BYTES + dataBytes > virtualBytes) {
+    throw new Error(`dataBytes: expected 0 to ${virtualBytes - DATA_OFFSET_BYTES}, got ${dataBytes}`);
+  }
+  const recipe = sha256(RECIPE_VERSION, APPLETS.join(), MODULES.join(), readFileSync(INIT_FILE), readFileSync(BUSYBOX));
+  const boot = await cached(join(CACHE_DIR, "guest", `boot-${recipe}`), (dir) => buildBoot(dir, log));
+  const disk = await cached(join(CACHE_DIR, "guest", `disk-${virtualBytes}-${dataBytes}`), (dir) => {
+    log(`template: writing ${dataBytes / MIB} MiB of random data`);
+    return buildDisk(dir, virtualBytes, dataBytes);
+  });
+  return { kernel: join(boot, "vmlinuz"), initrd: join(boot, "initrd"), disk: join(disk, "template.qcow2"), cmdline: KERNEL_CMDLINE };
+}
+
+/**
+ * Puts the template into a host's pool `default`, and kernel and initrd where all hosts of the lab read them.
+ * @param {{name?: string, host: string, volume?: string, virtualBytes?: number, dataBytes?: number,
+ *   log?: (line: string) => void}} options volume: default `golden.qcow2`; an existing one is replaced
+ * @returns {Promise<{volume: string, path: string, kernel: string, initrd: string, cmdline: string}>}
+ */
+export async function installTemplate({ name = "lab", host: hostName, volume = "golden.qcow2", ...sizes }) {
+  const lab = await status({ name });
+  const host = lab?.hosts.find((each) => each.name === hostName);
+  if (!host) throw new Error(`lab ${name}: no host ${JSON.stringify(hostName)}`);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(volume)) throw new Error(`volume: expected a file name, got ${JSON.stringify(volume)}`);
+  const image = await buildImage(sizes);
+  const path = join(host.poolDir, volume);
+  place(image.disk, path);
+  const kernel = join(lab.bootDir, "vmlinuz"), initrd = join(lab.bootDir, "initrd");
+  if (!existsSync(kernel)) place(image.kernel, kernel);
+  if (!existsSync(initrd)) place(image.initrd, initrd);
+  await virsh(host, "pool-refresh", "default");
+  return { volume, path, kernel, initrd, cmdline: image.cmdline };
+}
+
+/** Never seen half-written. */
+function place(from, to) {
+  const partial = `${to}.part-${process.pid}`;
+  copyFileSync(from, partial, constants.COPYFILE_FICLONE);
+  chmodSync(partial, 0o644);
+  renameSync(partial, to);
+}
+
+/** Builds into a folder beside it and renames: a folder that exists is complete. */
+async function cached(dir, build) {
+  if (existsSync(dir)) return dir;
+  mkdirSync(join(dir, ".."), { recursive: true });
+  const work = mkdtempSync(`${dir}.work-`);
+  try {
+    await build(work);
+    renameSync(work, dir);
+  } catch (error) {
+    if (!existsSync(dir)) throw error; // else someone else was faster
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return dir;
+}
+
+async function buildBoot(dir, log) {
+  const name = await kernelPackage();
+  const kernel = await cached(join(CACHE_DIR, "guest", name), (into) => unpackKernel(name, into, log));
+  copyFileSync(join(kernel, "vmlinuz"), join(dir, "vmlinuz"));
+  const stage = join(dir, "stage");
+  for (const each of ["bin", "proc", "sys", "dev"]) mkdirSync(join(stage, each), { recursive: true });
+  cpSync(join(kernel, "modules"), join(stage, "lib"), { recursive: true });
+  copyFileSync(BUSYBOX, join(stage, "bin/busybox"));
+  for (const applet of APPLETS) symlinkSync("busybox", join(stage, "bin", applet));
+  copyFileSync(INIT_FILE, join(stage, "init"));
+  chmodSync(join(stage, "init"), 0o755);
+  await run(["sh", "-c", 'cd "$1" && find . -print | sort | cpio --quiet -o -H newc -R 0:0 > "$2"', "sh", stage, join(dir, "initrd.cpio")]);
+  writeFileSync(join(dir, "initrd"), gzipSync(readFileSync(join(dir, "initrd.cpio"))));
+  for (const each of ["stage", "initrd.cpio"]) rmSync(join(dir, each), { recursive: true });
+}
+
+async function kernelPackage() {
+  const depends = await run(["apt-cache", "depends", "--important", KERNEL_META_PACKAGE]).catch(() => "");
+  const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+  if (!name) throw new Error(`${KERNEL_META_PACKAGE}: apt does not know it: run apt-get update on a Debian amd64 machine`);
+  return name;
+}
+
+/** Downloads Debian's kernel package and takes the kernel and our modules out of it; nothing is installed. */
+async function unpackKernel(name, dir, log) {
+  log(`template: downloading ${name} (27 MB)`);
+  const root = join(dir, "package");
+  mkdirSync(root);
+  await run(["apt-get", "-o", "APT::Sandbox::User=root", "download", name], { cwd: root, timeoutMs: 300_000 });
+  const [deb] = readdirSync(root);
+  await run(["dpkg-deb", "-x", join(root, deb), root], { timeoutMs: 120_000 });
+  const kernel = readdirSync(join(root, "boot")).find((file) => file.startsWith("vmlinuz-"));
+  if (!kernel) throw new Error(`${name}: no kernel in the package`);
+  copyFileSync(join(root, "boot", kernel), join(dir, "vmlinuz"));
+  mkdirSync(join(dir, "modules"));
+  const modules = (await run(["find", root, "-name", "*.ko*"])).trim().split("\n");
+  for (const module of MODULES) {
+    const file = modules.find((each) => new RegExp(`/${module}\\.ko(\\.xz)?$`).test(each));
+    if (!file) continue; // built into this kernel
+    const to = join(dir, "modules", `${module}.ko`);
+    if (file.endsWith(".xz")) await run(["sh", "-c", 'xz -dc "$1" > "$2"', "sh", file, to]);
+    else copyFileSync(file, to);
+  }
+  rmSync(root, { recursive: true });
+}
+
+async function buildDisk(dir, virtualBytes, dataBytes) {
+  const raw = join(dir, "template.raw");
+  const file = openSync(raw, "wx");
+  ftruncateSync(file, virtualBytes);
+  writeSync(file, "VMFLEET TEMPLATE\n", 0);
+  const chunk = Buffer.alloc(4 * MIB);
+  for (let done = 0; done < dataBytes; done += chunk.length) {
+    randomFillSync(chunk);
+    writeSync(file, chunk, 0, Math.min(chunk.length, dataBytes - done), DATA_OFFSET_BYTES + done);
+  }
+  closeSync(file);
+  await run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, join(dir, "template.qcow2")], { timeoutMs: 600_000 });
+  rmSync(raw);
+}
+
+const sha256 = (...parts) => {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex").slice(0, 16);
+};
