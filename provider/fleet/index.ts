@@ -6,3 +6,9 @@ export { fleetIdFromUrn, slotName, memberUuid, macAddress, memberMacs, kindOfSlo
 export { place, fairShares, removalOrder } from "./placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./problems";
 export { uriParts, TRANSPORTS } from "./uri";
+export { reconcile, type ReconcileRequest } from "./reconcile";
+export { hostsToObserve } from "./hosts";
+export { planRemoval, type RemovalRequest } from "./removal";
+export { preflight, bytesNeeded } from "./preflight";
+export { describePlan, describePlanAtLength, formatSeconds } from "./describe";
+export { recordState, parseState, NO_RUN, type RecordRequest } from "./state";

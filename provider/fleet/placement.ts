@@ -59,19 +59,18 @@ export function fairShares(count: number, hosts: readonly PlacedHost[], racks: r
 function grow(start: ReadonlyMap<string, number>, count: number, hosts: readonly PlacedHost[], racks: readonly PlacedRack[]): Map<string, number> {
   const now = new Map(start);
   const weights = hostWeights(hosts);
-  const rackOrder = orderedRacks(hosts, racks);
-  const members = (rack: string) => hosts.filter((host) => host.rack === rack);
+  const groups = orderedRacks(hosts, racks).map((rack) => {
+    const members = hosts.filter((host) => host.rack === rack).map((host) => ({ host, load: now.get(host.name)!, weight: weights.get(host.name)! }));
+    return { members, load: sum(members.map((one) => one.load)), weight: sum(members.map((one) => one.weight)) };
+  });
+  const hasRoom = ({ host, load }: { host: PlacedHost; load: number }) => load < (host.capacity ?? Infinity);
   for (let left = count - sum(now.values()); left > 0; left--) {
-    const open = rackOrder
-      .map((rack) => members(rack))
-      .filter((group) => group.some((host) => hasRoom(host, now)))
-      .map((group) => ({ group, load: sum(group.map((host) => now.get(host.name)!)), weight: sum(group.map((host) => weights.get(host.name)!)) }));
-    const rack = least(open);
+    const rack = least(groups.filter((group) => group.members.some(hasRoom)));
     if (!rack) return now;
-    const host = least(
-      rack.group.filter((one) => hasRoom(one, now)).map((one) => ({ name: one.name, load: now.get(one.name)!, weight: weights.get(one.name)! })),
-    )!;
-    now.set(host.name, host.load + 1);
+    const chosen = least(rack.members.filter(hasRoom))!;
+    chosen.load += 1;
+    rack.load += 1;
+    now.set(chosen.host.name, chosen.load);
   }
   return now;
 }
@@ -107,8 +106,6 @@ function hostWeights(hosts: readonly PlacedHost[]): Map<string, number> {
 function orderedRacks(hosts: readonly PlacedHost[], racks: readonly PlacedRack[]): string[] {
   return [...new Set([...racks.map((rack) => rack.name), ...hosts.map((host) => host.rack)])];
 }
-
-const hasRoom = (host: PlacedHost, now: ReadonlyMap<string, number>) => now.get(host.name)! < (host.capacity ?? Infinity);
 
 /** The first with the least load / weight, compared without division. */
 function least<T extends { load: number; weight: number }>(candidates: readonly T[]): T | undefined {

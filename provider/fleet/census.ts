@@ -1,0 +1,74 @@
+/** Who is where before a run: every slot once, from what hosts showed and what the last run recorded. */
+import type { KnownHost, HostTable } from "./hosts";
+import type { FleetState, MemberState, ObservedMember } from "./model";
+
+/** A slot that is taken. */
+export interface Incumbent {
+  slot: number;
+  name: string;
+  host: KnownHost;
+  generation: number;
+  contentId: string;
+  /** As observed; absent: known from the record alone. */
+  member?: ObservedMember;
+}
+
+export interface Census {
+  /** On declared hosts: observed, or recorded there while the host did not answer. */
+  present: Incumbent[];
+  /** Recorded on a declared host that answered, and found nowhere: removed by hand. */
+  missing: Incumbent[];
+  /** On hosts that are no longer declared and answered. */
+  stranded: Incumbent[];
+  /** Recorded on hosts that are no longer declared and did not answer. */
+  lost: Incumbent[];
+  /** Recorded on hosts that were abandoned. */
+  forgotten: Incumbent[];
+  /** Older copies of a slot that is held elsewhere, as after an abandoned host came back. */
+  outdated: Incumbent[];
+}
+
+/**
+ * @param trustRecord hosts that were never asked count as they were recorded (a preview without any host): members on
+ * hosts that are no longer declared are stranded, not lost.
+ */
+export function takeCensus(table: HostTable, previous: FleetState | undefined, trustRecord: boolean): Census {
+  const census: Census = { present: [], missing: [], stranded: [], lost: [], forgotten: [], outdated: [] };
+  const recordedHost = new Map((previous?.members ?? []).map((member) => [member.slot, table.hostOf(member)]));
+  const holders = new Map<number, Incumbent[]>();
+  // Two declared hosts that are one machine show the same members; count them once.
+  const machines = new Set<string>();
+  for (const host of table.hosts) {
+    if (!host.seen || machines.has(host.seen.uuid)) continue;
+    machines.add(host.seen.uuid);
+    for (const member of host.seen.members) {
+      const { slot, name, generation, contentId } = member;
+      holders.set(slot, [...(holders.get(slot) ?? []), { slot, name, host, generation, contentId, member }]);
+    }
+  }
+  for (const [slot, copies] of holders) {
+    const [holder, ...older] = copies.sort((a, b) => b.generation - a.generation || preference(b) - preference(a));
+    (holder!.host.declared ? census.present : census.stranded).push(holder!);
+    census.outdated.push(...older);
+    function preference(copy: Incumbent): number {
+      return (copy.host.declared ? 2 : 0) + (copy.host === recordedHost.get(slot) ? 1 : 0);
+    }
+  }
+  for (const member of previous?.members ?? []) {
+    if (!holders.has(member.slot)) fileRecorded(member, table.hostOf(member), census, trustRecord);
+  }
+  for (const group of Object.values(census) as Incumbent[][]) group.sort((a, b) => a.slot - b.slot || a.generation - b.generation);
+  return census;
+}
+
+function fileRecorded(member: MemberState, host: KnownHost | undefined, census: Census, trustRecord: boolean): void {
+  const nowhere: KnownHost = { name: member.host, rack: member.rack, unseenReason: "it is not known any more", abandoned: false };
+  const { slot, name, generation, contentId } = member;
+  const incumbent: Incumbent = { slot, name, host: host ?? nowhere, generation, contentId };
+  if (!host) census.lost.push(incumbent);
+  else if (host.abandoned) census.forgotten.push(incumbent);
+  else if (host.seen) {
+    if (host.declared) census.missing.push(incumbent);
+  } else if (host.declared) census.present.push(incumbent);
+  else (trustRecord ? census.stranded : census.lost).push(incumbent);
+}

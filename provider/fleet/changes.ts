@@ -1,0 +1,46 @@
+/** What differs between a member as found and as declared, and can be changed without making it anew. */
+import type { FleetSpec, ObservedMember, Reconfiguration } from "./model";
+
+export interface Difference {
+  changes: Reconfiguration[];
+  reason: string;
+}
+
+/** null: it is as declared. */
+export function differenceOf(spec: FleetSpec, member: ObservedMember): Difference | null {
+  const changes: Reconfiguration[] = [];
+  const reasons: string[] = [];
+  const networks = spec.vm.networks.map((one) => one.network);
+  const hardware = [
+    ...(member.numCpus === spec.vm.numCpus ? [] : [`CPUs ${member.numCpus} → ${spec.vm.numCpus}`]),
+    ...(member.memory === spec.vm.memory ? [] : [`memory ${member.memory} → ${spec.vm.memory} MiB`]),
+    ...(sameList(member.networks, networks) ? [] : [`networks ${listed(member.networks)} → ${listed(networks)}`]),
+  ];
+  if (hardware.length > 0) {
+    changes.push({ kind: "hardware", numCpus: spec.vm.numCpus, memory: spec.vm.memory, networks });
+    reasons.push(`${hardware.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
+  }
+  const wanted = spec.powerOn ? "running" : "stopped";
+  if (member.power !== wanted) {
+    changes.push({ kind: "power", to: wanted });
+    reasons.push(`found ${member.power}, powerOn is ${spec.powerOn}`);
+  }
+  return changes.length > 0 ? { changes, reason: reasons.join("; ") } : null;
+}
+
+const sameList = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((one, index) => one === b[index]);
+const listed = (names: readonly string[]) => (names.length > 0 ? names.join("+") : "none");
+
+/** Extra disks that differ from those declared: told, never touched, because a guest's data may be on them. */
+export function diskWarning(spec: FleetSpec, members: readonly ObservedMember[]): string[] {
+  const declared = spec.vm.disks.map((disk) => disk.label).sort();
+  const differing = members.filter((member) => !sameList(member.disks.map((disk) => disk.label).sort(), declared));
+  if (differing.length === 0) return [];
+  return [`vm.disks: ${namesOf(differing)} ${differing.length === 1 ? "keeps its" : "keep their"} disks as they are; the change concerns new members only`];
+}
+
+/** `workers-001, workers-002 and 5 more` */
+export function namesOf(members: readonly { name: string }[], most = 5): string {
+  const names = members.map((member) => member.name);
+  return names.length <= most ? names.join(", ") : `${names.slice(0, most).join(", ")} and ${names.length - most} more`;
+}

@@ -1,0 +1,238 @@
+/**
+ * What one run must do: declared against found (DESIGN.md section 3). Pure: the same input gives the same plan on every
+ * machine. Buckets are sorted by slot; every entry says why in words.
+ */
+import { takeCensus, type Census, type Incumbent } from "./census";
+import { differenceOf } from "./changes";
+import { knowHosts, type HostTable, type KnownHost } from "./hosts";
+import { kindOfSlot, slotName } from "./identity";
+import type { FleetPlan, FleetSpec, FleetState, Observation, PlannedCreate, PlannedDestroy } from "./model";
+import { place, removalOrder } from "./placement";
+import { tidy } from "./problems";
+import { refusals } from "./refusals";
+import { unusedReplicas } from "./replicas";
+import { planWarnings } from "./warnings";
+
+export interface ReconcileRequest {
+  spec: FleetSpec;
+  fleetId: string;
+  incarnation: string;
+  /** Absent only in a preview that could ask no host: planned from `previous` alone. */
+  observation?: Observation;
+  /** The recorded state of the last run. */
+  previous?: FleetState;
+  /** preview: hosts that did not answer are warnings, and count as recorded. @default "apply" */
+  mode?: "apply" | "preview";
+}
+
+/** What the parts of a plan are made from. */
+export interface PlanContext extends ReconcileRequest {
+  mode: "apply" | "preview";
+  table: HostTable;
+  census: Census;
+  contentId: string;
+  /** By slot; absent: 0. */
+  nextGeneration: ReadonlyMap<number, number>;
+}
+
+export function reconcile(request: ReconcileRequest): FleetPlan {
+  const context = contextOf(request);
+  const { spec, table, census, contentId } = context;
+  const targets = hostTargets(context);
+  const { staying, leaving } = sortOut(context, targets);
+  const missing = new Set(census.missing);
+  const replaced = new Set(staying.filter((one) => !missing.has(one) && isReplaced(context, one)));
+  const moves = pairMoves(context, targets, staying, leaving);
+
+  const create = [
+    ...recreations(context, staying.filter((one) => missing.has(one)), [...replaced]),
+    ...moves.paired.map(({ from, to }) => ({
+      ...created(context, from.slot, to), reason: `moved from ${from.host.name}: cloned anew, data is lost`,
+    })),
+    ...growth(context, staying, moves),
+  ].sort(bySlot);
+  const movedTo = new Map(moves.paired.map(({ from, to }) => [from, to]));
+  const destroy = [
+    ...leaving.map((one) => destroyed(one, leavingReason(one, movedTo.get(one)))),
+    ...[...replaced].map((one) => destroyed(one, "the template has changed and onTemplateChange is replace")),
+    ...census.outdated.map((one) => destroyed(one, `an outdated copy: the slot is held with a later generation elsewhere`)),
+  ].sort((a, b) => a.slot - b.slot || a.generation - b.generation);
+  const kept = staying.filter((one) => !replaced.has(one) && !missing.has(one));
+
+  const plan: FleetPlan = {
+    fleetId: request.fleetId,
+    contentId,
+    create,
+    destroy,
+    ...sortKept(context, kept),
+    move: moves.paired.map(({ from, to }) => ({
+      slot: from.slot, name: from.name, from: from.host.name, to: to.name,
+      reason: `move: data is lost; ${leavingReason(from, to)}`,
+    })),
+    lost: census.lost.map((one) => ({
+      slot: one.slot, name: one.name, host: one.host.name,
+      reason: `its host is no longer declared and does not answer: ${one.host.unseenReason}`,
+    })),
+    cleanup: cleanupOf(table),
+    removeReplicas: [],
+    placement: placementOf(spec, kept, create),
+    problems: [],
+    warnings: [],
+  };
+  plan.removeReplicas = unusedReplicas(context, plan);
+  plan.problems = tidy([...table.problems, ...refusals(context, plan)]);
+  plan.warnings = planWarnings(context, plan);
+  return plan;
+}
+
+function contextOf(request: ReconcileRequest): PlanContext {
+  const { spec, observation, previous, mode = "apply" } = request;
+  const table = knowHosts(spec, previous, observation);
+  const census = takeCensus(table, previous, mode === "preview" && !observation);
+  const contentId = observation?.template?.contentId ?? previous?.contentId ?? "";
+  return { ...request, mode, table, census, contentId, nextGeneration: nextGenerations(table, previous) };
+}
+
+const bySlot = (a: { slot: number }, b: { slot: number }) => a.slot - b.slot;
+
+const activeHosts = ({ table }: PlanContext) => table.hosts.filter((host) => host.declared && !host.abandoned);
+
+/** Members wanted on each declared host; an abandoned one gets none. */
+function hostTargets(context: PlanContext): Map<string, number> {
+  const { spec, census } = context;
+  const active = activeHosts(context);
+  const existing = countByHost([...census.present, ...census.missing]);
+  // Until their host is abandoned, lost members may be alive: they count, so that nobody makes a second one.
+  const targets = spec.targets.kind === "count"
+    ? { ...spec.targets, count: Math.max(0, spec.targets.count - census.lost.length) }
+    : spec.targets;
+  const placed = place(targets, active.map((host) => host.declared!.spec), spec.racks, existing);
+  return new Map(spec.hosts.map((host) => [host.name, placed[host.name] ?? 0]));
+}
+
+function countByHost(members: readonly Incumbent[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { host } of members) counts.set(host.name, (counts.get(host.name) ?? 0) + 1);
+  return counts;
+}
+
+/** Those over their host's target leave, highest slots first; so do all on hosts that are no longer declared. */
+function sortOut({ spec, census }: PlanContext, targets: ReadonlyMap<string, number>): { staying: Incumbent[]; leaving: Incumbent[] } {
+  const taken = [...census.present, ...census.missing];
+  const order = removalOrder(countByHost(taken), Object.fromEntries(targets), spec.hosts);
+  const stacks = new Map<string, Incumbent[]>();
+  for (const one of [...taken].sort(bySlot)) stacks.set(one.host.name, [...(stacks.get(one.host.name) ?? []), one]);
+  const gone = new Set(order.map((host) => stacks.get(host)!.pop()!));
+  const missing = new Set(census.missing);
+  return {
+    staying: taken.filter((one) => !gone.has(one)).sort(bySlot),
+    leaving: [...[...gone].filter((one) => !missing.has(one)), ...census.stranded].sort(bySlot),
+  };
+}
+
+function isReplaced({ spec, observation }: PlanContext, one: Incumbent): boolean {
+  const content = observation?.template?.contentId;
+  return spec.onTemplateChange === "replace" && content !== undefined && one.contentId !== content;
+}
+
+interface Moves {
+  paired: { from: Incumbent; to: KnownHost }[];
+  /** Hosts that get a new member each, one entry a member, after the moves. */
+  open: KnownHost[];
+}
+
+/** A member that leaves one host while another host grows is moved: it keeps its slot, and loses its data. */
+function pairMoves(context: PlanContext, targets: ReadonlyMap<string, number>, staying: readonly Incumbent[], leaving: readonly Incumbent[]): Moves {
+  const held = countByHost(staying);
+  const needs = activeHosts(context).map((host) => ({ host, need: (targets.get(host.name) ?? 0) - (held.get(host.name) ?? 0) }));
+  const open: KnownHost[] = [];
+  for (let round = 0; needs.some(({ need }) => need > round); round++) {
+    open.push(...needs.filter(({ need }) => need > round).map(({ host }) => host));
+  }
+  const moved = leaving.slice(0, open.length);
+  return { paired: moved.map((from, index) => ({ from, to: open[index]! })), open: open.slice(moved.length) };
+}
+
+function created(context: PlanContext, slot: number, host: KnownHost): Omit<PlannedCreate, "reason"> {
+  const { spec } = context;
+  return {
+    slot, name: slotName(spec.namePrefix, slot), host: host.name, rack: host.rack,
+    kind: kindOfSlot(spec.clone, slot), generation: context.nextGeneration.get(slot) ?? 0,
+  };
+}
+
+/** One more than any object of the slot that was ever seen or recorded: volume names are never used twice. */
+function nextGenerations(table: HostTable, previous: FleetState | undefined): Map<number, number> {
+  const next = new Map<number, number>();
+  const note = ({ slot, generation }: { slot?: number; generation?: number }) => {
+    if (slot !== undefined && generation !== undefined) next.set(slot, Math.max(next.get(slot) ?? 0, generation + 1));
+  };
+  previous?.members.forEach(note);
+  for (const { seen } of table.hosts) {
+    seen?.members.forEach(note);
+    seen?.kept.forEach(note);
+    seen?.partials.forEach(note);
+  }
+  return next;
+}
+
+function recreations(context: PlanContext, missing: readonly Incumbent[], replaced: readonly Incumbent[]): PlannedCreate[] {
+  return [
+    ...missing.map((one) => ({ ...created(context, one.slot, one.host), reason: `recorded on ${one.host.name} but not found there: removed outside Pulumi` })),
+    ...replaced.map((one) => ({ ...created(context, one.slot, one.host), reason: "cloned anew from the changed template" })),
+  ];
+}
+
+/** New members take the lowest slots that nobody holds. */
+function growth(context: PlanContext, staying: readonly Incumbent[], moves: Moves): PlannedCreate[] {
+  const { census } = context;
+  const taken = new Set([...staying, ...census.lost, ...moves.paired.map(({ from }) => from)].map((one) => one.slot));
+  const forgotten = new Map(census.forgotten.map((one) => [one.slot, one]));
+  let slot = 0;
+  return moves.open.map((host) => {
+    while (taken.has(slot)) slot++;
+    taken.add(slot);
+    const before = forgotten.get(slot);
+    const reason = before ? `replaces the one lost with the abandoned host ${before.host.name}` : `${host.name} is below its target`;
+    return { ...created(context, slot, host), reason };
+  });
+}
+
+function destroyed(one: Incumbent, reason: string): PlannedDestroy {
+  return { slot: one.slot, name: one.name, host: one.host.name, generation: one.generation, reason };
+}
+
+function leavingReason(one: Incumbent, movedTo: KnownHost | undefined): string {
+  const why = one.host.declared ? `${one.host.name} is over its target` : `${one.host.name} is no longer declared`;
+  return movedTo ? `${why} and ${movedTo.name} is below its own` : why;
+}
+
+/** Members that stay: as they are, taken over from another incarnation, or with something to change. */
+function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]): Pick<FleetPlan, "keep" | "adopt" | "reconfigure"> {
+  const result: Pick<FleetPlan, "keep" | "adopt" | "reconfigure"> = { keep: [], adopt: [], reconfigure: [] };
+  for (const { slot, name, host, member } of kept) {
+    const at = { slot, name, host: host.name };
+    const difference = member ? differenceOf(spec, member) : null;
+    const adopted = member !== undefined && member.incarnation !== incarnation;
+    if (adopted) result.adopt.push({ ...at, reason: "made by another run or resource of this fleet" });
+    if (difference) result.reconfigure.push({ ...at, ...difference });
+    if (!adopted && !difference) {
+      result.keep.push({ ...at, reason: member ? "as declared" : `as recorded; ${host.name} could not be asked: ${host.unseenReason}` });
+    }
+  }
+  return result;
+}
+
+function cleanupOf(table: HostTable): FleetPlan["cleanup"] {
+  return table.hosts.flatMap(({ name, seen }) =>
+    [...(seen?.partials ?? [])]
+      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1))
+      .map((partial) => ({ host: name, partial, reason: "left over from a run that did not end" })),
+  );
+}
+
+function placementOf(spec: FleetSpec, kept: readonly Incumbent[], create: readonly PlannedCreate[]): Record<string, number> {
+  const counts = countByHost(kept);
+  for (const { host } of create) counts.set(host, (counts.get(host) ?? 0) + 1);
+  return Object.fromEntries(spec.hosts.map((host) => [host.name, counts.get(host.name) ?? 0]));
+}

@@ -1,0 +1,98 @@
+/** What makes a plan impossible, or is refused unless the program says otherwise. */
+import { namesOf } from "./changes";
+import { macCollisions } from "./identity";
+import type { FleetPlan, Problem } from "./model";
+import { plural } from "./problems";
+import type { PlanContext } from "./reconcile";
+
+export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
+  return [
+    ...(context.mode === "apply" ? hostProblems(context) : []),
+    ...moveProblems(context, plan),
+    ...protectionProblems(context, plan),
+    ...nameProblems(context, plan),
+    ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), context.spec.vm.networks.length, context.observation),
+    ...templateProblems(context, plan),
+  ];
+}
+
+/** Hosts that must answer and do not. */
+export function hostProblems({ table, census }: Pick<PlanContext, "table" | "census">): Problem[] {
+  return table.hosts.flatMap((host) => {
+    if (host.seen || host.abandoned) return [];
+    const held = [...census.present, ...census.lost].filter((one) => one.host === host);
+    const holds = held.length > 0 ? ` and holds ${plural(held.length, "member")} (${namesOf(held)})` : "";
+    const wayOut = `bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}]` +
+      (held.length > 0 ? ", which forgets its members" : "");
+    if (host.declared) {
+      return [{ path: `hosts[${host.declared.index}]`, message: `expected a host that answers, got none: ${host.name} does not answer (${host.unseenReason})${holds}; ${wayOut}` }];
+    }
+    if (held.length === 0) return [];
+    return [{
+      path: "abandonHosts",
+      message: `expected hosts that were taken out of the program to answer, got none from ${host.name} (${host.unseenReason}), which${holds.slice(4)}; ${wayOut}`,
+    }];
+  }).concat(unknownHostProblems({ table, census }));
+}
+
+/** Members whose recorded host is not known at all. */
+function unknownHostProblems({ table, census }: Pick<PlanContext, "table" | "census">): Problem[] {
+  const homeless = census.lost.filter((one) => !table.hosts.includes(one.host));
+  return homeless.length === 0 ? [] : [{
+    path: "abandonHosts",
+    message: `expected the hosts of all recorded members to be known, got none for ${namesOf(homeless)}; ` +
+      `declare ${[...new Set(homeless.map((one) => one.host.name))].join(", ")} again, or run \`pulumi refresh\``,
+  }];
+}
+
+function moveProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {
+  if (plan.move.length === 0 || spec.allowRecreate) return [];
+  const moves = plan.move.slice(0, 5).map((one) => `${one.name} from ${one.from} to ${one.to}`).join(", ");
+  const more = plan.move.length > 5 ? ` and ${plan.move.length - 5} more` : "";
+  return [{
+    path: "allowRecreate",
+    message: `expected true for a change that moves ${plural(plan.move.length, "member")} (${moves}${more}), got false; ` +
+      "move: data is lost, set it to true to accept that, or leave the targets as they were",
+  }];
+}
+
+function protectionProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {
+  if (!spec.deletionProtection || plan.destroy.length === 0) return [];
+  return [{
+    path: "deletionProtection",
+    message: `expected false for a change that removes ${plural(plan.destroy.length, "member")} (${namesOf(plan.destroy)}), got true; ` +
+      "set it to false first, or undo the change",
+  }];
+}
+
+function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
+  return plan.create.flatMap((one) => {
+    const host = table.hosts.find((known) => known.name === one.host);
+    return host?.seen?.foreignNames.includes(one.name)
+      ? [{
+          path: "namePrefix",
+          message: `expected names that are free, got ${JSON.stringify(one.name)}, which a domain on ${one.host} has that is not of this fleet; ` +
+            "rename that domain, or choose another namePrefix",
+        }]
+      : [];
+  });
+}
+
+/** The template must be seen only when something is cloned and no seed of its content is left. */
+function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
+  const { observation, mode, spec } = context;
+  if (plan.create.length === 0 || !observation || observation.template || hasSeed(context, plan)) return [];
+  const template = spec.template;
+  const holder = template.kind === "file" ? undefined : context.table.hosts.find((host) => host.name === template.host);
+  // A CI preview may not reach the template's host; that is no fault of the program.
+  if (mode === "preview" && holder && !holder.seen) return [];
+  return [observation.templateProblem ?? { path: "template", message: "expected a template that can be read, got none; see that it exists where the program says" }];
+}
+
+/** A frozen base or a replica of the recorded content that the plan leaves in place. */
+export function hasSeed({ table, contentId }: PlanContext, plan: FleetPlan): boolean {
+  const leaving = new Set(plan.destroy.map((one) => `${one.host}/${one.slot}`));
+  return contentId !== "" && table.hosts.some(({ name, seen }) =>
+    (seen?.replicas ?? []).some((replica) => replica.contentId === contentId)
+    || (seen?.members ?? []).some((member) => member.base === "frozen" && member.contentId === contentId && !leaving.has(`${name}/${member.slot}`)));
+}

@@ -1,0 +1,61 @@
+/** What deleting the resource must remove: its own incarnation, nothing else. */
+import { namesOf } from "./changes";
+import { takeCensus } from "./census";
+import { knowHosts } from "./hosts";
+import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
+import { plural, tidy } from "./problems";
+
+export interface RemovalRequest {
+  spec: FleetSpec;
+  fleetId: string;
+  incarnation: string;
+  observation: Observation;
+  previous?: FleetState;
+}
+
+/**
+ * A plan that only destroys. Members of another incarnation stand in `keep`; as long as there are any, leftovers,
+ * replicas and uploads stay too, because they may be that one's.
+ */
+export function planRemoval({ spec, fleetId, incarnation, observation, previous }: RemovalRequest): FleetPlan {
+  const table = knowHosts(spec, previous, observation);
+  const census = takeCensus(table, previous, false);
+  const found = table.hosts.flatMap((host) => (host.seen?.members ?? []).map((member) => ({ ...member, host: host.name })));
+  const bySlot = (a: { slot: number; generation: number }, b: { slot: number; generation: number }) => a.slot - b.slot || a.generation - b.generation;
+  const own = found.filter((member) => member.incarnation === incarnation).sort(bySlot);
+  const others = found.filter((member) => member.incarnation !== incarnation).sort(bySlot);
+  const unseen = [...census.present.filter((one) => !one.member), ...census.lost];
+
+  const problems = [...table.hosts.filter((host) => !host.seen && !host.abandoned).flatMap((host) => {
+    const held = unseen.filter((one) => one.host === host);
+    if (held.length === 0) return [];
+    return [{
+      path: "abandonHosts",
+      message: `expected every host with members to answer, got none from ${host.name} (${host.unseenReason}), which holds ` +
+        `${plural(held.length, "member")} (${namesOf(held)}); bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}], run \`pulumi up\`, then destroy`,
+    }];
+  })];
+  if (spec.deletionProtection && own.length + unseen.length > 0) {
+    problems.push({
+      path: "deletionProtection",
+      message: `expected false for deleting a fleet of ${plural(own.length + unseen.length, "member")}, got true; set it to false, run \`pulumi up\`, then delete`,
+    });
+  }
+  const alone = others.length === 0;
+  return {
+    fleetId,
+    contentId: previous?.contentId ?? observation.template?.contentId ?? "",
+    create: [], adopt: [], reconfigure: [], move: [],
+    keep: others.map(({ slot, name, host }) => ({ slot, name, host, reason: "belongs to another run or resource of this fleet" })),
+    destroy: own.map(({ slot, name, host, generation }) => ({ slot, name, host, generation, reason: "the fleet is deleted" })),
+    lost: unseen.map(({ slot, name, host }) => ({ slot, name, host: host.name, reason: `its host does not answer: ${host.unseenReason}` })),
+    cleanup: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
+      (seen?.partials ?? []).map((partial) => ({ host: name, partial, reason: "the fleet is deleted" }))),
+    removeReplicas: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
+      (seen?.replicas ?? []).map(({ contentId, purpose }) => ({ host: name, contentId, purpose, reason: "the fleet is deleted" }))),
+    placement: Object.fromEntries(spec.hosts.map((host) => [host.name, others.filter((member) => member.host === host.name).length])),
+    problems: tidy(problems),
+    warnings: table.hosts.filter((host) => !host.seen && !unseen.some((one) => one.host === host)).map((host) =>
+      `${host.name} does not answer (${host.unseenReason}): nothing is recorded there; leftovers, if any, stay`),
+  };
+}

@@ -1,0 +1,111 @@
+/** The record of a run: what Pulumi's state holds. The hosts are the truth; this is for when they cannot be asked. */
+import { z } from "zod";
+import { takeCensus } from "./census";
+import { DEFAULTS } from "./inputs";
+import { knowHosts, type KnownHost } from "./hosts";
+import type { FleetSpec, FleetState, MemberState, Observation, ObservedMember, RunSummary } from "./model";
+import { compare } from "./problems";
+
+export interface RecordRequest {
+  spec: FleetSpec;
+  fleetId: string;
+  /** Members of other incarnations are not recorded: they are not this resource's. */
+  incarnation: string;
+  /** As the hosts are after the run. */
+  observation: Observation;
+  /** For hosts that did not answer: their members stay as recorded, or become `lost` when the host is not declared. */
+  previous?: FleetState;
+  lastRun: RunSummary;
+}
+
+export const NO_RUN: RunSummary = {
+  policy: "none", makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, created: 0, destroyed: 0, reconfigured: 0,
+};
+
+export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun }: RecordRequest): FleetState {
+  const table = knowHosts(spec, previous, observation);
+  const census = takeCensus(table, previous, false);
+  const recorded = new Map((previous?.members ?? []).map((member) => [member.slot, member]));
+  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost].flatMap(({ slot, host, member }): MemberState[] => {
+    if (member) return member.incarnation === incarnation ? [memberState(member, host)] : [];
+    const before = recorded.get(slot)!;
+    return [{ ...before, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
+  }).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
+  const holding = new Set(members.map((member) => member.host));
+  const counts = (name: string) => members.filter((member) => member.host === name).length;
+  return {
+    fleetId,
+    incarnation,
+    contentId: observation.template?.contentId ?? previous?.contentId ?? members[0]?.contentId ?? "",
+    members,
+    replicas: table.hosts.flatMap(({ name, seen }) =>
+      (seen?.replicas ?? []).map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.volume }))
+        .sort((a, b) => compare(a.volume, b.volume))),
+    snapshots: members.flatMap(({ slot, host, base, kind, chain }) =>
+      kind === "full" && base === "frozen" && chain.length > 1 ? [{ slot, host, volume: chain[chain.length - 1]! }] : []),
+    placement: Object.fromEntries(spec.hosts.map((host) => [host.name, counts(host.name)])),
+    hosts: table.hosts.flatMap((host) => {
+      const described = host.declared?.spec ?? host.recorded;
+      if (!described || (!host.declared && !holding.has(host.name))) return [];
+      return [{ ...described, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }) }];
+    }),
+    lastRun,
+  };
+}
+
+function memberState(member: ObservedMember, host: KnownHost): MemberState {
+  const { slot, name, uuid, kind, generation, contentId, macs, power, base, chain } = member;
+  return {
+    slot, name, host: host.name, hostUuid: host.uuid ?? "", rack: host.rack, uuid, kind, generation, contentId, macs,
+    state: power, base, chain: chain.map((disk) => disk.volume),
+  };
+}
+
+// Older versions wrote less: what is missing takes a value that the next observation corrects.
+const count = z.number().catch(0);
+const word = z.string().catch("");
+const memberSchema = z.looseObject({
+  slot: z.int().min(0), name: z.string(), host: z.string(), hostUuid: word, rack: word, uuid: word,
+  kind: z.enum(["full", "linked"]).catch("full"), generation: z.int().min(0).catch(0), contentId: word,
+  macs: z.array(z.string()).catch([]), state: z.enum(["running", "stopped", "paused", "lost"]).catch("running"),
+  base: z.enum(["frozen", "consolidating", "consolidated", "replica"]).catch("consolidated"), chain: z.array(z.string()).catch([]),
+});
+const hostSchema = z.looseObject({
+  name: z.string(), uri: z.string(), rack: z.string().catch(DEFAULTS.rack), pool: z.string().catch("default"),
+  transferAddress: z.string().optional().catch(undefined),
+  transferPorts: z.object({ from: z.number(), to: z.number() }).catch({ ...DEFAULTS.transferPorts }),
+  nicBitsPerSecond: z.number().catch(DEFAULTS.nicBitsPerSecond), diskBytesPerSecond: z.number().catch(DEFAULTS.diskBytesPerSecond),
+  maxConcurrent: z.number().catch(DEFAULTS.hostMaxConcurrent), capacity: z.number().optional().catch(undefined),
+  uuid: z.string().optional().catch(undefined),
+});
+const purpose = z.enum(["replica", "template"]);
+const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });
+const snapshotSchema = z.object({ slot: z.number(), host: z.string(), volume: z.string() });
+const lastRunSchema = z.object({
+  policy: z.enum(["rounds", "earliestCompletion", "singleSource", "none"]).catch("none"), makespanSeconds: count, bytesMoved: count,
+  bytesAcrossRacks: count, created: count, destroyed: count, reconfigured: count,
+}).catch(NO_RUN);
+
+/** The items that can be read; the hosts tell the rest. */
+function readable<T extends z.ZodType>(item: T) {
+  return z.array(z.unknown()).catch([]).transform((values) =>
+    values.flatMap((value): z.output<T>[] => {
+      const result = item.safeParse(value);
+      return result.success ? [result.data] : [];
+    }));
+}
+
+const stateSchema = z.object({
+  fleetId: z.string().min(1), incarnation: z.string().min(1), contentId: word,
+  members: readable(memberSchema), replicas: readable(replicaSchema), snapshots: readable(snapshotSchema),
+  placement: z.record(z.string(), z.number()).catch({}), hosts: readable(hostSchema), lastRun: lastRunSchema,
+});
+
+/**
+ * A recorded state as read back from Pulumi, tolerant of what older versions left out and of what newer ones add.
+ * undefined: this is no recorded state (it names no fleet id and incarnation).
+ */
+export function parseState(value: unknown): FleetState | undefined {
+  const result = stateSchema.safeParse(value);
+  return result.success ? result.data : undefined;
+}
