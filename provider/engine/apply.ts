@@ -1,9 +1,10 @@
 import { preflight, recordState, reconcile } from "../fleet";
 import type { FleetPlan, FleetState, Observation, RunSummary } from "../fleet/model";
-import { type Execution, executePlan } from "./execute";
+import { executePlan } from "./execute";
 import { lookAgain } from "./finish";
 import { policyFor } from "./policy";
 import { openSession, type Session } from "./session";
+import { summaryOf } from "./summary";
 import { FleetRefusedError, FleetRunError, type RunRequest, type RunResult } from "./types";
 
 /**
@@ -27,8 +28,8 @@ export async function applyFleet(request: RunRequest): Promise<RunResult> {
 function acceptedPlan(request: RunRequest, observation: Observation): FleetPlan {
   const { spec, fleetId, incarnation, previous } = request;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "apply" });
-  const problems = new Map([...plan.problems, ...preflight(spec, observation, plan)].map((p) => [JSON.stringify(p), p]));
-  if (problems.size > 0) throw new FleetRefusedError([...problems.values()]);
+  const problems = preflight(spec, observation, plan);
+  if (problems.length > 0) throw new FleetRefusedError(problems);
   return plan;
 }
 
@@ -39,7 +40,7 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
   });
   const summary = summaryOf(execution);
   const after = context.touched ? await lookAgain(context, observation, !session.lockLost()) : observation;
-  const state = stateOf(request, plan, after, summary);
+  const state = stateOf(request, after, summary);
   const interrupted = session.interrupted();
   const reasons = context.failures.reasons();
   if (interrupted) reasons.unshift(interruptedReason(interrupted, plan, state));
@@ -48,15 +49,9 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
   return { state, plan, clones: execution.log.traces, summary };
 }
 
-export function summaryOf(execution: Execution): RunSummary {
-  const { log, policy, created, destroyed, reconfigured } = execution;
-  const { makespanSeconds, bytesMoved, bytesAcrossRacks } = log;
-  return { policy, makespanSeconds, bytesMoved, bytesAcrossRacks, created, destroyed, reconfigured };
-}
-
-function stateOf(request: RunRequest, plan: FleetPlan, observation: Observation, lastRun: RunSummary): FleetState {
+function stateOf(request: RunRequest, observation: Observation, lastRun: RunSummary): FleetState {
   const { spec, fleetId, incarnation, previous } = request;
-  return recordState({ spec, fleetId, incarnation, contentId: plan.contentId, observation, previous, lastRun });
+  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun });
 }
 
 function interruptedReason(why: string, plan: FleetPlan, state: FleetState): string {

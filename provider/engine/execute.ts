@@ -23,9 +23,6 @@ export interface ExecuteOptions {
   choosePolicy: (pool: SourcePool) => Policy;
 }
 
-/** What a copy costs before its first byte: two helper domains and the NBD connect, as measured in the lab. */
-export const STARTUP_SECONDS = 0.8;
-
 const key = (host: string, slot: number) => `${slot}@${host}`;
 
 /**
@@ -37,7 +34,6 @@ export async function executePlan(
 ): Promise<Execution> {
   const pool = new SourcePool(topologyOf(context.spec, {
     imageBytes: observation.template?.allocationBytes ?? context.spec.imageBytes,
-    startupSeconds: STARTUP_SECONDS,
     time: options.time,
     freeLocalCopies: context.hypervisor.capabilities.freeLocalCopies,
   }), context.spec.limits.maxConcurrentClones);
@@ -49,6 +45,18 @@ export async function executePlan(
     await run.removeReplicas();
   } catch (error) {
     await context.tasks.idle();
+    if (!context.signal.aborted) throw error;
+  }
+  return run.result;
+}
+
+/** Only takes away: what a removal's plan names, and touches nothing that stays. */
+export async function executeRemoval(context: RunContext, plan: FleetPlan, observation: Observation): Promise<Execution> {
+  const run = new Execute(context, plan, observation, new SourcePool(topologyOf(context.spec), 1));
+  try {
+    await run.clear();
+    await run.removeReplicas();
+  } catch (error) {
     if (!context.signal.aborted) throw error;
   }
   return run.result;
@@ -78,14 +86,13 @@ class Execute {
 
   /** Leftovers, adoption, then what must go; each to its end before the next, and all before anything is made. */
   async clear(): Promise<void> {
-    const { cleanup, adopt, reconfigure, destroy } = this.plan;
+    const { cleanup, adopt, destroy } = this.plan;
     const { hypervisor, fleet, meter, spec, failures } = this.context;
     if (cleanup.length > 0) meter.enter("cleanup", `removing ${cleanup.length} leftovers`);
     await this.each(cleanup, "remove leftovers", (e) => e.partial.name, ({ host, partial }) => (
       operate(this.context, host, (call) => hypervisor.destroy({ kind: "partial", fleet, host, partial }, call))
     ));
-    const foreign = reconfigure.filter((e) => this.found.get(key(e.host, e.slot))?.incarnation !== fleet.incarnation);
-    await this.each([...adopt, ...foreign], "adopt", (e) => e.name, ({ host, slot, name }) => {
+    await this.each(adopt, "adopt", (e) => e.name, ({ host, slot, name }) => {
       const generation = this.found.get(key(host, slot))?.generation ?? 0;
       return operate(this.context, host, (call) => hypervisor.adopt({ fleet, host, slot, name, generation }, call));
     });
@@ -106,11 +113,10 @@ class Execute {
     signal.throwIfAborted();
     const creates = this.plan.create.filter((create) => !this.stuck.has(create.slot));
     this.countStanding();
-    const standing = this.plan.keep.length + this.plan.adopt.length;
-    meter.plan(
-      standing + this.plan.reconfigure.length + this.plan.create.length, this.copiesFor(creates), this.pool.topology.imageBytes,
-    );
-    for (let i = 0; i < standing; i++) meter.memberDone("kept");
+    const { keep, adopt, reconfigure, create } = this.plan;
+    const changing = new Set(reconfigure.map((e) => e.slot));
+    const standing = [...keep, ...adopt].filter((e) => !changing.has(e.slot)).length;
+    meter.plan(standing, standing + changing.size + create.length, this.copiesFor(creates), this.pool.topology.imageBytes);
     this.changeMembers();
     if (creates.length > 0) {
       await this.findSources(creates);

@@ -1,7 +1,7 @@
 /** The engine's doors. */
 export { applyFleet } from "./apply";
 export { realClock } from "./clock";
-export { previewFleet, type PreviewOptions } from "./preview";
+export { previewFleet } from "./preview";
 export { refreshFleet } from "./refresh";
 export { removeFleet } from "./remove";
 export { throttled, type ThrottledSink } from "./throttle";

@@ -19,8 +19,12 @@ export class ProgressMeter {
 
   constructor(private readonly clock: Clock, private readonly sink: ProgressSink | undefined) {}
 
-  /** @param copies base images to be made, of `imageBytes` each */
-  plan(membersTotal: number, copies: number, imageBytes: number): void {
+  /**
+   * @param standing members that need nothing
+   * @param copies base images to be made, of `imageBytes` each
+   */
+  plan(standing: number, membersTotal: number, copies: number, imageBytes: number): void {
+    this.membersDone = standing;
     this.membersTotal = membersTotal;
     this.plannedBytes = copies * imageBytes;
   }

@@ -1,9 +1,9 @@
-import type { HostSpec, Observation } from "../fleet/model";
+import { hostsToObserve } from "../fleet";
+import type { HostSpec, Observation, ReachableHost } from "../fleet/model";
 import { HostUnreachableError, type FleetLock } from "../hypervisors/hypervisor";
 import { linkSignals } from "./abort";
 import type { RunContext } from "./context";
 import { Failures } from "./failures";
-import { undeclaredHosts, withoutRenamed } from "./fleetHosts";
 import { HostBook } from "./hosts";
 import { Limiter } from "./limiter";
 import { lockReachable } from "./locking";
@@ -28,7 +28,7 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
   return {
     spec, hypervisor, clock, signal,
     fleet: { fleetId, incarnation, namePrefix: spec.namePrefix },
-    hosts: [...spec.hosts, ...undeclaredHosts(spec, previous)],
+    hosts: hostsToObserve(spec, previous),
     book: new HostBook(),
     operations: new Limiter(spec.limits.maxConcurrentOperations),
     tasks: new Tasks(),
@@ -41,56 +41,42 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
 /** One look at all hosts of the run; each has the time to connect and to answer one call. */
 export async function observe(context: RunContext, preflight: boolean, signal: AbortSignal): Promise<Observation> {
   const { hypervisor, fleet, spec, hosts } = context;
-  const observation = await hypervisor.observe({
+  return hypervisor.observe({
     fleetId: fleet.fleetId, namePrefix: fleet.namePrefix, hosts, spec, preflight,
     deadlineMs: spec.timeouts.connectMs + spec.timeouts.callMs,
   }, { signal });
-  return withoutRenamed(observation, spec);
 }
 
 /**
- * Locks the fleet, then looks. Hosts that are no longer declared are locked second, once it is known that they are
- * not declared ones under another name (two locks on one host would wait for each other).
+ * Locks the fleet, then looks.
  * @throws LockTimeoutError; FleetRefusedError when cancelled before anything was touched
  */
 export async function openSession(request: RunRequest, preflight: boolean): Promise<Session> {
   const run = linkSignals(request.signal);
   const context = contextOf(request, run.signal);
-  const locks: FleetLock[] = [];
+  const { meter, hypervisor } = context;
+  let lock: FleetLock | undefined;
   const close = async () => {
     run.unlink();
-    await Promise.all(locks.splice(0).map((lock) => lock.release().catch(() => undefined)));
-  };
-  const lock = async (hosts: HostSpec[]): Promise<boolean> => {
-    let waited = false;
-    const taken = await lockReachable(context.hypervisor, {
-      fleetId: request.fleetId, hosts, holder: request.holder, timeoutMs: request.spec.timeouts.lockMs, signal: run.signal,
-      onWait: (holder) => {
-        waited = true;
-        context.meter.enter("lock", `waiting for another run of this fleet (${holder})`);
-      },
-    });
-    if (taken) {
-      locks.push(taken);
-      taken.lost.addEventListener("abort", () => run.abort(taken.lost.reason), { once: true });
-      if (taken.lost.aborted) run.abort(taken.lost.reason);
-    }
-    return waited;
+    await lock?.release().catch(() => undefined);
   };
   try {
-    context.meter.enter("lock");
-    await lock(request.spec.hosts);
-    context.meter.enter("observe");
-    let observation = await observe(context, preflight, run.signal);
-    const declared = new Set(request.spec.hosts.map((h) => h.name));
-    const others = context.hosts.filter((host) => (
-      !declared.has(host.name) && observation.hosts.some((h) => h.name === host.name && h.status === "reachable")
-    ));
-    if (others.length > 0 && await lock(others)) observation = await observe(context, preflight, run.signal);
+    meter.enter("lock");
+    lock = await lockReachable(hypervisor, {
+      fleetId: request.fleetId, hosts: await hostsToLock(context), holder: request.holder,
+      timeoutMs: request.spec.timeouts.lockMs, signal: run.signal,
+      onWait: (holder) => meter.enter("lock", `waiting for another run of this fleet (${holder})`),
+    });
+    const lost = lock?.lost;
+    const onLost = () => run.abort(lost!.reason);
+    if (lost?.aborted) onLost();
+    lost?.addEventListener("abort", onLost, { once: true });
+    meter.enter("observe");
+    const observation = await observe(context, preflight, run.signal);
     for (const host of observation.hosts) {
       if (host.status === "unreachable") context.book.giveUp(new HostUnreachableError(host.name, "connect", host.reason));
     }
-    const lockLost = () => locks.some((l) => l.lost.aborted);
+    const lockLost = () => lost?.aborted ?? false;
     return {
       context, observation, close, lockLost,
       interrupted: () => !run.signal.aborted ? undefined : lockLost() ? "the fleet's lock was lost" : "cancelled",
@@ -100,4 +86,19 @@ export async function openSession(request: RunRequest, preflight: boolean): Prom
     if (!request.signal?.aborted) throw error;
     throw new FleetRefusedError([{ path: "", message: "cancelled before anything was touched" }]);
   }
+}
+
+/**
+ * The declared hosts, and those of the last run that answer and are really others: a machine that goes by two names
+ * must not be locked twice, or we wait for ourselves.
+ */
+async function hostsToLock(context: RunContext): Promise<HostSpec[]> {
+  const { spec, hosts } = context;
+  if (hosts.length === spec.hosts.length) return hosts;
+  const seen = new Map((await observe(context, false, context.signal)).hosts.flatMap((host) => (
+    host.status === "reachable" ? [[host.name, host] as [string, ReachableHost]] : []
+  )));
+  const declared = new Set(spec.hosts.map((host) => host.name));
+  const machines = new Set(spec.hosts.map((host) => seen.get(host.name)?.uuid));
+  return hosts.filter(({ name }) => declared.has(name) || (seen.has(name) && !machines.has(seen.get(name)!.uuid)));
 }

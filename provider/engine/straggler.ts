@@ -3,8 +3,8 @@ import type { PooledTransfer } from "./pool";
 
 /** A copy straggles when its share of what was expected of it is below this fraction of the others' share. */
 const LAG_FRACTION = 0.4;
-/** Copies younger than this, after their start-up, are not judged. */
-const GRACE_SECONDS = 2;
+/** Copies younger than this, start-up (helpers, NBD connect) included, are not judged. */
+const GRACE_SECONDS = 3;
 
 interface Account {
   expectedBytes: number;
@@ -58,8 +58,7 @@ export class StragglerWatch {
     transfers.forEach((transfer, index) => {
       const account = this.accounts.get(transfer) ?? { expectedBytes: 0, activeSeconds: 0 };
       this.accounts.set(transfer, account);
-      const started = transfer.startedAtSeconds + this.topology.startupSeconds;
-      const active = Math.min(elapsed, Math.max(0, now - started));
+      const active = Math.min(elapsed, Math.max(0, now - transfer.startedAtSeconds - this.topology.startupSeconds));
       account.activeSeconds += active;
       if (Number.isFinite(rates[index]!)) account.expectedBytes += active * rates[index]!;
     });

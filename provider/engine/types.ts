@@ -94,4 +94,12 @@ export interface Preview {
  *   refreshFleet(request): Promise<FleetState | null>  read: what the hosts hold now; null: nothing of the fleet
  *   previewFleet({spec, fleetId, incarnation, previous, observation?}): Promise<Preview>   pure but for the virtual clock
  */
-export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation" | "previous"> & { observation?: Observation };
+export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation" | "previous"> & {
+  observation?: Observation;
+  /** Instead of the spec's. */
+  policy?: PolicyName;
+  /** `unit`: every copy takes one second and nothing is contended. @default "network" */
+  time?: "network" | "unit";
+  /** What each copy costs before its first byte. @default 0 */
+  startupSeconds?: number;
+};

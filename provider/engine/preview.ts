@@ -1,0 +1,38 @@
+import { describePlan, hostsToObserve, reconcile } from "../fleet";
+import { createSimulated } from "../hypervisors/simulated";
+import { DEFAULT_IMAGE_BYTES } from "../scheduler";
+import { assumeObservation } from "./assumed";
+import { executePlan } from "./execute";
+import { policyFor } from "./policy";
+import { contextOf } from "./session";
+import { summaryOf } from "./summary";
+import type { Preview, PreviewRequest } from "./types";
+
+/**
+ * The plan, and what running it would cost: the engine itself over the simulated hypervisor's virtual clock. Asks no
+ * host and waits for nothing; without an observation it plans from the inputs and the recorded state.
+ */
+export async function previewFleet(request: PreviewRequest): Promise<Preview> {
+  const { fleetId, incarnation, previous, observation, time = "network", startupSeconds } = request;
+  const spec = request.policy ? { ...request.spec, policy: request.policy } : request.spec;
+  const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "preview" });
+  const contentId = plan.contentId || "unknown";
+  const imageBytes = observation?.template?.allocationBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;
+  const hosts = hostsToObserve(spec, previous);
+  const assumed = assumeObservation(spec, hosts, previous, observation, { contentId, imageBytes });
+  const { hypervisor, clock } = createSimulated({
+    spec, observation: assumed, fleetId, options: { time, startupSeconds, contentId, progressSeconds: Infinity },
+  });
+  const context = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
+  const execution = await executePlan(context, { ...plan, contentId }, assumed, {
+    time, choosePolicy: (pool) => policyFor(spec, pool),
+  });
+  const summary = summaryOf(execution);
+  const { policy } = summary;
+  return {
+    plan, policy, summary,
+    clones: execution.log.traces,
+    text: describePlan(plan, summary),
+    observed: observation?.hosts.some((host) => host.status === "reachable") ?? false,
+  };
+}
