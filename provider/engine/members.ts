@@ -90,6 +90,6 @@ function definition(
     generation: member.generation,
     contentId: member.contentId,
     vm: spec.vm,
-    autostart: spec.powerOn,
+    autostart: spec.vm.autostart ?? false,
   };
 }
