@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { fleetIdFromUrn, kindOfSlot, macAddress, memberUuid, slotName } from "../../provider/fleet";
+import { macCollisions } from "../../provider/fleet/identity";
+import { member, observation, reachable } from "./build";
+
+const URN = "urn:pulumi:dev::shop::pulumi-nodejs:dynamic/vmfleet:ClonedVmFleet::workers";
+
+describe("identity", () => {
+  it("derives a fleet id of ten base32 characters that never changes for a URN", () => {
+    assert.equal(fleetIdFromUrn(URN), "uygo57anb4");
+    assert.match(fleetIdFromUrn("other"), /^[a-z2-7]{10}$/);
+    assert.notEqual(fleetIdFromUrn(URN), fleetIdFromUrn(`${URN}2`));
+  });
+
+  it("names slots with three digits at least and never pads them anew", () => {
+    assert.deepEqual([0, 7, 999, 1000].map((slot) => slotName("workers", slot)), ["workers-000", "workers-007", "workers-999", "workers-1000"]);
+  });
+
+  it("derives RFC 4122 version 5 UUIDs, one for each slot", () => {
+    const uuids = Array.from({ length: 500 }, (_, slot) => memberUuid("abcd", slot));
+    assert.equal(new Set(uuids).size, 500);
+    for (const uuid of uuids) assert.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.equal(uuids[0], memberUuid("abcd", 0));
+  });
+
+  it("derives locally administered unicast MACs that no slot or card shares", () => {
+    const macs = Array.from({ length: 1000 }, (_, i) => macAddress("abcd", i >> 1, i & 1));
+    assert.equal(new Set(macs).size, 1000);
+    for (const mac of macs) {
+      assert.match(mac, /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+      assert.equal(Number.parseInt(mac.slice(0, 2), 16) & 3, 2);
+    }
+  });
+
+  it("tells of a derived MAC that another member has", () => {
+    const found = observation([reachable("a1", [member(9, { macs: [macAddress("abcd", 3, 0).toUpperCase()] })])]);
+    assert.deepEqual(macCollisions("abcd", [3], 1, found).map(({ path }) => path), ["fleetId"]);
+    assert.deepEqual(macCollisions("abcd", [9, 10], 1, found), []);
+  });
+
+  it("makes a mixed fleet's share of slots linked, whatever its size", () => {
+    fc.assert(fc.property(fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 1, max: 400 }), (linkedShare, size) => {
+      const kinds = Array.from({ length: size }, (_, slot) => kindOfSlot({ kind: "mixed", linkedShare }, slot));
+      assert.equal(kinds.filter((kind) => kind === "linked").length, Math.floor(size * linkedShare));
+    }));
+    assert.equal(kindOfSlot({ kind: "full" }, 3), "full");
+    assert.equal(kindOfSlot({ kind: "linked" }, 3), "linked");
+  });
+});
