@@ -82,7 +82,9 @@ if [ "$kvm" = usable ]; then
   mount --bind "$run/dev/kvm" /dev/kvm
 fi
 hostname "$name"
-exec libvirtd --listen --pid-file "$run/libvirtd.pid"`;
+# A QEMU that ended must be reaped at once, as by any real init: until then libvirt takes it for alive, and a destroy
+# waits for it. Where pid 1 reaps lazily (some containers), two seconds each.
+exec tini -s -- libvirtd --listen --pid-file "$run/libvirtd.pid"`;
 
 /** The device may be there and yet not work (nested machines, containers). */
 function kvmState() {

@@ -48,13 +48,13 @@ export async function cloneImage(
       sourceHost: source.session.name, capacityBytes: source.capacityBytes, allocationBytes: source.allocationBytes,
       stallMs: settings.stallMs, remote: !local,
     }, context));
-    await target.session.run("flush", () => helper.finish(TOP_NODE));
+    const [exporter] = local ? [] : started;
+    await Promise.all([target.session.run("flush", () => helper.finish(TOP_NODE)), exporter?.stop()]);
   } catch (error) {
     await Promise.all(started.map((helper) => helper.stop()));
     await target.session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
     throw error;
   }
-  await Promise.all(started.slice(0, local ? 0 : 1).map((helper) => helper.stop()));
   return { bytesMoved: local ? 0 : source.allocationBytes };
 }
 

@@ -130,7 +130,8 @@ async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: numbe
 export async function destroyMember(order: MemberRef & { shutdownMs: number }, at: Place, context: CallContext = {}): Promise<void> {
   const { pool } = await at.session.pool();
   await at.session.run("destroy", async (client) => {
-    const found = await findMember(client, order);
+    // A domain of that name without our tag is somebody's: nothing of this member is there to destroy.
+    const found = await findMember(client, order).catch(ignoreForeign);
     if (found) {
       if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
@@ -138,6 +139,11 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, a
     }
     await deleteOwnVolumes(client, pool, at.scope, order);
   });
+}
+
+function ignoreForeign(error: unknown): null {
+  if (error instanceof ForeignNameError) return null;
+  throw error;
 }
 
 async function deleteOwnVolumes(
