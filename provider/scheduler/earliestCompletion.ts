@@ -145,24 +145,32 @@ class EarliestCompletion {
   }
 
   /**
-   * Racks whose hosts are all seeded help one that is two doublings or more behind: a crossing that saves a whole
-   * copy's time. Below that a crossing saves nothing that the rack's own sources would not do as soon.
+   * Racks whose hosts are all seeded help one that is two doublings or more behind, if with their help it will need
+   * one doubling less: crossings that save a whole copy's time. Others save nothing.
    */
   private helpRacks(waiting: { rack: number; hosts: number[] }[]): void {
     const { pool } = this;
     const late = waiting
       .map(({ rack, hosts }) => {
         const seeded = pool.rackHosts[rack]!.filter((host) => pool.isSeeded(host)).length;
-        return { hosts, doublings: Math.log2((seeded + hosts.length) / Math.max(1, seeded)), rack };
+        return { rack, hosts, seeded, doublings: Math.ceil(Math.log2((seeded + hosts.length) / Math.max(1, seeded))) };
       })
       .filter(({ doublings }) => doublings >= 2)
       .sort((a, b) => b.doublings - a.doublings || a.rack - b.rack);
-    for (const { hosts } of late) {
+    if (late.length === 0) return;
+    const busyRacks = new Set(waiting.map(({ rack }) => rack));
+    let helpers = this.topology.hosts.filter(({ index, rack }) =>
+      !busyRacks.has(rack) && pool.sourceCount[index]! > 0 && !this.isBusy(index)).length;
+    for (const { hosts, seeded, doublings } of late) {
+      const factor = 2 ** (doublings - 1);
+      // Seeded after one doubling less, with this much help now and again at each doubling.
+      const reached = factor * (seeded + helpers) + helpers * (factor - 1);
+      if (reached < seeded + hosts.length) continue;
       for (const host of hosts) {
-        if (pool.full) return;
-        const source = this.bestRemoteServer(host);
-        if (source < 0) return;
+        const source = pool.full ? -1 : this.bestRemoteServer(host);
+        if (source < 0) break;
         this.start(source, host);
+        helpers--;
       }
     }
   }

@@ -1,5 +1,5 @@
 /** A policy run to its end on the time model alone: no promises, no hypervisor. Used by `auto` and for estimates. */
-import { FlowNetwork, type Flow } from "./flows";
+import { FlowNetwork } from "./flows";
 import type { Policy, PoolView, Source, Topology, Transfer } from "./types";
 
 export interface SimulatedTransfer {
@@ -31,25 +31,13 @@ export interface SimulateOptions {
   excluded?: boolean[];
 }
 
-/** A transfer of the view whose `done` is worked out only when asked. */
-class LiveTransfer implements Transfer {
-  readonly straggling = false;
-  flow!: Flow<LiveTransfer>;
+/** A transfer of the view and what goes with it. */
+interface Copy {
+  record: SimulatedTransfer;
+  feeder: Source;
+  transfer: Transfer;
   /** Position in the view's transfers. */
-  slot = 0;
-
-  constructor(
-    readonly record: SimulatedTransfer,
-    readonly feeder: Source,
-    private readonly now: () => number,
-    private readonly network: FlowNetwork<LiveTransfer>,
-  ) {}
-
-  get source(): number { return this.record.source; }
-  get sourceHost(): number { return this.record.sourceHost; }
-  get targetHost(): number { return this.record.targetHost; }
-  get startedAtSeconds(): number { return this.record.startSeconds; }
-  get done(): number { return this.network.fraction(this.flow, this.now()); }
+  position: number;
 }
 
 /**
@@ -77,11 +65,11 @@ export function simulatePolicy(
     excluded: options.excluded ?? topology.hosts.map(() => false),
     freeSlots: limit,
   };
-  const network = new FlowNetwork<LiveTransfer>(topology);
+  const network = new FlowNetwork<Copy>(topology);
   const byId = new Map(view.sources.map((source) => [source.id, source]));
   const run: SimulatedRun = { makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, transfers: [], unmade: 0 };
   let nextId = view.sources.reduce((most, source) => Math.max(most, source.id + 1), 0);
-  const now = (): number => view.nowSeconds;
+  const copies: Copy[] = [];
 
   for (;;) {
     for (const { source: id, targetHost } of policy.next(view)) {
@@ -89,9 +77,15 @@ export function simulatePolicy(
       const record: SimulatedTransfer = {
         source: id, made: nextId++, sourceHost: feeder.host, targetHost, startSeconds: view.nowSeconds, endSeconds: Infinity,
       };
-      const transfer = new LiveTransfer(record, feeder, now, network);
-      transfer.flow = network.start(feeder.host, targetHost, transfer, view.nowSeconds);
-      transfer.slot = view.transfers.push(transfer) - 1;
+      const copy = { record, feeder, position: copies.length } as Copy;
+      const flow = network.start(feeder.host, targetHost, copy, view.nowSeconds);
+      copy.transfer = {
+        source: id, sourceHost: feeder.host, targetHost, startedAtSeconds: view.nowSeconds, straggling: false,
+        // Worked out only when asked for.
+        get done() { return network.fraction(flow, view.nowSeconds); },
+      };
+      copies.push(copy);
+      view.transfers.push(copy.transfer);
       feeder.serving++;
       view.making[targetHost]!++;
       view.freeSlots--;
@@ -104,18 +98,21 @@ export function simulatePolicy(
     const atSeconds = network.nextSeconds();
     if (atSeconds === Infinity) break;
     view.nowSeconds = atSeconds;
-    for (const { tag: transfer } of network.advanceTo(atSeconds)) {
-      transfer.record.endSeconds = atSeconds;
-      transfer.feeder.serving--;
-      view.making[transfer.targetHost]!--;
-      view.made[transfer.targetHost]!++;
+    for (const { tag: copy } of network.advanceTo(atSeconds)) {
+      const { record, feeder } = copy;
+      record.endSeconds = atSeconds;
+      feeder.serving--;
+      view.making[record.targetHost]!--;
+      view.made[record.targetHost]!++;
       view.freeSlots++;
-      const last = view.transfers.pop() as LiveTransfer;
-      if (last !== transfer) {
-        view.transfers[transfer.slot] = last;
-        last.slot = transfer.slot;
+      const last = copies.pop()!;
+      view.transfers.pop();
+      if (last !== copy) {
+        copies[copy.position] = last;
+        view.transfers[copy.position] = last.transfer;
+        last.position = copy.position;
       }
-      const base: Source = { id: transfer.record.made, host: transfer.targetHost, kind: "base", serving: 0 };
+      const base: Source = { id: record.made, host: record.targetHost, kind: "base", serving: 0 };
       view.sources.push(base);
       byId.set(base.id, base);
       run.makespanSeconds = atSeconds;

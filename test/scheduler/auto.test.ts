@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { choosePolicy, policies, policyNames, simulatePolicy } from "../../provider/scheduler";
+import { base, none, template, topology } from "./fixtures";
+
+describe("auto", () => {
+  it("takes the shortest makespan", () => {
+    const t = topology({ racks: [20, 20] });
+    const choice = choosePolicy(t, t.hosts.map(() => 10), none(t), [template()]);
+    assert.equal(choice.name, "earliestCompletion");
+    for (const name of policyNames) assert.ok(choice.run.makespanSeconds <= choice.runs[name].makespanSeconds);
+  });
+
+  it("takes the first in the order of policies where all are as fast", () => {
+    const t = topology({ racks: [1] });
+    assert.equal(choosePolicy(t, [1], none(t), [template()]).name, policyNames[0]);
+  });
+});
+
+describe("singleSource", () => {
+  it("takes the template's disk as long as all the copies together: 320 s for 32 of 10 s", () => {
+    const t = topology({ racks: [4, 4] });
+    assert.equal(simulatePolicy(t, t.hosts.map(() => 4), none(t), [template()], policies.singleSource).makespanSeconds, 320);
+  });
+
+  it("makes one clone after the other in unit time", () => {
+    const t = topology({ racks: [2, 2], time: "unit" });
+    const { makespanSeconds, transfers } = simulatePolicy(t, [2, 2, 2, 2], none(t), [template()], policies.singleSource);
+    assert.equal(makespanSeconds, 8);
+    assert.ok(transfers.every((copy) => copy.source === 0));
+  });
+
+  it("turns to the oldest source when the template is out of reach", () => {
+    const t = topology({ racks: [3], time: "unit" });
+    const { transfers } = simulatePolicy(
+      t, [0, 2, 2], [0, 1, 0], [template(), base(1, 1)], policies.singleSource, { excluded: [true, false, false] },
+    );
+    assert.deepEqual(transfers.map((copy) => `${copy.sourceHost}>${copy.targetHost}`), ["1>1", "1>2", "1>2"]);
+  });
+});
