@@ -105,7 +105,7 @@ function templateProblems(raw: Raw, hosts: Raw[]): Problem[] {
   }
   const host = str(template.host);
   const names = hosts.map((one) => str(one.name));
-  if (host !== undefined && kinds[0] !== "file" && !names.includes(host) && complete(raw.hosts, "name")) {
+  if (host !== undefined && names.length > 0 && kinds[0] !== "file" && !names.includes(host) && complete(raw.hosts, "name")) {
     problems.push({ path: "template.host", message: undeclared("the name of a declared host", host, names, "declare that host under hosts") });
   }
   return problems;

@@ -15,7 +15,7 @@ export function inputs(changes: Partial<FleetInputs> = {}): FleetInputs {
     template: { host: "a1", pool: "default", volume: "golden.qcow2" },
     hosts: ["a1", "a2", "b1", "b2"].map((name) => host(name)),
     vm: { networks: [{ network: "default" }] },
-    ...(!("count" in changes) && !("countPerHost" in changes) && !changes.hosts?.some((one) => one.count !== undefined) ? { count: 12 } : {}),
+    ...(!("count" in changes) && !("countPerHost" in changes) && !(changes.hosts ?? []).some?.((one) => one.count !== undefined) ? { count: 12 } : {}),
     ...changes,
   };
 }
