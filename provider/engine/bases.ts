@@ -45,7 +45,7 @@ export class BaseKeeper {
       // Out of the pool before anything is awaited: no copy can begin from here on.
       if (base.source) {
         this.pool.drop(base.source);
-        demand.sources[base.source.host]!--;
+        demand.copies--;
       }
       this.merge(base);
     }
@@ -58,27 +58,27 @@ export class BaseKeeper {
    */
   private dispensable(source: PooledSource, demand: Demand): boolean {
     if (source.serving > 0) return false;
-    if (demand.open === 0) return demand.moving === 0 || this.pool.sources.some((s) => s !== source && s.kind !== "template");
-    const rack = this.pool.topology.hosts[source.host]!.rack;
-    return !demand.racks.has(rack) && [...demand.racks].every((needy) => this.hasSource(needy, demand));
-  }
-
-  private hasSource(rack: number, demand: Demand): boolean {
-    return this.pool.topology.hosts.some((host) => host.rack === rack && demand.sources[host.index]! > 0);
+    if (demand.open === 0) return demand.moving === 0 || demand.copies > 1;
+    return demand.needyAreSupplied && !demand.needy.has(this.pool.topology.hosts[source.host]!.rack);
   }
 
   private demand(): Demand {
-    const { targets, made, making } = this.pool.view;
+    const { topology, sources, transfers, resting, view: { targets, made, making } } = this.pool;
     let open = 0;
-    const racks = new Set<number>();
-    const sources = this.pool.topology.hosts.map(() => 0);
-    for (const source of this.pool.sources) sources[source.host]!++;
-    for (const { index, rack } of this.pool.topology.hosts) {
-      const unmade = targets[index]! + this.pool.resting[index]! - made[index]!;
+    const needy = new Set<number>();
+    for (const { index, rack } of topology.hosts) {
+      const unmade = targets[index]! + resting[index]! - made[index]!;
       open += unmade - making[index]!;
-      if (unmade > 0) racks.add(rack);
+      if (unmade > 0) needy.add(rack);
     }
-    return { open, moving: this.pool.transfers.length, racks, sources };
+    const supplied = new Set(sources.map((source) => topology.hosts[source.host]!.rack));
+    return {
+      open,
+      moving: transfers.length,
+      needy,
+      needyAreSupplied: [...needy].every((rack) => supplied.has(rack)),
+      copies: sources.filter((source) => source.kind !== "template").length,
+    };
   }
 
   private merge(base: FrozenBase): void {
@@ -98,9 +98,12 @@ export class BaseKeeper {
 interface Demand {
   /** Copies not started yet. */
   open: number;
+  /** Copies under way. */
   moving: number;
   /** Racks with copies to start or under way. */
-  racks: Set<number>;
-  /** Sources per host. */
-  sources: number[];
+  needy: Set<number>;
+  /** Each of those has a source. Merging bases of other racks changes nothing about that. */
+  needyAreSupplied: boolean;
+  /** Sources that are no template. */
+  copies: number;
 }

@@ -1,0 +1,111 @@
+/** Hypervisors around a hypervisor: one that keeps a diary, one that holds the engine to its promises, one that crashes. */
+import type { FleetSpec } from "../../provider/fleet";
+import type { CallContext, CloneOrder, Hypervisor, MemberRef } from "../../provider/hypervisors/hypervisor";
+
+type Call = (order: never, context?: CallContext) => Promise<unknown>;
+const METHODS = ["lock", "observe", "clone", "snapshot", "reconfigure", "consolidate", "power", "adopt", "destroy", "inspect"] as const;
+type Method = (typeof METHODS)[number];
+
+/** Every call goes through `around`, which decides whether and when `proceed` runs. */
+export function wrap(
+  inner: Hypervisor,
+  around: (method: Method, order: any, context: CallContext | undefined, proceed: (context?: CallContext) => Promise<unknown>) => Promise<unknown>,
+): Hypervisor {
+  const calls = Object.fromEntries(METHODS.map((method) => [method, (order: never, context?: CallContext) => (
+    around(method, order, context, (other = context) => (inner[method] as Call).call(inner, order, other))
+  )]));
+  return { name: inner.name, capabilities: inner.capabilities, close: () => inner.close(), ...calls } as unknown as Hypervisor;
+}
+
+/** Notes every call as `method host/slot`. */
+export function recording(inner: Hypervisor): { hypervisor: Hypervisor; calls: string[] } {
+  const calls: string[] = [];
+  const hypervisor = wrap(inner, (method, order, _context, proceed) => {
+    const at = order.target ?? order;
+    calls.push([method, at.host && `${at.host}${at.slot === undefined ? "" : `/${at.slot}`}`].filter(Boolean).join(" "));
+    return proceed();
+  });
+  return { hypervisor, calls };
+}
+
+/** What the engine did wrong, if anything: caps exceeded, a base merged while read or read while merged. */
+export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hypervisor; offences: string[]; peak: { clones: number; operations: number } } {
+  const offences: string[] = [];
+  const peak = { clones: 0, operations: 0 };
+  const readers = new Map<string, number>();
+  const merging = new Set<string>();
+  const busy = new Map<string, number>();
+  let clones = 0;
+  let operations = 0;
+  const count = (map: Map<string, number>, key: string, by: number) => map.set(key, (map.get(key) ?? 0) + by);
+
+  const duringClone = async (order: CloneOrder, proceed: () => Promise<unknown>) => {
+    const { source, target } = order;
+    const hosts = new Set([source.host, target.host].filter((h) => h !== null));
+    const base = source.kind === "base" ? `${source.host}/${source.slot}` : undefined;
+    if (base && merging.has(base)) offences.push(`${base} read after its merge began`);
+    peak.clones = Math.max(peak.clones, ++clones);
+    if (clones > spec.limits.maxConcurrentClones) offences.push(`${clones} clones at once`);
+    for (const host of hosts) {
+      count(busy, host, 1);
+      const cap = spec.hosts.find((h) => h.name === host)!.maxConcurrent;
+      if (busy.get(host)! > cap) offences.push(`${busy.get(host)} copies at once on ${host}`);
+    }
+    if (base) count(readers, base, 1);
+    try {
+      return await proceed();
+    } finally {
+      clones--;
+      for (const host of hosts) count(busy, host, -1);
+      if (base) count(readers, base, -1);
+    }
+  };
+  const duringOperation = async (proceed: () => Promise<unknown>) => {
+    peak.operations = Math.max(peak.operations, ++operations);
+    if (operations > spec.limits.maxConcurrentOperations) offences.push(`${operations} operations at once`);
+    try {
+      return await proceed();
+    } finally {
+      operations--;
+    }
+  };
+  const hypervisor = wrap(inner, (method, order, _context, proceed) => {
+    if (method === "clone") return order.source.host === null ? duringOperation(proceed) : duringClone(order, proceed);
+    if (method === "lock" || method === "observe" || method === "inspect") return proceed();
+    if (method === "consolidate") {
+      const base = `${(order as MemberRef).host}/${(order as MemberRef).slot}`;
+      merging.add(base);
+      if ((readers.get(base) ?? 0) > 0) offences.push(`${base} merged while ${readers.get(base)} read it`);
+    }
+    return duringOperation(proceed);
+  });
+  return { hypervisor, offences, peak };
+}
+
+export class Crash extends Error {}
+
+/**
+ * The provider's process is killed at its `at`-th call (1 is the first): before that call has any effect, or right
+ * after. What was under way breaks off, and nothing it does later reaches a host.
+ */
+export function crashing(inner: Hypervisor, at: number, when: "before" | "after"): { hypervisor: Hypervisor; calls(): number } {
+  const dead = new AbortController();
+  let calls = 0;
+  const die = (): never => {
+    dead.abort(new Crash("killed"));
+    throw new Crash("killed");
+  };
+  const hypervisor = wrap(inner, async (method, _order, context, proceed) => {
+    if (dead.signal.aborted) throw new Crash("killed");
+    const number = ++calls;
+    if (number === at && when === "before") die();
+    const signal = context?.signal ? AbortSignal.any([context.signal, dead.signal]) : dead.signal;
+    const result = method === "lock" ? await proceed() : await proceed({ ...context, signal });
+    if (number === at) {
+      if (method === "lock") await (result as { release(): Promise<void> }).release();
+      die();
+    }
+    return result;
+  });
+  return { hypervisor, calls: () => calls };
+}
