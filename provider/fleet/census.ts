@@ -47,12 +47,10 @@ export function takeCensus(table: HostTable, previous: FleetState | undefined, t
     }
   }
   for (const [slot, copies] of holders) {
-    const [holder, ...older] = copies.sort((a, b) => b.generation - a.generation || preference(b) - preference(a));
+    const rank = ({ host }: Incumbent) => (host.declared ? 2 : 0) + (host === recordedHost.get(slot) ? 1 : 0);
+    const [holder, ...older] = copies.sort((a, b) => b.generation - a.generation || rank(b) - rank(a));
     (holder!.host.declared ? census.present : census.stranded).push(holder!);
     census.outdated.push(...older);
-    function preference(copy: Incumbent): number {
-      return (copy.host.declared ? 2 : 0) + (copy.host === recordedHost.get(slot) ? 1 : 0);
-    }
   }
   for (const member of previous?.members ?? []) {
     if (!holders.has(member.slot)) fileRecorded(member, table.hostOf(member), census, trustRecord);

@@ -12,3 +12,4 @@ export { planRemoval, type RemovalRequest } from "./removal";
 export { preflight, bytesNeeded } from "./preflight";
 export { describePlan, describePlanAtLength, formatSeconds } from "./describe";
 export { recordState, parseState, NO_RUN, type RecordRequest } from "./state";
+export { fleetOutputsSchema, type FleetOutputs } from "./outputs";

@@ -275,7 +275,9 @@ export interface PlannedReconfigure {
 
 /**
  * What one run must do. Every entry has its reason in words. A slot stands in exactly one of create, keep, adopt,
- * reconfigure, destroy, lost; a move is a note about a destroy on one host and a create on another.
+ * reconfigure, destroy, lost, except that an adopted member may need reconfiguring as well (it stands in both), and that
+ * a replaced or moved slot stands in destroy (older generation) and in create; a move is a note about such a pair on two
+ * hosts.
  */
 export interface FleetPlan {
   fleetId: string;

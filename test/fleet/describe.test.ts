@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { describePlan, describePlanAtLength, formatBytes, formatSeconds, type RunSummary } from "../../provider/fleet";
+import { empty, host, made, plan, spec, template } from "./build";
+
+const summary: RunSummary = {
+  policy: "rounds", makespanSeconds: 37.6, bytesMoved: 9e9, bytesAcrossRacks: 2.1e9, created: 12, destroyed: 0, reconfigured: 0,
+};
+
+describe("plans in words", () => {
+  const { declared, found, state } = made();
+
+  it("say growth with its cost", () => {
+    const fresh = plan(declared, empty(declared));
+    assert.equal(describePlan(fresh, summary), "+12 VMs on 4 hosts in 2 racks, 2.1 GB across racks, about 38 s, policy rounds");
+    assert.equal(describePlan(fresh), "+12 VMs on 4 hosts in 2 racks");
+  });
+
+  it("say one VM on one host in the singular", () => {
+    assert.equal(describePlan(plan(spec({ count: 13 }), found, state)), "+1 VM on 1 host in 1 rack");
+  });
+
+  it("say shrinking, no change, adoption and reconfiguration", () => {
+    assert.equal(describePlan(plan(spec({ count: 5 }), found, state), summary), "-7 VMs");
+    assert.equal(describePlan(plan(declared, found, state), summary), "no change");
+    assert.equal(describePlan(plan(declared, found, undefined, { incarnation: "two" })), "adopt 12 VMs");
+    assert.equal(describePlan(plan(spec({ count: 12, powerOn: false }), found, state)), "reconfigure 12 VMs");
+  });
+
+  it("say that moves and replacements lose data", () => {
+    const three = spec({ count: 13, allowRecreate: true, hosts: ["a1", "a2", "b1"].map((name) => host(name)) });
+    assert.equal(describePlan(plan(three, found, state)), "+1 VM on 1 host in 1 rack, move 3 VMs: data is lost");
+    const changed = { ...found, template: { ...template, contentId: "c2" } };
+    assert.equal(describePlan(plan(spec({ count: 12, onTemplateChange: "replace" }), changed, state)), "replace 12 VMs: data is lost");
+  });
+
+  it("give each entry's reason at length", () => {
+    const moved = plan(spec({ count: 12, hosts: ["a1", "a2", "b1"].map((name) => host(name)) }), found, state);
+    const lines = describePlanAtLength(moved).split("\n");
+    assert.equal(lines[0], "move 3 VMs: data is lost, refused: 1 problem");
+    assert.equal(lines[1], "  > workers-003 from b2 to a1: move: data is lost; b2 is no longer declared and a1 is below its own");
+    assert.match(lines.at(-1)!, /^ {2}refused: allowRecreate: expected true/);
+  });
+
+  it("round bytes and seconds to what reads best", () => {
+    assert.deepEqual([0, 999, 1000, 2.1e9, 99.96e6, 999.6e6, 1e12].map(formatBytes), ["0 B", "999 B", "1 kB", "2.1 GB", "100 MB", "1 GB", "1 TB"]);
+    assert.deepEqual([0.5, 9.96, 37.6, 59.7, 250, 3600, 7500].map(formatSeconds), ["0.5 s", "10 s", "38 s", "1 min", "4 min 10 s", "1 h", "2 h 5 min"]);
+  });
+});

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { fleetOutputsSchema, parseState } from "../../provider/fleet";
+import { disk, host, made, member, observation, reachable, record, slots, spec, unreachable, withHost } from "./build";
+
+describe("recorded state", () => {
+  it("holds every member by slot, the placement and the hosts with their ids", () => {
+    const { state } = made({ count: 4 });
+    assert.deepEqual(state.members.map((one) => [one.name, one.host, one.hostUuid, one.rack, one.state]), [
+      ["workers-000", "a1", "uuid-a1", "rack-a", "running"], ["workers-001", "a2", "uuid-a2", "rack-a", "running"],
+      ["workers-002", "b1", "uuid-b1", "rack-b", "running"], ["workers-003", "b2", "uuid-b2", "rack-b", "running"],
+    ]);
+    assert.deepEqual(state.placement, { a1: 1, a2: 1, b1: 1, b2: 1 });
+    assert.deepEqual(state.hosts.map((one) => [one.name, one.uuid]), [["a1", "uuid-a1"], ["a2", "uuid-a2"], ["b1", "uuid-b1"], ["b2", "uuid-b2"]]);
+    assert.equal(state.contentId, "c1");
+  });
+
+  it("lists frozen bases under delta disks as snapshots", () => {
+    const declared = spec({ hosts: [host("a1")], count: 2 });
+    const found = observation([reachable("a1", [member(0, { base: "frozen", chain: [disk("delta-0"), disk("base-0")] }), member(1)])]);
+    assert.deepEqual(record(declared, found).snapshots, [{ slot: 0, host: "a1", volume: "base-0" }]);
+  });
+
+  it("records no member of another incarnation", () => {
+    const declared = spec({ hosts: [host("a1")], count: 2 });
+    const found = observation([reachable("a1", [member(0), member(1, { incarnation: "two" })])]);
+    assert.deepEqual(slots(record(declared, found).members), [0]);
+  });
+
+  it("keeps what is recorded of a declared host that does not answer", () => {
+    const { declared, found, state } = made({ count: 4 });
+    assert.deepEqual(record(declared, withHost(found, "a2", () => unreachable("a2")), state), state);
+  });
+
+  it("calls members lost on a host that is gone, and remembers the host until they are abandoned", () => {
+    const { found, state } = made({ count: 4 });
+    const without = { hosts: [host("a1"), host("b1"), host("b2")], count: 4 };
+    const dark = withHost(found, "a2", () => unreachable("a2"));
+    const lost = record(spec(without), dark, state);
+    assert.deepEqual(lost.members.map((one) => one.state), ["running", "lost", "running", "running"]);
+    assert.deepEqual(lost.hosts.map((one) => one.name), ["a1", "b1", "b2", "a2"]);
+    assert.deepEqual(record(spec(without), dark, lost), lost);
+    const forgotten = record(spec({ ...without, abandonHosts: ["a2"] }), dark, lost);
+    assert.deepEqual([slots(forgotten.members), forgotten.hosts.length], [[0, 2, 3], 3]);
+  });
+
+  it("takes over the new name of a renamed host", () => {
+    const { found, state } = made({ count: 4 });
+    const declared = spec({ count: 4, hosts: [host("a1"), host("x9", { uri: "qemu+ssh://root@a2/system" }), host("b1"), host("b2")] });
+    const renamed = { ...found, hosts: found.hosts.map((one) => (one.name === "a2" ? { ...one, name: "x9" } : one)) };
+    assert.equal(record(declared, renamed, state).members[1]!.host, "x9");
+  });
+
+  it("survives a round trip through JSON, and fits the documented outputs", () => {
+    const { state } = made();
+    assert.deepEqual(JSON.parse(JSON.stringify(parseState(JSON.parse(JSON.stringify(state))))), JSON.parse(JSON.stringify(state)));
+    const { hosts: _, ...outputs } = state;
+    assert.deepEqual(fleetOutputsSchema.strict().parse(outputs), outputs);
+  });
+
+  it("reads what an older version wrote, and skips what cannot be read", () => {
+    const old = parseState({ fleetId: "abcd", incarnation: "i", members: [{ slot: 0, name: "w-000", host: "a1", sparkle: 1 }, { slot: "x" }], hosts: [{ name: "a1", uri: "qemu:///system" }], lastRun: 3 });
+    assert.deepEqual(old?.members.map(({ slot, kind, state, chain }) => [slot, kind, state, chain]), [[0, "full", "running", []]]);
+    assert.equal(old?.hosts[0]?.transferPorts.from, 10809);
+    assert.deepEqual([old?.lastRun.policy, old?.replicas, old?.contentId], ["none", [], ""]);
+  });
+
+  it("is no state without a fleet id and an incarnation", () => {
+    for (const value of [undefined, null, 3, [], {}, { fleetId: "abcd" }, { fleetId: "", incarnation: "i" }]) assert.equal(parseState(value), undefined);
+  });
+});
