@@ -22,9 +22,14 @@ export interface WantedCopy {
 
 interface QueuedCopy extends WantedCopy {
   attempts: number;
+  /** Was taken from a source that lagged; once is enough, it may be the target that is slow. */
+  overtaken: boolean;
 }
 
-/** Copies may lag this many times in one copy's ideal time before they are looked at. */
+/** Ends a copy that lags so far behind that another source does it sooner. */
+class OvertakenError extends Error {}
+
+/** How often lagging is looked for in the time that one copy ideally takes. */
 const LOOKS_PER_COPY = 10;
 
 /**
@@ -35,6 +40,7 @@ export class Distributor {
   private readonly queues: QueuedCopy[][];
   private readonly watch: StragglerWatch;
   private asked = false;
+  private readonly underWay = new Map<PooledTransfer, { copy: QueuedCopy; abort(reason: unknown): void }>();
   /** Runs while copies do. */
   private looking: LinkedSignal | undefined;
   /** Set when the template changed: what is under way may still end, nothing new starts. */
@@ -58,7 +64,7 @@ export class Distributor {
   want(copy: WantedCopy): void {
     const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
     if (down) return copy.failed(down);
-    this.queues[copy.host]!.push({ ...copy, attempts: 0 });
+    this.queues[copy.host]!.push({ ...copy, attempts: 0, overtaken: false });
     this.pool.view.targets[copy.host]!++;
   }
 
@@ -100,6 +106,7 @@ export class Distributor {
     const hosts = this.pool.topology.hosts;
     const transfer = this.pool.begin(source, copy.host, this.log.nowSeconds());
     const link = linkSignals(signal, book.signal(source.hostName), book.signal(hosts[copy.host]!.name));
+    this.underWay.set(transfer, { copy, abort: link.abort });
     this.context.touched = true;
     this.watchStragglers();
     tasks.start(async () => {
@@ -118,7 +125,9 @@ export class Distributor {
         copy.whole(this.addSource(copy));
       } catch (error) {
         this.finish(transfer, false);
-        this.recover(error, transfer, copy);
+        // However an adapter words an abort, our own reason for it counts.
+        const { reason } = link.signal;
+        this.recover(reason instanceof OvertakenError ? reason : error, transfer, copy);
       } finally {
         link.unlink();
         this.ask();
@@ -127,7 +136,8 @@ export class Distributor {
   }
 
   private finish(transfer: PooledTransfer, whole: boolean): void {
-    this.watch.ended(transfer, whole);
+    this.underWay.delete(transfer);
+    this.watch.ended(transfer, whole, this.log.nowSeconds());
     this.context.meter.ended(transfer, whole);
     this.pool.end(transfer, whole);
     if (this.pool.transfers.length > 0) return;
@@ -149,6 +159,10 @@ export class Distributor {
     const down = book.failure(this.pool.topology.hosts[copy.host]!.name);
     if (down) return this.fail(copy, down);
     if (book.failure(transfer.from.hostName)) return this.requeue(copy);
+    if (error instanceof OvertakenError) {
+      this.pool.drop(transfer.from);
+      return this.requeue(copy);
+    }
 
     if (error instanceof TemplateChangedError) {
       this.stopped ??= { error };
@@ -225,10 +239,27 @@ export class Distributor {
     this.context.tasks.start(async () => {
       while (!looking.signal.aborted) {
         await this.context.clock.sleep(everyMs, looking.signal).catch(() => undefined);
-        if (!looking.signal.aborted && this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.ask();
+        if (looking.signal.aborted) break;
+        if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.ask();
+        this.overtake();
       }
       looking.unlink();
     });
+  }
+
+  /**
+   * With nothing left to start, idle sources take over what a hopeless laggard still owes. Its source serves no more
+   * in this run.
+   */
+  private overtake(): void {
+    if (this.pool.open() > 0) return;
+    const now = this.log.nowSeconds();
+    for (const [transfer, { copy, abort }] of this.underWay) {
+      if (copy.overtaken || !this.watch.isHopeless(transfer, now)) continue;
+      if (!this.pool.sources.some((source) => source.host !== transfer.sourceHost)) continue;
+      copy.overtaken = true;
+      abort(new OvertakenError(`the source on ${transfer.from.hostName} lags`));
+    }
   }
 }
 

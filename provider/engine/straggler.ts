@@ -3,6 +3,8 @@ import type { PooledTransfer } from "./pool";
 
 /** A copy straggles when its share of what was expected of it is below this fraction of the others' share. */
 const LAG_FRACTION = 0.4;
+/** A laggard is worth starting anew when its rest would take this many times what other copies took. */
+const RESTART_GAIN = 2;
 /** Copies younger than this, start-up (helpers, NBD connect) included, are not judged. */
 const GRACE_SECONDS = 3;
 
@@ -20,6 +22,8 @@ export class StragglerWatch {
   private readonly accounts = new Map<PooledTransfer, Account>();
   /** Achievement (bytes done / bytes expected) of the copies that ended lately. */
   private readonly finished: number[] = [];
+  /** Seconds that copies took which did not lag. */
+  private readonly durations: number[] = [];
   private atSeconds: number | undefined;
 
   constructor(private readonly topology: Topology) {}
@@ -45,12 +49,20 @@ export class StragglerWatch {
     return changed;
   }
 
-  ended(transfer: PooledTransfer, whole: boolean): void {
+  /** Waiting for it would take much longer than making the copy anew from another source. */
+  isHopeless(transfer: PooledTransfer, nowSeconds: number): boolean {
+    if (!transfer.straggling || this.durations.length === 0) return false;
+    const bytesPerSecond = transfer.bytesDone / (nowSeconds - transfer.startedAtSeconds);
+    const restSeconds = (this.topology.imageBytes - transfer.bytesDone) / bytesPerSecond;
+    return restSeconds > RESTART_GAIN * Math.max(...this.durations);
+  }
+
+  ended(transfer: PooledTransfer, whole: boolean, nowSeconds: number): void {
     const account = this.accounts.get(transfer);
     this.accounts.delete(transfer);
+    if (whole && !transfer.straggling) keepLatest(this.durations, nowSeconds - transfer.startedAtSeconds);
     if (!whole || !account || account.expectedBytes <= 0) return;
-    this.finished.push(achievement(transfer, account));
-    if (this.finished.length > 32) this.finished.shift();
+    keepLatest(this.finished, achievement(transfer, account));
   }
 
   private accrue(transfers: readonly PooledTransfer[], now: number, elapsed: number): void {
@@ -79,4 +91,10 @@ export class StragglerWatch {
 
 function achievement(transfer: PooledTransfer, account: Account): number {
   return account.expectedBytes > 0 ? transfer.bytesDone / account.expectedBytes : 1;
+}
+
+/** The past says little about now: 32 values are enough. */
+function keepLatest(values: number[], value: number): void {
+  values.push(value);
+  if (values.length > 32) values.shift();
 }
