@@ -4,55 +4,26 @@ import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import { parseFleetSpec } from "../../../provider/fleet";
 import type { FleetSpec } from "../../../provider/fleet/model";
+import * as lab from "../../lab";
+import type { Lab, LabHost } from "../../lab/lab.mjs";
 
 const run = promisify(execFile);
 
-export interface LabHost {
-  name: string;
-  rack: string;
-  address: string;
-  uri: string;
-  unixUri: string;
-  poolDir: string;
-  runDir: string;
-  netns: string;
-  nicBitsPerSecond: number;
-  pid: number | null;
-}
-export interface LabStatus {
-  name: string;
-  hosts: LabHost[];
-  racks: { name: string; uplinkBitsPerSecond: number }[];
-}
-export interface InstalledTemplate {
-  volume: string;
-  path: string;
-  kernel: string;
-  initrd: string;
-  cmdline: string;
-}
-
 export const LAB_NAME = process.env.VMFLEET_LAB ?? "test";
 
-/** The lab's own module: ES, so loaded when asked for. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-export const labModule = async (): Promise<any> => import("../../lab/lab.mjs" as string);
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-const imageModule = async (): Promise<any> => import("../../lab/image.mjs" as string);
-
-export async function labStatus(): Promise<LabStatus> {
-  const status = (await (await labModule()).status({ name: LAB_NAME })) as LabStatus | null;
+export async function labStatus(): Promise<Lab> {
+  const status = await lab.status({ name: LAB_NAME });
   if (!status || status.hosts.length === 0) throw new Error(`the lab ${LAB_NAME} is not up: node scripts/lab.mjs up --name ${LAB_NAME}`);
   return status;
 }
 
-const templates = new Map<string, Promise<InstalledTemplate>>();
+const templates = new Map<string, ReturnType<typeof lab.installTemplate>>();
 /** Put there once a process: a template that is rewritten has another content id. */
-export function installTemplate(options: { host: string; volume: string; virtualBytes?: number; dataBytes?: number }): Promise<InstalledTemplate> {
+export function installTemplate(options: { host: string; volume: string; virtualBytes?: number; dataBytes?: number }): ReturnType<typeof lab.installTemplate> {
   const key = JSON.stringify(options);
   let installed = templates.get(key);
   if (!installed) {
-    installed = imageModule().then((image) => image.installTemplate({ name: LAB_NAME, ...options }) as Promise<InstalledTemplate>);
+    installed = lab.installTemplate({ name: LAB_NAME, ...options });
     templates.set(key, installed);
   }
   return installed;
@@ -102,6 +73,8 @@ export function specOf(inputs: Record<string, unknown>): FleetSpec {
 }
 
 export const freshFleetId = (): string => `t${randomBytes(4).toString("hex")}`;
+
+export { lab, type LabHost };
 
 /** What virsh, not our own client, says. */
 export async function virsh(host: LabHost, ...args: string[]): Promise<string> {

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describeFile, uploadChunks } from "../../../provider/hypervisors/libvirt/localFile";
+
+describe("a local template file", () => {
+  let dir: string;
+  const file = () => join(dir, "image.raw");
+  beforeEach(async () => { dir = await mkdtemp(join(tmpdir(), "vmfleet-file-")); });
+  afterEach(async () => { await rm(dir, { recursive: true }); });
+
+  it("is uploaded as its data and holes, in order, nothing lost", async () => {
+    const handle = await open(file(), "w");
+    const parts = [[100, 70_000], [10 << 20, 1], [(12 << 20) - 10, 4096]] as const;
+    for (const [offset, length] of parts) await handle.write(randomBytes(length), 0, length, offset);
+    await handle.close();
+    await truncate(file(), 16 << 20);
+    const whole = createHash("sha256");
+    let sent = 0;
+    for await (const chunk of uploadChunks(file(), () => undefined)) {
+      if ("data" in chunk) sent += chunk.data.length;
+      whole.update("data" in chunk ? chunk.data : Buffer.alloc(chunk.holeBytes));
+    }
+    const seen = await describeFile(file());
+    assert.equal(whole.digest("hex"), seen.sha256);
+    assert.equal(sent, seen.allocationBytes);
+    assert.ok(sent < 400_000, `${sent} bytes for 74 kB of data`);
+    assert.equal(seen.capacityBytes, 16 << 20);
+  });
+
+  it("says what is wrong with one that cannot be a template", async () => {
+    await writeFile(file(), "");
+    await assert.rejects(describeFile(file()), /the file is empty/);
+    await writeFile(file(), "abc");
+    await assert.rejects(describeFile(file()), /no whole number of 512-byte sectors/);
+    const header = Buffer.alloc(512);
+    header.writeUInt32BE(0x514649fb, 0);
+    header.writeBigUInt64BE(100n, 8);
+    await writeFile(file(), header);
+    await assert.rejects(describeFile(file()), /with a backing file/);
+    await assert.rejects(describeFile(dir), /not a file/);
+    await assert.rejects(describeFile(join(dir, "missing")), /ENOENT/);
+  });
+
+  it("has another content id once it was written", async () => {
+    await writeFile(file(), Buffer.alloc(1024, 1));
+    const first = (await describeFile(file())).sha256;
+    await writeFile(file(), Buffer.alloc(2048, 2));
+    assert.notEqual((await describeFile(file())).sha256, first);
+  });
+});

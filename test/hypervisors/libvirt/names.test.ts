@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
+import { memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/domainXml";
+import { parseTag, tagXml } from "../../../provider/hypervisors/libvirt/tags";
+import { all, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
+import { sshArguments, sshCommand } from "../../../provider/hypervisors/libvirt/rpc/transport";
+import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/rpc/uri";
+
+const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
+const label = fc.stringMatching(/^[a-z0-9_-]{1,12}$/);
+const anyName: fc.Arbitrary<VolumeName> = fc.oneof(
+  fc.record({ kind: fc.constantFrom("base" as const, "delta" as const), slot: fc.nat(100_000), generation: fc.nat(99) }),
+  fc.record({ kind: fc.constant("disk" as const), slot: fc.nat(999), generation: fc.nat(9), label, onDelete: fc.constantFrom("keep" as const, "delete" as const) }),
+  fc.record({ kind: fc.constant("pending" as const), slot: fc.nat(999), generation: fc.nat(9), label }),
+  fc.record({ kind: fc.constantFrom("replica" as const, "template" as const), contentPrefix: fc.stringMatching(/^[0-9a-f]{16}$/), format: fc.constantFrom("qcow2" as const, "raw" as const) }),
+  fc.record({ kind: fc.constant("complete" as const), of: fc.constantFrom("replica" as const, "template" as const), contentId: fc.stringMatching(/^[0-9a-f]{64}$/) }),
+);
+
+describe("volume names", () => {
+  it("are read back as what they were made from", () => {
+    fc.assert(fc.property(anyName, (name) => assert.deepEqual(parseVolumeName(scope, volumeName(scope, name)), { ...name })));
+  });
+
+  it("are nobody else's: not another fleet's, not another host's on a shared pool", () => {
+    fc.assert(fc.property(anyName, (name) => {
+      const made = volumeName(scope, name);
+      assert.equal(parseVolumeName({ ...scope, fleetId: "ab" }, made), null);
+      assert.equal(parseVolumeName({ ...scope, hostUuid: "2b2b3c4d-0000-0000-0000-000000000000" }, made), null);
+    }));
+  });
+
+  it("of other shapes are left alone, our prefix or not", () => {
+    for (const name of ["disk.qcow2", "vmfleet-abc.1a2b3c4d.mine.qcow2", "vmfleet-abc.1a2b3c4d.s1.g0.base.qcow2.bak", "vmfleet-abc.1a2b3c4d.sX.g0.base.qcow2"]) {
+      assert.equal(parseVolumeName(scope, name), null, name);
+    }
+  });
+});
+
+describe("XML", () => {
+  const hostile = `a"b'c<d>&e;]]>$(touch x)\`id\``;
+
+  it("holds hostile names as text, never as markup", () => {
+    assert.equal(text(parseXml(volumeXml(hostile, 1024, "raw")), "volume", "name"), hostile);
+    const vm = {
+      numCpus: 1, memory: 64, networks: [{ network: hostile, adapterType: "virtio" }], disks: [], domainType: "qemu" as const, arch: "x86_64",
+      kernelBoot: { kernel: hostile, cmdline: "{name} {slot}" },
+    };
+    const fleet = { fleetId: "f", incarnation: hostile, namePrefix: "w" };
+    const tag = { purpose: "member" as const, fleetId: "f", incarnation: hostile, slot: 1, generation: 0, kind: "full" as const, contentId: "c", base: "frozen" as const };
+    const xml = memberXml({ fleet, host: "h", slot: 1, name: "w-001", uuid: "u", macs: ["56:00:00:00:00:01"], kind: "full", generation: 0, contentId: "c", vm, autostart: false }, tag, { path: hostile, format: "qcow2" }, []);
+    const domain = parseXml(xml);
+    assert.equal(text(all(domain, "domain", "devices", "interface")[0], "source", "@network"), hostile);
+    assert.equal(text(all(domain, "domain", "devices", "disk")[0], "source", "@file"), hostile);
+    assert.equal(text(domain, "domain", "os", "kernel"), hostile);
+    assert.equal(text(domain, "domain", "os", "cmdline"), "w-001 1");
+    assert.equal(text(domain, "domain", "metadata", "fleet", "@incarnation"), hostile);
+  });
+
+  it("gives a tag back, and nothing for a tag that is not understood", () => {
+    const tag = { purpose: "member" as const, fleetId: "f", incarnation: hostile, slot: 3, generation: 1, kind: "linked" as const, contentId: "c", base: "replica" as const };
+    assert.deepEqual(parseTag(tagXml(tag)), tag);
+    assert.equal(parseTag("<fleet fleetId='f' purpose='member' slot='x'/>"), null);
+    assert.equal(parseTag("<other/>"), null);
+  });
+});
+
+describe("libvirt URIs", () => {
+  it("choose the transport as libvirt's own client does", () => {
+    assert.deepEqual(parseLibvirtUri("qemu:///system"), { transport: "unix", name: "qemu:///system", socket: "/var/run/libvirt/libvirt-sock" });
+    assert.deepEqual(parseLibvirtUri("qemu+tcp://10.0.0.1:1234/system"), { transport: "tcp", name: "qemu:///system", host: "10.0.0.1", port: 1234 });
+    const ssh = parseLibvirtUri("qemu+ssh://root@a1:2222/system?keyfile=/k&no_verify=1");
+    assert.equal(ssh.transport, "ssh");
+    assert.deepEqual([ssh.transport === "ssh" && ssh.user, ssh.transport === "ssh" && ssh.port], ["root", 2222]);
+  });
+
+  it("refuse what this client cannot do, in words", () => {
+    assert.throws(() => parseLibvirtUri("xen:///system"), /expected a URI of the qemu driver/);
+    assert.throws(() => parseLibvirtUri("qemu:///session"), /expected the path \/system/);
+    assert.throws(() => parseLibvirtUri("qemu://host/system"), /TLS is not supported/);
+    assert.throws(() => parseLibvirtUri("qemu+udp://host/system"), /one of the transports/);
+  });
+
+  it("leave no way for a host name or a socket path to become a shell's or ssh's own words", () => {
+    const uri = parseLibvirtUri("qemu+ssh://a1/system?socket=/tmp/x'; touch /tmp/y; '");
+    assert.ok(uri.transport === "ssh");
+    assert.ok(!/[^\\']'; touch/.test(sshCommand(uri).replaceAll(`'\\''`, "")));
+    const args = sshArguments({ ...uri, host: "-oProxyCommand=x" }, 1000);
+    assert.ok(args.indexOf("--") < args.indexOf("-oProxyCommand=x"));
+  });
+});
