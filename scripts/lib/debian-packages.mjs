@@ -1,0 +1,50 @@
+/** The Debian packages the lab runs on. */
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { run } from "../../test/lab/exec.mjs";
+import { must, which } from "./programs.mjs";
+
+const PACKAGES = [
+  "libvirt-daemon", "libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients",
+  "qemu-system-x86", "qemu-utils", "qemu-block-extra",
+  "lldpd", "busybox-static", "iproute2", "cpio", "kmod", "xz-utils", "netcat-openbsd", "openssh-server", "openssh-client",
+];
+const POLICY = "/usr/sbin/policy-rc.d";
+
+/** @returns {Promise<string | null>} why the lab cannot run here, null when all is there (now) */
+export async function ensureDebianPackages(log) {
+  if (process.platform !== "linux") return `needs Linux, this is ${process.platform}`;
+  if (process.getuid() !== 0) return "needs root";
+  if (!which("apt-get") || !which("dpkg-query")) {
+    return which("libvirtd") && which("qemu-system-x86_64") ? null : "needs libvirtd and QEMU, and there is no apt to install them";
+  }
+  const missing = await missingPackages();
+  if (missing.length === 0) return null;
+  log(`installing Debian packages: ${missing.join(" ")} (their services are not started)`);
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const wait = ["-o", "DPkg::Lock::Timeout=300"];
+  try {
+    await must(["apt-get", ...wait, "-qq", "update"], { env });
+    await withoutServices(() => must(["apt-get", ...wait, "-qq", "install", "--yes", "--no-install-recommends", ...missing], { env }));
+  } catch (error) {
+    return `Debian packages could not be installed: ${error.message}`;
+  }
+  return null;
+}
+
+async function missingPackages() {
+  // dpkg-query fails when it does not know one of them, and still lists the others.
+  const list = await run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", ...PACKAGES]).catch((error) => error.stdout ?? "");
+  const installed = new Set(list.split("\n").filter((line) => line.endsWith(" installed")).map((line) => line.split(" ")[0]));
+  return PACKAGES.filter((name) => !installed.has(name));
+}
+
+/** Debian's own switch: while this file says 101, installing a package starts no daemon. */
+async function withoutServices(action) {
+  if (existsSync(POLICY)) return action();
+  writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    return await action();
+  } finally {
+    rmSync(POLICY, { force: true });
+  }
+}
