@@ -47,8 +47,10 @@ export class Copies {
     this.load = new Int32Array(topology.hosts.length);
     this.failures = faults.filter((fault) => fault.kind === "cloneFails")
       .map((fault) => ({ fault, left: fault.times ?? 1 }));
-    const oneCopy = topology.hosts.length > 0 ? soloSeconds(topology, PROVIDER_HOST, 0) : 1;
-    this.progressMs = 1000 * (progressSeconds ?? Math.max(0.01, oneCopy / 10));
+    const quickest = Math.min(...topology.hosts.map((host) => soloSeconds(topology, PROVIDER_HOST, host.index)));
+    // The engine judges copies by their progress: a copy that reports too seldom would look like one that lags.
+    const seldom = Math.max(0.5, quickest / 10);
+    this.progressMs = 1000 * Math.min(progressSeconds ?? seldom, seldom);
     clock.addSource({
       nextMs: () => this.network.nextSeconds() * 1000,
       advanceTo: (nowMs) => this.advanceTo(nowMs),
@@ -148,7 +150,7 @@ export class Copies {
   }
 
   private tick(): void {
-    if (this.ticking || this.progressMs === Infinity || this.active.size === 0) return;
+    if (this.ticking || this.active.size === 0) return;
     this.ticking = true;
     this.clock.at(this.clock.nowMs() + this.progressMs, () => {
       this.ticking = false;

@@ -42,7 +42,7 @@ export interface SimulatedOptions {
   contentId?: string;
   /** Domains without our tag, by host. */
   foreignNames?: Record<string, string[]>;
-  /** How often a copy reports its progress; Infinity: only at its end. @default a tenth of a copy */
+  /** How often a copy reports its progress. @default and at most a tenth of the quickest copy, but half a second */
   progressSeconds?: number;
   faults?: Fault[];
 }
