@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { HypervisorError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult } from "../hypervisor";
 import type { BackingXml } from "./domainXml";
 import { Helper, type HelperSettings } from "./helper";
@@ -7,6 +8,8 @@ import { pull, TOP_NODE } from "./pull";
 import type { HostSession } from "./session";
 import type { VolumeScope } from "./names";
 import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
+
+const STOP_PATIENCE_MS = 3_000;
 
 export interface Source {
   session: HostSession;
@@ -51,7 +54,8 @@ export async function cloneImage(
     const [exporter] = local ? [] : started;
     await Promise.all([target.session.run("flush", () => helper.finish(TOP_NODE)), exporter?.stop()]);
   } catch (error) {
-    await Promise.all(started.map((helper) => helper.stop()));
+    // A source that died does not answer; its helper dies with our connection, and the next source need not wait.
+    await Promise.race([Promise.all(started.map((helper) => helper.stop())), sleep(STOP_PATIENCE_MS)]);
     await target.session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
     throw error;
   }
