@@ -234,7 +234,7 @@ class EarliestCompletion {
     return found;
   }
 
-  /** Across racks: the source that ends first, then of the rack with most to lend. */
+  /** Across racks: the source that would end first; ties in the order of racks. */
   private bestRemoteServer(target: number): number {
     let best = -1;
     let bestSeconds = Infinity;
