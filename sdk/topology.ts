@@ -1,12 +1,14 @@
-import type { ClonedVmFleetArgs } from "./args";
+import type { InputOf } from "./args";
 import type { FleetInputs } from "../provider/fleet";
 
 type HostInputs = FleetInputs["hosts"][number];
+type HostArgs = { [Key in keyof HostInputs]: InputOf<HostInputs[Key]> };
+type RackArgs = NonNullable<FleetInputs["racks"]>[number];
 
 export interface RackOfHosts {
   /** Bits per second, each way. @default 4e10 */
   uplinkBitsPerSecond?: number;
-  hosts: Omit<HostInputs, "rack">[];
+  hosts: Omit<HostArgs, "rack">[];
 }
 
 /**
@@ -21,8 +23,8 @@ export interface RackOfHosts {
  * });
  */
 export function hostsInRacks(
-  racks: Record<string, RackOfHosts>, common: Partial<Omit<HostInputs, "name" | "uri" | "rack">> = {},
-): Pick<FleetInputs, "racks" | "hosts"> & Pick<ClonedVmFleetArgs, "racks" | "hosts"> {
+  racks: Record<string, RackOfHosts>, common: Partial<Omit<HostArgs, "name" | "uri" | "rack">> = {},
+): { racks: RackArgs[]; hosts: HostArgs[] } {
   return {
     racks: Object.entries(racks).map(([name, { uplinkBitsPerSecond }]) => ({
       name, ...(uplinkBitsPerSecond !== undefined && { uplinkBitsPerSecond }),

@@ -1,5 +1,5 @@
 /** Everything this room does not decide itself, so that tests can put simulated hosts behind the real methods. */
-import type { FleetSpec, FleetState, HostSpec } from "../fleet/model";
+import type { FleetSpec, FleetState } from "../fleet/model";
 import type { Clock, Preview, PreviewRequest, RunRequest, RunResult } from "../engine/types";
 import type { Hypervisor } from "../hypervisors/hypervisor";
 import type { EngineLink } from "./engine-link";
@@ -11,8 +11,8 @@ export interface Dependencies {
     refreshFleet(request: RunRequest): Promise<FleetState | null>;
     previewFleet(request: PreviewRequest): Promise<Preview>;
   };
-  /** @param extraHosts hosts of the recorded state that are no longer declared */
-  createHypervisor(request: { spec: FleetSpec; extraHosts: HostSpec[] }): Hypervisor;
+  /** @param holder goes into the tags of helpers and locks */
+  createHypervisor(request: { spec: FleetSpec; holder: string }): Hypervisor;
   clock: Clock;
   link: EngineLink;
   newIncarnation(): string;

@@ -5,7 +5,6 @@ import { throttled } from "../engine";
 import { fleetIdFromUrn, parseFleetSpec } from "../fleet";
 import type { FleetSpec, FleetState } from "../fleet/model";
 import type { Dependencies } from "./dependencies";
-import { extraHostsOf } from "./preview";
 import { progressText } from "./progress-text";
 import { type Bag, declaredInOutputs, outputsOf, recordedState, requestOf } from "./properties";
 import { redact, rowOf } from "./row";
@@ -41,11 +40,10 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
       const progress = throttled(
         (event) => row.status(progressText(event)), dependencies.clock, dependencies.progressIntervalMs,
       );
-      const hypervisor = dependencies.createHypervisor({ spec: run.spec, extraHosts: extraHostsOf(run.spec, run.previous) });
+      const holder = dependencies.holder();
+      const hypervisor = dependencies.createHypervisor({ spec: run.spec, holder });
       try {
-        return await door({
-          ...question, hypervisor, clock: dependencies.clock, holder: dependencies.holder(), onProgress: progress, signal,
-        });
+        return await door({ ...question, hypervisor, clock: dependencies.clock, holder, onProgress: progress, signal });
       } finally {
         progress.flush();
         await hypervisor.close().catch(() => undefined);
@@ -65,7 +63,7 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
     }
   }
 
-  /** The run that a resource's outputs describe. @throws FleetRefusedError when they are not ours to read */
+  /** The run that a resource's outputs describe. @throws Error when they do not */
   function recordedRun(outputs: Bag): Run {
     const { urn } = requestOf(outputs);
     const previous = recordedState(outputs);

@@ -1,6 +1,6 @@
 /** What a preview says of a fleet: the plan in one line, and what stands in its way. It never fails for a host's sake. */
-import { formatProblem } from "../fleet";
-import type { FleetPlan, FleetSpec, FleetState, HostSpec, Observation } from "../fleet/model";
+import { formatProblem, hostsToObserve } from "../fleet";
+import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
 import type { Dependencies } from "./dependencies";
 
@@ -41,12 +41,6 @@ export function hasWork(plan: FleetPlan): boolean {
   ].some((bucket) => bucket.length > 0);
 }
 
-/** Hosts of the recorded state that the program no longer declares, so that they can still be asked and emptied. */
-export function extraHostsOf(spec: FleetSpec, previous: FleetState | undefined): HostSpec[] {
-  const declared = new Set(spec.hosts.map((host) => host.name));
-  return (previous?.hosts ?? []).filter((host) => !declared.has(host.name));
-}
-
 interface Look {
   observation?: Observation;
   /** Why there is none. */
@@ -56,15 +50,16 @@ interface Look {
 async function look(
   { spec, fleetId, previous }: Omit<PreviewQuestion, "unknown">, dependencies: Dependencies,
 ): Promise<Look> {
-  const extraHosts = extraHostsOf(spec, previous);
   const deadlineMs = dependencies.previewDeadlineMs;
   const abort = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   try {
-    const hypervisor = dependencies.createHypervisor({ spec, extraHosts });
+    const hypervisor = dependencies.createHypervisor({ spec, holder: dependencies.holder() });
     const observing = hypervisor
       .observe(
-        { fleetId, namePrefix: spec.namePrefix, hosts: [...spec.hosts, ...extraHosts], spec, deadlineMs, preflight: true },
+        {
+          fleetId, namePrefix: spec.namePrefix, hosts: hostsToObserve(spec, previous), spec, deadlineMs, preflight: true,
+        },
         { signal: abort.signal },
       )
       .finally(() => hypervisor.close().catch(() => undefined));

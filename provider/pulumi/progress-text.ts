@@ -1,4 +1,4 @@
-import { formatBytes } from "../fleet";
+import { formatBytes, formatSeconds } from "../fleet";
 import type { Phase, Progress } from "../engine/types";
 
 const DOING: Record<Phase, string> = {
@@ -24,16 +24,8 @@ export function progressText(progress: Progress): string {
   if (progress.phase !== "done") {
     if (progress.bytesPerSecond >= 1) parts.push(`${formatBytes(progress.bytesPerSecond)}/s`);
     const left = progress.etaSeconds;
-    if (left !== undefined && left >= 0.5 && Number.isFinite(left)) parts.push(`about ${secondsText(left)} left`);
+    if (left !== undefined && left >= 0.5 && Number.isFinite(left)) parts.push(`about ${formatSeconds(Math.ceil(left))} left`);
     if (progress.note) parts.push(progress.note);
   }
   return parts.length > 0 ? `${DOING[progress.phase]}: ${parts.join(", ")}` : DOING[progress.phase];
-}
-
-/** `38 s`, `4 min 5 s`, `2 h 10 min`. */
-export function secondsText(seconds: number): string {
-  const whole = Math.max(1, Math.round(seconds));
-  if (whole < 120) return `${whole} s`;
-  if (whole < 7200) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }

@@ -59,7 +59,7 @@ export function outputsOf(inputs: Bag, state: FleetState): Bag {
   return plain({ ...kept, ...shown, [INCARNATION_KEY]: incarnation, [HOSTS_KEY]: hosts });
 }
 
-/** The state that was put into these outputs; undefined where none was. @throws Error when it is damaged */
+/** The state that was put into these outputs; undefined where none was, or none that can be read. */
 export function recordedState(outputs: Bag): FleetState | undefined {
   if (outputs[INCARNATION_KEY] === undefined) return undefined;
   const shown = Object.fromEntries([...OUTPUT_KEYS, "fleetId"].map((key) => [key, outputs[key]]));

@@ -1,0 +1,3 @@
+import { hadoop } from "./program";
+
+export const { name, data, compute } = hadoop();

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import * as pulumi from "@pulumi/pulumi";
+import type { ClonedVmFleetArgs } from "../../sdk";
+import { cannotRun, ensureLab, labFleet, type Lab, labModule, leftovers, openStack, type TestStack, virsh } from "./harness";
+
+const { ClonedVmFleet } = require("pulumi-vmfleet") as typeof import("../../sdk");
+
+describe("a fleet through Pulumi, on a bad day", function () {
+  this.timeout(180_000);
+  let lab: Lab;
+  let test: TestStack | undefined;
+
+  before(async function () {
+    if (cannotRun()) return this.skip();
+    lab = await ensureLab();
+  });
+  afterEach(async () => { await test?.close(); test = undefined; });
+
+  const open = async (name: string, args: () => Record<string, unknown>) => {
+    test = await openStack(name, {
+      program: async () => { new ClonedVmFleet("fleet", args() as unknown as ClonedVmFleetArgs); },
+    });
+    return test;
+  };
+
+  it("reports all that is wrong with the inputs before anything is touched", async () => {
+    const stack = await open("wrong", () => labFleet(lab, { count: -1, namePrefix: "no spaces", policy: "fastest" }));
+    const { output } = await stack.failingUp();
+    for (const property of ["count", "namePrefix", "policy"]) assert.match(output, new RegExp(`${property}.*expected`));
+  });
+
+  it("previews inputs that are not known yet, then creates from them", async () => {
+    const stack = await openStack("unknown", {
+      program: async () => {
+        const other = new Later("later", {});
+        new ClonedVmFleet("fleet", { ...labFleet(lab), namePrefix: "later", count: other.value } as unknown as ClonedVmFleetArgs);
+      },
+    });
+    test = stack;
+    assert.match((await stack.preview()).said[0]!.message, /depends on values that are not known yet: count/);
+    await stack.up();
+    assert.equal((await stack.fleet()).members.length, 1);
+  });
+
+  it("keeps what was made when a host fails, and completes it with the next up", async () => {
+    const { killDaemon, startDaemon } = await labModule();
+    let killed: Promise<void> | undefined;
+    const stack = await open("partial", () => labFleet(lab, { namePrefix: "partial", countPerHost: 1, count: undefined, retries: 0, connectTimeout: 3 }));
+    const dying = () => { killed ??= killDaemon({ name: lab.name, host: "b2" }); };
+    let output = "";
+    await stack.stack.up({
+      color: "never", onOutput: (text) => { output += text; }, onError: (text) => { output += text; },
+      onEvent: ({ diagnosticEvent }) => { if (/members, [\d.]+ MB of/.test(diagnosticEvent?.message ?? "")) dying(); },
+    }).then(() => assert.fail("expected this up to fail"), () => undefined);
+    assert.ok(killed, "the run never got to cloning");
+    await killed;
+    assert.match(output, /b2/);
+    assert.ok((await stack.fleet()).members.some((member) => member.host === "a1"), "what was made is recorded");
+    await startDaemon({ name: lab.name, host: "b2" });
+    await stack.up();
+    const { members, fleetId } = await stack.fleet();
+    assert.deepEqual(members.map((member) => member.host).sort(), ["a1", "a2", "b1", "b2"]);
+    assert.equal(virsh(lab, "b2", "domstate", members.find((member) => member.host === "b2")!.name), "running");
+    await stack.destroy();
+    assert.deepEqual(leftovers(lab, fleetId, "partial"), []);
+  });
+});
+
+/** A resource whose output is not known in a preview. */
+class Later extends pulumi.dynamic.Resource {
+  declare readonly value: pulumi.Output<number>;
+  constructor(name: string, props: pulumi.Inputs) {
+    super({ create: async () => ({ id: "later", outs: { value: 1 } }) }, name, { value: undefined, ...props }, {});
+  }
+}
