@@ -39,6 +39,7 @@ const LOOKS_PER_COPY = 10;
 export class Distributor {
   private readonly queues: QueuedCopy[][];
   private readonly watch: StragglerWatch;
+  private policy: Policy | undefined;
   private asked = false;
   private readonly underWay = new Map<PooledTransfer, { copy: QueuedCopy; abort(reason: unknown): void }>();
   /** Runs while copies do. */
@@ -51,7 +52,6 @@ export class Distributor {
     private readonly context: RunContext,
     private readonly contentId: string,
     private readonly pool: SourcePool,
-    private readonly policy: Policy,
     private readonly log: TransferLog,
     private readonly afterEvent: () => void,
   ) {
@@ -68,25 +68,31 @@ export class Distributor {
     this.pool.view.targets[copy.host]!++;
   }
 
+  /** Starts copying what is wanted, as this policy says. */
+  begin(policy: Policy): void {
+    this.policy = policy;
+    this.ask();
+  }
+
   /**
    * Ask the policy once everything that happens at this very instant has happened: sources that become free together
    * are decided on together (`rounds` needs it).
    */
   ask(): void {
-    if (this.asked) return;
+    if (this.asked || !this.policy) return;
     this.asked = true;
     this.context.tasks.start(async () => {
       await this.context.clock.sleep(0);
       this.asked = false;
-      this.decide();
+      this.decide(this.policy!);
     });
   }
 
-  private decide(): void {
+  private decide(policy: Policy): void {
     if (this.context.signal.aborted) this.queues.forEach((queue) => queue.splice(0));
     else {
       const view = this.pool.at(this.log.nowSeconds());
-      const decisions = this.pool.open() > 0 ? this.policy.next(view) : [];
+      const decisions = this.pool.open() > 0 ? policy.next(view) : [];
       for (const decision of decisions) {
         const source = this.pool.source(decision.source);
         const copy = this.queues[decision.targetHost]?.[0];
@@ -95,7 +101,7 @@ export class Distributor {
         this.launch(source, copy);
       }
       if (this.pool.open() > 0 && this.pool.transfers.length === 0 && this.pool.resting.every((n) => n === 0)) {
-        this.failQueued(noSource(this.policy, this.pool));
+        this.failQueued(noSource(policy, this.pool));
       }
     }
     this.afterEvent();

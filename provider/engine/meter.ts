@@ -21,12 +21,12 @@ export class ProgressMeter {
 
   /**
    * @param standing members that need nothing
-   * @param copies base images to be made, of `imageBytes` each
+   * @param plannedBytes of all base images to be made
    */
-  plan(standing: number, membersTotal: number, copies: number, imageBytes: number): void {
+  plan(standing: number, membersTotal: number, plannedBytes: number): void {
     this.membersDone = standing;
     this.membersTotal = membersTotal;
-    this.plannedBytes = copies * imageBytes;
+    this.plannedBytes = plannedBytes;
   }
 
   enter(phase: Phase, note?: string): void {

@@ -27,6 +27,8 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   const execution = await executePlan(context, { ...plan, contentId }, assumed, {
     time, choosePolicy: (pool) => policyFor(spec, pool),
   });
+  const broken = context.failures.all.find((failure) => failure.step === "internal error");
+  if (broken) throw broken.error;
   const summary = summaryOf(execution);
   const { policy } = summary;
   return {

@@ -1,0 +1,120 @@
+import type { FleetPlan, Observation, PlannedCreate } from "../fleet/model";
+import type { Policy } from "../scheduler";
+import type { BaseKeeper } from "./bases";
+import type { RunContext } from "./context";
+import { Distributor } from "./distributor";
+import type { Execution } from "./execute";
+import { makeMember } from "./members";
+import type { SourcePool } from "./pool";
+import { replicaLabel, upload } from "./sources";
+
+/** Makes the members a plan creates: their base images by the policy, each member as soon as its base is there. */
+export class Creation {
+  constructor(
+    private readonly context: RunContext,
+    private readonly plan: FleetPlan,
+    private readonly creates: PlannedCreate[],
+    private readonly observation: Observation,
+    private readonly pool: SourcePool,
+    private readonly keeper: BaseKeeper,
+    private readonly result: Execution,
+  ) {}
+
+  /** Base images to be made: one a full member, one a host for all its linked ones. */
+  get copies(): number {
+    return this.creates.filter((c) => c.kind === "full").length + this.hostsLackingReplica().size;
+  }
+
+  /** A local file that nobody holds yet is sent to one host first. */
+  async findSources(): Promise<void> {
+    const { spec, meter, failures, signal } = this.context;
+    if (spec.template.kind !== "file" || this.pool.sources.length > 0 || this.copies === 0) return;
+    meter.enter("upload", "sending the template file");
+    try {
+      await upload(this.context, this.pool, this.result.log, this.plan.contentId);
+    } catch (error) {
+      signal.throwIfAborted();
+      const host = spec.hosts[0]!.name;
+      failures.add({ host, name: replicaLabel(host), step: "upload", error, next: "uploads it again" });
+    }
+  }
+
+  private hostsLackingReplica(): Set<string> {
+    const holders = new Set(this.observation.hosts.flatMap((host) => (
+      host.status === "reachable" && host.replicas.some((r) => r.purpose === "replica" && r.contentId === this.plan.contentId)
+        ? [host.name] : []
+    )));
+    return new Set(this.creates.flatMap(({ kind, host }) => (kind === "linked" && !holders.has(host) ? [host] : [])));
+  }
+
+  private indexOf(host: string): number {
+    return this.pool.topology.hosts.findIndex((h) => h.name === host);
+  }
+
+  /** Starts everything; it is over when the context's tasks are. */
+  start(choosePolicy: (pool: SourcePool) => Policy): void {
+    this.result.log.begun();
+    const distributor = new Distributor(
+      this.context, this.plan.contentId, this.pool, this.result.log, () => this.keeper.review(),
+    );
+    this.startLinked(distributor);
+    this.startFull(distributor);
+    if (this.copies === 0) return;
+    const policy = choosePolicy(this.pool);
+    this.result.policy = policy.name;
+    distributor.begin(policy);
+  }
+
+  /** Their hosts' replicas are wanted before full members' bases: more than one member waits for each. */
+  private startLinked(distributor: Distributor): void {
+    const { contentId } = this.plan;
+    const lacking = this.hostsLackingReplica();
+    const byHost = new Map<string, PlannedCreate[]>();
+    for (const create of this.creates) {
+      if (create.kind === "linked") byHost.set(create.host, [...(byHost.get(create.host) ?? []), create]);
+    }
+    for (const [host, members] of byHost) {
+      const ref = { kind: "replica", purpose: "replica", host, contentId } as const;
+      const whole = () => members.forEach((member) => this.startMember(member, ref, () => undefined));
+      if (!lacking.has(host)) {
+        whole();
+        continue;
+      }
+      const failed = (error: unknown) => members.forEach((member) => this.notCloned(member, error));
+      distributor.want({ host: this.indexOf(host), target: ref, label: replicaLabel(host), whole, failed });
+    }
+  }
+
+  private startFull(distributor: Distributor): void {
+    for (const create of this.creates) {
+      if (create.kind !== "full") continue;
+      const { host, slot, name, generation, rack } = create;
+      const target = { kind: "base", host, slot, generation } as const;
+      distributor.want({
+        host: this.indexOf(host), target, label: name, failed: (error) => this.notCloned(create, error),
+        whole: (source) => this.startMember(create, target, () => {
+          this.keeper.add({ slot, name, host, rack, generation, source, seed: source !== undefined });
+          distributor.ask();
+        }),
+      });
+    }
+  }
+
+  /** @param whole called once the member is defined, ready or not */
+  private startMember(create: PlannedCreate, base: Parameters<typeof makeMember>[3], whole: () => void): void {
+    const { tasks, meter } = this.context;
+    tasks.start(async () => {
+      const made = await makeMember(this.context, create, this.plan.contentId, base);
+      if (made === "ready") {
+        this.result.created++;
+        this.result.log.ready();
+        meter.memberDone(create.name);
+      }
+      if (made !== "nothing") whole();
+    });
+  }
+
+  private notCloned({ host, name }: PlannedCreate, error: unknown): void {
+    this.context.failures.add({ host, name, step: "clone", error, next: "clones it again" });
+  }
+}
