@@ -178,9 +178,12 @@ class EarliestCompletion {
   /** What hosts want beyond their first base, from themselves. More than one at once only to overlap start-ups. */
   private fill(): void {
     const { pool } = this;
-    for (const { index: host } of this.topology.hosts) {
+    const open = this.topology.hosts.map(({ index }) => index)
+      .filter((host) => pool.sourceCount[host]! > 0 && pool.isRemaining(host));
+    // With slots for all of them the order does not matter; else nobody may be left with most of its work at the end.
+    for (const host of pool.slotsLeft < open.length ? this.mostWorkFirst(open) : open) {
       const allowance = 1 + Math.ceil(this.startupShare(host, host));
-      while (pool.sourceCount[host]! > 0 && pool.isRemaining(host) && !pool.full && this.mayServe(host, host, allowance)) {
+      while (pool.isRemaining(host) && !pool.full && this.mayServe(host, host, allowance)) {
         this.start(host, host);
       }
     }
@@ -276,9 +279,10 @@ class EarliestCompletion {
   }
 
   private mostWorkFirst(hosts: number[]): number[] {
-    const { pool } = this;
-    return hosts.sort((a, b) => this.ownSeconds(b) - this.ownSeconds(a)
-      || pool.remaining[b]! - pool.remaining[a]! || this.serveRate(b) - this.serveRate(a) || a - b);
+    return hosts
+      .map((host) => ({ host, seconds: this.ownSeconds(host), left: this.pool.remaining[host]!, rate: this.serveRate(host) }))
+      .sort((a, b) => b.seconds - a.seconds || b.left - a.left || b.rate - a.rate || a.host - b.host)
+      .map(({ host }) => host);
   }
 
   /** To write what the host wants. */

@@ -77,8 +77,12 @@ export class PoolIndex {
     }
   }
 
+  get slotsLeft(): number {
+    return this.freeSlots - this.decisions.length;
+  }
+
   get full(): boolean {
-    return this.decisions.length >= this.freeSlots;
+    return this.slotsLeft <= 0;
   }
 
   /** One more copy may read from or write to this host. */

@@ -52,6 +52,15 @@ describe("earliestCompletion: habits", function () {
     }
   });
 
+  it("leaves no host with most of its work at the end when the fleet's cap is tight", () => {
+    const t = topology({ racks: [9] });
+    const { makespanSeconds } = simulatePolicy(
+      t, t.hosts.map(() => 8), none(t), [template()], policies.earliestCompletion, { maxConcurrentClones: 4 },
+    );
+    // 72 copies, 4 at once after two doublings: 190 s at the least.
+    assert.ok(makespanSeconds <= 210, `${makespanSeconds}`);
+  });
+
   it("serves over a slow NIC while the disk copies at home", () => {
     // 2 GB at 25 MB/s are 80 s over the network and 2 s on the disk.
     const { makespanSeconds } = run({ racks: [4], nicBytesPerSecond: 25e6, imageBytes: 2e9 }, 3);
