@@ -44,6 +44,7 @@ export class BaseKeeper {
       this.waiting.delete(base);
       // Out of the pool before anything is awaited: no copy can begin from here on.
       if (base.source) {
+        base.source.retired = true;
         this.pool.drop(base.source);
         demand.copies--;
       }

@@ -42,6 +42,8 @@ export class Distributor {
   private policy: Policy | undefined;
   private asked = false;
   private readonly underWay = new Map<PooledTransfer, { copy: QueuedCopy; abort(reason: unknown): void }>();
+  /** The source that copies to this host lost first. */
+  private readonly lostBy = new Map<number, PooledSource>();
   /** Runs while copies do. */
   private looking: LinkedSignal | undefined;
   /** Set when the template changed: what is under way may still end, nothing new starts. */
@@ -181,12 +183,21 @@ export class Distributor {
       return this.failQueued(error, copy.host);
     }
     if (isFinal(error) || ++copy.attempts > spec.limits.retries) return this.fail(copy, error);
-    if (error instanceof SourceLostError) {
-      // The last source stays: it may be a hiccup, and there is nothing else.
-      if (this.pool.sources.length > 1) this.pool.drop(transfer.from);
-      return this.requeue(copy);
-    }
+    if (error instanceof SourceLostError && this.drops(transfer)) return this.requeue(copy);
     this.rest(copy);
+  }
+
+  /**
+   * A lost source serves no more, unless the target is to blame: one that lost two sources is not believed any more,
+   * and the first gets its place back. The last source stays: it may be a hiccup, and there is nothing else.
+   */
+  private drops({ from, targetHost }: PooledTransfer): boolean {
+    const earlier = this.lostBy.get(targetHost);
+    if (earlier && earlier !== from) this.pool.restore(earlier);
+    if (earlier || this.pool.sources.length < 2) return false;
+    this.lostBy.set(targetHost, from);
+    this.pool.drop(from);
+    return true;
   }
 
   private rest(copy: QueuedCopy): void {

@@ -7,6 +7,8 @@ export interface PooledSource extends Source {
   /** `template`, a slot name, or `replica@host`, for traces and messages. */
   label: string;
   hostName: string;
+  /** Its image is being merged with what a guest wrote: never a source again. */
+  retired?: boolean;
 }
 
 /** A copy in flight. */
@@ -64,6 +66,13 @@ export class SourcePool {
     const at = this.sources.indexOf(source);
     if (at >= 0) this.sources.splice(at, 1);
     this.byId.delete(source.id);
+  }
+
+  /** Takes a dropped source back, unless its image is no more what it was. */
+  restore(source: PooledSource): void {
+    if (source.retired || this.byId.has(source.id) || this.view.excluded[source.host]) return;
+    this.sources.push(source);
+    this.byId.set(source.id, source);
   }
 
   /** Base images still to be started, over all hosts or those of one rack. */

@@ -1,12 +1,11 @@
 import { hostsToObserve } from "../fleet";
-import type { HostSpec, Observation, ReachableHost } from "../fleet/model";
+import type { Observation } from "../fleet/model";
 import { HostUnreachableError, type FleetLock } from "../hypervisors/hypervisor";
 import { linkSignals } from "./abort";
 import type { RunContext } from "./context";
 import { Failures } from "./failures";
 import { HostBook } from "./hosts";
 import { Limiter } from "./limiter";
-import { lockReachable } from "./locking";
 import { ProgressMeter } from "./meter";
 import { Tasks } from "./tasks";
 import { FleetRefusedError, type RunRequest } from "./types";
@@ -62,21 +61,21 @@ export async function openSession(request: RunRequest, preflight: boolean): Prom
   };
   try {
     meter.enter("lock");
-    lock = await lockReachable(hypervisor, {
-      fleetId: request.fleetId, hosts: await hostsToLock(context), holder: request.holder,
+    lock = await hypervisor.lock({
+      fleetId: request.fleetId, hosts: context.hosts, holder: request.holder,
       timeoutMs: request.spec.timeouts.lockMs, signal: run.signal,
       onWait: (holder) => meter.enter("lock", `waiting for another run of this fleet (${holder})`),
     });
-    const lost = lock?.lost;
-    const onLost = () => run.abort(lost!.reason);
-    if (lost?.aborted) onLost();
-    lost?.addEventListener("abort", onLost, { once: true });
+    const { lost } = lock;
+    const onLost = () => run.abort(lost.reason);
+    if (lost.aborted) onLost();
+    lost.addEventListener("abort", onLost, { once: true });
     meter.enter("observe");
     const observation = await observe(context, preflight, run.signal);
     for (const host of observation.hosts) {
       if (host.status === "unreachable") context.book.giveUp(new HostUnreachableError(host.name, "connect", host.reason));
     }
-    const lockLost = () => lost?.aborted ?? false;
+    const lockLost = () => lost.aborted;
     return {
       context, observation, close, lockLost,
       interrupted: () => !run.signal.aborted ? undefined : lockLost() ? "the fleet's lock was lost" : "cancelled",
@@ -86,19 +85,4 @@ export async function openSession(request: RunRequest, preflight: boolean): Prom
     if (!request.signal?.aborted) throw error;
     throw new FleetRefusedError([{ path: "", message: "cancelled before anything was touched" }]);
   }
-}
-
-/**
- * The declared hosts, and those of the last run that answer and are really others: a machine that goes by two names
- * must not be locked twice, or we wait for ourselves.
- */
-async function hostsToLock(context: RunContext): Promise<HostSpec[]> {
-  const { spec, hosts } = context;
-  if (hosts.length === spec.hosts.length) return hosts;
-  const seen = new Map((await observe(context, false, context.signal)).hosts.flatMap((host) => (
-    host.status === "reachable" ? [[host.name, host] as [string, ReachableHost]] : []
-  )));
-  const declared = new Set(spec.hosts.map((host) => host.name));
-  const machines = new Set(spec.hosts.map((host) => seen.get(host.name)?.uuid));
-  return hosts.filter(({ name }) => declared.has(name) || (seen.has(name) && !machines.has(seen.get(name)!.uuid)));
 }

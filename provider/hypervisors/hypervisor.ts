@@ -115,6 +115,7 @@ export interface FleetLock {
 
 export interface LockRequest {
   fleetId: string;
+  /** Each machine is locked once, whatever its names; hosts that do not answer are passed over. */
   hosts: HostSpec[];
   /** Who we are, for the one who has to wait: `pid 123 on ci-7 since 12:00:03`. */
   holder: string;

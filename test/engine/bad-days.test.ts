@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { FleetRefusedError, FleetRunError } from "../../provider/engine";
+import type { FleetState } from "../../provider/fleet";
+import type { Fault } from "../../provider/hypervisors/simulated";
 import { LockTimeoutError } from "../../provider/hypervisors/hypervisor";
 import { assertSettled, down, inputs, look, reachable, specOf, up, world } from "./world";
-import { recording } from "./wrappers";
+import { recording, supervised } from "./wrappers";
 
 /** The run must fail in its own words; those are returned. */
 async function failed(run: Promise<unknown>): Promise<FleetRunError> {
@@ -24,6 +27,51 @@ describe("on a bad day", () => {
     await up(spec, where);
     await assertSettled(spec, where, 12);
   });
+
+  it("a host that can reach no source costs its own members only, and no other host its sources", async () => {
+    const spec = specOf(inputs(4, 1, { countPerHost: 3 }));
+    const where = world(spec, { faults: [{ kind: "cloneFails", targetHost: "a3", atFraction: 0.1, error: "sourceLost", times: 1000 }] });
+    const { reasons, state } = await failed(up(spec, where));
+    assert.ok(reasons.every((r) => r.startsWith("a3: ")), reasons.join("\n"));
+    assert.equal(state.members.length, 9);
+    assert.ok(state.lastRun.makespanSeconds < 30, `${state.lastRun.makespanSeconds} s`);
+  });
+
+  it("whatever breaks, every run ends, tells the truth, and the first sound one completes the fleet", async () => {
+    const hosts = ["a1", "b1", "a2", "b2"];
+    const host = fc.constantFrom(...hosts);
+    const seconds = fc.double({ min: 0, max: 8, noNaN: true });
+    const fault: fc.Arbitrary<Fault> = fc.oneof(
+      fc.record({
+        kind: fc.constant("cloneFails" as const), targetHost: host, atFraction: fc.double({ min: 0, max: 1, noNaN: true }),
+        error: fc.constantFrom("sourceLost" as const, "noSpace" as const, "hostUnreachable" as const), times: fc.integer({ min: 1, max: 6 }),
+      }),
+      fc.record({ kind: fc.constant("hostDown" as const), host, atSeconds: seconds }),
+      fc.record({ kind: fc.constant("slowHost" as const), host, factor: fc.double({ min: 0.01, max: 1, noNaN: true }), fromSeconds: seconds }),
+      fc.record({ kind: fc.constant("lockLost" as const), atSeconds: seconds }),
+    );
+    await fc.assert(fc.asyncProperty(
+      fc.array(fault, { maxLength: 4 }), fc.constantFrom("rounds", "earliestCompletion", "singleSource"),
+      fc.constantFrom("full", { mixed: { linkedShare: 0.4 } }), fc.constantFrom("none", "host"),
+      async (faults, policy, clone, keepSeeds) => {
+        const spec = specOf(inputs(4, 2, { count: 14, policy, clone, keepSeeds }));
+        const where = world(spec, { faults });
+        const { hypervisor, offences } = supervised(where.hypervisor, spec);
+        let state: FleetState | undefined;
+        for (let run = 0; run < 12; run++) {
+          const error = await up(spec, { ...where, hypervisor }, state).then(() => undefined, (e: unknown) => e);
+          assert.deepEqual(offences, []);
+          for (const name of hosts) where.hypervisor.bringUp(name);
+          if (!error) return assertSettled(spec, where, 14);
+          assert.ok(error instanceof FleetRunError || error instanceof FleetRefusedError, String(error));
+          if (!(error instanceof FleetRunError)) continue;
+          assert.ok(error.reasons.length > 0 && !error.message.includes("internal error"), error.message);
+          state = error.state;
+        }
+        assert.fail("no run of twelve succeeded");
+      },
+    ), { numRuns: 60 });
+  }).timeout(120_000);
 
   it("a source that became slow is overtaken by the others", async () => {
     const spec = specOf(inputs(4, 1, { count: 24, policy: "rounds" }));
