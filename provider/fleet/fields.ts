@@ -21,9 +21,9 @@ export function share() {
 }
 
 /** Seconds, to the millisecond; recorded as milliseconds. */
-export function seconds(to = 86_400) {
-  const error = (issue: { input?: unknown }) => expected(`a number of seconds from 0.001 to ${to}`, issue.input);
-  return z.number({ error }).min(0.001, { error }).max(to, { error });
+export function seconds(from = 0.001, to = 86_400) {
+  const error = (issue: { input?: unknown }) => expected(`a number of seconds from ${from} to ${to}`, issue.input);
+  return z.number({ error }).min(from, { error }).max(to, { error });
 }
 
 /**

@@ -140,7 +140,7 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   abandonHosts: list("a list of host names", text("a host's name or URI")).default([])
     .describe("Hosts given up for dead: their members are forgotten and made anew elsewhere. Without effect on a host that answers."),
   allowUnauthenticatedTcp: flag().default(false).describe("Allow qemu+tcp URIs, which carry neither authentication nor encryption."),
-  shutdownTimeout: seconds().default(60).describe("Seconds a guest has to shut down before it is switched off."),
+  shutdownTimeout: seconds(0).default(60).describe("Seconds a guest has to shut down before it is switched off; 0: switched off at once."),
   connectTimeout: seconds().default(10).describe("Seconds after which a host that does not answer counts as unreachable."),
   callTimeout: seconds().default(30).describe("Seconds one call to a host may take."),
   lockTimeout: seconds().default(600).describe("Seconds to wait for another run of the same fleet to end."),
