@@ -38,6 +38,8 @@ export interface Lab {
   bootDir: string;
   hosts: LabHost[];
   racks: LabRack[];
+  /** Whether the process that `up` was told to be its owner still lives; false without one. */
+  ownerAlive: boolean;
 }
 
 export interface Topology {
@@ -64,7 +66,7 @@ export interface ByteCounts {
 }
 
 /** Default topology: test/lab/topology.json; a string is a file's path. Cleans up after a crash first. */
-export function up(options?: { name?: string; topology?: string | Topology; log?: (line: string) => void }): Promise<Lab>;
+export function up(options?: { name?: string; topology?: string | Topology; log?: (line: string) => void; owner?: number }): Promise<Lab>;
 /** Leaves nothing of the lab; does nothing when there is none. */
 export function down(options?: { name?: string; log?: (line: string) => void }): Promise<void>;
 export function status(options?: { name?: string }): Promise<Lab | null>;

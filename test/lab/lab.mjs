@@ -22,11 +22,12 @@ export const CACHE_DIR = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".ca
 
 /**
  * Starts the lab, or returns it when it already runs with this topology.
- * @param {{name?: string, topology?: string | object, log?: (line: string) => void}} [options]
+ * @param {{name?: string, topology?: string | object, log?: (line: string) => void, owner?: number}} [options]
  *   topology: a file's path or its content; default test/lab/topology.json
+ *   owner: pid of the process it is for; `status` tells whether that still lives
  * @throws without root or Linux, for a bad topology, or when the running lab has another one
  */
-export async function up({ name = DEFAULT_LAB, topology = DEFAULT_TOPOLOGY_FILE, log = () => {} } = {}) {
+export async function up({ name = DEFAULT_LAB, topology = DEFAULT_TOPOLOGY_FILE, log = () => {}, owner } = {}) {
   checkLabName(name);
   requireRoot();
   const wanted = parseTopology(typeof topology === "string" ? JSON.parse(readFileSync(topology, "utf8")) : topology);
@@ -38,7 +39,7 @@ export async function up({ name = DEFAULT_LAB, topology = DEFAULT_TOPOLOGY_FILE,
           throw new Error(`lab ${name}: runs with another topology: end it first (npm run lab -- down --name ${name})`);
         }
         log(`lab ${name}: already up`);
-        return describe(old.layout);
+        return describe(old);
       }
       log(`lab ${name}: cleaning up what a crash left`);
       await remove(old.layout);
@@ -46,15 +47,17 @@ export async function up({ name = DEFAULT_LAB, topology = DEFAULT_TOPOLOGY_FILE,
     const layout = layOut(name, wanted, await freeSubnet(name));
     const existing = findExisting(layout);
     if (existing.length > 0) throw new Error(`lab ${name}: ${existing.join(", ")} exists and is not ours: choose another --name`);
-    writeState({ phase: "starting", topology: wanted, layout });
+    const ownerProcess = owner === undefined ? null : { pid: owner, since: startTime(owner) };
+    writeState({ phase: "starting", topology: wanted, layout, owner: ownerProcess });
     try {
       await create(layout, log);
     } catch (error) {
       if (!process.env.VMFLEET_LAB_KEEP) await remove(layout);
       throw error;
     }
-    writeState({ phase: "up", topology: wanted, layout });
-    return describe(layout);
+    const state = { phase: "up", topology: wanted, layout, owner: ownerProcess };
+    writeState(state);
+    return describe(state);
   });
 }
 
@@ -72,7 +75,7 @@ export async function down({ name = DEFAULT_LAB, log = () => {} } = {}) {
 /** @returns the lab, or null when there is none; `pid` is null for a host whose daemon does not run */
 export async function status({ name = DEFAULT_LAB } = {}) {
   const state = readState(checkLabName(name));
-  return state === null ? null : describe(state.layout);
+  return state === null ? null : describe(state);
 }
 
 async function create(layout, log) {
@@ -114,13 +117,14 @@ async function remove(layout) {
   removeIfEmpty(DATA_ROOT);
 }
 
-function describe(layout) {
+function describe({ layout, owner }) {
   return {
     name: layout.name,
     subnet: layout.subnet,
     bootDir: labPaths(layout.name).boot,
     hosts: layout.hosts.map((host) => ({ ...host, pid: daemonPid(host) })),
     racks: layout.racks,
+    ownerAlive: owner ? startTime(owner.pid) === owner.since : false,
   };
 }
 

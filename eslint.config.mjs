@@ -1,0 +1,93 @@
+// Recommended rules, and the rooms of the design: who may import whom, and what is pure.
+import { builtinModules } from "node:module";
+import tseslint from "typescript-eslint";
+
+const ADAPTERS = "libvirt|vsphere|simulated";
+/** `node:fs` and `fs`, `node:fs/promises` … */
+const nodeModules = (except = []) => builtinModules
+  .filter((name) => !name.startsWith("_") && !except.includes(name))
+  .flatMap((name) => [name, `node:${name}`]);
+
+const PULUMI = { regex: "^@pulumi/", message: "Only provider/pulumi and sdk know Pulumi." };
+const GRPC = { regex: "^@grpc/", message: "Only provider/pulumi speaks gRPC." };
+const INSIDES = {
+  regex: `(^|/)(${ADAPTERS})/(?!index$)`,
+  message: "Outside an adapter's folder only its index may be imported.",
+};
+const ADAPTER = { regex: `hypervisors/(${ADAPTERS})$`, message: "The port (hypervisors/hypervisor) is all this room knows." };
+const SIBLING = { ...INSIDES, regex: `^\\.\\./(${ADAPTERS})/(?!index$)` };
+const room = (names) => ({ regex: `^\\.\\./(\\.\\./)*(${names})(/|$)`, message: "Dependencies point the other way (DESIGN.md, section 2)." });
+
+const imports = (patterns, names = []) => ({
+  "no-restricted-imports": ["error", {
+    patterns,
+    paths: names.map((name) => ({ name, message: "This room is pure: no I/O." })),
+  }],
+});
+const PURE = {
+  "no-restricted-globals": ["error", ...[
+    "Date", "performance", "setTimeout", "setInterval", "setImmediate", "process", "fetch", "console", "crypto",
+  ].map((name) => ({ name, message: "This room is pure: the clock, randomness and I/O are passed in." }))],
+  "no-restricted-properties": ["error", {
+    object: "Math", property: "random", message: "This room is pure: the same inputs give the same plan.",
+  }],
+};
+
+export default tseslint.config(
+  { ignores: ["dist/", "node_modules/", "coverage/", "bench-results/", "**/*.d.mts", "examples/**/node_modules/", "sdk/python/", "sdk/nodejs/"] },
+  { linterOptions: { reportUnusedDisableDirectives: "error" } },
+  tseslint.configs.recommended,
+  {
+    rules: {
+      eqeqeq: ["error", "always", { null: "ignore" }],
+      "no-var": "error",
+      "prefer-const": "error",
+      "no-control-regex": "error",
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_", caughtErrors: "none" }],
+    },
+  },
+  {
+    // sdk: a dynamic provider's methods load it when they run; tests load examples as Pulumi does
+    files: ["**/*.cjs", "sdk/*.ts", "test/**/*.ts"],
+    rules: { "@typescript-eslint/no-require-imports": "off" },
+  },
+  // Promises nobody waits for: needs types, so only where it matters.
+  {
+    files: ["provider/**/*.ts", "sdk/*.ts"],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: { "@typescript-eslint/no-floating-promises": "error", "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: false }] },
+  },
+  {
+    files: ["provider/fleet/**/*.ts"],
+    rules: { ...PURE, ...imports([PULUMI, GRPC, room("scheduler|engine|hypervisors|pulumi|cli")], nodeModules(["crypto"])) },
+  },
+  {
+    files: ["provider/scheduler/**/*.ts"],
+    rules: { ...PURE, ...imports([PULUMI, GRPC, room("engine|hypervisors|pulumi|cli")], nodeModules()) },
+  },
+  {
+    files: ["provider/engine/**/*.ts"],
+    rules: imports([PULUMI, GRPC, INSIDES, { ...ADAPTER, regex: "hypervisors/(libvirt|vsphere)$" }, room("pulumi|cli")]),
+  },
+  {
+    files: ["provider/hypervisors/**/*.ts"],
+    rules: imports([PULUMI, room("scheduler|engine|pulumi|cli"), SIBLING]),
+  },
+  {
+    // The simulator runs on the scheduler's own time model and the engine's clock, so that a preview cannot drift.
+    files: ["provider/hypervisors/simulated/**/*.ts"],
+    rules: imports([PULUMI, room("pulumi|cli"), { ...room("engine"), regex: "/engine/(?!types$)" }, SIBLING]),
+  },
+  {
+    files: ["provider/pulumi/**/*.ts", "provider/*.ts", "sdk/**/*.ts"],
+    rules: imports([INSIDES]),
+  },
+  {
+    files: ["test/**/*.ts"],
+    rules: {
+      // chai-like property access and deliberately wrong inputs are what tests are made of
+      "@typescript-eslint/no-unused-expressions": "off",
+      "@typescript-eslint/no-explicit-any": "off",
+    },
+  },
+);

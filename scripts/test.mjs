@@ -1,0 +1,157 @@
+#!/usr/bin/env node
+/**
+ * `npm test`: sets up what is missing, then runs everything this machine can run.
+ *
+ *   npm test -- [--layer unit|lab|e2e]… [--grep PATTERN] [--require-all]
+ *
+ * unit: type check, lint, stale schema, *.test.ts; lab: *.lab.ts over real libvirtd; e2e: *.e2e.ts, with Pulumi too.
+ * --require-all (or VMFLEET_REQUIRE_ALL=1): a layer that cannot run here is a failure.
+ * VMFLEET_LAB: name of the lab; one that is up already is used and left up. Default: a fresh one, `test`.
+ * The last line counts: `N passed, N failed` and, if any, `, N skipped`.
+ */
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { down, status, up } from "../test/lab/lab.mjs";
+import { ROOT } from "./lib/paths.mjs";
+import { endRunning, show } from "./lib/programs.mjs";
+import { ensureSetup, LAYERS } from "./lib/setup.mjs";
+import { add, lastLine, mochaResult, succeeded } from "./lib/tally.mjs";
+
+const SUFFIX = { unit: ".test.ts", lab: ".lab.ts", e2e: ".e2e.ts" };
+/** Of one test, unless it says otherwise. */
+const TIMEOUT_MS = { unit: 10_000, lab: 120_000, e2e: 600_000 };
+const OWN_LABS = ["test", "test2", "test3", "test4"];
+
+const log = (line) => console.log(`▸ ${line}`);
+let sum = { passed: 0, failed: 0, skipped: 0 };
+const count = (result) => { sum = add(sum, result); };
+/** Ends what must not outlive us; set while a lab of ours is up. */
+let removeLab = async () => {};
+
+const npx = (program) => [process.execPath, join(ROOT, "node_modules", program)];
+
+async function main() {
+  const { values } = parseArgs({
+    options: {
+      layer: { type: "string", multiple: true, default: LAYERS },
+      grep: { type: "string" },
+      "require-all": { type: "boolean", default: process.env.VMFLEET_REQUIRE_ALL === "1" },
+    },
+  });
+  const unknown = values.layer.find((layer) => !LAYERS.includes(layer));
+  if (unknown !== undefined) throw new Error(`--layer: expected one of ${LAYERS.join(", ")}, got ${JSON.stringify(unknown)}`);
+  const layers = LAYERS.filter((layer) => values.layer.includes(layer));
+  const { pulumi, skipped } = await ensureSetup({ layers, log });
+  const env = pulumi ? { ...pulumi.env, VMFLEET_PULUMI_BIN: pulumi.dir } : {};
+
+  if (layers.includes("unit")) {
+    if (values.grep === undefined) await runChecks();
+    count(await runMocha("unit", values.grep, {}));
+  }
+  const real = layers.filter((layer) => layer !== "unit");
+  const possible = real.filter((layer) => skipped[layer] === undefined && testFiles(layer).length > 0);
+  if (possible.length > 0) {
+    await withLab(async (lab) => {
+      // Programs load the provider compiled, as users do.
+      if (possible.includes("e2e") && !await check("build", [...npx("typescript/bin/tsc"), "-p", "tsconfig.build.json"])) return;
+      for (const layer of possible) count(await runMocha(layer, values.grep, { ...env, VMFLEET_LAB: lab }));
+    });
+  }
+  for (const layer of real.filter((each) => skipped[each] !== undefined)) {
+    log(`${layer}: skipped: ${skipped[layer]}`);
+    count({ passed: 0, failed: values["require-all"] ? 1 : 0, skipped: 1 });
+  }
+}
+
+async function runChecks() {
+  await check("type check", [...npx("typescript/bin/tsc"), "--noEmit", "-p", "."]);
+  await check("lint", [...npx("eslint/bin/eslint.js"), "--max-warnings", "0", "."]);
+  if (existsSync(join(ROOT, "scripts/generate-schema.ts"))) {
+    await check("schema.json is up to date", [...npx("tsx/dist/cli.mjs"), "scripts/generate-schema.ts", "--check"]);
+  }
+}
+
+/** A program that counts as one test. */
+async function check(name, argv) {
+  const started = Date.now();
+  const { code, why } = await show(argv);
+  const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  log(code === 0 ? `${name}: passed (${seconds} s)` : `${name}: FAILED: ${why}`);
+  count({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
+  return code === 0;
+}
+
+function testFiles(layer) {
+  return readdirSync(join(ROOT, "test"), { recursive: true }).filter((file) => file.endsWith(SUFFIX[layer])).sort();
+}
+
+async function runMocha(layer, grep, env) {
+  const files = testFiles(layer).map((file) => join("test", file));
+  if (files.length === 0) {
+    log(`${layer}: no test files`);
+    return { passed: 0, failed: 0, skipped: 0 };
+  }
+  log(`${layer}: ${files.length} files`);
+  const dir = mkdtempSync(join(tmpdir(), "vmfleet-test-"));
+  const countsFile = join(dir, "counts.json");
+  try {
+    const exit = await show([
+      ...npx("mocha/bin/mocha.js"), "--reporter", join(ROOT, "scripts/lib/reporter.cjs"), "--timeout", String(TIMEOUT_MS[layer]),
+      ...(grep === undefined ? [] : ["--grep", grep]), ...files,
+    ], { env: { ...env, VMFLEET_COUNTS: countsFile } });
+    const { problems, ...result } = mochaResult(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : null, exit);
+    for (const problem of problems) log(`${layer}: FAILED: ${problem}`);
+    return result;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** The lab is brought up once for all layers; one that the user had up stays. */
+async function withLab(action) {
+  const name = process.env.VMFLEET_LAB ?? await freeName();
+  const keep = process.env.VMFLEET_LAB !== undefined && await status({ name }) !== null;
+  if (!keep) removeLab = () => down({ name, log });
+  try {
+    await up({ name, log, owner: process.pid });
+  } catch (error) {
+    log(`lab: FAILED: ${error.message}`);
+    return count({ passed: 0, failed: 1, skipped: 0 });
+  }
+  try {
+    await action(name);
+  } finally {
+    await removeLab();
+    removeLab = async () => {};
+  }
+}
+
+/** Two checkouts may test at once; what a dead run left is taken over and cleaned. */
+async function freeName() {
+  for (const name of OWN_LABS) {
+    const lab = await status({ name });
+    if (lab === null) return name;
+    if (!lab.ownerAlive) {
+      await down({ name, log });
+      return name;
+    }
+  }
+  throw new Error(`labs ${OWN_LABS.join(", ")} are all in use: set VMFLEET_LAB`);
+}
+
+async function interrupted(signal) {
+  endRunning();
+  await removeLab();
+  process.exit(signal === "SIGINT" ? 130 : 143);
+}
+process.on("SIGINT", interrupted).on("SIGTERM", interrupted);
+
+main().catch((error) => {
+  console.error(error.message);
+  count({ passed: 0, failed: 1, skipped: 0 });
+}).finally(() => {
+  console.log(lastLine(sum));
+  process.exitCode = succeeded(sum) ? 0 : 1;
+});
