@@ -1,9 +1,8 @@
 import type { FleetPlan, Observation, PlannedCreate } from "../fleet/model";
-import type { Policy } from "../scheduler";
 import type { BaseKeeper } from "./bases";
 import type { RunContext } from "./context";
 import { Distributor } from "./distributor";
-import type { Execution } from "./execute";
+import type { ExecuteOptions, Execution } from "./execute";
 import { makeMember } from "./members";
 import type { SourcePool } from "./pool";
 import { replicaLabel, upload } from "./sources";
@@ -18,6 +17,7 @@ export class Creation {
     private readonly pool: SourcePool,
     private readonly keeper: BaseKeeper,
     private readonly result: Execution,
+    private readonly options: ExecuteOptions,
   ) {}
 
   /** Base images to be made: one a full member, one a host for all its linked ones. */
@@ -52,15 +52,15 @@ export class Creation {
   }
 
   /** Starts everything; it is over when the context's tasks are. */
-  start(choosePolicy: (pool: SourcePool) => Policy): void {
+  start(): void {
     this.result.log.begun();
     const distributor = new Distributor(
-      this.context, this.plan.contentId, this.pool, this.result.log, () => this.keeper.review(),
+      this.context, this.plan.contentId, this.pool, this.result.log, this.options.watch, () => this.keeper.review(),
     );
     this.startLinked(distributor);
     this.startFull(distributor);
     if (this.copies === 0) return;
-    const policy = choosePolicy(this.pool);
+    const policy = this.options.choosePolicy(this.pool);
     this.result.policy = policy.name;
     distributor.begin(policy);
   }

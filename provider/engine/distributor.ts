@@ -49,12 +49,16 @@ export class Distributor {
   /** Set when the template changed: what is under way may still end, nothing new starts. */
   private stopped: { error: unknown } | undefined;
 
-  /** @param afterEvent called after every decision round; `pool` is up to date then */
+  /**
+   * @param watches whether to look for stragglers
+   * @param afterEvent called after every decision round; `pool` is up to date then
+   */
   constructor(
     private readonly context: RunContext,
     private readonly contentId: string,
     private readonly pool: SourcePool,
     private readonly log: TransferLog,
+    private readonly watches: boolean,
     private readonly afterEvent: () => void,
   ) {
     this.queues = pool.topology.hosts.map(() => []);
@@ -249,7 +253,7 @@ export class Distributor {
   /** Looks from time to time whether a copy lags, and asks the policy again when that changed. */
   private watchStragglers(): void {
     const { topology } = this.pool;
-    if (this.looking || topology.time === "unit") return;
+    if (this.looking || !this.watches) return;
     const slowest = Math.min(...topology.hosts.map((h) => Math.min(h.nicBytesPerSecond, h.diskBytesPerSecond)));
     const everyMs = Math.max(1000, (1000 * topology.imageBytes) / slowest / LOOKS_PER_COPY);
     const looking = this.looking = linkSignals(this.context.signal);

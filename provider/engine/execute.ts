@@ -21,6 +21,8 @@ export interface Execution {
 
 export interface ExecuteOptions {
   time: "network" | "unit";
+  /** Look out for stragglers. False where copies report no progress and none can lag: in a preview. */
+  watch: boolean;
   /** Called when copies must be made: the policy that decides which source feeds which host. */
   choosePolicy: (pool: SourcePool) => Policy;
 }
@@ -44,14 +46,14 @@ export async function executePlan(
     result.destroyed = destroyed;
     const creates = plan.create.filter((create) => !stuck.has(create.slot));
     const keeper = new BaseKeeper(context, pool);
-    const creation = new Creation(context, plan, creates, observation, pool, keeper, result);
+    const creation = new Creation(context, plan, creates, observation, pool, keeper, result, options);
     countStanding(context, plan, observation, pool, keeper);
     announce(context, plan, creation.copies * pool.topology.imageBytes);
     changeMembers(context, plan, found, result);
     if (creates.length > 0) {
       await creation.findSources();
       context.meter.enter("clone");
-      creation.start(options.choosePolicy);
+      creation.start();
     } else {
       keeper.review();
     }
