@@ -1,0 +1,2 @@
+/** Types of pulumi-cli.mjs. */
+export function isRecent(version: string): boolean;
