@@ -19,7 +19,7 @@ export interface FrozenBase {
  * `keepSeeds` leaves the first of each rack or host; the same ones stay from run to run.
  */
 export class BaseKeeper {
-  private readonly waiting = new Set<FrozenBase>();
+  private readonly waiting = new Set<FrozenBase & { source: PooledSource }>();
   private readonly seeds = new Set<string>();
 
   constructor(private readonly context: RunContext, private readonly pool: SourcePool) {}
@@ -32,22 +32,22 @@ export class BaseKeeper {
       this.seeds.add(key);
       return;
     }
-    this.waiting.add(base);
+    if (base.source) this.waiting.add({ ...base, source: base.source });
+    else this.merge(base);
   }
 
   /** Starts merging what nobody can need any more. Called after every event. */
   review(): void {
     if (this.waiting.size === 0 || this.context.signal.aborted) return;
     const demand = this.demand();
+    if (demand.open > 0 && (!demand.needyAreSupplied || demand.needy.size === this.pool.topology.racks.length)) return;
     for (const base of this.waiting) {
-      if (base.source && !this.dispensable(base.source, demand)) continue;
+      const { source } = base;
+      if (!this.dispensable(source, demand)) continue;
       this.waiting.delete(base);
       // Out of the pool before anything is awaited: no copy can begin from here on.
-      if (base.source) {
-        base.source.retired = true;
-        this.pool.drop(base.source);
-        demand.copies--;
-      }
+      source.retired = true;
+      this.pool.drop(source);
       this.merge(base);
     }
   }
@@ -59,12 +59,12 @@ export class BaseKeeper {
    */
   private dispensable(source: PooledSource, demand: Demand): boolean {
     if (source.serving > 0) return false;
-    if (demand.open === 0) return demand.moving === 0 || demand.copies > 1;
+    if (demand.open === 0) return demand.moving === 0 || this.pool.copies > 1;
     return demand.needyAreSupplied && !demand.needy.has(this.pool.topology.hosts[source.host]!.rack);
   }
 
   private demand(): Demand {
-    const { topology, sources, transfers, resting, view: { targets, made, making } } = this.pool;
+    const { topology, sourcesInRack, transfers, resting, view: { targets, made, making } } = this.pool;
     let open = 0;
     const needy = new Set<number>();
     for (const { index, rack } of topology.hosts) {
@@ -72,13 +72,11 @@ export class BaseKeeper {
       open += unmade - making[index]!;
       if (unmade > 0) needy.add(rack);
     }
-    const supplied = new Set(sources.map((source) => topology.hosts[source.host]!.rack));
     return {
       open,
       moving: transfers.length,
       needy,
-      needyAreSupplied: [...needy].every((rack) => supplied.has(rack)),
-      copies: sources.filter((source) => source.kind !== "template").length,
+      needyAreSupplied: [...needy].every((rack) => sourcesInRack[rack]! > 0),
     };
   }
 
@@ -105,6 +103,4 @@ interface Demand {
   needy: Set<number>;
   /** Each of those has a source. Merging bases of other racks changes nothing about that. */
   needyAreSupplied: boolean;
-  /** Sources that are no template. */
-  copies: number;
 }

@@ -9,6 +9,8 @@ import { replicaLabel, upload } from "./sources";
 
 /** Makes the members a plan creates: their base images by the policy, each member as soon as its base is there. */
 export class Creation {
+  private readonly indexOf: Map<string, number>;
+
   constructor(
     private readonly context: RunContext,
     private readonly plan: FleetPlan,
@@ -18,7 +20,9 @@ export class Creation {
     private readonly keeper: BaseKeeper,
     private readonly result: Execution,
     private readonly options: ExecuteOptions,
-  ) {}
+  ) {
+    this.indexOf = new Map(pool.topology.hosts.map((host) => [host.name, host.index]));
+  }
 
   /** Base images to be made: one a full member, one a host for all its linked ones. */
   get copies(): number {
@@ -45,10 +49,6 @@ export class Creation {
         ? [host.name] : []
     )));
     return new Set(this.creates.flatMap(({ kind, host }) => (kind === "linked" && !holders.has(host) ? [host] : [])));
-  }
-
-  private indexOf(host: string): number {
-    return this.pool.topology.hosts.findIndex((h) => h.name === host);
   }
 
   /** Starts everything; it is over when the context's tasks are. */
@@ -81,7 +81,7 @@ export class Creation {
         continue;
       }
       const failed = (error: unknown) => members.forEach((member) => this.notCloned(member, error));
-      distributor.want({ host: this.indexOf(host), target: ref, label: replicaLabel(host), whole, failed });
+      distributor.want({ host: this.indexOf.get(host)!, target: ref, label: replicaLabel(host), whole, failed });
     }
   }
 
@@ -91,7 +91,7 @@ export class Creation {
       const { host, slot, name, generation, rack } = create;
       const target = { kind: "base", host, slot, generation } as const;
       distributor.want({
-        host: this.indexOf(host), target, label: name, failed: (error) => this.notCloned(create, error),
+        host: this.indexOf.get(host)!, target, label: name, failed: (error) => this.notCloned(create, error),
         whole: (source) => this.startMember(create, target, () => {
           this.keeper.add({ slot, name, host, rack, generation, source, seed: source !== undefined });
           distributor.ask();

@@ -38,6 +38,7 @@ export async function executePlan(
     imageBytes: observation.template?.allocationBytes ?? context.spec.imageBytes,
     time: options.time,
     freeLocalCopies: context.hypervisor.capabilities.freeLocalCopies,
+    startupSeconds: context.hypervisor.capabilities.copyStartupSeconds,
   }), context.spec.limits.maxConcurrentClones);
   const result = emptyExecution(context, pool);
   const found = new FoundMembers(observation);

@@ -28,6 +28,10 @@ export class SourcePool {
   readonly transfers: PooledTransfer[] = [];
   /** Per host, copies that failed and wait a little before they are tried again: wanted, but not to be started. */
   readonly resting: number[];
+  /** How many sources stand in each rack. */
+  readonly sourcesInRack: number[];
+  /** How many sources are no template. */
+  copies = 0;
   private readonly byId = new Map<number, PooledSource>();
   private readonly busy: number[];
   private nextId = 0;
@@ -36,6 +40,7 @@ export class SourcePool {
     const zeros = () => topology.hosts.map(() => 0);
     this.busy = zeros();
     this.resting = zeros();
+    this.sourcesInRack = topology.racks.map(() => 0);
     this.view = {
       nowSeconds: 0, topology, targets: zeros(), made: zeros(), making: zeros(),
       sources: this.sources, transfers: this.transfers,
@@ -56,23 +61,21 @@ export class SourcePool {
 
   add(source: Omit<PooledSource, "id" | "serving">): PooledSource {
     const pooled: PooledSource = { ...source, id: this.nextId++, serving: 0 };
-    this.sources.push(pooled);
-    this.byId.set(pooled.id, pooled);
+    this.enter(pooled);
     return pooled;
   }
 
   /** Takes a source out; copies it feeds now go on. */
   drop(source: PooledSource): void {
-    const at = this.sources.indexOf(source);
-    if (at >= 0) this.sources.splice(at, 1);
-    this.byId.delete(source.id);
+    if (!this.byId.delete(source.id)) return;
+    this.sources.splice(this.sources.indexOf(source), 1);
+    this.count(source, -1);
   }
 
   /** Takes a dropped source back, unless its image is no more what it was. */
   restore(source: PooledSource): void {
     if (source.retired || this.byId.has(source.id) || this.view.excluded[source.host]) return;
-    this.sources.push(source);
-    this.byId.set(source.id, source);
+    this.enter(source);
   }
 
   /** Base images still to be started, over all hosts or those of one rack. */
@@ -109,6 +112,17 @@ export class SourcePool {
     this.transfers.splice(this.transfers.indexOf(transfer), 1);
     this.occupy(transfer, -1);
     if (whole) this.view.made[transfer.targetHost]!++;
+  }
+
+  private enter(source: PooledSource): void {
+    this.sources.push(source);
+    this.byId.set(source.id, source);
+    this.count(source, 1);
+  }
+
+  private count(source: PooledSource, by: 1 | -1): void {
+    this.sourcesInRack[this.topology.hosts[source.host]!.rack]! += by;
+    if (source.kind !== "template") this.copies += by;
   }
 
   private occupy(transfer: PooledTransfer, by: 1 | -1): void {
