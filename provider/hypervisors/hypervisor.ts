@@ -20,6 +20,8 @@ export interface Capabilities {
   liveMigration: boolean;
   /** Same-host copies cost nothing (reflink, native snapshot). */
   freeLocalCopies: boolean;
+  /** Seconds each copy costs besides moving its bytes: the time model's start-up, here and in previews. @default 0 */
+  copyStartupSeconds?: number;
 }
 
 /** Who runs: goes into every tag. */

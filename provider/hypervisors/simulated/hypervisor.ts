@@ -47,7 +47,7 @@ export class SimulatedHypervisor implements Hypervisor {
   ) {
     this.capabilities = {
       relay: false, linked: true, instant: false, liveMigration: false,
-      freeLocalCopies: topology.freeLocalCopies, ...options.capabilities,
+      freeLocalCopies: topology.freeLocalCopies, copyStartupSeconds: topology.startupSeconds, ...options.capabilities,
     };
     this.costs = { ...NO_COSTS, ...options.costs };
     this.copies = new Copies(topology, clock, options.faults ?? [], options.progressSeconds);
