@@ -128,12 +128,12 @@ async function withLab(action) {
   }
 }
 
-/** Two checkouts may test at once; what a dead run left is taken over and cleaned. */
+/** Two checkouts may test at once; only what a dead run left is cleaned and its name taken. */
 async function freeName() {
   for (const name of OWN_LABS) {
     const lab = await status({ name });
     if (lab === null) return name;
-    if (!lab.ownerAlive) {
+    if (lab.ownerAlive === false) {
       await down({ name, log });
       return name;
     }

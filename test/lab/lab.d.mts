@@ -38,8 +38,8 @@ export interface Lab {
   bootDir: string;
   hosts: LabHost[];
   racks: LabRack[];
-  /** Whether the process that `up` was told to be its owner still lives; false without one. */
-  ownerAlive: boolean;
+  /** Whether the process that `up` was told to be its owner still lives; null without one: somebody's, until `down`. */
+  ownerAlive: boolean | null;
 }
 
 export interface Topology {

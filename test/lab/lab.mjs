@@ -124,7 +124,7 @@ function describe({ layout, owner }) {
     bootDir: labPaths(layout.name).boot,
     hosts: layout.hosts.map((host) => ({ ...host, pid: daemonPid(host) })),
     racks: layout.racks,
-    ownerAlive: owner ? startTime(owner.pid) === owner.since : false,
+    ownerAlive: owner === null ? null : startTime(owner.pid) === owner.since,
   };
 }
 
