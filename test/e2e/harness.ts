@@ -1,14 +1,15 @@
 /** Real Pulumi, real libvirtd: a stack of its own per test, in a backend of its own, over one lab. */
 import { execFileSync } from "node:child_process";
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { type InlineProgramArgs, type LocalWorkspaceOptions, LocalWorkspace, type Stack } from "@pulumi/pulumi/automation";
 import type { EngineEvent } from "@pulumi/pulumi/automation";
 import type { FleetState, MemberState } from "../../provider/fleet/model";
 
 export const ROOT = resolve(__dirname, "../..");
-export const LAB = "lab";
+/** Its own lab, so that a developer's or the demo's is left alone. */
+const LAB = process.env["VMFLEET_E2E_LAB"] ?? "e2e";
 
 /** The lab as scripts and tests see it; the fields used here. */
 export interface Lab {
@@ -23,35 +24,33 @@ export interface Lab {
 const importModule = new Function("specifier", "return import(specifier)") as (specifier: string) => Promise<any>;
 export const labModule = () => importModule(join(ROOT, "test/lab/lab.mjs"));
 
+let started = false;
+
 /** Starts the lab where it does not run yet, with the template `golden.qcow2` on a1. */
 export async function ensureLab(): Promise<Lab> {
   const { up } = await labModule();
   const { installTemplate } = await importModule(join(ROOT, "test/lab/image.mjs"));
+  started = true;
   const lab: Lab = await up({ name: LAB });
   await installTemplate({ name: LAB, host: "a1" });
   return lab;
 }
 
-/** Why these tests cannot run here, or null. */
-export function cannotRun(): string | null {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return "needs Linux and root, for the lab";
-  const cli = findCli();
-  return cli === null ? "needs the Pulumi CLI (node scripts/setup.mjs)" : null;
-}
+// After all files: they share the lab. $VMFLEET_KEEP_LAB leaves it up, to look around or to run again sooner.
+after(async function () {
+  this.timeout(60_000);
+  if (started && !process.env["VMFLEET_KEEP_LAB"]) await (await labModule()).down({ name: LAB });
+});
 
-/** Folder of the `pulumi` to use: $VMFLEET_PULUMI_BIN, else the one on PATH. */
-function findCli(): string | null {
-  const folders = [process.env["VMFLEET_PULUMI_BIN"], ...(process.env["PATH"] ?? "").split(delimiter)];
-  for (const folder of folders) {
-    if (!folder) continue;
-    try {
-      accessSync(join(folder, "pulumi"), constants.X_OK);
-      return folder;
-    } catch {
-      // the next one
-    }
-  }
-  return null;
+let setup: Promise<{ pulumi: { env: Record<string, string> } | null; skipped: Record<string, string> }> | undefined;
+
+/** Sets up what is missing, once. @returns why these tests cannot run here, or null */
+export async function cannotRun(): Promise<string | null> {
+  setup ??= importModule(join(ROOT, "scripts/lib/setup.mjs")).then(({ ensureSetup }) => ensureSetup({ layers: ["e2e"] }));
+  const { pulumi, skipped } = await setup;
+  // The Automation API looks for the CLI on this process's own PATH.
+  if (pulumi) process.env["PATH"] = pulumi.env["PATH"];
+  return skipped["e2e"] ?? null;
 }
 
 export interface TestStack {
@@ -88,16 +87,15 @@ export interface StackOptions {
 
 export async function openStack(name: string, options: StackOptions): Promise<TestStack> {
   const folder = mkdtempSync(join(tmpdir(), "vmfleet-e2e-"));
-  const env = {
+  const env: Record<string, string> = {
     PULUMI_BACKEND_URL: `file://${folder}`,
     PULUMI_CONFIG_PASSPHRASE: "test",
-    PULUMI_SKIP_UPDATE_CHECK: "true",
-    PATH: [findCli(), process.env["PATH"]].join(delimiter),
+    ...(await setup)?.pulumi?.env,
   };
   const projectName = options.projectName ?? "e2e";
   const workspace: LocalWorkspaceOptions = {
     workDir: options.workDir ?? join(ROOT, "examples/quickstart"),
-    projectSettings: { name: projectName, runtime: "nodejs", backend: { url: env.PULUMI_BACKEND_URL } },
+    projectSettings: { name: projectName, runtime: "nodejs", backend: { url: `file://${folder}` } },
     envVars: env,
   };
   // A folder with a Pulumi.yaml of its own keeps it: settings given here would overwrite the file.
