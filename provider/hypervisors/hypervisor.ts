@@ -13,7 +13,10 @@ import type {
 } from "../fleet/model";
 
 export interface Capabilities {
-  /** A copy still arriving can serve as a source. */
+  /**
+   * A copy still arriving can serve as a source: `clone` takes a source whose own `clone` has not resolved yet, waits
+   * for it where it has nothing yet, and `resource` works.
+   */
   relay: boolean;
   linked: boolean;
   instant: boolean;
@@ -35,6 +38,11 @@ export interface CallContext {
   signal?: AbortSignal;
   /** Monotonic; called from time to time and always once at the end. `total` may grow. */
   onProgress?: (bytesDone: number, bytesTotal: number) => void;
+  /**
+   * Of `clone`, where `capabilities.relay`: the source died or sends nothing more. The answer is another source, from
+   * which only what is missing is fetched; null ends the copy with the error.
+   */
+  onSourceLost?: (error: SourceLostError) => Promise<ImageRef | null>;
 }
 
 /** Something that holds exactly the template's content. */
@@ -57,6 +65,17 @@ export interface CloneOrder {
 export interface CloneResult {
   /** Bytes that left the source (for a same-host copy: 0 over the network). */
   bytesMoved: number;
+  /** Of these, bytes that had arrived before and were fetched again, after a source was replaced or a run resumed. */
+  bytesResent?: number;
+}
+
+/** Feeds a copy under way from another source; what has arrived stays. For a source that lags. */
+export interface ResourceOrder {
+  fleet: FleetIdentity;
+  contentId: string;
+  /** The target of the clone under way. */
+  target: CloneOrder["target"];
+  source: ImageRef;
 }
 
 /** Freeze: put a delta disk over the base (full) or over the host's replica (linked). */
@@ -138,6 +157,8 @@ export interface Hypervisor {
   /** Merge the delta into the base, one flat disk, the guest running or not. Finishes one found half-way. */
   consolidate(order: MemberRef, context?: CallContext): Promise<void>;
   power(order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, context?: CallContext): Promise<void>;
+  /** Where `capabilities.relay`. Resolves when the copy reads from the new source; rejects when there is no such copy. */
+  resource?(order: ResourceOrder): Promise<void>;
   /** Rewrites a member's incarnation. */
   adopt(order: MemberRef, context?: CallContext): Promise<void>;
   destroy(order: DestroyOrder, context?: CallContext): Promise<void>;
