@@ -56,7 +56,7 @@ async function main() {
     await withLab(async (lab) => {
       // Programs load the provider compiled, as users do.
       if (possible.includes("e2e") && !await check("build", [...npx("typescript/bin/tsc"), "-p", "tsconfig.build.json"])) return;
-      for (const layer of possible) count(await runMocha(layer, values.grep, { ...env, VMFLEET_LAB: lab }));
+      for (const layer of possible) count(await runMocha(layer, values.grep, { ...env, VMFLEET_LAB: lab, VMFLEET_E2E_LAB: lab }));
     });
   }
   for (const layer of real.filter((each) => skipped[each] !== undefined)) {
