@@ -56,12 +56,13 @@ async function main() {
     await withLab(async (lab) => {
       // Programs load the provider compiled, as users do.
       if (possible.includes("e2e") && !await check("build", [...npx("typescript/bin/tsc"), "-p", "tsconfig.build.json"])) return;
-      for (const layer of possible) count(await runMocha(layer, values.grep, { ...env, VMFLEET_LAB: lab }));
+      for (const layer of possible) count(await runMocha(layer, values.grep, { ...env, VMFLEET_LAB: lab, VMFLEET_E2E_LAB: lab }));
     });
   }
   for (const layer of real.filter((each) => skipped[each] !== undefined)) {
-    log(`${layer}: skipped: ${skipped[layer]}`);
-    count({ passed: 0, failed: values["require-all"] ? 1 : 0, skipped: 1 });
+    const required = values["require-all"];
+    log(`${layer}: ${required ? "FAILED: it is required, and cannot run here" : "skipped"}: ${skipped[layer]}`);
+    count({ passed: 0, failed: required ? 1 : 0, skipped: required ? 0 : 1 });
   }
 }
 

@@ -22,6 +22,7 @@ export function describePlan(plan: FleetPlan, summary?: RunSummary): string {
   if (plan.adopt.length > 0) parts.push(`adopt ${plural(plan.adopt.length, "VM")}`);
   if (plan.lost.length > 0) parts.push(`${plural(plan.lost.length, "VM")} lost`);
   const leftovers = plan.cleanup.length + plan.removeReplicas.length;
+  if (plan.consolidate.length > 0) parts.push(`merge the disks of ${plural(plan.consolidate.length, "VM")}`);
   if (leftovers > 0 && parts.length === 0) parts.push(`remove ${plural(leftovers, "leftover")}`);
   if (parts.length === 0) parts.push("no change");
   else if (summary && plan.create.length > 0) {
@@ -45,6 +46,7 @@ export function describePlanAtLength(plan: FleetPlan, summary?: RunSummary): str
     ...plan.move.map((one) => `  > ${one.name} from ${one.from} to ${one.to}: ${one.reason}`),
     ...recreated.map((one) => `  ± ${one.name} on ${one.host} (${one.kind}): ${one.reason}`),
     ...plan.reconfigure.map((one) => `  ~ ${one.name} on ${one.host}: ${one.reason}`),
+    ...plan.consolidate.map((one) => `  ~ ${one.name} on ${one.host}: delta disk merged, ${one.reason}`),
     ...plan.lost.map((one) => `  ! ${one.name} on ${one.host}: lost, ${one.reason}`),
     ...plan.cleanup.map((one) => `  - ${one.partial.kind} ${one.partial.name} on ${one.host}: ${one.reason}`),
     ...plan.removeReplicas.map((one) => `  - ${one.purpose === "replica" ? "replica" : "uploaded template"} on ${one.host}: ${one.reason}`),

@@ -286,6 +286,8 @@ export interface FleetPlan {
   adopt: { slot: number; name: string; host: string; reason: string }[];
   keep: { slot: number; name: string; host: string; reason: string }[];
   reconfigure: PlannedReconfigure[];
+  /** Members, kept otherwise, whose frozen or half-merged base an earlier run left for this one to merge. */
+  consolidate: { slot: number; name: string; host: string; reason: string }[];
   move: PlannedMove[];
   destroy: PlannedDestroy[];
   lost: { slot: number; name: string; host: string; reason: string }[];

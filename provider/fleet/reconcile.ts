@@ -65,6 +65,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
     create,
     destroy,
     ...sortKept(context, kept),
+    consolidate: unmerged(context, kept),
     move: moves.paired.map(({ from, to }) => ({
       slot: from.slot, name: from.name, from: from.host.name, to: to.name,
       reason: `move: data is lost; ${leavingReason(from, to)}`,
@@ -221,6 +222,24 @@ function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]
     }
   }
   return result;
+}
+
+/** What an earlier run did not get to; `keepSeeds` leaves the first of each rack or host, as the engine does. */
+function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]): FleetPlan["consolidate"] {
+  const order = new Map(spec.hosts.map((host, index) => [host.name, index]));
+  const seeds = new Set<string>();
+  return [...kept]
+    .sort((a, b) => (order.get(a.host.name) ?? 0) - (order.get(b.host.name) ?? 0) || a.slot - b.slot)
+    .flatMap(({ slot, name, host, member }) => {
+      if (member?.kind !== "full" || (member.base !== "frozen" && member.base !== "consolidating")) return [];
+      const place = spec.keepSeeds === "host" ? host.name : host.rack;
+      if (spec.keepSeeds !== "none" && member.base === "frozen" && member.contentId === contentId && !seeds.has(place)) {
+        seeds.add(place);
+        return [];
+      }
+      const reason = member.base === "frozen" ? "its frozen base is no longer needed as a source" : "the merge of its delta disk was not finished";
+      return [{ slot, name, host: host.name, reason }];
+    });
 }
 
 function cleanupOf(table: HostTable): FleetPlan["cleanup"] {

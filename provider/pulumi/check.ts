@@ -1,6 +1,6 @@
 /** check: is what was declared a fleet at all? And where there is none yet, what would be made. */
 import type * as dynamic from "@pulumi/pulumi/dynamic";
-import { fleetIdFromUrn, parseFleetSpec } from "../fleet";
+import { fleetIdFromUrn, formatProblem, parseFleetSpec } from "../fleet";
 import type { Dependencies } from "./dependencies";
 import { previewOf } from "./preview";
 import { type Bag, hasRecord, isUnknown, requestOf } from "./properties";
@@ -10,7 +10,8 @@ export async function checkFleet(olds: Bag | undefined, news: Bag, dependencies:
   const { urn, preview, declared } = requestOf(news);
   const { spec, problems, unknown } = parseFleetSpec(declared, { isUnknown });
   if (problems.length > 0) {
-    return { inputs: news, failures: problems.map(({ path, message }) => ({ property: path, reason: message })) };
+    // The path goes into the reason: given a nested path, Pulumi would print `value {<nil>}` in the midst of the message.
+    return { inputs: news, failures: problems.map((problem) => ({ property: "", reason: formatProblem(problem) })) };
   }
   // With a resource in the state, diff speaks: only diff is told what was recorded.
   if (!preview || hasRecord(olds)) return { inputs: news };

@@ -2,6 +2,7 @@
 import { formatProblem, hostsToObserve } from "../fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
+import type { Hypervisor } from "../hypervisors/hypervisor";
 import type { Dependencies } from "./dependencies";
 
 export interface PreviewQuestion {
@@ -29,7 +30,7 @@ export async function previewOf(
   const preview = await dependencies.fleetDoors.previewFleet({ ...question, ...(observation && { observation }) });
   return {
     ...preview,
-    line: `${preview.text}${unseenText(observation, failure, question.previous !== undefined)}`,
+    line: `${preview.text}${unseenText(observation, failure)}`,
     warnings: warningsOf(preview.plan, observation),
   };
 }
@@ -37,7 +38,7 @@ export async function previewOf(
 /** True when a run would touch or report anything. */
 export function hasWork(plan: FleetPlan): boolean {
   return [
-    plan.create, plan.adopt, plan.reconfigure, plan.move, plan.destroy, plan.lost, plan.cleanup, plan.removeReplicas,
+    plan.create, plan.adopt, plan.reconfigure, plan.consolidate, plan.move, plan.destroy, plan.lost, plan.cleanup, plan.removeReplicas,
   ].some((bucket) => bucket.length > 0);
 }
 
@@ -53,16 +54,13 @@ async function look(
   const deadlineMs = dependencies.previewDeadlineMs;
   const abort = new AbortController();
   let timer: NodeJS.Timeout | undefined;
+  let hypervisor: Hypervisor | undefined;
   try {
-    const hypervisor = dependencies.createHypervisor({ spec, holder: dependencies.holder() });
-    const observing = hypervisor
-      .observe(
-        {
-          fleetId, namePrefix: spec.namePrefix, hosts: hostsToObserve(spec, previous), spec, deadlineMs, preflight: true,
-        },
-        { signal: abort.signal },
-      )
-      .finally(() => hypervisor.close().catch(() => undefined));
+    hypervisor = dependencies.createHypervisor({ spec, holder: dependencies.holder() });
+    const observing = hypervisor.observe(
+      { fleetId, namePrefix: spec.namePrefix, hosts: hostsToObserve(spec, previous), spec, deadlineMs, preflight: true },
+      { signal: abort.signal },
+    );
     // The adapter keeps the deadline itself; the margin is for one that does not.
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs + 1000);
@@ -73,17 +71,17 @@ async function look(
     return { failure: error instanceof Error ? error.message : String(error) };
   } finally {
     clearTimeout(timer);
+    // Not waited for: a connection that is still being made would hold up the preview.
+    hypervisor?.close().catch(() => undefined);
   }
 }
 
-function unseenText(observation: Observation | undefined, failure: string | undefined, recorded: boolean): string {
-  const from = recorded ? "the inputs and the recorded state" : "the inputs alone";
-  if (!observation) return ` (planned from ${from}: ${failure})`;
-  const silent = observation.hosts.flatMap((host) => (host.status === "unreachable" ? [host] : []));
+/** Which hosts the plan was made without; the plan's own warnings say what was assumed of them. */
+function unseenText(observation: Observation | undefined, failure: string | undefined): string {
+  if (!observation) return ` (no host asked: ${failure})`;
+  const silent = observation.hosts.flatMap((host) => (host.status === "unreachable" ? [host.name] : []));
   if (silent.length === 0) return "";
-  const who = silent.length === observation.hosts.length && silent.length > 1
-    ? "no host" : `${silent.map((host) => host.name).join(", ")} not`;
-  return ` (${who} in reach, planned from ${from}: ${silent[0]!.reason})`;
+  return silent.length === observation.hosts.length ? " (no host in reach)" : ` (${silent.join(", ")} not in reach)`;
 }
 
 function warningsOf(plan: FleetPlan, observation: Observation | undefined): string[] {

@@ -29,3 +29,15 @@ export async function machineFacts(): Promise<MachineFacts> {
 
 /** Over the last minute. */
 export const loadAverage = (): number => Math.round(loadavg()[0]! * 100) / 100;
+
+/** Starts a count; what it returns says which share of all cores' time was busy since, 0 to 1, whoever was at work. */
+export function watchCpu(): () => number {
+  const now = (): { idle: number; all: number } => cpus().reduce((sum, { times }) => ({
+    idle: sum.idle + times.idle, all: sum.all + times.user + times.nice + times.sys + times.idle + times.irq,
+  }), { idle: 0, all: 0 });
+  const before = now();
+  return () => {
+    const after = now();
+    return after.all === before.all ? 0 : 1 - (after.idle - before.idle) / (after.all - before.all);
+  };
+}

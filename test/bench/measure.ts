@@ -2,7 +2,6 @@
 import type { LabHost } from "../lab/lab.mjs";
 import { runFleet, type FleetRun } from "./fleetRun";
 import { benchSpec, type BenchFleet, type BenchGround } from "./inputs";
-import { loadAverage } from "./machine";
 import type { BenchOptions, BenchPolicy } from "./options";
 import type { PlainCopies } from "./plain";
 
@@ -41,8 +40,9 @@ export async function measure(
     plain: { acrossRacks: [], withinRack: [] }, single: { acrossRacks: [], local: [] }, fleets: [],
   };
   const fleet = async (wanted: Omit<BenchFleet, "powerOn">): Promise<FleetRun> => {
-    const run = await runFleet(lab, benchSpec(ground, { ...wanted, powerOn }), loadAverage());
-    log(`  ${wanted.onlyOn === undefined ? wanted.policy : `one clone on ${wanted.onlyOn}`}: ${run.fromCallSeconds.toFixed(1)} s, predicted ${run.predicted.makespanSeconds.toFixed(1)} s (load ${run.loadAverage})`);
+    const run = await runFleet(lab, benchSpec(ground, { ...wanted, powerOn }));
+    log(`  ${wanted.onlyOn === undefined ? wanted.policy : `one clone on ${wanted.onlyOn}`}: ${run.fromCallSeconds.toFixed(1)} s, predicted ${run.predicted.makespanSeconds.toFixed(1)} s (load ${run.loadAverage}, CPU ${Math.round(100 * run.cpuBusyShare)} % busy)`);
+    for (const { sourceHost, targetHost, error } of run.failedCopies) log(`    a copy ${sourceHost} -> ${targetHost} failed: ${error}`);
     if (run.leftovers.length > 0) log(`  LEFT BEHIND: ${run.leftovers.join(", ")}`);
     return run;
   };

@@ -23,6 +23,8 @@ export interface PolicyReport {
   predictionError: number;
   bytesMoved: { reported: number; measured: number };
   bytesAcrossRacks: { reported: number; measured: number };
+  /** Copies that failed or were ended for lagging, and were made from another source, over all runs. */
+  failedCopies: number;
 }
 
 export interface BenchReport {
@@ -77,6 +79,7 @@ function policyReport(policy: BenchPolicy, runs: readonly FleetRun[], plainSecon
     bytesAcrossRacks: {
       reported: median(runs.map((run) => run.bytesAcrossRacks)), measured: median(runs.map((run) => sent(run.traffic.uplinks))),
     },
+    failedCopies: runs.reduce((sum, run) => sum + run.failedCopies.length, 0),
   };
 }
 
@@ -94,10 +97,11 @@ export function reportText(report: BenchReport): string {
     megabytes(one.bytesMoved.measured),
     megabytes(one.bytesAcrossRacks.reported),
     megabytes(one.bytesAcrossRacks.measured),
+    one.failedCopies,
   ]);
   return table([
     "policy", "median s", "x singleSource", "x plain copy", "clone phase s", "makespan s", "predicted s", "error",
-    "MB moved", "on NICs", "MB across racks", "on uplinks",
+    "MB moved", "on NICs", "MB across racks", "on uplinks", "failed copies",
   ], rows);
 }
 

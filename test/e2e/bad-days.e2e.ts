@@ -11,7 +11,7 @@ describe("a fleet through Pulumi, on a bad day", function () {
   let test: TestStack | undefined;
 
   before(async function () {
-    if (cannotRun()) return this.skip();
+    if (await cannotRun()) return this.skip();
     lab = await ensureLab();
   });
   afterEach(async () => { await test?.close(); test = undefined; });

@@ -18,8 +18,8 @@ describe("the package, packed and installed in an empty folder", function () {
   let folder: string;
   let test: TestStack | undefined;
 
-  before(function () {
-    if (cannotRun()) return this.skip();
+  before(async function () {
+    if (await cannotRun()) return this.skip();
     folder = mkdtempSync(join(tmpdir(), "vmfleet-tarball-"));
     const [{ filename }] = JSON.parse(execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], { cwd: ROOT, encoding: "utf8" }));
     writeFileSync(join(folder, "package.json"), "{}");

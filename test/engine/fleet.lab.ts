@@ -128,7 +128,7 @@ describe("a fleet on real libvirt hosts", function () {
       const host = hostOf(member.host);
       const [disk] = lines(await virsh(host, "domblklist", member.name)).map((l) => l.split(/\s+/).at(-1)!);
       const info = JSON.parse(await qemuImg("info", "-U", "--output=json", disk!)) as Record<string, string>;
-      const replica = linkedState.replicas.find((r) => r.host === member.host)!;
+      const replica: { volume: string } = linkedState.replicas.find((r) => r.host === member.host)!;
       assert.equal(info["backing-filename"], join(host.poolDir, replica.volume));
       assert.equal(await firstDifference(info["backing-filename"]), null);
     }

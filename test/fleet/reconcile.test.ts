@@ -369,3 +369,23 @@ describe("reconcile: properties", () => {
     assert.equal(first.fleetId, FLEET);
   });
 });
+
+describe("reconcile, of disks an earlier run did not merge", () => {
+  const base = (state: "frozen" | "consolidating") => made({ count: 4 }).found.hosts.map((h) => (
+    h.status === "reachable" ? { ...h, members: h.members.map((m) => ({ ...m, base: state })) } : h
+  ));
+
+  it("names every one, so that a preview shows there is work", () => {
+    const { declared, found, state } = made({ count: 4 });
+    const merged = plan(declared, { ...found, hosts: base("frozen") }, state);
+    assert.deepEqual(slots(merged.consolidate).sort(), [0, 1, 2, 3]);
+    assert.equal(plan(declared, found, state).consolidate.length, 0);
+  });
+
+  it("leaves the seeds that keepSeeds asks for, but never one half merged", () => {
+    const { declared, found, state } = made({ count: 4 });
+    const racks = new Set(declared.hosts.map((h) => h.rack)).size;
+    assert.equal(plan({ ...declared, keepSeeds: "rack" }, { ...found, hosts: base("frozen") }, state).consolidate.length, 4 - racks);
+    assert.equal(plan({ ...declared, keepSeeds: "host" }, { ...found, hosts: base("consolidating") }, state).consolidate.length, 4);
+  });
+});

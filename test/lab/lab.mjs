@@ -4,7 +4,8 @@
  * `state.json` is written before anything is made and removed after everything is gone, so a lab that crashed at any
  * point is known by name and cleaned by the next `up` or `down`.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { run, until } from "./exec.mjs";
@@ -154,23 +155,34 @@ function writeState(state) {
 /** One `up` or `down` of a lab at a time; a lock whose holder is dead is taken over. */
 async function withLock(name, action) {
   const { lock } = labPaths(name);
-  mkdirSync(RUN_ROOT, { recursive: true, mode: 0o755 });
-  await until(() => {
-    try {
-      writeFileSync(lock, `${process.pid} ${startTime(process.pid)}`, { flag: "wx" });
-      return true;
-    } catch (error) {
-      if (error.code !== "EEXIST") throw error;
-      const [pid, since] = readFileSync(lock, "utf8").split(" ");
-      if (since && startTime(pid) !== since) rmSync(lock, { force: true });
-      return false;
-    }
-  }, { timeoutMs: LOCK_TIMEOUT_MS, what: `the other command on lab ${name} (${lock})` });
+  await until(() => tryLock(lock), { timeoutMs: LOCK_TIMEOUT_MS, what: `the other command on lab ${name} (${lock})` });
   try {
     return await action();
   } finally {
     rmSync(lock, { force: true });
     removeIfEmpty(RUN_ROOT);
+  }
+}
+
+/** By link and rename, so that a lock is never seen empty and two that take over a dead one's do not both succeed. */
+function tryLock(lock) {
+  const mine = `${lock}.${process.pid}`;
+  mkdirSync(RUN_ROOT, { recursive: true, mode: 0o755 }); // each time: who ends a lab removes the empty folder
+  try {
+    writeFileSync(mine, `${process.pid} ${startTime(process.pid)} ${randomUUID()}`);
+    linkSync(mine, lock);
+    return true;
+  } catch (error) {
+    if (error.code !== "EEXIST") throw error;
+    const holder = readFileSync(lock, "utf8");
+    const [pid, since] = holder.split(" ");
+    if (startTime(pid) !== since) {
+      renameSync(lock, mine);
+      if (readFileSync(mine, "utf8") !== holder) linkSync(mine, lock); // someone was faster: it is theirs
+    }
+    return false;
+  } finally {
+    rmSync(mine, { force: true });
   }
 }
 

@@ -61,6 +61,6 @@ describe("diff", () => {
     const { provider, said } = world({ observe: async () => { throw new Error("connection refused"); } });
     const result = await provider.diff("abcdefghij", await outputs(), inputs({}, true));
     assert.equal(result.changes, false);
-    assert.match(said[0]!.message, /\(planned from the inputs and the recorded state: connection refused\)$/);
+    assert.match(said[0]!.message, /\(no host asked: connection refused\)$/);
   });
 });
