@@ -105,11 +105,7 @@ const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
   autostart: flag().default(false).describe("Start the member when its host starts."),
 });
 
-const POLICIES = ["auto", "rounds", "earliestCompletion", "singleSource"] as const;
-const policyAdvice = (input: unknown) =>
-  input === "relay"
-    ? 'expected auto, rounds, earliestCompletion or singleSource, got "relay"; this version has no relay yet, use auto'
-    : undefined;
+const POLICIES = ["auto", "rounds", "earliestCompletion", "relay", "singleSource"] as const;
 
 export const fleetInputsSchema = object("an object that describes a fleet", {
   fleetId: z.string({ error: fleetIdError }).regex(/^[a-z0-9]{4,32}$/, { error: fleetIdError }).optional()
@@ -120,7 +116,7 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   template: templateSchema.describe("What seeds the fleet: a volume { host, pool, volume }, a domain { host, domain } or a local { file }."),
   clone: cloneSchema.default("full")
     .describe("full: every member has its own copy. linked: a delta disk over one replica a host. { mixed: { linkedShare } }: some of each. A change concerns new members only."),
-  policy: choice(POLICIES, policyAdvice).default("auto")
+  policy: choice(POLICIES).default("auto")
     .describe("Which copy feeds which next. auto simulates the others and takes the fastest."),
   count: integer(0, MAX_MEMBERS).optional()
     .describe("Members over the whole fleet, spread over racks, then hosts, by capacity. Exactly one of count, countPerHost and hosts[].count."),

@@ -18,7 +18,7 @@ export type CloneSpec = { kind: "full" } | { kind: "linked" } | { kind: "mixed";
 
 export type CloneKind = "full" | "linked";
 
-export type PolicyName = "rounds" | "earliestCompletion" | "singleSource";
+export type PolicyName = "rounds" | "earliestCompletion" | "relay" | "singleSource";
 
 /** Exactly one way to say how many. `each` is keyed by host name and holds every host (0 when left out). */
 export type TargetSpec =

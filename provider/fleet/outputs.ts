@@ -39,7 +39,7 @@ export const fleetOutputsSchema = z.object({
   })).describe("Frozen bases that stand under a member's delta disk."),
   placement: z.record(z.string(), z.int()).describe("Members on each declared host, by its name."),
   lastRun: z.object({
-    policy: z.enum(["rounds", "earliestCompletion", "singleSource", "none"]).describe("Policy that was used; none: nothing was cloned."),
+    policy: z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).describe("Policy that was used; none: nothing was cloned."),
     makespanSeconds: z.number().describe("Seconds from the first byte to the last member ready."),
     bytesMoved: z.number().describe("Bytes moved over the network."),
     bytesAcrossRacks: z.number().describe("Bytes moved across rack uplinks."),

@@ -82,7 +82,7 @@ const purpose = z.enum(["replica", "template"]);
 const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });
 const snapshotSchema = z.object({ slot: z.number(), host: z.string(), volume: z.string() });
 const lastRunSchema = z.object({
-  policy: z.enum(["rounds", "earliestCompletion", "singleSource", "none"]).catch("none"), makespanSeconds: count, bytesMoved: count,
+  policy: z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).catch("none"), makespanSeconds: count, bytesMoved: count,
   bytesAcrossRacks: count, created: count, destroyed: count, reconfigured: count,
 }).catch(NO_RUN);
 

@@ -6,15 +6,15 @@ import type { Source, Topology } from "./types";
 export interface PolicyChoice {
   name: PolicyName;
   run: SimulatedRun;
-  /** Every policy's run, for comparison. */
-  runs: Record<PolicyName, SimulatedRun>;
+  /** The run of each policy the hypervisor supports, for comparison. */
+  runs: Partial<Record<PolicyName, SimulatedRun>>;
 }
 
 /** Makespans closer than this part of each other are a tie. */
 const TIE = 1e-9;
 
 /**
- * `auto`: simulates every policy and takes the one that leaves least unmade, then the shortest makespan, then the
+ * `auto`: simulates every policy (`relay` where `options.relay`) and takes the one that leaves least unmade, then the shortest makespan, then the
  * first in the order of policies.ts.
  */
 export function choosePolicy(
@@ -24,10 +24,11 @@ export function choosePolicy(
   sources: readonly Source[],
   options: SimulateOptions = {},
 ): PolicyChoice {
-  const runs = Object.fromEntries(policyNames.map((name) =>
+  const able = policyNames.filter((name) => name !== "relay" || options.relay);
+  const runs = Object.fromEntries(able.map((name) =>
     [name, simulatePolicy(topology, targets, made, sources, policies[name], options)])) as Record<PolicyName, SimulatedRun>;
   const better = (a: SimulatedRun, b: SimulatedRun): boolean =>
     a.unmade !== b.unmade ? a.unmade < b.unmade : a.makespanSeconds < b.makespanSeconds * (1 - TIE);
-  const name = policyNames.reduce((best, candidate) => (better(runs[candidate], runs[best]) ? candidate : best));
+  const name = able.reduce((best, candidate) => (better(runs[candidate], runs[best]) ? candidate : best));
   return { name, run: runs[name], runs };
 }

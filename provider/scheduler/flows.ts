@@ -1,7 +1,10 @@
 /**
  * Copies under way over time: the one clockwork behind simulatePolicy and the simulated hypervisor.
- * Rates are max-min fair and are computed anew when a copy starts or ends, for those copies only that share a
- * resource with it, directly or through others.
+ * Rates are max-min fair and are computed anew when a copy starts, ends or catches up with the relay it reads from, for
+ * those copies only that share a resource with it or read from it, directly or through others.
+ *
+ * A copy may read from one still arriving (cut-through): it never has more than that one has, and once it has caught up
+ * it is no faster. The one it reads from is over only when its own image is there and its readers are over.
  */
 import { Heap } from "./heap";
 import { capacitiesOf, costOf, diskRead, diskWrite, maxMinRates, nicIn, nicOut, type CopyCost } from "./timeModel";
@@ -9,6 +12,12 @@ import type { Topology } from "./types";
 
 /** Ends closer than this are one instant: rates and times are floating point. */
 const sameInstantSeconds = (nowSeconds: number): number => Math.max(1e-9, nowSeconds * 1e-12);
+/** Part of an image by which a reader may lag and still counts as caught up: rounding. */
+const CAUGHT_UP = 1e-9;
+/** Rates that differ by less are the same. */
+const SAME_RATE = 1e-12;
+/** A chain's rates follow each other hop by hop; what does not settle so soon is settled all at once. */
+const FEW_ROUNDS = 50;
 
 export interface Flow<T> {
   readonly tag: T;
@@ -20,16 +29,44 @@ export interface Flow<T> {
   readonly order: number;
 }
 
+export interface FlowOptions<T> {
+  /** Ends (and fails) with this part of the image. @default 1 */
+  part?: number;
+  /** The copy under way that it reads from. @default none: the source is whole */
+  upstream?: Flow<T>;
+}
+
+/**
+ * starting: before its first byte, or waiting for its relay's. serving: all there, readers are not done.
+ * paused: lost its source.
+ */
+type Phase = "starting" | "moving" | "serving" | "paused" | "over";
+
 interface LiveFlow<T> extends Flow<T> {
-  phase: "starting" | "moving" | "over";
-  bytesLeft: number;
-  /** `bytesLeft` is as of then. */
+  sourceHost: number;
+  cost: CopyCost;
+  part: number;
+  phase: Phase;
+  upstream: LiveFlow<T> | undefined;
+  readonly readers: Set<LiveFlow<T>>;
+  /** Start-up is over then. */
+  readySeconds: number;
+  /** Moved its first byte then. */
+  movedSeconds: number | undefined;
+  bytesArrived: number;
+  /** `bytesArrived` is as of then. */
   asOfSeconds: number;
   bytesPerSecond: number;
-  endSeconds: number;
+  /** Has all that its upstream has. */
+  caughtUp: boolean;
+  /** Its next event: begins to move, has caught up, or has all its bytes. */
+  dueSeconds: number;
+  dueIsEnd: boolean;
   /** Outdates entries of the queue. */
   version: number;
+  /** While rates are computed: position among the affected. */
   mark: number;
+  position: number;
   /** The part that was there when it was ended early. */
   stoppedAt?: number;
 }
@@ -47,6 +84,9 @@ export class FlowNetwork<T> {
     a.atSeconds !== b.atSeconds ? a.atSeconds < b.atSeconds : a.flow.order < b.flow.order);
   private readonly outFactors = new Map<number, number>();
   private dirty: number[] = [];
+  private dirtyFlows: LiveFlow<T>[] = [];
+  /** Over since the last advanceTo. */
+  private ended: LiveFlow<T>[] = [];
   private started = 0;
   private marks = 0;
   private nowSeconds = 0;
@@ -55,35 +95,64 @@ export class FlowNetwork<T> {
     this.capacities = capacitiesOf(topology);
   }
 
-  /** A copy of one image from now on, or of the first part of it. */
-  start(sourceHost: number, targetHost: number, tag: T, nowSeconds: number, part = 1): Flow<T> {
-    const cost = costOf(this.topology, sourceHost, targetHost);
-    cost.bytes *= part;
-    if (this.topology.time === "unit") cost.startupSeconds *= part / (this.outFactors.get(sourceHost) ?? 1);
+  /** A copy of one image from now on. */
+  start(sourceHost: number, targetHost: number, tag: T, nowSeconds: number, { part = 1, upstream }: FlowOptions<T> = {}): Flow<T> {
+    const cost = this.costFrom(sourceHost, targetHost, part);
     const flow: LiveFlow<T> = {
-      tag, sourceHost, targetHost, cost,
+      tag, sourceHost, targetHost, cost, part,
       startSeconds: nowSeconds,
       order: this.started++,
       phase: "starting",
-      bytesLeft: cost.bytes,
+      upstream: undefined,
+      readers: new Set(),
+      readySeconds: nowSeconds + cost.startupSeconds,
+      movedSeconds: undefined,
+      bytesArrived: 0,
       asOfSeconds: nowSeconds,
       bytesPerSecond: 0,
-      endSeconds: nowSeconds + cost.startupSeconds,
+      caughtUp: false,
+      dueSeconds: Infinity,
+      dueIsEnd: false,
       version: 0,
       mark: 0,
+      position: 0,
     };
-    if (cost.startupSeconds === 0 && cost.bytes > 0) this.move(flow, nowSeconds);
-    else this.enqueue(flow);
+    this.readFrom(flow, upstream as LiveFlow<T> | undefined);
+    this.schedule(flow, nowSeconds);
     return flow;
   }
 
-  /** Ends a copy early. */
+  /** Ends a copy early. Its readers stand still when they have what it had, until they get another source. */
   stop(flow: Flow<T>, nowSeconds: number): void {
     const live = flow as LiveFlow<T>;
     if (live.phase === "over") return;
     live.stoppedAt = this.fraction(live, nowSeconds);
+    this.pause(live, nowSeconds);
+    live.phase = "over";
+    for (const reader of live.readers) this.dirtyFlows.push(reader);
+  }
+
+  /** The copy lost its source: it keeps what has arrived and stands still. */
+  pause(flow: Flow<T>, nowSeconds: number): void {
+    const live = flow as LiveFlow<T>;
+    if (live.phase === "over" || live.phase === "serving") return;
     this.advance(live, nowSeconds);
-    this.leave(live);
+    this.leave(live, "paused");
+    this.readFrom(live, undefined);
+  }
+
+  /** Goes on from another source with what is missing. */
+  resource(flow: Flow<T>, sourceHost: number, upstream: Flow<T> | undefined, nowSeconds: number): void {
+    const live = flow as LiveFlow<T>;
+    if (live.phase === "over" || live.phase === "serving") return;
+    this.pause(live, nowSeconds);
+    const arrivedPart = live.cost.bytes > 0 ? live.bytesArrived / live.cost.bytes : 0;
+    live.sourceHost = sourceHost;
+    live.cost = this.costFrom(sourceHost, live.targetHost, live.part);
+    live.bytesArrived = arrivedPart * live.cost.bytes;
+    live.phase = "starting";
+    this.readFrom(live, upstream as LiveFlow<T> | undefined);
+    this.schedule(live, nowSeconds);
   }
 
   /**
@@ -104,6 +173,7 @@ export class FlowNetwork<T> {
   /** When the next thing happens if nothing else is started or stopped; Infinity: never. */
   nextSeconds(): number {
     this.settle();
+    if (this.ended.length > 0) return this.nowSeconds;
     for (;;) {
       const top = this.queue.peek();
       if (!top) return Infinity;
@@ -114,24 +184,17 @@ export class FlowNetwork<T> {
 
   /** Moves time on to `nowSeconds` (not past nextSeconds()) and returns the copies that end then, oldest first. */
   advanceTo(nowSeconds: number): Flow<T>[] {
-    const ended: LiveFlow<T>[] = [];
     const instantEnds = nowSeconds + sameInstantSeconds(nowSeconds);
     this.touch(nowSeconds);
+    const ended: LiveFlow<T>[] = [];
     while (this.nextSeconds() <= instantEnds) {
+      ended.push(...this.ended.splice(0));
       const due: LiveFlow<T>[] = [];
       for (let top = this.queue.peek(); top && top.atSeconds <= instantEnds; top = this.queue.peek()) {
         this.queue.pop();
         if (top.flow.phase !== "over" && top.version === top.flow.version) due.push(top.flow);
       }
-      for (const flow of due) {
-        if (flow.phase === "starting" && flow.cost.bytes > 0) {
-          this.move(flow, nowSeconds);
-        } else {
-          flow.bytesLeft = 0;
-          this.leave(flow);
-          ended.push(flow);
-        }
-      }
+      for (const flow of due) this.happen(flow, nowSeconds);
     }
     return ended.sort((a, b) => a.order - b.order);
   }
@@ -140,29 +203,100 @@ export class FlowNetwork<T> {
   fraction(flow: Flow<T>, nowSeconds: number): number {
     const live = flow as LiveFlow<T>;
     if (live.stoppedAt !== undefined) return live.stoppedAt;
-    if (live.cost.bytes === 0) {
-      if (live.phase === "over" || live.cost.startupSeconds === 0) return 1;
-      return Math.min(1, (nowSeconds - live.startSeconds) / live.cost.startupSeconds);
-    }
-    const moved = live.phase === "moving" ? (nowSeconds - live.asOfSeconds) * live.bytesPerSecond : 0;
-    return Math.min(1, Math.max(0, 1 - (live.bytesLeft - moved) / live.cost.bytes));
+    if (live.phase === "over" || live.phase === "serving") return 1;
+    if (live.cost.bytes > 0) return Math.min(1, Math.max(0, this.arrivedAt(live, nowSeconds) / live.cost.bytes));
+    if (live.dueSeconds === Infinity) return 0;
+    const { startupSeconds } = live.cost;
+    return startupSeconds === 0 ? 1 : Math.min(1, Math.max(0, 1 - (live.dueSeconds - nowSeconds) / startupSeconds));
+  }
+
+  private costFrom(sourceHost: number, targetHost: number, part: number): CopyCost {
+    const cost = costOf(this.topology, sourceHost, targetHost);
+    cost.bytes *= part;
+    if (this.topology.time === "unit") cost.startupSeconds *= part / (this.outFactors.get(sourceHost) ?? 1);
+    return cost;
+  }
+
+  private readFrom(flow: LiveFlow<T>, upstream: LiveFlow<T> | undefined): void {
+    const before = flow.upstream;
+    if (before === upstream) return;
+    flow.upstream = upstream;
+    upstream?.readers.add(flow);
+    if (!before) return;
+    before.readers.delete(flow);
+    this.endIfServed(before);
+  }
+
+  /** When a copy that starts may begin to move. One that is done with its start-up (unit time, reflinks) needs a whole source. */
+  private schedule(flow: LiveFlow<T>, nowSeconds: number): void {
+    const { upstream, cost } = flow;
+    const relay = upstream && hasMoreToCome(upstream) ? upstream : undefined;
+    if (!relay) flow.dueSeconds = Math.max(flow.readySeconds, nowSeconds);
+    else if (cost.bytes === 0 || relay.movedSeconds === undefined) flow.dueSeconds = Infinity;
+    else flow.dueSeconds = Math.max(flow.readySeconds, nowSeconds, relay.movedSeconds + (this.topology.hopSeconds ?? 0));
+    flow.dueIsEnd = cost.bytes === 0;
+    if (cost.bytes > 0 && flow.dueSeconds <= nowSeconds) this.move(flow, nowSeconds);
+    else this.enqueue(flow);
+  }
+
+  private happen(flow: LiveFlow<T>, nowSeconds: number): void {
+    if (flow.dueIsEnd) this.complete(flow, nowSeconds);
+    else if (flow.phase === "starting") this.move(flow, nowSeconds);
+    else this.dirtyFlows.push(flow);
   }
 
   private move(flow: LiveFlow<T>, nowSeconds: number): void {
     flow.phase = "moving";
     flow.asOfSeconds = nowSeconds;
-    flow.endSeconds = Infinity;
+    flow.dueSeconds = Infinity;
     flow.version++;
     this.touch(nowSeconds);
     for (const resource of flow.cost.path) {
       (this.users[resource] ??= new Set()).add(flow);
       this.dirty.push(resource);
     }
+    if (flow.movedSeconds === undefined) {
+      flow.movedSeconds = nowSeconds;
+      this.wakeReaders(flow, nowSeconds);
+    }
   }
 
-  private leave(flow: LiveFlow<T>): void {
-    const moving = flow.phase === "moving";
+  /** All its bytes are there, or as many as it gets. */
+  private complete(flow: LiveFlow<T>, nowSeconds: number): void {
+    flow.bytesArrived = flow.cost.bytes;
+    flow.asOfSeconds = nowSeconds;
+    const failed = flow.part < 1;
+    if (failed) flow.stoppedAt = 1;
+    this.leave(flow, "serving");
+    if (!failed) this.wakeReaders(flow, nowSeconds);
+    for (const reader of flow.readers) this.dirtyFlows.push(reader);
+    if (failed) this.end(flow);
+    else this.endIfServed(flow);
+  }
+
+  private wakeReaders(flow: LiveFlow<T>, nowSeconds: number): void {
+    for (const reader of flow.readers) {
+      if (reader.phase !== "starting") continue;
+      if (reader.cost.bytes === 0) reader.readySeconds = nowSeconds + reader.cost.startupSeconds;
+      this.schedule(reader, nowSeconds);
+    }
+  }
+
+  private endIfServed(flow: LiveFlow<T>): void {
+    if (flow.phase === "serving" && flow.readers.size === 0) this.end(flow);
+  }
+
+  private end(flow: LiveFlow<T>): void {
     flow.phase = "over";
+    this.ended.push(flow);
+    this.readFrom(flow, undefined);
+  }
+
+  private leave(flow: LiveFlow<T>, phase: Phase): void {
+    const moving = flow.phase === "moving";
+    flow.phase = phase;
+    flow.bytesPerSecond = 0;
+    flow.dueSeconds = Infinity;
     flow.version++;
     if (!moving) return;
     for (const resource of flow.cost.path) {
@@ -171,16 +305,20 @@ export class FlowNetwork<T> {
     }
   }
 
+  private arrivedAt(flow: LiveFlow<T>, nowSeconds: number): number {
+    return Math.min(flow.cost.bytes, flow.bytesArrived + (nowSeconds - flow.asOfSeconds) * flow.bytesPerSecond);
+  }
+
   private advance(flow: LiveFlow<T>, nowSeconds: number): void {
     this.touch(nowSeconds);
     if (flow.phase !== "moving") return;
-    flow.bytesLeft = Math.max(0, flow.bytesLeft - (nowSeconds - flow.asOfSeconds) * flow.bytesPerSecond);
+    flow.bytesArrived = this.arrivedAt(flow, nowSeconds);
     flow.asOfSeconds = nowSeconds;
   }
 
   private enqueue(flow: LiveFlow<T>): void {
     flow.version++;
-    if (flow.endSeconds < Infinity) this.queue.push({ atSeconds: flow.endSeconds, flow, version: flow.version });
+    if (flow.dueSeconds < Infinity) this.queue.push({ atSeconds: flow.dueSeconds, flow, version: flow.version });
   }
 
   /** Changes made at one instant are settled together, and before time moves on. */
@@ -190,35 +328,90 @@ export class FlowNetwork<T> {
     this.nowSeconds = nowSeconds;
   }
 
-  /** New rates for all that is connected to a resource whose users changed. */
+  /** New rates for all that is connected to a resource whose users changed, or to a copy whose relay did. */
   private settle(): void {
-    if (this.dirty.length === 0) return;
-    const mark = ++this.marks;
-    const seen = new Set<number>();
-    const pending = this.dirty;
-    this.dirty = [];
-    const affected: LiveFlow<T>[] = [];
-    for (let resource = pending.pop(); resource !== undefined; resource = pending.pop()) {
-      if (seen.has(resource)) continue;
-      seen.add(resource);
-      const users = this.users[resource];
-      if (!users) continue;
-      for (const flow of users) {
-        if (flow.mark === mark) continue;
-        flow.mark = mark;
-        affected.push(flow);
-        for (const other of flow.cost.path) if (!seen.has(other)) pending.push(other);
-      }
-    }
-    const rates = maxMinRates(affected.map((flow) => flow.cost.path), this.capacities);
+    for (let round = 0; this.dirty.length > 0 || this.dirtyFlows.length > 0; round++) this.settleOnce(round >= FEW_ROUNDS);
+  }
+
+  /** @param together with all that read from the affected, else those follow in a round of their own if they must */
+  private settleOnce(together: boolean): void {
+    const affected = this.affected(together);
+    const now = this.nowSeconds;
+    const paths: number[][] = [];
+    const followers: (number[] | undefined)[] = [];
+    let limits: Float64Array | undefined;
+    affected.forEach((flow, i) => {
+      paths.push(flow.cost.path);
+      const relay = flow.upstream && hasMoreToCome(flow.upstream) ? flow.upstream : undefined;
+      flow.caughtUp = relay !== undefined &&
+        this.arrivedAt(relay, now) - this.arrivedAt(flow, now) <= CAUGHT_UP * this.topology.imageBytes;
+      if (!relay || !flow.caughtUp) return;
+      if (relay.mark === this.marks) (followers[relay.position] ??= []).push(i);
+      else (limits ??= new Float64Array(affected.length).fill(Infinity))[i] = relay.bytesPerSecond;
+    });
+    const rates = maxMinRates(paths, this.capacities, followers, limits);
+    const changed: LiveFlow<T>[] = [];
     affected.forEach((flow, i) => {
       const rate = rates[i]!;
       // An unchanged rate keeps its end: no drift, no new entry in the queue.
-      if (Math.abs(rate - flow.bytesPerSecond) <= 1e-12 * rate && flow.endSeconds < Infinity) return;
-      this.advance(flow, this.nowSeconds);
+      const same = Math.abs(rate - flow.bytesPerSecond) <= SAME_RATE * rate;
+      const free = flow.caughtUp || !flow.upstream || !hasMoreToCome(flow.upstream);
+      if (same && free && flow.dueIsEnd && flow.dueSeconds < Infinity) return;
+      changed.push(flow);
+      if (!same) for (const reader of flow.readers) if (reader.mark !== this.marks) this.dirtyFlows.push(reader);
+      flow.bytesArrived = this.arrivedAt(flow, now);
+      flow.asOfSeconds = now;
       flow.bytesPerSecond = rate;
-      flow.endSeconds = rate > 0 ? this.nowSeconds + flow.bytesLeft / rate : Infinity;
-      this.enqueue(flow);
     });
+    for (const flow of changed) this.foresee(flow);
   }
+
+  private affected(together: boolean): LiveFlow<T>[] {
+    const mark = ++this.marks;
+    const seen = new Set<number>();
+    const affected: LiveFlow<T>[] = [];
+    const resources = this.dirty;
+    const flows = this.dirtyFlows;
+    this.dirty = [];
+    this.dirtyFlows = [];
+    for (;;) {
+      const flow = flows.pop();
+      if (flow) {
+        if (flow.mark === mark || flow.phase !== "moving") continue;
+        flow.mark = mark;
+        flow.position = affected.length;
+        affected.push(flow);
+        for (const other of flow.cost.path) if (!seen.has(other)) resources.push(other);
+        if (together) for (const reader of flow.readers) flows.push(reader);
+        continue;
+      }
+      const resource = resources.pop();
+      if (resource === undefined) return affected;
+      if (seen.has(resource)) continue;
+      seen.add(resource);
+      const users = this.users[resource];
+      if (users) for (const user of users) if (user.mark !== mark) flows.push(user);
+    }
+  }
+
+  /** Sets the flow's next event at its present rate. */
+  private foresee(flow: LiveFlow<T>): void {
+    const now = this.nowSeconds;
+    const { bytesPerSecond: rate, upstream: relay } = flow;
+    flow.dueIsEnd = true;
+    flow.dueSeconds = rate > 0 ? now + (flow.cost.bytes - flow.bytesArrived) / rate : Infinity;
+    if (relay && hasMoreToCome(relay) && !flow.caughtUp && rate > relay.bytesPerSecond) {
+      const catchesUp = now + (this.arrivedAt(relay, now) - flow.bytesArrived) / (rate - relay.bytesPerSecond);
+      if (catchesUp < flow.dueSeconds) {
+        flow.dueIsEnd = false;
+        flow.dueSeconds = catchesUp;
+      }
+    }
+    this.enqueue(flow);
+  }
+}
+
+/** A reader can catch up with it. */
+function hasMoreToCome<T>(flow: LiveFlow<T>): boolean {
+  return flow.phase !== "serving" && !(flow.phase === "over" && flow.stoppedAt === undefined);
 }

@@ -22,6 +22,10 @@ export class PoolIndex {
   /** Any source that feeds no straggler, or anything on its way that is none. If not, stragglers' sources serve too. */
   readonly sound: boolean;
   readonly decisions: Decision[] = [];
+  /** By host: a copy on its way to it that others may read from; -1: none. Position in view.arriving. */
+  private readonly relays: Int32Array;
+  /** By host: the first decision that brings it a copy; -1: none. */
+  private readonly decided: Int32Array;
 
   private freeSlots: number;
   /** Sources as linked lists by host: position in view.sources, -1 ends. */
@@ -58,6 +62,16 @@ export class PoolIndex {
         this.arriving[transfer.targetHost]!++;
         arrivals++;
       }
+    }
+
+    this.decided = new Int32Array(hosts.length).fill(-1);
+    this.relays = new Int32Array(hosts.length).fill(-1);
+    const straggling = new Set(view.transfers.filter((t) => t.straggling).map((t) => t.targetHost));
+    // From the back: the first in the view counts.
+    for (let i = (view.arriving?.length ?? 0) - 1; i >= 0; i--) {
+      const { id, host } = view.arriving![i]!;
+      if (view.excluded[host] || straggling.has(host) || this.lagging.has(id)) continue;
+      this.relays[host] = this.relays[host]! < 0 || id < view.arriving![this.relays[host]!]!.id ? i : this.relays[host]!;
     }
 
     let soundSources = 0;
@@ -121,7 +135,32 @@ export class PoolIndex {
   decide(sourceHost: number, targetHost: number): void {
     const { position } = this.leastServing(sourceHost);
     this.extraServing.set(position, (this.extraServing.get(position) ?? 0) + 1);
-    this.decisions.push({ source: this.view.sources[position]!.id, targetHost });
+    this.book(this.view.sources[position]!.id, sourceHost, targetHost);
+  }
+
+  /** Others may read from this host: it holds the content, or is getting it and relays. */
+  canFeed(host: number): boolean {
+    return this.sourceCount[host]! > 0 || this.relays[host]! >= 0 || this.decided[host]! >= 0;
+  }
+
+  /** A copy on its way to this host, decided on now or earlier, that serves as it arrives. */
+  isRelaying(host: number): boolean {
+    return this.relays[host]! >= 0 || this.decided[host]! >= 0;
+  }
+
+  /** As decide(), from whatever the host has: a whole source first, else what arrives there. The caller asked canFeed(). */
+  decideRelay(sourceHost: number, targetHost: number): void {
+    const first = this.decided[targetHost]! < 0;
+    if (this.sourceCount[sourceHost]! > 0) this.decide(sourceHost, targetHost);
+    else {
+      const relay = this.relays[sourceHost]!;
+      this.book(relay >= 0 ? this.view.arriving![relay]!.id : { decision: this.decided[sourceHost]! }, sourceHost, targetHost);
+    }
+    if (first && sourceHost !== targetHost) this.decided[targetHost] = this.decisions.length - 1;
+  }
+
+  private book(source: Decision["source"], sourceHost: number, targetHost: number): void {
+    this.decisions.push({ source, targetHost });
     this.remaining[targetHost]!--;
     this.arriving[targetHost]!++;
     this.load[sourceHost]!++;

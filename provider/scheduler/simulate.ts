@@ -1,5 +1,5 @@
 /** A policy run to its end on the time model alone: no promises, no hypervisor. Used by `auto` and for estimates. */
-import { FlowNetwork } from "./flows";
+import { FlowNetwork, type Flow } from "./flows";
 import type { Policy, PoolView, Source, Topology, Transfer } from "./types";
 
 export interface SimulatedTransfer {
@@ -29,14 +29,19 @@ export interface SimulateOptions {
   maxConcurrentClones?: number;
   /** Hosts that are neither source nor target, by index. @default none */
   excluded?: boolean[];
+  /** Copies under way may serve. @default false */
+  relay?: boolean;
 }
 
 /** A transfer of the view and what goes with it. */
 interface Copy {
   record: SimulatedTransfer;
   feeder: Source;
+  /** What it makes: serves already while it arrives, where copies can relay. */
+  source: Source;
   transfer: Transfer;
-  /** Position in the view's transfers. */
+  flow: Flow<Copy>;
+  /** Position in the view's transfers, and in its arriving. */
   position: number;
 }
 
@@ -63,60 +68,80 @@ export function simulatePolicy(
     sources: sources.map((source) => ({ ...source, serving: 0 })),
     transfers: [],
     excluded: options.excluded ?? topology.hosts.map(() => false),
+    ...(options.relay && { arriving: [] }),
     freeSlots: limit,
   };
+  const { arriving } = view;
   const network = new FlowNetwork<Copy>(topology);
   const byId = new Map(view.sources.map((source) => [source.id, source]));
   const run: SimulatedRun = { makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, transfers: [], unmade: 0 };
   let nextId = view.sources.reduce((most, source) => Math.max(most, source.id + 1), 0);
   const copies: Copy[] = [];
+  const underWay = new Map<number, Copy>();
+
+  const start = (feeder: Source, targetHost: number): Copy => {
+    const id = nextId++;
+    const record: SimulatedTransfer = {
+      source: feeder.id, made: id, sourceHost: feeder.host, targetHost, startSeconds: view.nowSeconds, endSeconds: Infinity,
+    };
+    const source: Source = { id, host: targetHost, kind: "base", serving: 0, ...(options.relay && { arriving: true }) };
+    const copy = { record, feeder, source, position: copies.length } as Copy;
+    const flow = copy.flow = network.start(feeder.host, targetHost, copy, view.nowSeconds, { upstream: underWay.get(feeder.id)?.flow });
+    copy.transfer = {
+      source: feeder.id, sourceHost: feeder.host, targetHost, startedAtSeconds: view.nowSeconds, straggling: false,
+      // Worked out only when asked for.
+      get done() { return network.fraction(flow, view.nowSeconds); },
+    };
+    copies.push(copy);
+    view.transfers.push(copy.transfer);
+    if (arriving) {
+      underWay.set(id, copy);
+      byId.set(id, source);
+      arriving.push(source);
+    }
+    feeder.serving++;
+    view.making[targetHost]!++;
+    view.freeSlots--;
+    run.transfers.push(record);
+    if (feeder.host !== targetHost) {
+      run.bytesMoved += topology.imageBytes;
+      if (topology.hosts[feeder.host]!.rack !== topology.hosts[targetHost]!.rack) run.bytesAcrossRacks += topology.imageBytes;
+    }
+    return copy;
+  };
+  const end = (copy: Copy, atSeconds: number): void => {
+    const { record, feeder, source } = copy;
+    record.endSeconds = atSeconds;
+    feeder.serving--;
+    view.making[record.targetHost]!--;
+    view.made[record.targetHost]!++;
+    view.freeSlots++;
+    const last = copies.pop()!;
+    view.transfers.pop();
+    const lastArriving = arriving?.pop();
+    if (last !== copy) {
+      copies[copy.position] = last;
+      view.transfers[copy.position] = last.transfer;
+      if (lastArriving) arriving![copy.position] = lastArriving;
+      last.position = copy.position;
+    }
+    underWay.delete(source.id);
+    delete source.arriving;
+    view.sources.push(source);
+    byId.set(source.id, source);
+    run.makespanSeconds = atSeconds;
+  };
 
   for (;;) {
-    for (const { source: id, targetHost } of policy.next(view)) {
-      const feeder = byId.get(id)!;
-      const record: SimulatedTransfer = {
-        source: id, made: nextId++, sourceHost: feeder.host, targetHost, startSeconds: view.nowSeconds, endSeconds: Infinity,
-      };
-      const copy = { record, feeder, position: copies.length } as Copy;
-      const flow = network.start(feeder.host, targetHost, copy, view.nowSeconds);
-      copy.transfer = {
-        source: id, sourceHost: feeder.host, targetHost, startedAtSeconds: view.nowSeconds, straggling: false,
-        // Worked out only when asked for.
-        get done() { return network.fraction(flow, view.nowSeconds); },
-      };
-      copies.push(copy);
-      view.transfers.push(copy.transfer);
-      feeder.serving++;
-      view.making[targetHost]!++;
-      view.freeSlots--;
-      run.transfers.push(record);
-      if (feeder.host !== targetHost) {
-        run.bytesMoved += topology.imageBytes;
-        if (topology.hosts[feeder.host]!.rack !== topology.hosts[targetHost]!.rack) run.bytesAcrossRacks += topology.imageBytes;
-      }
+    const batch: Copy[] = [];
+    for (const decision of policy.next(view)) {
+      const feeder = typeof decision.source === "number" ? byId.get(decision.source)! : batch[decision.source.decision]!.source;
+      batch.push(start(feeder, decision.targetHost));
     }
     const atSeconds = network.nextSeconds();
     if (atSeconds === Infinity) break;
     view.nowSeconds = atSeconds;
-    for (const { tag: copy } of network.advanceTo(atSeconds)) {
-      const { record, feeder } = copy;
-      record.endSeconds = atSeconds;
-      feeder.serving--;
-      view.making[record.targetHost]!--;
-      view.made[record.targetHost]!++;
-      view.freeSlots++;
-      const last = copies.pop()!;
-      view.transfers.pop();
-      if (last !== copy) {
-        copies[copy.position] = last;
-        view.transfers[copy.position] = last.transfer;
-        last.position = copy.position;
-      }
-      const base: Source = { id: record.made, host: record.targetHost, kind: "base", serving: 0 };
-      view.sources.push(base);
-      byId.set(base.id, base);
-      run.makespanSeconds = atSeconds;
-    }
+    for (const { tag: copy } of network.advanceTo(atSeconds)) end(copy, atSeconds);
   }
   run.unmade = view.targets.reduce((sum, target, host) =>
     sum + (view.excluded[host] ? 0 : Math.max(0, target - view.made[host]!)), 0);

@@ -31,6 +31,8 @@ export interface Topology {
   time: "network" | "unit";
   /** Same-host copies cost nothing. */
   freeLocalCopies: boolean;
+  /** Seconds a relay's reader begins after the relay itself (connecting hop by hop). @default 0 */
+  hopSeconds?: number;
 }
 
 /** Something that holds exactly the template's content. id is unique in a run and never reused. */
@@ -40,6 +42,8 @@ export interface Source {
   kind: "template" | "base" | "replica";
   /** Copies it feeds now. */
   serving: number;
+  /** A copy under way that serves what it has (cut-through). It keeps its id when it is whole. */
+  arriving?: true;
 }
 
 export interface Transfer {
@@ -64,6 +68,8 @@ export interface PoolView {
   /** In flight. */
   making: number[];
   sources: Source[];
+  /** Copies under way, each serves what it has. Absent: the hypervisor cannot relay. */
+  arriving?: Source[];
   transfers: Transfer[];
   /** Hosts that failed: neither source nor target. */
   excluded: boolean[];
@@ -72,8 +78,8 @@ export interface PoolView {
 }
 
 export interface Decision {
-  /** Source.id */
-  source: number;
+  /** Source.id, or the copy that an earlier decision of the same batch starts, by its index in the batch. */
+  source: number | { decision: number };
   targetHost: number;
 }
 

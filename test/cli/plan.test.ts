@@ -102,7 +102,7 @@ describe("vmfleet plan", function () {
     assert.match(out, /^earliestCompletion +1 min 10 s +1\.00 x/m);
     assert.match(out, /^singleSource +5 min 20 s +4\.57 x/m);
     const { compare } = JSON.parse(vmfleet(["plan", write("two.json", TWO_RACKS), "--compare", "--json"]).out);
-    assert.deepEqual(compare.map((one: { policy: string }) => one.policy), ["rounds", "earliestCompletion", "singleSource"]);
+    assert.deepEqual(compare.map((one: { policy: string }) => one.policy), ["rounds", "earliestCompletion", "relay", "singleSource"]);
   });
 
   const wrong: [string, string, string[], RegExp][] = [

@@ -5,9 +5,16 @@ import { base, none, template, topology } from "./fixtures";
 describe("auto", () => {
   it("takes the shortest makespan", () => {
     const t = topology({ racks: [20, 20] });
+    const choice = choosePolicy(t, t.hosts.map(() => 10), none(t), [template()], { relay: true });
+    assert.equal(choice.name, "relay");
+    for (const name of policyNames) assert.ok(choice.run.makespanSeconds <= choice.runs[name]!.makespanSeconds);
+  });
+
+  it("leaves relay out where the hypervisor cannot", () => {
+    const t = topology({ racks: [20, 20] });
     const choice = choosePolicy(t, t.hosts.map(() => 10), none(t), [template()]);
     assert.equal(choice.name, "earliestCompletion");
-    for (const name of policyNames) assert.ok(choice.run.makespanSeconds <= choice.runs[name].makespanSeconds);
+    assert.equal(choice.runs.relay, undefined);
   });
 
   it("takes the first in the order of policies where all are as fast", () => {
