@@ -3,9 +3,12 @@ import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, TemplateChangedError,
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type FleetLock,
-  type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type SnapshotOrder,
+  type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
-import { cloneImage, markComplete, sourceFacts, uploadTemplate, type Source } from "./clone";
+import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./clone";
+import { Copies, type Copy } from "./copies";
+import { Exporters, type Resolved, type Source } from "./feeds";
+import type { Transfer } from "./transfer";
 import { consolidateMember } from "./consolidate";
 import type { HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
@@ -35,12 +38,15 @@ export const createLibvirt = (options: LibvirtOptions): Hypervisor => new Libvir
 export class LibvirtHypervisor implements Hypervisor {
   readonly name = "libvirt";
   readonly capabilities: Capabilities = {
-    relay: false, linked: true, instant: false, liveMigration: false, freeLocalCopies: false, copyStartupSeconds: COPY_STARTUP_SECONDS,
+    relay: true, linked: true, instant: false, liveMigration: false, freeLocalCopies: false, copyStartupSeconds: COPY_STARTUP_SECONDS,
   };
   private readonly sessions = new Map<string, HostSession>();
   private readonly spec: FleetSpec;
   private readonly holder: string;
   private template: LocatedTemplate | undefined;
+  private readonly copies = new Copies();
+  private readonly exporters = new Exporters();
+  private readonly transfers = new Map<string, Transfer>();
 
   constructor(options: LibvirtOptions) {
     this.spec = options.spec;
@@ -116,21 +122,49 @@ export class LibvirtHypervisor implements Hypervisor {
     }
   }
 
-  async clone(order: CloneOrder, context?: CallContext): Promise<CloneResult> {
-    const target = await this.place(order.target.host, order.fleet.fleetId);
+  async clone(order: CloneOrder, context: CallContext = {}): Promise<CloneResult> {
     if (order.source.kind === "template" && this.spec.template.kind === "file") {
-      return uploadTemplate(order, this.spec.template.file, target, context);
+      return uploadTemplate(order, this.spec.template.file, await this.place(order.target.host, order.fleet.fleetId), context);
     }
-    const source = await this.source(order);
-    const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
-    const result = await cloneImage(order, source, target, settings, context);
-    if (order.source.kind === "template") await this.templateUnchanged(order, target);
-    await markComplete(order, target);
-    return result;
+    // Before anything is awaited: a copy that is to read from this one may be ordered in the same breath.
+    const key = copyKey(order.fleet.fleetId, order.target);
+    const copy = this.copies.begin(key, order.target.host);
+    const relayed = this.arriving(order.source, order.fleet.fleetId) !== undefined;
+    try {
+      const target = await this.place(order.target.host, order.fleet.fleetId);
+      const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
+      const parts = { exporters: this.exporters, resolve: (ref: ImageRef) => this.resolve(ref, order) };
+      const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
+      const result = await cloneImage(order, target, copy, parts, settings, running, context);
+      if (relayed || order.source.kind === "template") await this.templateUnchanged(order, target);
+      await markComplete(order, target);
+      this.copies.end(key);
+      return result;
+    } catch (error) {
+      this.copies.end(key, error as Error);
+      throw error;
+    } finally {
+      this.transfers.delete(key);
+    }
   }
 
-  private async source(order: CloneOrder): Promise<Source> {
-    const ref = order.source;
+  async resource(order: ResourceOrder): Promise<void> {
+    const transfer = this.transfers.get(copyKey(order.fleet.fleetId, order.target));
+    if (!transfer) throw new HypervisorError(order.target.host, "change source", "no such copy is under way");
+    await transfer.redirect(order.source);
+  }
+
+  /** The copy that still makes this image, if one does. */
+  private arriving(ref: ImageRef, fleetId: string): Copy | undefined {
+    return ref.kind === "template" ? undefined : this.copies.get(copyKey(fleetId, ref));
+  }
+
+  private async resolve(ref: ImageRef, order: CloneOrder): Promise<Resolved> {
+    const copy = this.arriving(ref, order.fleet.fleetId);
+    return copy ? { kind: "arriving", copy, local: false } : { kind: "finished", source: await this.finished(ref, order), local: false };
+  }
+
+  private async finished(ref: ImageRef, order: CloneOrder): Promise<Source> {
     if (ref.kind === "template") {
       const { path, observed } = await this.lookAtTemplate(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");

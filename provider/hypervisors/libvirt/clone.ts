@@ -1,98 +1,69 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { HypervisorError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult } from "../hypervisor";
-import type { BackingXml } from "./domainXml";
+import { HypervisorError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
+import type { Copy } from "./copies";
+import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { describeFile, uploadChunks } from "./localFile";
-import { pull, TOP_NODE } from "./pull";
+import { TOP_NODE } from "./pull";
+import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import type { VolumeScope } from "./names";
 import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
-const STOP_PATIENCE_MS = 3_000;
-
-export interface Source {
-  session: HostSession;
-  path: string;
-  format: string;
-  capacityBytes: number;
-  allocationBytes: number;
-}
-
-export interface CloneSettings extends Omit<HelperSettings, "fleetId"> {
+export interface CloneSettings extends HelperSettings {
   stallMs: number;
 }
 
+export interface CloneParts {
+  exporters: Exporters;
+  resolve(ref: ImageRef): Promise<Resolved>;
+}
+
+export interface Target {
+  session: HostSession;
+  scope: VolumeScope;
+}
+
+/** Names a copy under way; needs nothing of the host, so that a copy is known from the call that makes it on. */
+export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
+  [fleetId, ref.host, ref.kind, ...(ref.kind === "base" ? [ref.slot, ref.generation] : [ref.purpose, ref.contentId])].join("\0");
+
 /**
- * One copy between hosts or on one host. The source's helper exports the image over NBD, the target's reads it
- * through a copy-on-read filter; on one host the target's helper opens the source itself. What fails or is aborted
- * is removed again, as far as the host still answers.
+ * One copy between hosts or on one host. The source's helper exports the image over NBD (a relay's, while it still
+ * arrives), the target's reads it through a copy-on-read filter; of a finished image on the same host the target's
+ * helper opens the file itself. What fails or is aborted is removed again, as far as the host still answers.
  */
 export async function cloneImage(
-  order: CloneOrder, source: Source, target: { session: HostSession; scope: VolumeScope }, settings: CloneSettings,
-  context: CallContext = {},
+  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, running: (transfer: Transfer) => void, context: CallContext,
 ): Promise<CloneResult> {
-  const helpers = { ...settings, fleetId: order.fleet.fleetId };
+  const { session } = target;
   const name = targetVolumeName(target.scope, order.target);
-  const local = source.session === target.session;
-  const { pool } = await target.session.pool();
-  const started: Helper[] = [];
+  const { pool } = await session.pool();
   try {
     context.signal?.throwIfAborted();
-    const [backing, path] = await settleAll([
-      local
-        ? Promise.resolve<BackingXml>({ kind: "file", path: source.path, format: source.format })
-        : exportSource(source, target.session.name, helpers, started),
-      freshVolume(target.session, name, source.capacityBytes),
-    ]);
-    context.signal?.throwIfAborted();
-    const helper = await startTarget(target.session, source, helpers, { path, backing, local }, started);
-    await target.session.run("clone", () => pull(helper, {
-      sourceHost: source.session.name, capacityBytes: source.capacityBytes, allocationBytes: source.allocationBytes,
-      stallMs: settings.stallMs, remote: !local,
-    }, context));
-    const [exporter] = local ? [] : started;
-    await Promise.all([target.session.run("flush", () => helper.finish(TOP_NODE)), exporter?.stop()]);
+    const from = await parts.resolve(order.source);
+    const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
+    copy.facts.pass(facts);
+    const path = await freshVolume(session, name, facts.capacityBytes);
+    const startHelper = (over: Resolved): Promise<Helper> => Helper.start(session, settings, [{
+      path, format: "qcow2", copyOnRead: true,
+      backing: over.kind === "finished" && over.local ? { kind: "file", path: over.source.path, format: over.source.format } : null,
+    }]);
+    const transfer = new Transfer({
+      copy, facts, context, startHelper, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      resolve: async (ref) => {
+        const found = await parts.resolve(ref);
+        return { ...found, local: found.kind === "finished" && found.source.session === session };
+      },
+      openFeed: (source) => openFeed(source, parts.exporters, session.name, settings),
+    }, order.source);
+    running(transfer);
+    const helper = await session.run("clone", () => transfer.run());
+    await session.run("flush", () => helper.finish(TOP_NODE));
+    const local = order.source.host === session.name;
+    return { bytesMoved: local ? 0 : facts.allocationBytes, bytesResent: transfer.bytesResent };
   } catch (error) {
-    // A source that died does not answer; its helper dies with our connection, and the next source need not wait.
-    await Promise.race([Promise.all(started.map((helper) => helper.stop())), sleep(STOP_PATIENCE_MS)]);
-    await target.session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
-    throw error;
-  }
-  return { bytesMoved: local ? 0 : source.allocationBytes };
-}
-
-/** Waits for all before it throws, so that nothing is started behind the back of the clean-up. */
-async function settleAll<A, B>(promises: [Promise<A>, Promise<B>]): Promise<[A, B]> {
-  const settled = await Promise.allSettled(promises);
-  for (const result of settled) if (result.status === "rejected") throw result.reason;
-  return [(settled[0] as PromiseFulfilledResult<A>).value, (settled[1] as PromiseFulfilledResult<B>).value];
-}
-
-async function exportSource(source: Source, targetHost: string, settings: HelperSettings, started: Helper[]): Promise<BackingXml> {
-  try {
-    const helper = await Helper.start(source.session, settings, [{ path: source.path, format: source.format, readOnly: true }]);
-    started.push(helper);
-    const at = await source.session.run("export", () => helper.exportNode(TOP_NODE));
-    return { kind: "nbd", ...at };
-  } catch (error) {
-    throw new SourceLostError(source.session.name, targetHost, (error as Error).message, { cause: error });
-  }
-}
-
-async function startTarget(
-  session: HostSession, source: Source, settings: HelperSettings,
-  disk: { path: string; backing: BackingXml; local: boolean }, started: Helper[],
-): Promise<Helper> {
-  try {
-    const helper = await Helper.start(session, settings, [{ path: disk.path, format: "qcow2", copyOnRead: true, backing: disk.backing }]);
-    started.push(helper);
-    return helper;
-  } catch (error) {
-    // QEMU opens the export at its start, so a source that died by then shows up here.
-    if (!disk.local && /nbd|connect|Requested export/i.test((error as Error).message)) {
-      throw new SourceLostError(source.session.name, session.name, (error as Error).message, { cause: error });
-    }
+    await session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
     throw error;
   }
 }

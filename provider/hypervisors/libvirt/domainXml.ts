@@ -39,6 +39,9 @@ function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
     source: { "@file": disk.path },
     backingStore: backingXml(disk.backing),
     target: { "@dev": diskName(index), "@bus": "virtio" },
+    // Given, QEMU reads no sector to guess it: through a copy-on-read filter that has no backing yet, that read would
+    // put zeros into the image for good.
+    geometry: disk.copyOnRead ? { "@cyls": "16383", "@heads": "16", "@secs": "63" } : undefined,
     serial,
     readonly: disk.readOnly ? {} : undefined,
   };

@@ -9,6 +9,9 @@ import type { HostSession } from "./session";
 
 /** Host starts of QEMU are slow on a loaded machine, and the first after the daemon's start probes capabilities. */
 const START_DEADLINE_MS = 120_000;
+const UNEXPORT_DEADLINE_MS = 5_000;
+/** Ids of exports begin with a letter. */
+const exportId = (exportName: string): string => `x${exportName}`;
 
 export interface HelperSettings {
   fleetId: string;
@@ -28,6 +31,8 @@ export interface NbdExport {
  * this process, whatever becomes of it.
  */
 export class Helper {
+  private server: Promise<{ host: string; port: number }> | undefined;
+
   private constructor(readonly session: HostSession, readonly client: LibvirtClient, readonly domain: Domain) {}
 
   static async start(session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
@@ -48,31 +53,41 @@ export class Helper {
   }
 
   /**
-   * Opens one read-only export of a node on the host's transferAddress, within transferPorts, for one reader. The
-   * name is unguessable; the port closes with the helper.
+   * Opens one read-only export of a node for one reader, on the host's transferAddress and one port of transferPorts;
+   * the name is unguessable. The port takes as many connections as the host makes copies at once, and closes with
+   * the helper.
    */
   async exportNode(node: string): Promise<NbdExport> {
-    const { transferAddress, transferPorts } = this.session.spec;
-    if (transferAddress === undefined) throw new HypervisorError(this.session.name, "export", "the host has no transferAddress");
+    this.server ??= this.serve();
+    const { host, port } = await this.server;
     const exportName = randomBytes(16).toString("hex");
+    await this.qmp("block-export-add", { type: "nbd", id: exportId(exportName), "node-name": node, name: exportName, writable: false });
+    return { host, port, exportName };
+  }
+
+  /** Cuts the reader off. Never throws: a helper that is gone serves nobody. */
+  async unexport({ exportName }: NbdExport): Promise<void> {
+    await this.qmp("block-export-del", { id: exportId(exportName), mode: "hard" }, UNEXPORT_DEADLINE_MS).catch(() => undefined);
+  }
+
+  private async serve(): Promise<{ host: string; port: number }> {
+    const { transferAddress: host, transferPorts, maxConcurrent } = this.session.spec;
+    if (host === undefined) throw new HypervisorError(this.session.name, "export", "the host has no transferAddress");
     const count = transferPorts.to - transferPorts.from + 1;
     const first = randomBytes(4).readUInt32BE(0) % count;
     for (let i = 0; i < count; i++) {
       const port = transferPorts.from + ((first + i) % count);
       try {
         await this.qmp("nbd-server-start", {
-          addr: { type: "inet", data: { host: transferAddress, port: String(port) } }, "max-connections": 1,
+          addr: { type: "inet", data: { host, port: String(port) } }, "max-connections": maxConcurrent,
         });
+        return { host, port };
       } catch (error) {
-        if (error instanceof QmpError && /in use/i.test(error.description)) continue;
-        throw error;
+        if (!(error instanceof QmpError) || !/in use/i.test(error.description)) throw error;
       }
-      await this.qmp("block-export-add", { type: "nbd", id: "vmfleet", "node-name": node, name: exportName, writable: false });
-      return { host: transferAddress, port, exportName };
     }
     throw new HypervisorError(
-      this.session.name, "export",
-      `no port free on ${transferAddress} in transferPorts ${transferPorts.from}-${transferPorts.to}`,
+      this.session.name, "export", `no port free on ${host} in transferPorts ${transferPorts.from}-${transferPorts.to}`,
     );
   }
 

@@ -1,0 +1,127 @@
+import { SourceLostError } from "../hypervisor";
+import { FILTER_NODE } from "./pull";
+import type { Helper, NbdExport } from "./helper";
+
+/** What a copy is of: fixed for its whole life, known before its first byte. */
+export interface ImageFacts {
+  capacityBytes: number;
+  allocationBytes: number;
+}
+
+/** A promise that can be made anew: what waits on it waits for the next time. */
+class Gate<T> {
+  private promise!: Promise<T>;
+  private settle!: { resolve(value: T): void; reject(error: Error): void };
+  open = false;
+
+  constructor() {
+    this.shut();
+  }
+  shut(): void {
+    this.open = false;
+    this.promise = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
+    this.promise.catch(() => undefined); // whoever waits handles it; nobody waiting is no fault
+  }
+  pass(value: T): void {
+    this.open = true;
+    this.settle.resolve(value);
+  }
+  fail(error: Error): void {
+    this.settle.reject(error);
+  }
+  wait(): Promise<T> {
+    return this.promise;
+  }
+}
+
+/**
+ * One copy under way, as those see it that read from it (a relay). Its filter node may be exported as soon as its
+ * helper runs, but its reads are true only while all its upstream is connected: without a backing an empty overlay
+ * reads as zeros.
+ */
+export class Copy {
+  readonly facts = new Gate<ImageFacts>();
+  private readonly helper = new Gate<Helper>();
+  private readonly connected = new Gate<void>();
+  private readonly readers = new Set<object>();
+  private idle: (() => void) | undefined;
+  /** Counts the helpers it had: an export of an earlier one is gone. */
+  epoch = 0;
+  ended: Error | undefined;
+
+  constructor(readonly host: string) {}
+
+  get isConnected(): boolean {
+    return this.connected.open;
+  }
+  hasHelper(helper: Helper): void {
+    this.epoch++;
+    this.helper.pass(helper);
+  }
+  lostHelper(): void {
+    this.helper.shut();
+    this.connected.shut();
+  }
+  isFed(): void {
+    this.connected.pass();
+  }
+  lostSource(): void {
+    if (this.connected.open) this.connected.shut();
+  }
+  whenFed(): Promise<void> {
+    return this.connected.wait();
+  }
+
+  /** Serves a reader from what it has and what it gets. @throws SourceLostError when it cannot, or no longer */
+  async serve(targetHost: string): Promise<{ at: NbdExport; epoch: number; close(): Promise<void> }> {
+    if (this.ended) throw this.ended;
+    const reader = {};
+    this.readers.add(reader);
+    try {
+      const helper = await this.helper.wait();
+      const { epoch } = this;
+      const at = await helper.exportNode(FILTER_NODE);
+      return { at, epoch, close: async () => { this.release(reader); await helper.unexport(at); } };
+    } catch (error) {
+      this.release(reader);
+      throw new SourceLostError(this.host, targetHost, (error as Error).message, { cause: error });
+    }
+  }
+  private release(reader: object): void {
+    this.readers.delete(reader);
+    if (this.readers.size === 0) this.idle?.();
+  }
+  /** Resolves when nobody reads from it. */
+  async unread(signal?: AbortSignal): Promise<void> {
+    if (this.readers.size === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      this.idle = resolve;
+      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    });
+  }
+  /** No more copy: complete and closed, or failed. */
+  end(error: Error): void {
+    this.ended = error;
+    for (const gate of [this.facts, this.helper, this.connected]) gate.fail(error);
+  }
+}
+
+/** The copies under way of one adapter, by their target's volume. */
+export class Copies {
+  private readonly byKey = new Map<string, Copy>();
+
+  get(key: string): Copy | undefined {
+    return this.byKey.get(key);
+  }
+  begin(key: string, host: string): Copy {
+    if (this.byKey.has(key)) throw new Error(`a copy to ${key} is under way already`);
+    const copy = new Copy(host);
+    this.byKey.set(key, copy);
+    return copy;
+  }
+  end(key: string, failure?: Error): void {
+    const copy = this.byKey.get(key);
+    this.byKey.delete(key);
+    copy?.end(new SourceLostError(copy.host, "its reader", failure?.message ?? "the copy ended before the export was opened"));
+  }
+}

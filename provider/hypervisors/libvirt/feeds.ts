@@ -1,0 +1,84 @@
+import { SourceLostError } from "../hypervisor";
+import type { Copy, ImageFacts } from "./copies";
+import { Helper, type HelperSettings, type NbdExport } from "./helper";
+import { TOP_NODE } from "./pull";
+import type { HostSession } from "./session";
+
+/** A finished image on a host. */
+export interface Source extends ImageFacts {
+  session: HostSession;
+  path: string;
+  format: string;
+}
+
+/** What an image reference stands for. `local`: a finished image on the target's own host, read without a network. */
+export type Resolved =
+  | { kind: "arriving"; copy: Copy; local: boolean }
+  | { kind: "finished"; source: Source; local: boolean };
+
+/** What a copy reads from: one export for one reader. */
+export interface Feed {
+  host: string;
+  /** Absent: the target's helper opened the image itself. */
+  at?: NbdExport;
+  /** Set when it is a copy that is still arriving itself. */
+  upstream?: Copy;
+  epoch: number;
+  close(): Promise<void>;
+}
+
+/** Opens what a copy reads from. */
+export function openFeed(
+  from: Resolved, exporters: Exporters, targetHost: string, settings: HelperSettings,
+): Promise<Feed> {
+  if (from.kind === "arriving") return relayFeed(from.copy, targetHost);
+  if (!from.local) return exporters.open(from.source, targetHost, settings);
+  return Promise.resolve({ host: from.source.session.name, epoch: 0, close: () => Promise.resolve() });
+}
+
+/** A relay's export: waits until the relay has a helper. */
+async function relayFeed(upstream: Copy, targetHost: string): Promise<Feed> {
+  return { host: upstream.host, upstream, ...(await upstream.serve(targetHost)) };
+}
+
+interface Shared {
+  helper: Promise<Helper>;
+  readers: number;
+}
+
+/** One read-only helper per finished image, however many read it at a time; gone with its last reader. */
+export class Exporters {
+  private readonly shared = new Map<string, Shared>();
+
+  async open(source: Source, targetHost: string, settings: HelperSettings): Promise<Feed> {
+    const key = `${source.session.name}\0${source.path}`;
+    let shared = this.shared.get(key);
+    if (!shared) {
+      shared = { helper: Helper.start(source.session, settings, [{ path: source.path, format: source.format, readOnly: true }]), readers: 0 };
+      this.shared.set(key, shared);
+    }
+    const mine = shared;
+    mine.readers++;
+    const leave = async (): Promise<void> => {
+      if (--mine.readers > 0) return;
+      if (this.shared.get(key) === mine) this.shared.delete(key);
+      await mine.helper.then((helper) => helper.stop(), () => undefined);
+    };
+    try {
+      const helper = await mine.helper;
+      const at = await source.session.run("export", () => helper.exportNode(TOP_NODE));
+      return {
+        host: source.session.name, at, epoch: 0,
+        close: async () => {
+          if (mine.readers > 1) await helper.unexport(at);
+          await leave();
+        },
+      };
+    } catch (error) {
+      // Whoever comes next tries a helper of its own: this one may be dead.
+      if (this.shared.get(key) === mine) this.shared.delete(key);
+      void leave();
+      throw new SourceLostError(source.session.name, targetHost, (error as Error).message, { cause: error });
+    }
+  }
+}

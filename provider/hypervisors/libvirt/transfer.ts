@@ -1,0 +1,270 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { NoSpaceError, SourceLostError, type CallContext, type ImageRef } from "../hypervisor";
+import type { Copy, ImageFacts } from "./copies";
+import type { Feed, Resolved } from "./feeds";
+import { Pull, type PullJob } from "./pull";
+import { Helper } from "./helper";
+import { LibvirtError } from "./rpc/errors";
+
+const POLL_MS = 100;
+const FLUSH_EVERY_MS = 10_000;
+/** What the mirror has under way at most, and so what an exchange of the source fetches twice at most. */
+const IN_FLIGHT_BYTES = 16 << 20;
+/** Failures in a row, without a byte between, after which a source that still answers is given up. */
+const MAX_FAILURES = 5;
+const MAX_HELPER_RESTARTS = 3;
+const STOP_PATIENCE_MS = 3_000;
+/** How often, and after how long, a relay that just changed is looked up again. */
+const RECONNECTS = 10;
+const RECONNECT_MS = 300;
+
+export interface TransferOptions {
+  copy: Copy;
+  targetHost: string;
+  pool: string;
+  facts: ImageFacts;
+  stallMs: number;
+  bytesPerSecond?: number;
+  /** What a reference stands for at this moment: a copy still arriving, or a finished image. */
+  resolve(ref: ImageRef): Promise<Resolved>;
+  /** A finished image of the same host stands under the disk from the start, opened by the helper itself. */
+  startHelper(over: Resolved): Promise<Helper>;
+  openFeed(from: Resolved): Promise<Feed>;
+  context: CallContext;
+}
+
+/**
+ * Brings every byte of an image into the helper's disk, from one source after another if need be. What has arrived
+ * stays: a source that fails, stops sending or is exchanged costs what was under way, a helper that dies what was not
+ * flushed.
+ */
+export class Transfer {
+  bytesResent = 0;
+  private helper: Helper | undefined;
+  private pull: Pull | undefined;
+  private feed: Feed | undefined;
+  private lastOffset = -1;
+  private lastMove = Date.now();
+  private lastFlush = Date.now();
+  private failures = 0;
+  private restarts = 0;
+  private exchange: { ref: ImageRef; done(): void; failed(error: unknown): void } | undefined;
+  /** Of the whole copy, so that progress never falls back when a helper begins again. */
+  private best = 0;
+
+  constructor(private readonly options: TransferOptions, private source: ImageRef) {}
+
+  /** Resolves with the helper that holds the complete image; nobody reads from it any more. */
+  async run(): Promise<Helper> {
+    const { copy, context } = this.options;
+    try {
+      await this.begin();
+      await this.watch();
+      await copy.unread(context.signal);
+      await this.pull!.cancel();
+      await this.feed?.close();
+      return this.helper!;
+    } catch (error) {
+      copy.lostSource();
+      await this.pull?.yank().catch(() => undefined);
+      // A host that died does not answer; its helpers die with our connection, and the next source need not wait.
+      await Promise.race([Promise.all([this.helper?.stop(), this.feed?.close()]), sleep(STOP_PATIENCE_MS)]);
+      throw error;
+    }
+  }
+
+  /** Reads from another source from now on. Resolves when it does. */
+  redirect(ref: ImageRef): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.exchange?.failed(new Error("another source was chosen meanwhile"));
+      this.exchange = { ref, done: resolve, failed: reject };
+    });
+  }
+
+  private async begin(): Promise<void> {
+    const { copy, context, facts } = this.options;
+    const from = await this.options.resolve(this.source);
+    const [helper, feed] = await Promise.allSettled([this.startHelper(from), this.options.openFeed(from)]);
+    if (feed.status === "fulfilled") this.feed = feed.value;
+    if (helper.status === "rejected") throw helper.reason;
+    copy.hasHelper(this.helper!);
+    context.signal?.throwIfAborted();
+    if (feed.status === "rejected") await this.findOther(feed.reason as Error);
+    else await this.connect().catch((error: unknown) => this.findOther(error as Error));
+    await this.pull!.start(facts.capacityBytes, this.options.bytesPerSecond);
+  }
+
+  private async startHelper(over: Resolved): Promise<void> {
+    this.helper = await this.options.startHelper(over);
+    this.pull = new Pull(this.helper);
+  }
+
+  /** Over the feed, and then true for whoever reads from us: when all above is connected too. */
+  private async connect(): Promise<void> {
+    const { copy, context } = this.options;
+    try {
+      if (this.feed!.at) await this.pull!.connect(this.feed!.at);
+    } catch (error) {
+      if (error instanceof LibvirtError) throw error; // our own helper is gone
+      throw this.lost(`cannot connect to ${this.feed!.host}: ${(error as Error).message}`, error);
+    }
+    await abortable(this.feed!.upstream?.whenFed() ?? Promise.resolve(), context.signal);
+    copy.isFed();
+    this.lastMove = Date.now();
+  }
+
+  private lost(message: string, cause?: unknown): SourceLostError {
+    return new SourceLostError(this.feed?.host ?? ("host" in this.source ? this.source.host ?? "" : ""), this.options.targetHost, message, { cause });
+  }
+
+  private async watch(): Promise<void> {
+    const { context, stallMs, targetHost, pool } = this.options;
+    for (;;) {
+      context.signal?.throwIfAborted();
+      let job: PullJob | undefined;
+      try {
+        job = await this.pull!.job();
+        if (Date.now() - this.lastFlush > FLUSH_EVERY_MS) {
+          this.lastFlush = Date.now();
+          await this.pull!.flush();
+        }
+      } catch (error) {
+        if (!(error instanceof LibvirtError) || ++this.restarts > MAX_HELPER_RESTARTS) throw error;
+        await this.restart();
+        continue;
+      }
+      if (!job) throw this.lost("the copy ended before it was complete");
+      this.report(job);
+      if (job.ready) return;
+      if (job["io-status"] === "nospace") throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
+      if (job.offset !== this.lastOffset) {
+        if (job.offset > this.lastOffset) this.failures = 0;
+        this.lastOffset = job.offset;
+        this.lastMove = Date.now();
+      }
+      if (this.exchange) await this.exchangeSource();
+      else if (job["io-status"] !== "ok") await this.recover(`reading from ${this.feed!.host} failed`);
+      else if (Date.now() - this.lastMove > stallMs) await this.recover(`no byte from ${this.feed!.host} for ${stallMs / 1000} s`, true);
+      else await sleep(POLL_MS);
+    }
+  }
+
+  /**
+   * A read failed or hangs. Behind a relay it is often the relay's own source that went: then the relay finds another,
+   * and we only go on. Else we find another ourselves.
+   */
+  private async recover(why: string, silent = false): Promise<void> {
+    const { copy, context, stallMs } = this.options;
+    const { upstream, epoch } = this.feed!;
+    copy.lostSource();
+    if (upstream && !upstream.ended && !silent) {
+      await sleep(POLL_MS * 2); // the relay sees its own trouble within one look
+      const fed = await Promise.race([
+        abortable(upstream.whenFed(), context.signal).then(() => true, () => false), sleep(stallMs).then(() => false),
+      ]);
+      context.signal?.throwIfAborted();
+      if (fed && ++this.failures <= MAX_FAILURES) {
+        if (upstream.epoch !== epoch) await this.reconnect(this.source);
+        else copy.isFed();
+        await this.pull!.resume();
+        this.lastMove = Date.now();
+        return;
+      }
+    }
+    await this.pull!.yank();
+    await this.findOther(this.lost(why));
+    await this.pull!.resume();
+  }
+
+  /** Asks for other sources until one can be read. */
+  private async findOther(error: Error): Promise<void> {
+    const { context } = this.options;
+    if (error instanceof LibvirtError) throw error; // our own helper is gone
+    let failure = error instanceof SourceLostError ? error : this.lost(error.message, error);
+    for (;;) {
+      context.signal?.throwIfAborted();
+      const other = await context.onSourceLost?.(failure) ?? null;
+      if (other === null) throw failure;
+      try {
+        await this.reconnect(other);
+        return;
+      } catch (next) {
+        if (next instanceof LibvirtError) throw next; // our own helper is gone
+        failure = next instanceof SourceLostError ? next : this.lost((next as Error).message, next);
+      }
+    }
+  }
+
+  /**
+   * Reads from this image from now on. One that was still arriving may be complete, or have another helper, by the
+   * time it is asked: then it is looked up once more.
+   */
+  private async reconnect(ref: ImageRef, local = false): Promise<void> {
+    const { context, resolve, openFeed } = this.options;
+    for (let attempt = 1; ; attempt++) {
+      context.signal?.throwIfAborted();
+      const from = await resolve(ref);
+      try {
+        const old = this.feed;
+        this.feed = await openFeed({ ...from, local: local && from.local });
+        this.source = ref;
+        void old?.close(); // only now: a relay that nobody reads ends
+        await this.connect();
+        this.bytesResent += Math.min(IN_FLIGHT_BYTES, this.best);
+        return;
+      } catch (error) {
+        if (from.kind !== "arriving" || !(error instanceof SourceLostError) || attempt >= RECONNECTS) throw error;
+        await sleep(RECONNECT_MS);
+      }
+    }
+  }
+
+  private async exchangeSource(): Promise<void> {
+    const { exchange } = this;
+    this.exchange = undefined;
+    try {
+      this.options.copy.lostSource();
+      await this.pull!.yank();
+      await this.reconnect(exchange!.ref);
+      await this.pull!.resume();
+      exchange!.done();
+    } catch (error) {
+      exchange!.failed(error);
+      if (error instanceof LibvirtError) throw error;
+      await this.findOther(error as Error);
+      await this.pull!.resume();
+    }
+  }
+
+  /** Our own QEMU died: its disk keeps what was flushed; a new one goes on from there. */
+  private async restart(): Promise<void> {
+    const { copy, facts } = this.options;
+    copy.lostHelper();
+    this.lastOffset = -1;
+    await this.startHelper(await this.options.resolve(this.source));
+    copy.hasHelper(this.helper!);
+    await this.reconnect(this.source, true).catch((error: unknown) => this.findOther(error as Error));
+    await this.pull!.start(facts.capacityBytes, this.options.bytesPerSecond);
+  }
+
+  /** The job counts the guest's view, holes included; bytes moved are a share of what is allocated. */
+  private report(job: PullJob): void {
+    const { facts, context } = this.options;
+    const share = job.ready ? 1 : job.len > 0 ? Math.min(1, job.offset / job.len) : 0;
+    this.best = Math.max(this.best, Math.round(share * facts.allocationBytes));
+    context.onProgress?.(this.best, facts.allocationBytes);
+  }
+}
+
+async function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (!signal) return promise;
+  signal.throwIfAborted();
+  let off = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    const listener = (): void => reject(signal.reason as Error);
+    signal.addEventListener("abort", listener, { once: true });
+    off = () => signal.removeEventListener("abort", listener);
+  });
+  return Promise.race([promise, aborted]).finally(off);
+}
+
