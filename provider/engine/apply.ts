@@ -2,7 +2,7 @@ import { preflight, recordState, reconcile } from "../fleet";
 import type { FleetPlan, FleetState, Observation, RunSummary } from "../fleet/model";
 import { executePlan } from "./execute";
 import { lookAgain } from "./finish";
-import { policyFor } from "./policy";
+import { policyFor, policyProblems } from "./policy";
 import { openSession, type Session } from "./session";
 import { summaryOf } from "./summary";
 import { FleetRefusedError, FleetRunError, type RunRequest, type RunResult } from "./types";
@@ -28,7 +28,7 @@ export async function applyFleet(request: RunRequest): Promise<RunResult> {
 function acceptedPlan(request: RunRequest, observation: Observation): FleetPlan {
   const { spec, fleetId, incarnation, previous } = request;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "apply" });
-  const problems = preflight(spec, observation, plan);
+  const problems = [...policyProblems(spec, request.hypervisor.capabilities.relay), ...preflight(spec, observation, plan)];
   if (problems.length > 0) throw new FleetRefusedError(problems);
   return plan;
 }

@@ -1,10 +1,11 @@
 import {
-  HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder,
+  HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type ImageRef,
 } from "../hypervisors/hypervisor";
 import type { Policy } from "../scheduler";
 import { linkSignals, type LinkedSignal } from "./abort";
 import { backoffMs, isFinal, type RunContext } from "./context";
 import type { PooledSource, PooledTransfer, SourcePool } from "./pool";
+import { Refeeder } from "./refeed";
 import { StragglerWatch } from "./straggler";
 import type { TransferLog } from "./log";
 
@@ -39,6 +40,7 @@ const LOOKS_PER_COPY = 10;
 export class Distributor {
   private readonly queues: QueuedCopy[][];
   private readonly watch: StragglerWatch;
+  private readonly refeeder: Refeeder;
   private policy: Policy | undefined;
   private asked = false;
   private readonly underWay = new Map<PooledTransfer, { copy: QueuedCopy; abort(reason: unknown): void }>();
@@ -62,7 +64,8 @@ export class Distributor {
     private readonly afterEvent: () => void,
   ) {
     this.queues = pool.topology.hosts.map(() => []);
-    this.watch = new StragglerWatch(pool.topology);
+    this.watch = new StragglerWatch(pool.topology, context.spec.limits.stragglerFactor);
+    this.refeeder = new Refeeder(context, contentId, pool, log);
     context.book.onGivenUp((name) => this.hostGivenUp(name));
     for (const host of pool.topology.hosts) if (context.book.failure(host.name)) this.hostGivenUp(host.name);
   }
@@ -99,33 +102,39 @@ export class Distributor {
     else {
       const view = this.pool.at(this.log.nowSeconds());
       const decisions = this.pool.open() > 0 ? policy.next(view) : [];
-      for (const decision of decisions) {
-        const source = this.pool.source(decision.source);
-        const copy = this.queues[decision.targetHost]?.[0];
-        if (!source || !copy || !this.pool.mayStart(source, decision.targetHost)) continue;
-        this.queues[decision.targetHost]!.shift();
-        this.launch(source, copy);
+      const started: (PooledTransfer | undefined)[] = [];
+      for (const { source: from, targetHost } of decisions) {
+        const source = typeof from === "number" ? this.pool.source(from) : started[from.decision]?.makes;
+        const copy = this.queues[targetHost]?.[0];
+        const starts = source !== undefined && copy !== undefined && this.pool.mayStart(source, targetHost);
+        if (starts) this.queues[targetHost]!.shift();
+        started.push(starts ? this.launch(source, copy) : undefined);
       }
       if (this.pool.open() > 0 && this.pool.transfers.length === 0 && this.pool.resting.every((n) => n === 0)) {
         this.failQueued(noSource(policy, this.pool));
       }
     }
+    this.refeeder.offer();
     this.afterEvent();
   }
 
-  private launch(source: PooledSource, copy: QueuedCopy): void {
+  private launch(source: PooledSource, copy: QueuedCopy): PooledTransfer {
     const { hypervisor, fleet, signal, book, tasks, meter } = this.context;
-    const hosts = this.pool.topology.hosts;
-    const transfer = this.pool.begin(source, copy.host, this.log.nowSeconds());
-    const link = linkSignals(signal, book.signal(source.hostName), book.signal(hosts[copy.host]!.name));
+    const { relay } = hypervisor.capabilities;
+    const image = { ref: copy.target, label: copy.label, kind: copy.target.kind };
+    const transfer = this.pool.begin(source, copy.host, this.log.nowSeconds(), image);
+    // Where copies can go on from another source, one whose source's host is gone does.
+    const sourceGone = relay ? undefined : book.signal(source.hostName);
+    const link = linkSignals(signal, sourceGone, book.signal(this.pool.topology.hosts[copy.host]!.name));
     this.underWay.set(transfer, { copy, abort: link.abort });
     this.context.touched = true;
     this.watchStragglers();
     tasks.start(async () => {
       try {
         const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target };
-        const { bytesMoved } = await hypervisor.clone(order, {
+        const result = await hypervisor.clone(order, {
           signal: link.signal,
+          ...(relay && { onSourceLost: () => this.sourceLost(transfer) }),
           onProgress: (done, total) => {
             transfer.bytesDone = done;
             transfer.done = total > 0 ? Math.min(1, done / total) : 0;
@@ -133,8 +142,8 @@ export class Distributor {
           },
         });
         this.finish(transfer, true);
-        this.log.copied(transfer, copy.label, bytesMoved);
-        copy.whole(this.addSource(copy));
+        this.log.copied(transfer, copy.label, result);
+        copy.whole(this.promoted(transfer));
       } catch (error) {
         this.finish(transfer, false);
         // However an adapter words an abort, our own reason for it counts.
@@ -145,6 +154,14 @@ export class Distributor {
         this.ask();
       }
     });
+    return transfer;
+  }
+
+  private sourceLost(transfer: PooledTransfer): Promise<ImageRef | null> {
+    if (!transfer.lost) this.drops(transfer);
+    const answer = this.refeeder.replace(transfer);
+    this.ask();
+    return answer;
   }
 
   private finish(transfer: PooledTransfer, whole: boolean): void {
@@ -157,10 +174,10 @@ export class Distributor {
     this.looking = undefined;
   }
 
-  private addSource({ host, target, label }: WantedCopy): PooledSource | undefined {
-    const hostName = this.pool.topology.hosts[host]!.name;
-    if (this.context.book.failure(hostName)) return undefined;
-    return this.pool.add({ host, hostName, kind: target.kind, ref: target, label });
+  private promoted({ makes }: PooledTransfer): PooledSource | undefined {
+    if (this.context.book.failure(makes.hostName)) return undefined;
+    this.pool.promote(makes);
+    return makes;
   }
 
   /** What to do about a copy that failed: another source, another time, or not in this run. */
@@ -170,7 +187,7 @@ export class Distributor {
     if (error instanceof HostUnreachableError) book.giveUp(error);
     const down = book.failure(this.pool.topology.hosts[copy.host]!.name);
     if (down) return this.fail(copy, down);
-    if (book.failure(transfer.from.hostName)) return this.requeue(copy);
+    if (book.failure(transfer.from.hostName) && !transfer.lost) return this.requeue(copy);
     if (error instanceof OvertakenError) {
       this.pool.drop(transfer.from);
       return this.requeue(copy);
@@ -187,7 +204,8 @@ export class Distributor {
       return this.failQueued(error, copy.host);
     }
     if (isFinal(error) || ++copy.attempts > spec.limits.retries) return this.fail(copy, error);
-    if (error instanceof SourceLostError && this.drops(transfer)) return this.requeue(copy);
+    // One that could go on from nowhere else had its source dropped already.
+    if (error instanceof SourceLostError && !transfer.lost && this.drops(transfer)) return this.requeue(copy);
     this.rest(copy);
   }
 
@@ -245,7 +263,8 @@ export class Distributor {
     const host = this.pool.topology.hosts.find((h) => h.name === name);
     if (!host) return;
     this.pool.view.excluded[host.index] = true;
-    for (const source of this.pool.sources.filter((s) => s.host === host.index)) this.pool.drop(source);
+    for (const source of [...this.pool.sources, ...this.pool.arriving]) if (source.host === host.index) this.pool.drop(source);
+    this.refeeder.hostGone(host.index);
     this.failQueued(this.context.book.failure(name), host.index);
     this.ask();
   }
@@ -262,6 +281,9 @@ export class Distributor {
         await this.context.clock.sleep(everyMs, looking.signal).catch(() => undefined);
         if (looking.signal.aborted) break;
         if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.ask();
+        if (this.context.hypervisor.capabilities.relay) {
+          for (const transfer of [...this.pool.transfers]) if (transfer.straggling) this.refeeder.relieve(transfer);
+        }
         this.overtake();
       }
       looking.unlink();

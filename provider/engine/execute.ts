@@ -39,7 +39,8 @@ export async function executePlan(
     time: options.time,
     freeLocalCopies: context.hypervisor.capabilities.freeLocalCopies,
     startupSeconds: context.hypervisor.capabilities.copyStartupSeconds,
-  }), context.spec.limits.maxConcurrentClones);
+    hopSeconds: context.hypervisor.capabilities.relayHopSeconds,
+  }), context.spec.limits.maxConcurrentClones, context.hypervisor.capabilities.relay);
   const result = emptyExecution(context, pool);
   const found = new FoundMembers(observation);
   await guarded(context, async () => {

@@ -1,3 +1,4 @@
+import type { CloneResult } from "../hypervisors/hypervisor";
 import type { PooledTransfer, SourcePool } from "./pool";
 import type { Clock, CloneTrace } from "./types";
 
@@ -7,6 +8,8 @@ export class TransferLog {
   /** Over the network. */
   bytesMoved = 0;
   bytesAcrossRacks = 0;
+  /** Of bytesMoved, what had arrived before. */
+  bytesResent = 0;
   private readonly zeroMs: number;
   private firstSeconds: number | undefined;
   private lastSeconds = 0;
@@ -26,14 +29,21 @@ export class TransferLog {
     this.ready();
   }
 
-  copied(transfer: PooledTransfer, label: string, bytesMoved: number): void {
+  copied(transfer: PooledTransfer, label: string, { bytesMoved, bytesResent = 0 }: CloneResult): void {
     const { hosts } = this.pool.topology;
-    const from = hosts[transfer.sourceHost]!;
-    const to = hosts[transfer.targetHost]!;
-    this.record(label, transfer.from.label, from.name, to.name, transfer.startedAtSeconds);
-    if (from.index === to.index) return;
-    this.bytesMoved += bytesMoved;
-    if (from.rack !== to.rack) this.bytesAcrossRacks += bytesMoved;
+    const { earlier, from, targetHost } = transfer;
+    const replaced = earlier.map((e) => ({ source: e.from.label, sourceHost: e.from.hostName, untilSeconds: e.untilSeconds }));
+    this.record(label, from.label, from.hostName, hosts[targetHost]!.name, transfer.startedAtSeconds, replaced);
+    this.bytesResent += bytesResent;
+    let left = bytesMoved;
+    const passed = (host: number, bytes: number): void => {
+      if (host === targetHost) return;
+      left -= bytes;
+      this.bytesMoved += bytes;
+      if (hosts[host]!.rack !== hosts[targetHost]!.rack) this.bytesAcrossRacks += bytes;
+    };
+    for (const e of earlier) passed(e.from.host, Math.min(e.bytes, left));
+    passed(from.host, left);
   }
 
   /** A local file's way to its first host. */
@@ -52,9 +62,11 @@ export class TransferLog {
     return this.firstSeconds === undefined ? 0 : Math.max(0, this.lastSeconds - this.firstSeconds);
   }
 
-  private record(slot: string, source: string, sourceHost: string, targetHost: string, startSeconds: number): void {
+  private record(
+    slot: string, source: string, sourceHost: string, targetHost: string, startSeconds: number, replaced: CloneTrace["replaced"] = [],
+  ): void {
     this.firstSeconds = Math.min(this.firstSeconds ?? startSeconds, startSeconds);
-    this.traces.push({ slot, source, sourceHost, targetHost, startSeconds, endSeconds: this.nowSeconds() });
+    this.traces.push({ slot, source, sourceHost, targetHost, startSeconds, endSeconds: this.nowSeconds(), ...(replaced.length > 0 && { replaced }) });
     this.ready();
   }
 }

@@ -9,13 +9,27 @@ export interface PooledSource extends Source {
   hostName: string;
   /** Its image is being merged with what a guest wrote: never a source again. */
   retired?: boolean;
+  /** The copy that brings it, while it is `arriving`. */
+  arrival?: PooledTransfer;
+  /** Place in the pool's list; -1: in none. */
+  position: number;
 }
+
+/** What a copy makes. */
+export type PooledImage = Pick<PooledSource, "ref" | "label" | "kind">;
 
 /** A copy in flight. */
 export interface PooledTransfer extends Transfer {
   from: PooledSource;
+  /** What it makes: a source already while it arrives, where the hypervisor can relay. */
+  makes: PooledSource;
   /** Monotonic; for the straggler's measure. */
   bytesDone: number;
+  /** Sources it had before, and what each of them gave. */
+  earlier: { from: PooledSource; bytes: number; untilSeconds: number }[];
+  /** Has no source now. */
+  lost: boolean;
+  position: number;
 }
 
 /**
@@ -25,6 +39,8 @@ export interface PooledTransfer extends Transfer {
 export class SourcePool {
   readonly view: PoolView;
   readonly sources: PooledSource[] = [];
+  /** Sources that are still arriving. */
+  readonly arriving: PooledSource[] = [];
   readonly transfers: PooledTransfer[] = [];
   /** Per host, copies that failed and wait a little before they are tried again: wanted, but not to be started. */
   readonly resting: number[];
@@ -36,14 +52,15 @@ export class SourcePool {
   private readonly busy: number[];
   private nextId = 0;
 
-  constructor(readonly topology: Topology, private readonly maxConcurrentClones: number) {
+  /** @param relays copies under way are sources too */
+  constructor(readonly topology: Topology, private readonly maxConcurrentClones: number, relays = false) {
     const zeros = () => topology.hosts.map(() => 0);
     this.busy = zeros();
     this.resting = zeros();
     this.sourcesInRack = topology.racks.map(() => 0);
     this.view = {
       nowSeconds: 0, topology, targets: zeros(), made: zeros(), making: zeros(),
-      sources: this.sources, transfers: this.transfers,
+      sources: this.sources, transfers: this.transfers, ...(relays && { arriving: this.arriving }),
       excluded: topology.hosts.map(() => false), freeSlots: maxConcurrentClones,
     };
   }
@@ -59,8 +76,8 @@ export class SourcePool {
     return this.byId.get(id);
   }
 
-  add(source: Omit<PooledSource, "id" | "serving">): PooledSource {
-    const pooled: PooledSource = { ...source, id: this.nextId++, serving: 0 };
+  add(source: Omit<PooledSource, "id" | "serving" | "position">): PooledSource {
+    const pooled: PooledSource = { ...source, id: this.nextId++, serving: 0, position: -1 };
     this.enter(pooled);
     return pooled;
   }
@@ -68,8 +85,13 @@ export class SourcePool {
   /** Takes a source out; copies it feeds now go on. */
   drop(source: PooledSource): void {
     if (!this.byId.delete(source.id)) return;
-    this.sources.splice(this.sources.indexOf(source), 1);
-    this.count(source, -1);
+    remove(source.arriving ? this.arriving : this.sources, source);
+    if (!source.arriving) this.count(source, -1);
+  }
+
+  /** What a copy brought is whole. */
+  promote(source: PooledSource): void {
+    this.enter(source);
   }
 
   /** Takes a dropped source back, unless its image is no more what it was. */
@@ -93,31 +115,85 @@ export class SourcePool {
   mayStart(source: PooledSource, targetHost: number): boolean {
     if (this.transfers.length >= this.maxConcurrentClones) return false;
     if (this.view.excluded[targetHost] || this.view.excluded[source.host]) return false;
-    const fits = (host: number) => this.busy[host]! < this.topology.hosts[host]!.maxConcurrent;
-    return fits(source.host) && (source.host === targetHost || fits(targetHost));
+    return this.hasRoom(source.host) && (source.host === targetHost || this.hasRoom(targetHost));
   }
 
-  begin(from: PooledSource, targetHost: number, nowSeconds: number): PooledTransfer {
+  /** The copy under way may read from this host instead of from where it does. */
+  mayFeed(host: number, transfer: PooledTransfer): boolean {
+    return host === transfer.targetHost || (!transfer.lost && host === transfer.sourceHost) || this.hasRoom(host);
+  }
+
+  /** One more copy may read from this host. */
+  hasRoom(host: number): boolean {
+    return this.busy[host]! < this.topology.hosts[host]!.maxConcurrent;
+  }
+
+  begin(from: PooledSource, targetHost: number, nowSeconds: number, image: PooledImage): PooledTransfer {
+    const hostName = this.topology.hosts[targetHost]!.name;
+    const makes: PooledSource = { ...image, id: this.nextId++, host: targetHost, hostName, serving: 0, position: -1, arriving: true };
     const transfer: PooledTransfer = {
-      source: from.id, from, sourceHost: from.host, targetHost,
+      source: from.id, from, makes, sourceHost: from.host, targetHost, earlier: [], lost: false, position: this.transfers.length,
       startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false,
     };
+    makes.arrival = transfer;
     this.transfers.push(transfer);
-    this.occupy(transfer, 1);
+    this.view.making[targetHost]!++;
+    if (from.host !== targetHost) this.busy[targetHost]!++;
+    this.read(transfer, 1);
+    if (this.view.arriving) this.enter(makes);
     return transfer;
+  }
+
+  /** The copy has no source any more. It still counts on its target. */
+  lose(transfer: PooledTransfer): void {
+    if (transfer.lost) return;
+    this.read(transfer, -1);
+    if (transfer.sourceHost === transfer.targetHost) this.busy[transfer.targetHost]!++;
+    transfer.lost = true;
+  }
+
+  /** Another source feeds the copy from now on. */
+  refeed(transfer: PooledTransfer, from: PooledSource, nowSeconds: number): void {
+    const bytes = transfer.bytesDone - transfer.earlier.reduce((sum, e) => sum + e.bytes, 0);
+    this.lose(transfer);
+    transfer.earlier.push({ from: transfer.from, bytes: Math.max(0, bytes), untilSeconds: nowSeconds });
+    transfer.lost = false;
+    transfer.from = from;
+    transfer.source = from.id;
+    transfer.sourceHost = from.host;
+    if (from.host === transfer.targetHost) this.busy[transfer.targetHost]!--;
+    this.read(transfer, 1);
+  }
+
+  /** As before refeed(): the copy did not change its source after all. */
+  unfeed(transfer: PooledTransfer, from: PooledSource): void {
+    this.refeed(transfer, from, 0);
+    transfer.earlier.splice(-2);
   }
 
   /** @param whole the target host has one base image more */
   end(transfer: PooledTransfer, whole: boolean): void {
-    this.transfers.splice(this.transfers.indexOf(transfer), 1);
-    this.occupy(transfer, -1);
+    this.lose(transfer);
+    remove(this.transfers, transfer);
+    this.view.making[transfer.targetHost]!--;
+    this.busy[transfer.targetHost]!--;
+    this.drop(transfer.makes);
+    delete transfer.makes.arriving;
+    delete transfer.makes.arrival;
     if (whole) this.view.made[transfer.targetHost]!++;
+    else transfer.makes.retired = true;
+  }
+
+  isUnderWay(transfer: PooledTransfer): boolean {
+    return transfer.position >= 0;
   }
 
   private enter(source: PooledSource): void {
-    this.sources.push(source);
+    const list = source.arriving ? this.arriving : this.sources;
+    source.position = list.length;
+    list.push(source);
     this.byId.set(source.id, source);
-    this.count(source, 1);
+    if (!source.arriving) this.count(source, 1);
   }
 
   private count(source: PooledSource, by: 1 | -1): void {
@@ -125,10 +201,19 @@ export class SourcePool {
     if (source.kind !== "template") this.copies += by;
   }
 
-  private occupy(transfer: PooledTransfer, by: 1 | -1): void {
+  /** A copy within a host counts there once. */
+  private read(transfer: PooledTransfer, by: 1 | -1): void {
     transfer.from.serving += by;
-    this.view.making[transfer.targetHost]! += by;
     this.busy[transfer.sourceHost]! += by;
-    if (transfer.sourceHost !== transfer.targetHost) this.busy[transfer.targetHost]! += by;
   }
+}
+
+/** The last takes its place: lists are long. */
+function remove<T extends { position: number }>(list: T[], item: T): void {
+  const last = list.pop()!;
+  if (last !== item) {
+    list[item.position] = last;
+    last.position = item.position;
+  }
+  item.position = -1;
 }

@@ -3,7 +3,7 @@ import { createSimulated } from "../hypervisors/simulated";
 import { DEFAULT_IMAGE_BYTES } from "../scheduler";
 import { assumeObservation } from "./assumed";
 import { executePlan } from "./execute";
-import { policyFor } from "./policy";
+import { policyFor, policyProblems } from "./policy";
 import { contextOf } from "./session";
 import { summaryOf } from "./summary";
 import type { Preview, PreviewRequest } from "./types";
@@ -13,15 +13,18 @@ import type { Preview, PreviewRequest } from "./types";
  * host and waits for nothing; without an observation it plans from the inputs and the recorded state.
  */
 export async function previewFleet(request: PreviewRequest): Promise<Preview> {
-  const { fleetId, incarnation, previous, observation, time = "network", startupSeconds } = request;
+  const { fleetId, incarnation, previous, observation, time = "network", startupSeconds, relayHopSeconds, relay = true } = request;
   const spec = request.policy ? { ...request.spec, policy: request.policy } : request.spec;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "preview" });
+  plan.problems.push(...policyProblems(spec, relay));
   const contentId = plan.contentId || "unknown";
   const imageBytes = observation?.template?.allocationBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;
   const hosts = hostsToObserve(spec, previous);
   const assumed = assumeObservation(spec, hosts, previous, observation, { contentId, imageBytes });
   const { hypervisor, clock } = createSimulated({
-    spec, observation: assumed, fleetId, options: { time, startupSeconds, contentId, progressSeconds: Infinity },
+    spec, observation: assumed, fleetId, options: {
+      time, startupSeconds, hopSeconds: relayHopSeconds, contentId, progressSeconds: Infinity, capabilities: { relay },
+    },
   });
   const context = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
   const execution = await executePlan(context, { ...plan, contentId }, assumed, {

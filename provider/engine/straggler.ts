@@ -1,16 +1,22 @@
 import { expectedRates, type Topology } from "../scheduler";
 import type { PooledTransfer } from "./pool";
+import { Refeeder } from "./refeed";
 
-/** A copy straggles when its share of what was expected of it is below this fraction of the others' share. */
-const LAG_FRACTION = 0.4;
 /** A laggard is worth starting anew when its rest would take this many times what other copies took. */
 const RESTART_GAIN = 2;
 /** Copies younger than this, start-up (helpers, NBD connect) included, are not judged. */
 const GRACE_SECONDS = 3;
 
+/** How much of the past counts at each look. */
+const MEMORY = 0.5;
+
 interface Account {
   expectedBytes: number;
   activeSeconds: number;
+  /** Of late. */
+  recentExpected: number;
+  recentDone: number;
+  seenBytes: number;
 }
 
 /**
@@ -26,7 +32,8 @@ export class StragglerWatch {
   private readonly durations: number[] = [];
   private atSeconds: number | undefined;
 
-  constructor(private readonly topology: Topology) {}
+  /** @param factor a copy straggles when its share of what was expected of it is below this part of the others' share */
+  constructor(private readonly topology: Topology, private readonly factor: number) {}
 
   /**
    * Advances the books to `nowSeconds` and sets every transfer's `straggling`. Call from time to time. @returns whether any flag changed
@@ -40,7 +47,7 @@ export class StragglerWatch {
     for (const transfer of transfers) {
       const account = this.accounts.get(transfer);
       const lags = account !== undefined && reference !== undefined && account.activeSeconds > GRACE_SECONDS &&
-        achievement(transfer, account) < LAG_FRACTION * reference;
+        recentAchievement(account) < this.factor * reference && !Refeeder.followsItsSource(transfer);
       if (lags !== transfer.straggling) {
         transfer.straggling = lags;
         changed = true;
@@ -66,13 +73,18 @@ export class StragglerWatch {
   }
 
   private accrue(transfers: readonly PooledTransfer[], now: number, elapsed: number): void {
-    const rates = expectedRates(this.topology, transfers);
+    const upstreams = transfers.map(({ from }) => from.arrival?.position);
+    const rates = expectedRates(this.topology, transfers, upstreams);
     transfers.forEach((transfer, index) => {
-      const account = this.accounts.get(transfer) ?? { expectedBytes: 0, activeSeconds: 0 };
+      const account = this.accounts.get(transfer) ?? { expectedBytes: 0, activeSeconds: 0, recentExpected: 0, recentDone: 0, seenBytes: 0 };
       this.accounts.set(transfer, account);
       const active = Math.min(elapsed, Math.max(0, now - transfer.startedAtSeconds - this.topology.startupSeconds));
       account.activeSeconds += active;
-      if (Number.isFinite(rates[index]!)) account.expectedBytes += active * rates[index]!;
+      const expected = Number.isFinite(rates[index]!) ? active * rates[index]! : 0;
+      account.expectedBytes += expected;
+      account.recentExpected = MEMORY * account.recentExpected + expected;
+      account.recentDone = MEMORY * account.recentDone + transfer.bytesDone - account.seenBytes;
+      account.seenBytes = transfer.bytesDone;
     });
   }
 
@@ -92,6 +104,9 @@ export class StragglerWatch {
 function achievement(transfer: PooledTransfer, account: Account): number {
   return account.expectedBytes > 0 ? transfer.bytesDone / account.expectedBytes : 1;
 }
+
+const recentAchievement = ({ recentExpected, recentDone }: Account): number =>
+  recentExpected > 0 ? recentDone / recentExpected : 1;
 
 /** The past says little about now: 32 values are enough. */
 function keepLatest(values: number[], value: number): void {

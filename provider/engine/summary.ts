@@ -3,6 +3,6 @@ import type { Execution } from "./execute";
 
 export function summaryOf(execution: Execution): RunSummary {
   const { log, policy, created, destroyed, reconfigured } = execution;
-  const { makespanSeconds, bytesMoved, bytesAcrossRacks } = log;
-  return { policy, makespanSeconds, bytesMoved, bytesAcrossRacks, created, destroyed, reconfigured };
+  const { makespanSeconds, bytesMoved, bytesAcrossRacks, bytesResent } = log;
+  return { policy, makespanSeconds, bytesMoved, bytesAcrossRacks, bytesResent, created, destroyed, reconfigured };
 }

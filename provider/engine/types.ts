@@ -36,6 +36,8 @@ export interface CloneTrace {
   targetHost: string;
   startSeconds: number;
   endSeconds: number;
+  /** Sources it had before `source`, oldest first, and until when. Absent: one source all the time. */
+  replaced?: { source: string; sourceHost: string; untilSeconds: number }[];
 }
 
 export interface RunRequest {
@@ -102,4 +104,8 @@ export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation"
   time?: "network" | "unit";
   /** What each copy costs before its first byte. @default 0 */
   startupSeconds?: number;
+  /** Seconds a relay's reader begins after the relay itself. @default 0 */
+  relayHopSeconds?: number;
+  /** Whether the hypervisor can relay (capabilities.relay). @default true */
+  relay?: boolean;
 };

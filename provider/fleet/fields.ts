@@ -5,7 +5,9 @@ import { alternatives, expected, nearest } from "./problems";
 // eslint-disable-next-line no-control-regex
 const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f]/;
 
-export const MAX_MEMBERS = 10_000;
+export const MAX_MEMBERS = 1_000_000;
+/** Members one host may have. */
+export const MAX_MEMBERS_PER_HOST = 10_000;
 
 /** What libvirt domain names, file names and XML can all bear. */
 export const NAME_RULE = "letters, digits, '.', '_' and '-', beginning with a letter or digit";

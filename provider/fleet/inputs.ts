@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import {
-  absolutePath, bytes, choice, flag, integer, list, MAX_MEMBERS, name, object, quantity, seconds, share, text, volumeName,
+  absolutePath, bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text, volumeName,
 } from "./fields";
 import { expected } from "./problems";
 import { uriProblem } from "./uri";
@@ -76,9 +76,9 @@ const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
   diskBytesPerSecond: quantity("bytes per second", 1, "1e9").optional()
     .describe("Rate at which the host's storage reads, and writes, in bytes per second. Default: 1e9 (1 GB/s)."),
   maxConcurrent: integer(1, 1000).default(DEFAULTS.hostMaxConcurrent).describe("Copies that may read from or write to this host at once."),
-  capacity: integer(0, MAX_MEMBERS).optional()
+  capacity: integer(0, MAX_MEMBERS_PER_HOST).optional()
     .describe("Members this host may hold at most; weighs how `count` is spread. Default: no cap."),
-  count: integer(0, MAX_MEMBERS).optional()
+  count: integer(0, MAX_MEMBERS_PER_HOST).optional()
     .describe("Members wanted on this host. Where any host has it, hosts without it get 0. Excludes the fleet's count and countPerHost."),
 });
 
@@ -120,7 +120,7 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
     .describe("Which copy feeds which next. auto simulates the others and takes the fastest."),
   count: integer(0, MAX_MEMBERS).optional()
     .describe("Members over the whole fleet, spread over racks, then hosts, by capacity. Exactly one of count, countPerHost and hosts[].count."),
-  countPerHost: integer(0, MAX_MEMBERS).optional().describe("Members on each host. Exactly one of count, countPerHost and hosts[].count."),
+  countPerHost: integer(0, MAX_MEMBERS_PER_HOST).optional().describe("Members on each host. Exactly one of count, countPerHost and hosts[].count."),
   racks: list("a list of { name, uplinkBitsPerSecond }", rackSchema).optional()
     .describe("The racks that hosts name. Left out: those the hosts name, with the default uplink."),
   hosts: list("a list of hosts", hostSchema).min(1, { error: (issue) => expected("at least one host", issue.input) })
@@ -141,8 +141,10 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   callTimeout: seconds().default(30).describe("Seconds one call to a host may take."),
   lockTimeout: seconds().default(600).describe("Seconds to wait for another run of the same fleet to end."),
   stallTimeout: seconds().default(30).describe("Seconds without a byte after which a copy has lost its source."),
-  maxConcurrentClones: integer(1, 10_000).default(64).describe("Copies at once over the whole fleet."),
+  maxConcurrentClones: integer(1, MAX_MEMBERS).default(MAX_MEMBERS).describe("Copies at once over the whole fleet. Default: as many as the hosts' own caps allow."),
   maxConcurrentOperations: integer(1, 10_000).default(16).describe("Members defined, started, consolidated or removed at once over the whole fleet."),
+  stragglerFactor: share().default(0.3)
+    .describe("A copy that runs below this share of its estimated rate, measured against the other copies, is given another source; 0: never."),
   retries: integer(0, 100).default(3).describe("Times one clone is tried anew, from another source where there is one."),
   imageBytes: bytes(1, "10e9").optional()
     .describe("Planning only: bytes one copy moves, where the template cannot be asked."),

@@ -117,6 +117,8 @@ export interface FleetSpec {
     maxConcurrentOperations: number;
     /** Times one clone is tried anew, with another source where there is one. */
     retries: number;
+    /** A copy below this share of its estimated rate, measured against the other copies, gets another source. */
+    stragglerFactor: number;
   };
   /** Planning only: what one copy moves, where the template cannot be asked. */
   imageBytes?: number;
@@ -329,6 +331,8 @@ export interface RunSummary {
   /** Over the network. */
   bytesMoved: number;
   bytesAcrossRacks: number;
+  /** Of bytesMoved, what had arrived before and was fetched again after a source was replaced or a run resumed. */
+  bytesResent: number;
   created: number;
   destroyed: number;
   reconfigured: number;

@@ -43,6 +43,7 @@ export const fleetOutputsSchema = z.object({
     makespanSeconds: z.number().describe("Seconds from the first byte to the last member ready."),
     bytesMoved: z.number().describe("Bytes moved over the network."),
     bytesAcrossRacks: z.number().describe("Bytes moved across rack uplinks."),
+    bytesResent: z.number().describe("Of the bytes moved, those that had arrived before: fetched again after a source was lost or a run resumed."),
     created: z.int().describe("Members made."),
     destroyed: z.int().describe("Members removed."),
     reconfigured: z.int().describe("Members changed."),

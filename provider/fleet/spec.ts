@@ -94,6 +94,7 @@ function toSpec(inputs: ParsedInputs): FleetSpec {
       maxConcurrentClones: inputs.maxConcurrentClones,
       maxConcurrentOperations: inputs.maxConcurrentOperations,
       retries: inputs.retries,
+      stragglerFactor: inputs.stragglerFactor,
     },
     ...(inputs.imageBytes !== undefined && { imageBytes: inputs.imageBytes }),
     assumed: assumedOf(inputs, racks),

@@ -19,7 +19,7 @@ export interface RecordRequest {
 }
 
 export const NO_RUN: RunSummary = {
-  policy: "none", makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, created: 0, destroyed: 0, reconfigured: 0,
+  policy: "none", makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, bytesResent: 0, created: 0, destroyed: 0, reconfigured: 0,
 };
 
 export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun }: RecordRequest): FleetState {
@@ -83,7 +83,7 @@ const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpos
 const snapshotSchema = z.object({ slot: z.number(), host: z.string(), volume: z.string() });
 const lastRunSchema = z.object({
   policy: z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).catch("none"), makespanSeconds: count, bytesMoved: count,
-  bytesAcrossRacks: count, created: count, destroyed: count, reconfigured: count,
+  bytesAcrossRacks: count, bytesResent: count, created: count, destroyed: count, reconfigured: count,
 }).catch(NO_RUN);
 
 /** The items that can be read; the hosts tell the rest. */

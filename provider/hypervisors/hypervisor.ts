@@ -25,6 +25,8 @@ export interface Capabilities {
   freeLocalCopies: boolean;
   /** Seconds each copy costs besides moving its bytes: the time model's start-up, here and in previews. @default 0 */
   copyStartupSeconds?: number;
+  /** Where `relay`: seconds a relay's reader begins after the relay itself (connecting, hop by hop). @default 0 */
+  relayHopSeconds?: number;
 }
 
 /** Who runs: goes into every tag. */

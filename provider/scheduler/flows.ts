@@ -34,6 +34,10 @@ export interface FlowOptions<T> {
   part?: number;
   /** The copy under way that it reads from. @default none: the source is whole */
   upstream?: Flow<T>;
+  /** Part of the image that is there already. @default 0 */
+  arrived?: number;
+  /** @default as the time model says */
+  startupSeconds?: number;
 }
 
 /**
@@ -96,8 +100,10 @@ export class FlowNetwork<T> {
   }
 
   /** A copy of one image from now on. */
-  start(sourceHost: number, targetHost: number, tag: T, nowSeconds: number, { part = 1, upstream }: FlowOptions<T> = {}): Flow<T> {
+  start(sourceHost: number, targetHost: number, tag: T, nowSeconds: number, options: FlowOptions<T> = {}): Flow<T> {
+    const { part = 1, upstream, arrived = 0 } = options;
     const cost = this.costFrom(sourceHost, targetHost, part);
+    if (options.startupSeconds !== undefined) cost.startupSeconds = options.startupSeconds;
     const flow: LiveFlow<T> = {
       tag, sourceHost, targetHost, cost, part,
       startSeconds: nowSeconds,
@@ -107,7 +113,7 @@ export class FlowNetwork<T> {
       readers: new Set(),
       readySeconds: nowSeconds + cost.startupSeconds,
       movedSeconds: undefined,
-      bytesArrived: 0,
+      bytesArrived: Math.min(1, arrived / part) * cost.bytes,
       asOfSeconds: nowSeconds,
       bytesPerSecond: 0,
       caughtUp: false,
@@ -130,6 +136,12 @@ export class FlowNetwork<T> {
     this.pause(live, nowSeconds);
     live.phase = "over";
     for (const reader of live.readers) this.dirtyFlows.push(reader);
+  }
+
+  /** Some of its bytes are still to come. */
+  needsSource(flow: Flow<T>): boolean {
+    const { phase } = flow as LiveFlow<T>;
+    return phase !== "over" && phase !== "serving";
   }
 
   /** The copy lost its source: it keeps what has arrived and stands still. */

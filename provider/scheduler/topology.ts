@@ -9,6 +9,8 @@ export interface TopologyOptions {
   imageBytes?: number;
   /** Seconds each copy costs before its first byte. @default 0 */
   startupSeconds?: number;
+  /** Seconds a relay's reader begins after the relay itself. @default 0 */
+  hopSeconds?: number;
   /** @default "network" */
   time?: "network" | "unit";
   /** @default false */
@@ -52,5 +54,6 @@ export function topologyOf(
     startupSeconds: options.startupSeconds ?? 0,
     time: options.time ?? "network",
     freeLocalCopies: options.freeLocalCopies ?? false,
+    hopSeconds: options.hopSeconds ?? 0,
   };
 }

@@ -1,9 +1,9 @@
 /** Hypervisors around a hypervisor: one that keeps a diary, one that holds the engine to its promises, one that crashes. */
 import type { FleetSpec } from "../../provider/fleet";
-import type { CallContext, CloneOrder, Hypervisor, MemberRef } from "../../provider/hypervisors/hypervisor";
+import type { CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, SourceLostError } from "../../provider/hypervisors/hypervisor";
 
 type Call = (order: never, context?: CallContext) => Promise<unknown>;
-const METHODS = ["lock", "observe", "clone", "snapshot", "reconfigure", "consolidate", "power", "adopt", "destroy", "inspect"] as const;
+const METHODS = ["lock", "observe", "clone", "snapshot", "reconfigure", "consolidate", "power", "resource", "adopt", "destroy", "inspect"] as const;
 type Method = (typeof METHODS)[number];
 
 /** Every call goes through `around`, which decides whether and when `proceed` runs. */
@@ -14,6 +14,7 @@ export function wrap(
   const calls = Object.fromEntries(METHODS.map((method) => [method, (order: never, context?: CallContext) => (
     around(method, order, context, (other = context) => (inner[method] as Call).call(inner, order, other))
   )]));
+  if (!inner.resource) delete calls.resource;
   return { name: inner.name, capabilities: inner.capabilities, close: () => inner.close(), ...calls } as unknown as Hypervisor;
 }
 
@@ -39,25 +40,43 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
   let operations = 0;
   const count = (map: Map<string, number>, key: string, by: number) => map.set(key, (map.get(key) ?? 0) + by);
 
-  const duringClone = async (order: CloneOrder, proceed: () => Promise<unknown>) => {
-    const { source, target } = order;
+  const targetKey = (target: CloneOrder["target"]) => `${target.host}/${target.kind === "base" ? target.slot : "replica"}`;
+  /** What each copy under way reads now. */
+  const reading = new Map<string, () => void>();
+  const read = (source: ImageRef, target: CloneOrder["target"]) => {
+    reading.get(targetKey(target))?.();
     const hosts = new Set([source.host, target.host].filter((h) => h !== null));
     const base = source.kind === "base" ? `${source.host}/${source.slot}` : undefined;
     if (base && merging.has(base)) offences.push(`${base} read after its merge began`);
-    peak.clones = Math.max(peak.clones, ++clones);
-    if (clones > spec.limits.maxConcurrentClones) offences.push(`${clones} clones at once`);
     for (const host of hosts) {
       count(busy, host, 1);
       const cap = spec.hosts.find((h) => h.name === host)!.maxConcurrent;
       if (busy.get(host)! > cap) offences.push(`${busy.get(host)} copies at once on ${host}`);
     }
     if (base) count(readers, base, 1);
-    try {
-      return await proceed();
-    } finally {
-      clones--;
+    reading.set(targetKey(target), () => {
       for (const host of hosts) count(busy, host, -1);
       if (base) count(readers, base, -1);
+      reading.delete(targetKey(target));
+    });
+  };
+  const duringClone = async (order: CloneOrder, context: CallContext | undefined, proceed: (context?: CallContext) => Promise<unknown>) => {
+    const { source, target } = order;
+    peak.clones = Math.max(peak.clones, ++clones);
+    if (clones > spec.limits.maxConcurrentClones) offences.push(`${clones} clones at once`);
+    read(source, target);
+    const onSourceLost = context?.onSourceLost && (async (error: SourceLostError) => {
+      // It still counts on its target.
+      read({ kind: "template", host: target.host }, target);
+      const next = await context.onSourceLost!(error);
+      if (next) read(next, target);
+      return next;
+    });
+    try {
+      return await proceed({ ...context, ...(onSourceLost && { onSourceLost }) });
+    } finally {
+      clones--;
+      reading.get(targetKey(target))?.();
     }
   };
   const duringOperation = async (proceed: () => Promise<unknown>) => {
@@ -69,8 +88,13 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       operations--;
     }
   };
-  const hypervisor = wrap(inner, (method, order, _context, proceed) => {
-    if (method === "clone") return order.source.host === null ? duringOperation(proceed) : duringClone(order, proceed);
+  const hypervisor = wrap(inner, async (method, order, context, proceed) => {
+    if (method === "clone") return order.source.host === null ? duringOperation(proceed) : duringClone(order, context, proceed);
+    if (method === "resource") {
+      const done = await proceed();
+      if (reading.has(targetKey(order.target))) read(order.source, order.target);
+      return done;
+    }
     if (method === "lock" || method === "observe" || method === "inspect") return proceed();
     if (method === "consolidate") {
       const base = `${(order as MemberRef).host}/${(order as MemberRef).slot}`;

@@ -3,7 +3,7 @@ import { describePlan, describePlanAtLength, formatBytes, formatSeconds, type Ru
 import { empty, host, made, plan, spec, template } from "./build";
 
 const summary: RunSummary = {
-  policy: "rounds", makespanSeconds: 37.6, bytesMoved: 9e9, bytesAcrossRacks: 2.1e9, created: 12, destroyed: 0, reconfigured: 0,
+  policy: "rounds", makespanSeconds: 37.6, bytesMoved: 9e9, bytesAcrossRacks: 2.1e9, bytesResent: 0, created: 12, destroyed: 0, reconfigured: 0,
 };
 
 describe("plans in words", () => {

@@ -6,7 +6,7 @@ describe("check", () => {
     const { provider } = world();
     const { failures } = await provider.check({}, inputs({ count: -1, namePrefix: "no spaces", policy: "fastest" }, true));
     assert.deepEqual(failures?.map((failure) => failure.reason.split(":")[0]), ["count", "namePrefix", "policy"]);
-    assert.match(failures![0]!.reason, /^count: expected an integer from 0 to 10000, got -1/);
+    assert.match(failures![0]!.reason, /^count: expected an integer from 0 to 1000000, got -1/);
   });
 
   it("looks at no host when the inputs are wrong", async () => {

@@ -34,7 +34,7 @@ export const state = (changes: Partial<FleetState> = {}): FleetState => ({
   placement: { a1: 1, b1: 1 },
   hosts: [],
   lastRun: {
-    policy: "rounds", makespanSeconds: 38, bytesMoved: 2e9, bytesAcrossRacks: 1e9, created: 2, destroyed: 0, reconfigured: 0,
+    policy: "rounds", makespanSeconds: 38, bytesMoved: 2e9, bytesAcrossRacks: 1e9, bytesResent: 0, created: 2, destroyed: 0, reconfigured: 0,
   },
   ...changes,
 });

@@ -1,5 +1,5 @@
-/** The copies under way in the simulated datacenter: time model, caps, faults and progress. */
-import type { CallContext } from "../hypervisor";
+/** The copies under way in the simulated datacenter: time model, relays, caps, faults and progress. */
+import type { CallContext, CloneResult, ImageRef } from "../hypervisor";
 import { HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError } from "../hypervisor";
 import { FlowNetwork, type Flow } from "../../scheduler/flows";
 import { PROVIDER_HOST, soloSeconds } from "../../scheduler/timeModel";
@@ -7,12 +7,23 @@ import type { Topology } from "../../scheduler/types";
 import type { VirtualClock } from "./clock";
 import type { Fault } from "./options";
 
+/** What is on its way when a source dies is sent again. */
+const IN_FLIGHT_BYTES = 2 * 1024 * 1024;
+
+export interface CopySource {
+  /** null: the provider's own machine. */
+  host: string | null;
+  /** Names what is being read, so that its removal breaks the copy and a copy under way is found. */
+  key: string;
+}
+
 export interface CopyOrder {
-  sourceHost: string | null;
+  source: CopySource;
+  /** Looks whether this may be read. @throws SourceLostError and others of the port */
+  sourceOf: (ref: ImageRef) => CopySource;
   targetHost: string;
+  targetKey: string;
   slot: number | undefined;
-  /** Names what is being read, so that its removal breaks the copy. */
-  sourceKey: string;
   context: CallContext;
   /** Called with the bytes that are there, when they are asked for and at the end. */
   onBytes: (bytes: number) => void;
@@ -20,25 +31,37 @@ export interface CopyOrder {
 
 interface Copy {
   order: CopyOrder;
+  source: CopySource;
   flow: Flow<Copy>;
-  /** Part of the image after which it fails. */
+  upstream: Copy | undefined;
+  readers: Set<Copy>;
+  /** Hosts on which it counts. */
+  loads: number[];
+  /** Part of the image at which it fails. */
   part: number;
   failure: Error | undefined;
+  bytesMoved: number;
+  bytesResent: number;
+  /** Of the image, when its present source took over. */
+  bytesBefore: number;
   settle: (error: Error | undefined) => void;
 }
 
 export class Copies {
   private readonly network: FlowNetwork<Copy>;
   private readonly active = new Set<Copy>();
+  private readonly underWay = new Map<string, Copy>();
   private readonly index: Map<string, number>;
   private readonly load: Int32Array;
   private readonly failures: { fault: Extract<Fault, { kind: "cloneFails" }>; left: number }[];
   private readonly progressMs: number;
   private ticking = false;
 
+  /** @param relays whether a copy may read from one under way, and go on from another source */
   constructor(
     private readonly topology: Topology,
     private readonly clock: VirtualClock,
+    private readonly relays: boolean,
     faults: readonly Fault[],
     progressSeconds: number | undefined,
   ) {
@@ -57,41 +80,47 @@ export class Copies {
     });
   }
 
-  /** Resolves when the copy is whole. @throws the typed errors of the port */
-  run(order: CopyOrder): Promise<void> {
+  /** Resolves when the copy is whole and nobody reads from it any more. @throws the typed errors of the port */
+  run(order: CopyOrder): Promise<CloneResult> {
     const { signal } = order.context;
     return new Promise((resolve, reject) => {
-      const nowSeconds = this.clock.nowMs() / 1000;
-      const source = order.sourceHost === null ? PROVIDER_HOST : this.index.get(order.sourceHost) ?? PROVIDER_HOST;
-      const target = this.index.get(order.targetHost);
-      if (target === undefined) throw new HypervisorError(order.targetHost, "clone", "not a host of the topology");
-      const hosts = source === target || source === PROVIDER_HOST ? [target] : [source, target];
-      for (const host of hosts) this.checkRoom(host);
-      for (const host of hosts) this.load[host]!++;
-      const fault = this.failures.find(({ fault: f, left }) =>
-        left > 0 && f.targetHost === order.targetHost && (f.slot === undefined || f.slot === order.slot));
-      if (fault) fault.left--;
-      const copy: Copy = {
-        order,
-        part: fault?.fault.atFraction ?? 1,
-        failure: fault && failureOf(fault.fault, order),
-        flow: undefined as unknown as Flow<Copy>,
-        settle: (error) => {
-          if (!this.active.delete(copy)) return;
-          signal?.removeEventListener("abort", onAbort);
-          for (const host of hosts) this.load[host]!--;
-          this.report(copy);
-          if (error) reject(error);
-          else resolve();
-        },
-      };
+      if (!this.index.has(order.targetHost)) throw new HypervisorError(order.targetHost, "clone", "not a host of the topology");
+      const copy = {
+        order, source: order.source, upstream: undefined, readers: new Set(), loads: [], part: 1, failure: undefined,
+        bytesMoved: 0, bytesResent: 0, bytesBefore: 0,
+      } as unknown as Copy;
       const onAbort = (): void => this.break(copy, signal!.reason as Error);
-      copy.flow = this.network.start(source, target, copy, nowSeconds, copy.part);
+      copy.settle = (error) => {
+        if (!this.active.delete(copy)) return;
+        this.underWay.delete(order.targetKey);
+        signal?.removeEventListener("abort", onAbort);
+        this.occupy(copy, []);
+        this.account(copy);
+        copy.upstream?.readers.delete(copy);
+        if (error) reject(error);
+        else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }) });
+        const { host } = order.source;
+        for (const reader of [...copy.readers]) this.lose(reader, lost(host ?? "", reader, `the copy on ${order.targetHost} broke off`));
+      };
+      this.occupy(copy, this.hostsOf(order.source, order.targetHost));
+      this.feed(copy, order.source);
       this.active.add(copy);
+      this.underWay.set(order.targetKey, copy);
       signal?.addEventListener("abort", onAbort, { once: true });
       this.clock.kick();
       this.tick();
     });
+  }
+
+  /** Feeds a copy under way from elsewhere; what has arrived stays. @throws HypervisorError when there is no such copy */
+  resource(targetKey: string, targetHost: string, ref: ImageRef): void {
+    const copy = this.underWay.get(targetKey);
+    if (!copy) throw new HypervisorError(targetHost, "resource", "no copy under way to this image");
+    if (this.network.needsSource(copy.flow)) this.switchTo(copy, copy.order.sourceOf(ref));
+  }
+
+  isUnderWay(key: string): boolean {
+    return this.underWay.has(key);
   }
 
   /** What was sent or received by this host is broken off. */
@@ -99,21 +128,20 @@ export class Copies {
     for (const copy of [...this.active]) {
       if (copy.order.targetHost === host) {
         this.break(copy, new HostUnreachableError(host, "clone", "the host stopped answering"));
-      } else if (copy.order.sourceHost === host) {
-        this.break(copy, new SourceLostError(host, copy.order.targetHost, `the source on ${host} stopped sending`));
+      } else if (copy.source.host === host) {
+        this.lose(copy, lost(host, copy, `the source on ${host} stopped sending`));
       }
     }
   }
 
-  breakSource(sourceKey: string): void {
+  breakSource(key: string): void {
     for (const copy of [...this.active]) {
-      if (copy.order.sourceKey !== sourceKey) continue;
-      this.break(copy, new SourceLostError(copy.order.sourceHost ?? "", copy.order.targetHost, "the source was removed"));
+      if (copy.source.key === key) this.lose(copy, lost(copy.source.host ?? "", copy, "the source was removed"));
     }
   }
 
-  isRead(sourceKey: string): boolean {
-    for (const copy of this.active) if (copy.order.sourceKey === sourceKey) return true;
+  isRead(key: string): boolean {
+    for (const copy of this.active) if (copy.source.key === key) return true;
     return false;
   }
 
@@ -124,27 +152,118 @@ export class Copies {
     this.clock.kick();
   }
 
-  private checkRoom(host: number): void {
-    const { name, maxConcurrent } = this.topology.hosts[host]!;
-    if (this.load[host]! >= maxConcurrent) {
-      throw new HypervisorError(name, "clone", `more than ${maxConcurrent} copies at once (maxConcurrent)`);
+  private hostsOf(source: CopySource, targetHost: string): number[] {
+    const target = this.index.get(targetHost)!;
+    const from = this.hostIndex(source);
+    return from === target || from === PROVIDER_HOST ? [target] : [from, target];
+  }
+
+  private hostIndex({ host }: CopySource): number {
+    return host === null ? PROVIDER_HOST : this.index.get(host) ?? PROVIDER_HOST;
+  }
+
+  /** @throws HypervisorError where a host has no room; nothing has changed then */
+  private occupy(copy: Copy, hosts: number[]): void {
+    for (const host of hosts) {
+      const { name, maxConcurrent } = this.topology.hosts[host]!;
+      if (!copy.loads.includes(host) && this.load[host]! >= maxConcurrent) {
+        throw new HypervisorError(name, "clone", `more than ${maxConcurrent} copies at once (maxConcurrent)`);
+      }
     }
+    for (const host of copy.loads) this.load[host]!--;
+    for (const host of hosts) this.load[host]!++;
+    copy.loads = hosts;
+  }
+
+  private switchTo(copy: Copy, source: CopySource): void {
+    for (let up = this.underWay.get(source.key); up; up = up.upstream) {
+      if (up === copy) throw new HypervisorError(copy.order.targetHost, "resource", "the source reads from this very copy");
+    }
+    this.occupy(copy, this.hostsOf(source, copy.order.targetHost));
+    this.account(copy);
+    this.feed(copy, source);
+    this.clock.kick();
+  }
+
+  /** A flow from this source on, of what is missing. Its readers stay with it. */
+  private feed(copy: Copy, source: CopySource): void {
+    const nowSeconds = this.clock.nowMs() / 1000;
+    const { targetHost, slot } = copy.order;
+    const before = copy.flow as Flow<Copy> | undefined;
+    const arrived = before ? this.partOf(copy) : 0;
+    const fault = this.failures.find(({ fault: f, left }) => left > 0 && f.targetHost === targetHost && (f.slot === undefined || f.slot === slot));
+    if (fault) fault.left--;
+    copy.upstream?.readers.delete(copy);
+    copy.source = source;
+    copy.upstream = this.underWay.get(source.key);
+    copy.upstream?.readers.add(copy);
+    copy.part = Math.max(arrived, fault?.fault.atFraction ?? 1);
+    copy.failure = fault && failureOf(fault.fault, copy);
+    copy.flow = this.network.start(this.hostIndex(source), this.index.get(targetHost)!, copy, nowSeconds, {
+      part: copy.part, arrived, ...(copy.upstream && { upstream: copy.upstream.flow }),
+      ...(before && { startupSeconds: this.topology.time === "unit" ? undefined : this.topology.hopSeconds ?? 0 }),
+    });
+    for (const reader of copy.readers) this.network.resource(reader.flow, this.hostIndex(reader.source), copy.flow, nowSeconds);
+    if (before) this.network.stop(before, nowSeconds);
+  }
+
+  /** Another source, if the caller has one; else the copy is over. */
+  private lose(copy: Copy, error: SourceLostError): void {
+    const { onSourceLost } = copy.order.context;
+    if (!this.active.has(copy)) return;
+    // What is all there needs nobody.
+    if (copy.failure === undefined && !this.network.needsSource(copy.flow)) return;
+    if (!this.relays || !onSourceLost) return this.break(copy, error);
+    this.network.pause(copy.flow, this.clock.nowMs() / 1000);
+    this.account(copy);
+    const again = Math.min(IN_FLIGHT_BYTES, copy.bytesBefore);
+    copy.bytesResent += again;
+    if (copy.source.host !== copy.order.targetHost) copy.bytesMoved += again;
+    copy.upstream?.readers.delete(copy);
+    copy.upstream = undefined;
+    copy.source = { host: copy.order.targetHost, key: "" };
+    this.occupy(copy, [this.index.get(copy.order.targetHost)!]);
+    this.clock.kick();
+    onSourceLost(error).then((ref) => {
+      if (!this.active.has(copy) || copy.source.key !== "") return;
+      if (ref === null) return this.break(copy, error);
+      this.switchTo(copy, copy.order.sourceOf(ref));
+    }).catch((reason: unknown) => {
+      if (reason instanceof SourceLostError) this.lose(copy, reason);
+      else this.break(copy, reason as Error);
+    });
   }
 
   private break(copy: Copy, error: Error): void {
     if (!this.active.has(copy)) return;
     this.network.stop(copy.flow, this.clock.nowMs() / 1000);
+    this.report(copy);
     this.clock.kick();
     copy.settle(error);
   }
 
   private advanceTo(nowMs: number): void {
-    for (const { tag: copy } of this.network.advanceTo(nowMs / 1000)) copy.settle(copy.failure);
+    for (const { tag: copy } of this.network.advanceTo(nowMs / 1000)) {
+      if (!this.active.has(copy)) continue;
+      this.report(copy);
+      if (copy.failure instanceof SourceLostError) this.lose(copy, copy.failure);
+      else copy.settle(copy.failure);
+    }
+  }
+
+  private partOf(copy: Copy): number {
+    return Math.min(1, this.network.fraction(copy.flow, this.clock.nowMs() / 1000) * copy.part);
+  }
+
+  /** Bytes of the present source up to now. */
+  private account(copy: Copy): void {
+    const bytes = Math.round(this.partOf(copy) * this.topology.imageBytes);
+    if (copy.source.host !== copy.order.targetHost) copy.bytesMoved += bytes - copy.bytesBefore;
+    copy.bytesBefore = bytes;
   }
 
   private report(copy: Copy): void {
-    const part = this.network.fraction(copy.flow, this.clock.nowMs() / 1000) * copy.part;
-    const bytes = Math.round(part * this.topology.imageBytes);
+    const bytes = Math.round(this.partOf(copy) * this.topology.imageBytes);
     copy.order.onBytes(bytes);
     copy.order.context.onProgress?.(bytes, this.topology.imageBytes);
   }
@@ -160,13 +279,17 @@ export class Copies {
   }
 }
 
-function failureOf(fault: Extract<Fault, { kind: "cloneFails" }>, order: CopyOrder): Error {
+const lost = (host: string, copy: Copy, message: string): SourceLostError =>
+  new SourceLostError(host, copy.order.targetHost, message);
+
+function failureOf(fault: Extract<Fault, { kind: "cloneFails" }>, copy: Copy): Error {
+  const { targetHost } = copy.order;
   switch (fault.error) {
     case "sourceLost":
-      return new SourceLostError(order.sourceHost ?? "", order.targetHost, `the source on ${order.sourceHost} stopped sending`);
+      return lost(copy.source.host ?? "", copy, `the source on ${copy.source.host} stopped sending`);
     case "noSpace":
-      return new NoSpaceError(order.targetHost, "clone", "the pool is full");
+      return new NoSpaceError(targetHost, "clone", "the pool is full");
     case "hostUnreachable":
-      return new HostUnreachableError(order.targetHost, "clone", "the host stopped answering");
+      return new HostUnreachableError(targetHost, "clone", "the host stopped answering");
   }
 }

@@ -5,10 +5,10 @@ import {
   ForeignNameError, HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError,
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder,
-  type SnapshotOrder,
+  type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
-import { Copies } from "./copies";
+import { Copies, type CopySource } from "./copies";
 import { Locks } from "./locks";
 import type { SimulatedCosts, SimulatedOptions } from "./options";
 import { replicaKey, SimulatedHost, slotKey, volumeKey, type SimulatedMember } from "./world";
@@ -46,11 +46,12 @@ export class SimulatedHypervisor implements Hypervisor {
     options: SimulatedOptions = {},
   ) {
     this.capabilities = {
-      relay: false, linked: true, instant: false, liveMigration: false,
-      freeLocalCopies: topology.freeLocalCopies, copyStartupSeconds: topology.startupSeconds, ...options.capabilities,
+      relay: true, linked: true, instant: false, liveMigration: false,
+      freeLocalCopies: topology.freeLocalCopies, copyStartupSeconds: topology.startupSeconds,
+      relayHopSeconds: topology.hopSeconds ?? 0, ...options.capabilities,
     };
     this.costs = { ...NO_COSTS, ...options.costs };
-    this.copies = new Copies(topology, clock, options.faults ?? [], options.progressSeconds);
+    this.copies = new Copies(topology, clock, this.capabilities.relay, options.faults ?? [], options.progressSeconds);
     this.locks = new Locks(clock);
     for (const { name } of topology.hosts) this.host(name);
     for (const fault of options.faults ?? []) this.arm(fault);
@@ -94,7 +95,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const host = this.reachable(target.host, "clone");
     const image = this.imageAt(order);
     if (image.whole) return { bytesMoved: 0 };
-    this.checkSource(order);
+    const first = this.sourceOf(order, source);
     const imageBytes = this.topology.imageBytes;
     const roomBytes = host.poolFreeBytes;
     if (roomBytes < imageBytes) {
@@ -103,20 +104,28 @@ export class SimulatedHypervisor implements Hypervisor {
     host.poolFreeBytes -= imageBytes;
     image.begin();
     try {
-      await this.copies.run({
-        sourceHost: source.host,
+      const result = await this.copies.run({
+        source: first,
+        sourceOf: (ref) => this.sourceOf(order, ref),
         targetHost: target.host,
+        targetKey: sourceKeyOf(fleetId, target),
         slot: target.kind === "base" ? target.slot : undefined,
-        sourceKey: sourceKeyOf(fleetId, source),
         context,
         onBytes: image.setBytes,
       });
+      image.finish();
+      return result;
     } catch (error) {
       host.poolFreeBytes += imageBytes - image.bytes();
       throw error;
     }
-    image.finish();
-    return { bytesMoved: source.host === target.host ? 0 : imageBytes };
+  }
+
+  async resource({ fleet, target, source, contentId }: ResourceOrder): Promise<void> {
+    this.reachable(target.host, "resource");
+    if (!this.capabilities.relay) throw new HypervisorError(target.host, "resource", "this hypervisor cannot relay");
+    this.sourceOf({ fleet, target, contentId }, source);
+    this.copies.resource(sourceKeyOf(fleet.fleetId, target), target.host, source);
   }
 
   async snapshot(order: SnapshotOrder, context: CallContext = {}): Promise<void> {
@@ -250,8 +259,14 @@ export class SimulatedHypervisor implements Hypervisor {
     return member;
   }
 
-  private checkSource(order: CloneOrder): void {
-    const { source, target } = order;
+  /** @throws SourceLostError, TemplateChangedError when this cannot be read */
+  private sourceOf(order: Pick<CloneOrder, "fleet" | "target" | "contentId">, source: ImageRef): CopySource {
+    this.checkSource(order, source);
+    return { host: source.host, key: sourceKeyOf(order.fleet.fleetId, source) };
+  }
+
+  private checkSource(order: Pick<CloneOrder, "fleet" | "target" | "contentId">, source: ImageRef): void {
+    const { target } = order;
     if (source.kind === "template") {
       if (this.templateChanged || this.template.contentId !== order.contentId) {
         throw new TemplateChangedError(source.host ?? target.host, "clone", "the template is not what it was when the run began");
@@ -262,6 +277,8 @@ export class SimulatedHypervisor implements Hypervisor {
     if (host.down !== undefined) throw new SourceLostError(source.host, target.host, `${source.host} does not answer`);
     if (source.kind === "template") {
       if (source.host !== this.template.host) throw new SourceLostError(source.host, target.host, `the template is not on ${source.host}`);
+    } else if (this.capabilities.relay && this.copies.isUnderWay(sourceKeyOf(order.fleet.fleetId, source))) {
+      return;
     } else if (!host.holdsContent(order.fleet.fleetId, source)) {
       throw new SourceLostError(source.host, target.host, `no whole, unwritten ${source.kind} to copy on ${source.host}`);
     }

@@ -20,6 +20,7 @@ export function createSimulated(
   const topology = topologyOf(spec, {
     imageBytes: options.imageBytes ?? observed?.allocationBytes,
     startupSeconds: options.startupSeconds,
+    hopSeconds: options.hopSeconds,
     time: options.time,
     freeLocalCopies: options.capabilities?.freeLocalCopies,
   });

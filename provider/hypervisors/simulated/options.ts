@@ -31,10 +31,12 @@ export interface SimulatedOptions {
   imageBytes?: number;
   /** Seconds each copy costs before its first byte. @default 0 */
   startupSeconds?: number;
+  /** Seconds a relay's reader begins after the relay itself. @default 0 */
+  hopSeconds?: number;
   costs?: Partial<SimulatedCosts>;
   /** @default "network" */
   time?: "network" | "unit";
-  /** @default linked only */
+  /** @default linked clones and relay */
   capabilities?: Partial<Capabilities>;
   /** Free space of a host's pool; others are unlimited. */
   poolFreeBytes?: Record<string, number>;

@@ -23,7 +23,7 @@ export function spec(): FleetSpec {
     powerOn: true, keepSeeds: "none", onTemplateChange: "keep", allowRecreate: false, deletionProtection: false,
     abandonHosts: [], allowUnauthenticatedTcp: false,
     timeouts: { callMs: 1000, connectMs: 1000, shutdownMs: 1000, lockMs: 1000, stallMs: 1000 },
-    limits: { maxConcurrentClones: 100, maxConcurrentOperations: 100, retries: 3 },
+    limits: { maxConcurrentClones: 100, maxConcurrentOperations: 100, retries: 3, stragglerFactor: 0.3 },
     imageBytes: 1e9, assumed: [],
   };
 }
