@@ -1,0 +1,151 @@
+import type { ImageRef } from "../hypervisors/hypervisor";
+import type { RunContext } from "./context";
+import type { TransferLog } from "./log";
+import type { PooledSource, PooledTransfer, SourcePool } from "./pool";
+
+/** A copy whose readers have this part of what it has lags itself, not they. */
+const CAUGHT_UP_PART = 0.8;
+
+interface Waiting {
+  transfer: PooledTransfer;
+  /** Not from here. */
+  not: (source: PooledSource) => boolean;
+  answer(source: PooledSource | null): void;
+}
+
+/**
+ * Gives copies under way another source: when theirs is lost, and when it lags. What has arrived stays, and what reads
+ * from the copy goes on reading from it. Nobody is sent to a source that reads, through others, from the copy itself.
+ */
+export class Refeeder {
+  private readonly waiting = new Set<Waiting>();
+  /** Copies that lagged and were given another source once; their readers next. */
+  private readonly tried = new Map<PooledTransfer, "itself" | "readers">();
+  private readonly replaced = new Map<PooledTransfer, number>();
+
+  constructor(
+    private readonly context: RunContext, private readonly contentId: string,
+    private readonly pool: SourcePool, private readonly log: TransferLog,
+  ) {}
+
+  /**
+   * The source of this copy is lost.
+   * @returns what to read from now; null: nothing that has more, or it was tried often enough
+   */
+  async replace(transfer: PooledTransfer): Promise<ImageRef | null> {
+    const { signal, spec } = this.context;
+    const { from } = transfer;
+    const not = (source: PooledSource): boolean => source === from;
+    const times = (this.replaced.get(transfer) ?? 0) + 1;
+    this.replaced.set(transfer, times);
+    this.pool.lose(transfer);
+    if (signal.aborted || times > spec.limits.retries + 1) return null;
+    const source = this.nearest(transfer, not, true) ?? await this.waitFor(transfer, not);
+    if (!source || this.context.signal.aborted || !this.pool.isUnderWay(transfer)) return null;
+    this.pool.refeed(transfer, source, this.log.nowSeconds());
+    return source.ref;
+  }
+
+  /** Something ended: those that wait for room at a source may go on. */
+  offer(): void {
+    for (const waiting of this.waiting) {
+      const { transfer, not, answer } = waiting;
+      const source = this.nearest(transfer, not, true);
+      if (source || !this.nearest(transfer, not, false)) answer(source ?? null);
+    }
+  }
+
+  /** Copies that read from this host are taken elsewhere before they notice that it is gone. */
+  hostGone(host: number): void {
+    for (const transfer of [...this.pool.transfers]) {
+      if (transfer.sourceHost === host && transfer.targetHost !== host && !transfer.lost) this.move(transfer);
+    }
+  }
+
+  /** A copy that lags: first it gets another source; if that does not help, those that read from it do. */
+  relieve(transfer: PooledTransfer): void {
+    const tried = this.tried.get(transfer);
+    if (tried === "readers" || transfer.lost) return;
+    this.tried.set(transfer, tried === "itself" ? "readers" : "itself");
+    if (tried !== "itself" && this.move(transfer)) return;
+    for (const other of [...this.pool.transfers]) if (other.from === transfer.makes) this.move(other);
+  }
+
+  /** It runs no slower than the copy it reads from: that one is to blame if it lags. */
+  static followsItsSource({ from, bytesDone }: PooledTransfer): boolean {
+    return from.arrival !== undefined && bytesDone >= CAUGHT_UP_PART * from.arrival.bytesDone && from.arrival.done < 1;
+  }
+
+  private move(transfer: PooledTransfer): boolean {
+    const { hypervisor, fleet, tasks } = this.context;
+    const source = hypervisor.resource ? this.nearest(transfer, ({ host }) => host === transfer.sourceHost, true) : undefined;
+    if (!source) return false;
+    const before = transfer.from;
+    this.pool.refeed(transfer, source, this.log.nowSeconds());
+    const { contentId } = this;
+    tasks.start(async () => {
+      const target = transfer.makes.ref as Exclude<ImageRef, { kind: "template" }>;
+      try {
+        await hypervisor.resource!({ fleet, contentId, target, source: source.ref });
+      } catch {
+        // It reads from where it did. If that is gone the copy itself says so.
+        if (this.pool.isUnderWay(transfer) && transfer.from === source) this.pool.unfeed(transfer, before);
+      }
+    });
+    return true;
+  }
+
+  /** Until a source that has more has room, or the copy would count as stalled. */
+  private async waitFor(transfer: PooledTransfer, not: Waiting["not"]): Promise<PooledSource | null> {
+    if (!this.nearest(transfer, not, false)) return null;
+    const { clock, signal, spec } = this.context;
+    const over = new AbortController();
+    let waiting: Waiting | undefined;
+    const offered = new Promise<PooledSource | null>((resolve) => {
+      waiting = { transfer, not, answer: resolve };
+      this.waiting.add(waiting);
+    });
+    const late = clock.sleep(spec.timeouts.stallMs, over.signal).then(() => null, () => null);
+    const cancelled = new Promise<null>((resolve) => signal.addEventListener("abort", () => resolve(null), { once: true, signal: over.signal }));
+    try {
+      return await Promise.race([offered, late, cancelled]);
+    } finally {
+      over.abort();
+      this.waiting.delete(waiting!);
+    }
+  }
+
+  /** On the same host, in the same rack, the template, then any; among those, who serves least. */
+  private nearest(transfer: PooledTransfer, not: Waiting["not"], withRoom: boolean): PooledSource | undefined {
+    const { hosts } = this.pool.topology;
+    const rack = hosts[transfer.targetHost]!.rack;
+    const distance = ({ host, kind, arriving }: PooledSource): number => {
+      if (host === transfer.targetHost) return 0;
+      if (hosts[host]!.rack === rack) return 1;
+      return kind === "template" ? 2 : arriving ? 4 : 3;
+    };
+    let best: { source: PooledSource; rank: number[] } | undefined;
+    const consider = (source: PooledSource): void => {
+      if (not(source) || this.pool.view.excluded[source.host] || (withRoom && !this.pool.mayFeed(source.host, transfer))) return;
+      if (source.arrival && !this.hasMore(source.arrival, transfer)) return;
+      const rank = [distance(source), source.serving, source.id];
+      if (!best || before(rank, best.rank)) best = { source, rank };
+    };
+    this.pool.sources.forEach(consider);
+    if (this.context.hypervisor.capabilities.relay) this.pool.arriving.forEach(consider);
+    return best?.source;
+  }
+
+  private hasMore(other: PooledTransfer, transfer: PooledTransfer): boolean {
+    if (other.lost || other.straggling) return false;
+    for (let up: PooledTransfer | undefined = other; up; up = up.from.arrival) if (up === transfer) return false;
+    if (other.bytesDone > transfer.bytesDone) return true;
+    for (let up = transfer.from.arrival; up; up = up.from.arrival) if (up === other) return true;
+    return false;
+  }
+}
+
+function before(a: number[], b: number[]): boolean {
+  const i = a.findIndex((value, at) => value !== b[at]);
+  return i >= 0 && a[i]! < b[i]!;
+}
