@@ -282,9 +282,10 @@ export class Distributor {
         if (looking.signal.aborted) break;
         if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.ask();
         if (this.context.hypervisor.capabilities.relay) {
-          for (const transfer of [...this.pool.transfers]) if (transfer.straggling) this.refeeder.relieve(transfer);
+          for (const t of [...this.pool.transfers]) if (t.straggling) this.refeeder.relieve(t, this.log.nowSeconds());
+        } else {
+          this.overtake();
         }
-        this.overtake();
       }
       looking.unlink();
     });

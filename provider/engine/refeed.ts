@@ -6,11 +6,14 @@ import type { PooledSource, PooledTransfer, SourcePool } from "./pool";
 /** A copy whose readers have this part of what it has lags itself, not they. */
 const CAUGHT_UP_PART = 0.8;
 
+/** A copy that lags on with another source for this long is slow itself. */
+const PATIENCE_SECONDS = 3;
+
 interface Waiting {
   transfer: PooledTransfer;
   /** Not from here. */
   not: (source: PooledSource) => boolean;
-  answer(source: PooledSource | null): void;
+  answer(source: ImageRef | null): void;
 }
 
 /**
@@ -19,8 +22,8 @@ interface Waiting {
  */
 export class Refeeder {
   private readonly waiting = new Set<Waiting>();
-  /** Copies that lagged and were given another source once; their readers next. */
-  private readonly tried = new Map<PooledTransfer, "itself" | "readers">();
+  /** When copies lagged first, and were given another source where there was one. */
+  private readonly moved = new Map<PooledTransfer, number>();
   private readonly replaced = new Map<PooledTransfer, number>();
 
   constructor(
@@ -40,19 +43,24 @@ export class Refeeder {
     this.replaced.set(transfer, times);
     this.pool.lose(transfer);
     if (signal.aborted || times > spec.limits.retries + 1) return null;
-    const source = this.nearest(transfer, not, true) ?? await this.waitFor(transfer, not);
-    if (!source || this.context.signal.aborted || !this.pool.isUnderWay(transfer)) return null;
-    this.pool.refeed(transfer, source, this.log.nowSeconds());
-    return source.ref;
+    return this.feed(transfer, not) ?? await this.waitFor(transfer, not);
   }
 
   /** Something ended: those that wait for room at a source may go on. */
   offer(): void {
     for (const waiting of this.waiting) {
       const { transfer, not, answer } = waiting;
-      const source = this.nearest(transfer, not, true);
-      if (source || !this.nearest(transfer, not, false)) answer(source ?? null);
+      const source = this.feed(transfer, not);
+      if (!source && this.nearest(transfer, not, false)) continue;
+      this.waiting.delete(waiting);
+      answer(source);
     }
+  }
+
+  private feed(transfer: PooledTransfer, not: Waiting["not"]): ImageRef | null {
+    const source = this.pool.isUnderWay(transfer) ? this.nearest(transfer, not, true) : undefined;
+    if (source) this.pool.refeed(transfer, source, this.log.nowSeconds());
+    return source?.ref ?? null;
   }
 
   /** Copies that read from this host are taken elsewhere before they notice that it is gone. */
@@ -63,12 +71,17 @@ export class Refeeder {
   }
 
   /** A copy that lags: first it gets another source; if that does not help, those that read from it do. */
-  relieve(transfer: PooledTransfer): void {
-    const tried = this.tried.get(transfer);
-    if (tried === "readers" || transfer.lost) return;
-    this.tried.set(transfer, tried === "itself" ? "readers" : "itself");
-    if (tried !== "itself" && this.move(transfer)) return;
-    for (const other of [...this.pool.transfers]) if (other.from === transfer.makes) this.move(other);
+  relieve(transfer: PooledTransfer, nowSeconds: number): void {
+    const movedSeconds = this.moved.get(transfer);
+    if (transfer.lost) return;
+    if (movedSeconds === undefined) {
+      const { from } = transfer;
+      this.moved.set(transfer, nowSeconds);
+      // Nobody else is sent there. The template may be all there is.
+      if (this.move(transfer) && from.kind !== "template") this.pool.drop(from);
+    } else if (nowSeconds - movedSeconds > PATIENCE_SECONDS && transfer.makes.serving > 0) {
+      for (const other of [...this.pool.transfers]) if (other.from === transfer.makes) this.move(other);
+    }
   }
 
   /** It runs no slower than the copy it reads from: that one is to blame if it lags. */
@@ -96,12 +109,12 @@ export class Refeeder {
   }
 
   /** Until a source that has more has room, or the copy would count as stalled. */
-  private async waitFor(transfer: PooledTransfer, not: Waiting["not"]): Promise<PooledSource | null> {
+  private async waitFor(transfer: PooledTransfer, not: Waiting["not"]): Promise<ImageRef | null> {
     if (!this.nearest(transfer, not, false)) return null;
     const { clock, signal, spec } = this.context;
     const over = new AbortController();
     let waiting: Waiting | undefined;
-    const offered = new Promise<PooledSource | null>((resolve) => {
+    const offered = new Promise<ImageRef | null>((resolve) => {
       waiting = { transfer, not, answer: resolve };
       this.waiting.add(waiting);
     });
@@ -115,20 +128,21 @@ export class Refeeder {
     }
   }
 
-  /** On the same host, in the same rack, the template, then any; among those, who serves least. */
+  /** On the same host, in the same rack, then any; among those who serves least, the template before others. */
   private nearest(transfer: PooledTransfer, not: Waiting["not"], withRoom: boolean): PooledSource | undefined {
     const { hosts } = this.pool.topology;
     const rack = hosts[transfer.targetHost]!.rack;
-    const distance = ({ host, kind, arriving }: PooledSource): number => {
+    const distance = ({ host }: PooledSource): number => {
       if (host === transfer.targetHost) return 0;
-      if (hosts[host]!.rack === rack) return 1;
-      return kind === "template" ? 2 : arriving ? 4 : 3;
+      return hosts[host]!.rack === rack ? 1 : 2;
     };
+    // Feeds the source that is lost, and so nobody soon.
+    const above = transfer.from.arrival?.from;
     let best: { source: PooledSource; rank: number[] } | undefined;
     const consider = (source: PooledSource): void => {
       if (not(source) || this.pool.view.excluded[source.host] || (withRoom && !this.pool.mayFeed(source.host, transfer))) return;
       if (source.arrival && !this.hasMore(source.arrival, transfer)) return;
-      const rank = [distance(source), source.serving, source.id];
+      const rank = [distance(source), source.serving - (source === above ? 1 : 0), source.kind === "template" ? 0 : source.arriving ? 2 : 1, source.id];
       if (!best || before(rank, best.rank)) best = { source, rank };
     };
     this.pool.sources.forEach(consider);

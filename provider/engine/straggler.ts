@@ -16,6 +16,8 @@ interface Account {
   /** Of late. */
   recentExpected: number;
   recentDone: number;
+  /** The most of what was expected that it reached at any look, at most all of it: looks are coarse. */
+  best: number;
   seenBytes: number;
 }
 
@@ -46,7 +48,7 @@ export class StragglerWatch {
     const reference = this.reference(transfers);
     for (const transfer of transfers) {
       const account = this.accounts.get(transfer);
-      const lags = account !== undefined && reference !== undefined && account.activeSeconds > GRACE_SECONDS &&
+      const lags = account !== undefined && reference !== undefined && isMoving(transfer) && account.activeSeconds > GRACE_SECONDS &&
         recentAchievement(account) < this.factor * reference && !Refeeder.followsItsSource(transfer);
       if (lags !== transfer.straggling) {
         transfer.straggling = lags;
@@ -72,11 +74,13 @@ export class StragglerWatch {
     keepLatest(this.finished, achievement(transfer, account));
   }
 
-  private accrue(transfers: readonly PooledTransfer[], now: number, elapsed: number): void {
-    const upstreams = transfers.map(({ from }) => from.arrival?.position);
+  private accrue(all: readonly PooledTransfer[], now: number, elapsed: number): void {
+    const transfers = all.filter(isMoving);
+    const position = new Map(transfers.map((transfer, index) => [transfer, index]));
+    const upstreams = transfers.map(({ from }) => from.arrival && position.get(from.arrival));
     const rates = expectedRates(this.topology, transfers, upstreams);
     transfers.forEach((transfer, index) => {
-      const account = this.accounts.get(transfer) ?? { expectedBytes: 0, activeSeconds: 0, recentExpected: 0, recentDone: 0, seenBytes: 0 };
+      const account = this.accounts.get(transfer) ?? { expectedBytes: 0, activeSeconds: 0, recentExpected: 0, recentDone: 0, best: 0, seenBytes: 0 };
       this.accounts.set(transfer, account);
       const active = Math.min(elapsed, Math.max(0, now - transfer.startedAtSeconds - this.topology.startupSeconds));
       account.activeSeconds += active;
@@ -85,21 +89,32 @@ export class StragglerWatch {
       account.recentExpected = MEMORY * account.recentExpected + expected;
       account.recentDone = MEMORY * account.recentDone + transfer.bytesDone - account.seenBytes;
       account.seenBytes = transfer.bytesDone;
+      if (account.activeSeconds > GRACE_SECONDS / 2) account.best = Math.max(account.best, Math.min(1, recentAchievement(account)));
     });
   }
 
-  /** The median achievement of the others; undefined with nobody to compare with. */
+  /**
+   * What copies reach: the median of the best of each; undefined with nobody to compare with. Copies that follow a relay
+   * show what it reaches, not what they could, so those that follow nobody count for themselves as well.
+   */
   private reference(transfers: readonly PooledTransfer[]): number | undefined {
-    const known = [...this.finished];
+    const all = [...this.finished];
+    const leading = [...this.finished];
     for (const transfer of transfers) {
       const account = this.accounts.get(transfer);
-      if (account && account.activeSeconds > GRACE_SECONDS) known.push(achievement(transfer, account));
+      if (!account || account.activeSeconds <= GRACE_SECONDS) continue;
+      all.push(account.best);
+      if (!Refeeder.followsItsSource(transfer)) leading.push(account.best);
     }
-    if (known.length < 2) return undefined;
-    known.sort((a, b) => a - b);
-    return known[Math.floor(known.length / 2)];
+    const medians = [all, leading].filter((values) => values.length > 1).map(median);
+    return medians.length > 0 ? Math.max(...medians) : undefined;
   }
 }
+
+/** It has a source and lacks bytes. */
+const isMoving = ({ lost, done }: PooledTransfer): boolean => !lost && done < 1;
+
+const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 function achievement(transfer: PooledTransfer, account: Account): number {
   return account.expectedBytes > 0 ? transfer.bytesDone / account.expectedBytes : 1;

@@ -280,6 +280,7 @@ export class FlowNetwork<T> {
     const failed = flow.part < 1;
     if (failed) flow.stoppedAt = 1;
     this.leave(flow, "serving");
+    this.readFrom(flow, undefined);
     if (!failed) this.wakeReaders(flow, nowSeconds);
     for (const reader of flow.readers) this.dirtyFlows.push(reader);
     if (failed) this.end(flow);
@@ -301,7 +302,6 @@ export class FlowNetwork<T> {
   private end(flow: LiveFlow<T>): void {
     flow.phase = "over";
     this.ended.push(flow);
-    this.readFrom(flow, undefined);
   }
 
   private leave(flow: LiveFlow<T>, phase: Phase): void {

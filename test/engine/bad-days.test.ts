@@ -51,7 +51,7 @@ describe("on a bad day", () => {
       fc.record({ kind: fc.constant("lockLost" as const), atSeconds: seconds }),
     );
     await fc.assert(fc.asyncProperty(
-      fc.array(fault, { maxLength: 4 }), fc.constantFrom("rounds", "earliestCompletion", "singleSource"),
+      fc.array(fault, { maxLength: 4 }), fc.constantFrom("rounds", "earliestCompletion", "relay", "relay", "singleSource", "auto"),
       fc.constantFrom("full", { mixed: { linkedShare: 0.4 } }), fc.constantFrom("none", "host"),
       async (faults, policy, clone, keepSeeds) => {
         const spec = specOf(inputs(4, 2, { count: 14, policy, clone, keepSeeds }));

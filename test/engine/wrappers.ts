@@ -69,7 +69,7 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       // It still counts on its target.
       read({ kind: "template", host: target.host }, target);
       const next = await context.onSourceLost!(error);
-      if (next) read(next, target);
+      if (next && reading.has(targetKey(target))) read(next, target);
       return next;
     });
     try {
