@@ -12,25 +12,34 @@ export interface LinkedSignal {
   unlink(): void;
 }
 
+/** Adding a listener to a signal looks at all it has: each parent gets one, which tells any number of children. */
+const children = new WeakMap<AbortSignal, Set<(reason: unknown) => void>>();
+
+function childrenOf(parent: AbortSignal): Set<(reason: unknown) => void> {
+  let set = children.get(parent);
+  if (!set) {
+    const fresh = new Set<(reason: unknown) => void>();
+    children.set(parent, set = fresh);
+    parent.addEventListener("abort", () => { for (const tell of [...fresh]) tell(parent.reason); }, { once: true });
+  }
+  return set;
+}
+
 /** Aborts with the first parent that aborts, or by its own `abort`. */
 export function linkSignals(...parents: (AbortSignal | undefined)[]): LinkedSignal {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal); // a listener for every call in flight is meant, not a leak
-  const undo: (() => void)[] = [];
+  const abort = (reason: unknown): void => controller.abort(reason);
+  const linked: Set<(reason: unknown) => void>[] = [];
   for (const parent of parents) {
     if (!parent) continue;
     if (parent.aborted) {
       controller.abort(parent.reason);
       break;
     }
-    setMaxListeners(0, parent);
-    const forward = () => controller.abort(parent.reason);
-    parent.addEventListener("abort", forward, { once: true });
-    undo.push(() => parent.removeEventListener("abort", forward));
+    const set = childrenOf(parent);
+    set.add(abort);
+    linked.push(set);
   }
-  return {
-    signal: controller.signal,
-    abort: (reason) => controller.abort(reason),
-    unlink: () => undo.splice(0).forEach((f) => f()),
-  };
+  return { signal: controller.signal, abort, unlink: () => { for (const set of linked.splice(0)) set.delete(abort); } };
 }

@@ -44,6 +44,17 @@ export function isFinal(error: unknown): boolean {
     error instanceof TemplateChangedError || error instanceof HostUnreachableError;
 }
 
+const hostSignals = new WeakMap<RunContext, Map<string, AbortSignal>>();
+
+/** Aborts when the run is cancelled or the host is given up. One for each host: there are very many calls. */
+export function signalFor(context: RunContext, host: string): AbortSignal {
+  let signals = hostSignals.get(context);
+  if (!signals) hostSignals.set(context, signals = new Map());
+  let signal = signals.get(host);
+  if (!signal) signals.set(host, signal = linkSignals(context.signal, context.book.signal(host)).signal);
+  return signal;
+}
+
 /**
  * One short operation on one host (define, start, consolidate, destroy): within the fleet's limit, tried again up to
  * `limits.retries` times, over at once when the host is given up or the run is cancelled.
@@ -56,17 +67,15 @@ export async function operate<T>(
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
     book.check(host);
-    const link = linkSignals(signal, book.signal(host));
+    const hostSignal = signalFor(context, host);
     context.touched = true;
     try {
-      return await operations.run(() => call({ signal: link.signal }), link.signal);
+      return await operations.run(() => call({ signal: hostSignal }), hostSignal);
     } catch (error) {
       if (signal.aborted) throw error;
       if (error instanceof HostUnreachableError) book.giveUp(error);
       book.check(host);
       if (isFinal(error) || attempt >= spec.limits.retries) throw error;
-    } finally {
-      link.unlink();
     }
     await clock.sleep(backoffMs(attempt), signal);
   }

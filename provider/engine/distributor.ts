@@ -3,7 +3,7 @@ import {
 } from "../hypervisors/hypervisor";
 import type { Policy } from "../scheduler";
 import { linkSignals, type LinkedSignal } from "./abort";
-import { backoffMs, isFinal, type RunContext } from "./context";
+import { backoffMs, isFinal, signalFor, type RunContext } from "./context";
 import type { PooledSource, PooledTransfer, SourcePool } from "./pool";
 import { Refeeder } from "./refeed";
 import { StragglerWatch } from "./straggler";
@@ -119,13 +119,14 @@ export class Distributor {
   }
 
   private launch(source: PooledSource, copy: QueuedCopy): PooledTransfer {
-    const { hypervisor, fleet, signal, book, tasks, meter } = this.context;
+    const { hypervisor, fleet, book, tasks, meter } = this.context;
+    const ours = signalFor(this.context, this.pool.topology.hosts[copy.host]!.name);
     const { relay } = hypervisor.capabilities;
     const image = { ref: copy.target, label: copy.label, kind: copy.target.kind };
     const transfer = this.pool.begin(source, copy.host, this.log.nowSeconds(), image);
     // Where copies can go on from another source, one whose source's host is gone does.
     const sourceGone = relay ? undefined : book.signal(source.hostName);
-    const link = linkSignals(signal, sourceGone, book.signal(this.pool.topology.hosts[copy.host]!.name));
+    const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
     this.underWay.set(transfer, { copy, abort: link.abort });
     this.context.touched = true;
     this.watchStragglers();

@@ -1,7 +1,9 @@
 /** At most `limit` things at once, in the order they asked. */
 export class Limiter {
   private running = 0;
-  private readonly waiting: (() => void)[] = [];
+  /** In the order they asked; `undefined` gave up. The first `admitted` of them are through. */
+  private waiting: ((() => void) | undefined)[] = [];
+  private admitted = 0;
 
   /** @param limit at least 1 */
   constructor(private readonly limit: number) {
@@ -33,7 +35,7 @@ export class Limiter {
         resolve();
       };
       const giveUp = () => {
-        this.waiting.splice(this.waiting.indexOf(admit), 1);
+        this.waiting[this.waiting.indexOf(admit)] = undefined;
         reject(signal!.reason);
       };
       this.waiting.push(admit);
@@ -43,8 +45,15 @@ export class Limiter {
 
   /** The place is handed on rather than given back, so nobody can slip in between. */
   private leave(): void {
-    const next = this.waiting.shift();
-    if (next) next();
-    else this.running--;
+    while (this.admitted < this.waiting.length) {
+      const next = this.waiting[this.admitted++];
+      // Taking from the front of a long array would move all of it each time.
+      if (this.admitted > 1000 && this.admitted > this.waiting.length / 2) {
+        this.waiting = this.waiting.slice(this.admitted);
+        this.admitted = 0;
+      }
+      if (next) return next();
+    }
+    this.running--;
   }
 }

@@ -66,9 +66,9 @@ function protectionProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {
 }
 
 function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
+  const foreign = new Map(table.hosts.map((host) => [host.name, new Set(host.seen?.foreignNames)]));
   return plan.create.flatMap((one) => {
-    const host = table.hosts.find((known) => known.name === one.host);
-    return host?.seen?.foreignNames.includes(one.name)
+    return foreign.get(one.host)?.has(one.name)
       ? [{
           path: "namePrefix",
           message: `expected names that are free, got ${JSON.stringify(one.name)}, which a domain on ${one.host} has that is not of this fleet; ` +

@@ -51,6 +51,8 @@ export class Copies {
   private readonly network: FlowNetwork<Copy>;
   private readonly active = new Set<Copy>();
   private readonly underWay = new Map<string, Copy>();
+  /** Copies that read, by what they read. */
+  private readonly readersOf = new Map<string, number>();
   private readonly index: Map<string, number>;
   private readonly load: Int32Array;
   private readonly failures: { fault: Extract<Fault, { kind: "cloneFails" }>; left: number }[];
@@ -86,7 +88,7 @@ export class Copies {
     return new Promise((resolve, reject) => {
       if (!this.index.has(order.targetHost)) throw new HypervisorError(order.targetHost, "clone", "not a host of the topology");
       const copy = {
-        order, source: order.source, upstream: undefined, readers: new Set(), loads: [], part: 1, failure: undefined,
+        order, source: { host: order.targetHost, key: "" }, upstream: undefined, readers: new Set(), loads: [], part: 1, failure: undefined,
         bytesMoved: 0, bytesResent: 0, bytesBefore: 0,
       } as unknown as Copy;
       const onAbort = (): void => this.break(copy, signal!.reason as Error);
@@ -96,6 +98,7 @@ export class Copies {
         signal?.removeEventListener("abort", onAbort);
         this.occupy(copy, []);
         this.account(copy);
+        this.reads(copy, { host: order.targetHost, key: "" });
         copy.upstream?.readers.delete(copy);
         if (error) reject(error);
         else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }) });
@@ -141,8 +144,7 @@ export class Copies {
   }
 
   isRead(key: string): boolean {
-    for (const copy of this.active) if (copy.source.key === key) return true;
-    return false;
+    return (this.readersOf.get(key) ?? 0) > 0;
   }
 
   slow(host: string, factor: number, direction: "out" | "both"): void {
@@ -185,6 +187,13 @@ export class Copies {
     this.clock.kick();
   }
 
+  private reads(copy: Copy, source: CopySource): void {
+    const count = (key: string, by: number): unknown => key !== "" && this.readersOf.set(key, (this.readersOf.get(key) ?? 0) + by);
+    count(copy.source.key, -1);
+    count(source.key, 1);
+    copy.source = source;
+  }
+
   /** A flow from this source on, of what is missing. Its readers stay with it. */
   private feed(copy: Copy, source: CopySource): void {
     const nowSeconds = this.clock.nowMs() / 1000;
@@ -194,7 +203,7 @@ export class Copies {
     const fault = this.failures.find(({ fault: f, left }) => left > 0 && f.targetHost === targetHost && (f.slot === undefined || f.slot === slot));
     if (fault) fault.left--;
     copy.upstream?.readers.delete(copy);
-    copy.source = source;
+    this.reads(copy, source);
     copy.upstream = this.underWay.get(source.key);
     copy.upstream?.readers.add(copy);
     copy.part = Math.max(arrived, fault?.fault.atFraction ?? 1);
@@ -221,7 +230,7 @@ export class Copies {
     if (copy.source.host !== copy.order.targetHost) copy.bytesMoved += again;
     copy.upstream?.readers.delete(copy);
     copy.upstream = undefined;
-    copy.source = { host: copy.order.targetHost, key: "" };
+    this.reads(copy, { host: copy.order.targetHost, key: "" });
     this.occupy(copy, [this.index.get(copy.order.targetHost)!]);
     this.clock.kick();
     onSourceLost(error).then((ref) => {
