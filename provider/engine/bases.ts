@@ -83,6 +83,7 @@ export class BaseKeeper {
   private merge(base: FrozenBase): void {
     const { fleet, hypervisor, tasks, failures, signal } = this.context;
     const { host, slot, name, generation } = base;
+    if (this.context.copiesOnly) return;
     tasks.start(async () => {
       try {
         await operate(this.context, host, (call) => hypervisor.consolidate({ fleet, host, slot, name, generation }, call));

@@ -28,6 +28,8 @@ export interface RunContext {
   meter: ProgressMeter;
   /** Set as soon as anything on a host may have changed. */
   touched: boolean;
+  /** A preview: what is no copy costs nothing there and is taken as done. */
+  copiesOnly?: boolean;
 }
 
 const FIRST_BACKOFF_MS = 500;

@@ -22,6 +22,7 @@ export async function makeMember(
   context: RunContext, member: NewMember, contentId: string, base: Extract<ImageRef, { kind: "replica" | "base" }>,
 ): Promise<Made> {
   const { hypervisor, spec, fleet, failures, signal } = context;
+  if (context.copiesOnly) return "ready";
   const { slot, name, host, generation, kind } = member;
   let step = "snapshot";
   let made: Made = "nothing";

@@ -10,7 +10,7 @@ export interface PooledSource extends Source {
   /** Its image is being merged with what a guest wrote: never a source again. */
   retired?: boolean;
   /** The copy that brings it, while it is `arriving`. */
-  arrival?: PooledTransfer;
+  arrival?: PooledTransfer | undefined;
   /** Place in the pool's list; -1: in none. */
   position: number;
 }
@@ -26,7 +26,7 @@ export interface PooledTransfer extends Transfer {
   /** Monotonic; for the straggler's measure. */
   bytesDone: number;
   /** Sources it had before, and what each of them gave. */
-  earlier: { from: PooledSource; bytes: number; untilSeconds: number }[];
+  earlier: readonly { from: PooledSource; bytes: number; untilSeconds: number }[];
   /** Has no source now. */
   lost: boolean;
   position: number;
@@ -130,9 +130,12 @@ export class SourcePool {
 
   begin(from: PooledSource, targetHost: number, nowSeconds: number, image: PooledImage): PooledTransfer {
     const hostName = this.topology.hosts[targetHost]!.name;
-    const makes: PooledSource = { ...image, id: this.nextId++, host: targetHost, hostName, serving: 0, position: -1, arriving: true };
+    const { ref, label, kind } = image;
+    const makes: PooledSource = {
+      ref, label, kind, id: this.nextId++, host: targetHost, hostName, serving: 0, position: -1, arriving: true, arrival: undefined,
+    };
     const transfer: PooledTransfer = {
-      source: from.id, from, makes, sourceHost: from.host, targetHost, earlier: [], lost: false, position: this.transfers.length,
+      source: from.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, position: this.transfers.length,
       startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false,
     };
     makes.arrival = transfer;
@@ -156,7 +159,7 @@ export class SourcePool {
   refeed(transfer: PooledTransfer, from: PooledSource, nowSeconds: number): void {
     const bytes = transfer.bytesDone - transfer.earlier.reduce((sum, e) => sum + e.bytes, 0);
     this.lose(transfer);
-    transfer.earlier.push({ from: transfer.from, bytes: Math.max(0, bytes), untilSeconds: nowSeconds });
+    transfer.earlier = [...transfer.earlier, { from: transfer.from, bytes: Math.max(0, bytes), untilSeconds: nowSeconds }];
     transfer.lost = false;
     transfer.from = from;
     transfer.source = from.id;
@@ -168,7 +171,7 @@ export class SourcePool {
   /** As before refeed(): the copy did not change its source after all. */
   unfeed(transfer: PooledTransfer, from: PooledSource): void {
     this.refeed(transfer, from, 0);
-    transfer.earlier.splice(-2);
+    transfer.earlier = transfer.earlier.slice(0, -2);
   }
 
   /** @param whole the target host has one base image more */
@@ -178,8 +181,8 @@ export class SourcePool {
     this.view.making[transfer.targetHost]!--;
     this.busy[transfer.targetHost]!--;
     this.drop(transfer.makes);
-    delete transfer.makes.arriving;
-    delete transfer.makes.arrival;
+    transfer.makes.arriving = false;
+    transfer.makes.arrival = undefined;
     if (whole) this.view.made[transfer.targetHost]!++;
     else transfer.makes.retired = true;
   }
@@ -207,6 +210,8 @@ export class SourcePool {
     this.busy[transfer.sourceHost]! += by;
   }
 }
+
+const NONE: PooledTransfer["earlier"] = [];
 
 /** The last takes its place: lists are long. */
 function remove<T extends { position: number }>(list: T[], item: T): void {

@@ -26,7 +26,8 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
       time, startupSeconds, hopSeconds: relayHopSeconds, contentId, progressSeconds: Infinity, capabilities: { relay },
     },
   });
-  const context = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
+  const run = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
+  const context = { ...run, copiesOnly: true };
   const execution = await executePlan(context, { ...plan, contentId }, assumed, {
     time, watch: false, choosePolicy: (pool) => policyFor(spec, pool),
   });

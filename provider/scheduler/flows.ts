@@ -52,7 +52,8 @@ interface LiveFlow<T> extends Flow<T> {
   part: number;
   phase: Phase;
   upstream: LiveFlow<T> | undefined;
-  readonly readers: Set<LiveFlow<T>>;
+  /** Made when there is one. */
+  readers: Set<LiveFlow<T>> | undefined;
   /** Start-up is over then. */
   readySeconds: number;
   /** Moved its first byte then. */
@@ -110,7 +111,7 @@ export class FlowNetwork<T> {
       order: this.started++,
       phase: "starting",
       upstream: undefined,
-      readers: new Set(),
+      readers: undefined,
       readySeconds: nowSeconds + cost.startupSeconds,
       movedSeconds: undefined,
       bytesArrived: Math.min(1, arrived / part) * cost.bytes,
@@ -135,7 +136,7 @@ export class FlowNetwork<T> {
     live.stoppedAt = this.fraction(live, nowSeconds);
     this.pause(live, nowSeconds);
     live.phase = "over";
-    for (const reader of live.readers) this.dirtyFlows.push(reader);
+    if (live.readers) for (const reader of live.readers) this.dirtyFlows.push(reader);
   }
 
   /** Some of its bytes are still to come. */
@@ -233,9 +234,9 @@ export class FlowNetwork<T> {
     const before = flow.upstream;
     if (before === upstream) return;
     flow.upstream = upstream;
-    upstream?.readers.add(flow);
+    if (upstream) (upstream.readers ??= new Set()).add(flow);
     if (!before) return;
-    before.readers.delete(flow);
+    before.readers!.delete(flow);
     this.endIfServed(before);
   }
 
@@ -282,13 +283,13 @@ export class FlowNetwork<T> {
     this.leave(flow, "serving");
     this.readFrom(flow, undefined);
     if (!failed) this.wakeReaders(flow, nowSeconds);
-    for (const reader of flow.readers) this.dirtyFlows.push(reader);
+    if (flow.readers) for (const reader of flow.readers) this.dirtyFlows.push(reader);
     if (failed) this.end(flow);
     else this.endIfServed(flow);
   }
 
   private wakeReaders(flow: LiveFlow<T>, nowSeconds: number): void {
-    for (const reader of flow.readers) {
+    for (const reader of flow.readers ?? []) {
       if (reader.phase !== "starting") continue;
       if (reader.cost.bytes === 0) reader.readySeconds = nowSeconds + reader.cost.startupSeconds;
       this.schedule(reader, nowSeconds);
@@ -296,7 +297,7 @@ export class FlowNetwork<T> {
   }
 
   private endIfServed(flow: LiveFlow<T>): void {
-    if (flow.phase === "serving" && flow.readers.size === 0) this.end(flow);
+    if (flow.phase === "serving" && !flow.readers?.size) this.end(flow);
   }
 
   private end(flow: LiveFlow<T>): void {
@@ -370,7 +371,7 @@ export class FlowNetwork<T> {
       const free = flow.caughtUp || !flow.upstream || !hasMoreToCome(flow.upstream);
       if (same && free && flow.dueIsEnd && flow.dueSeconds < Infinity) return;
       changed.push(flow);
-      if (!same) for (const reader of flow.readers) if (reader.mark !== this.marks) this.dirtyFlows.push(reader);
+      if (!same && flow.readers) for (const reader of flow.readers) if (reader.mark !== this.marks) this.dirtyFlows.push(reader);
       flow.bytesArrived = this.arrivedAt(flow, now);
       flow.asOfSeconds = now;
       flow.bytesPerSecond = rate;
@@ -394,7 +395,7 @@ export class FlowNetwork<T> {
         flow.position = affected.length;
         affected.push(flow);
         for (const other of flow.cost.path) if (!seen.has(other)) resources.push(other);
-        if (together) for (const reader of flow.readers) flows.push(reader);
+        if (together && flow.readers) for (const reader of flow.readers) flows.push(reader);
         continue;
       }
       const resource = resources.pop();

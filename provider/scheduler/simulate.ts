@@ -31,6 +31,8 @@ export interface SimulateOptions {
   excluded?: boolean[];
   /** Copies under way may serve. @default false */
   relay?: boolean;
+  /** What is not made by then is `unmade`, and the makespan Infinity. @default never */
+  giveUpSeconds?: number;
 }
 
 /** A transfer of the view and what goes with it. */
@@ -84,7 +86,7 @@ export function simulatePolicy(
     const record: SimulatedTransfer = {
       source: feeder.id, made: id, sourceHost: feeder.host, targetHost, startSeconds: view.nowSeconds, endSeconds: Infinity,
     };
-    const source: Source = { id, host: targetHost, kind: "base", serving: 0, ...(options.relay && { arriving: true }) };
+    const source: Source = { id, host: targetHost, kind: "base", serving: 0, arriving: options.relay ?? false };
     const copy = { record, feeder, source, position: copies.length } as Copy;
     const flow = copy.flow = network.start(feeder.host, targetHost, copy, view.nowSeconds, { upstream: underWay.get(feeder.id)?.flow });
     copy.transfer = {
@@ -126,7 +128,7 @@ export function simulatePolicy(
       last.position = copy.position;
     }
     underWay.delete(source.id);
-    delete source.arriving;
+    source.arriving = false;
     view.sources.push(source);
     byId.set(source.id, source);
     run.makespanSeconds = atSeconds;
@@ -140,6 +142,10 @@ export function simulatePolicy(
     }
     const atSeconds = network.nextSeconds();
     if (atSeconds === Infinity) break;
+    if (atSeconds > (options.giveUpSeconds ?? Infinity)) {
+      run.makespanSeconds = Infinity;
+      break;
+    }
     view.nowSeconds = atSeconds;
     for (const { tag: copy } of network.advanceTo(atSeconds)) end(copy, atSeconds);
   }

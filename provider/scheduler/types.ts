@@ -43,7 +43,7 @@ export interface Source {
   /** Copies it feeds now. */
   serving: number;
   /** A copy under way that serves what it has (cut-through). It keeps its id when it is whole. */
-  arriving?: true;
+  arriving?: boolean;
 }
 
 export interface Transfer {

@@ -34,7 +34,8 @@ interface Copy {
   source: CopySource;
   flow: Flow<Copy>;
   upstream: Copy | undefined;
-  readers: Set<Copy>;
+  /** Made when there is one. */
+  readers: Set<Copy> | undefined;
   /** Hosts on which it counts. */
   loads: number[];
   /** Part of the image at which it fails. */
@@ -75,7 +76,7 @@ export class Copies {
     const quickest = Math.min(...topology.hosts.map((host) => soloSeconds(topology, PROVIDER_HOST, host.index)));
     // The engine judges copies by their progress: a copy that reports too seldom would look like one that lags.
     const seldom = Math.max(0.5, quickest / 10);
-    this.progressMs = 1000 * Math.min(progressSeconds ?? seldom, seldom);
+    this.progressMs = 1000 * (progressSeconds === Infinity ? Infinity : Math.min(progressSeconds ?? seldom, seldom));
     clock.addSource({
       nextMs: () => this.network.nextSeconds() * 1000,
       advanceTo: (nowMs) => this.advanceTo(nowMs),
@@ -88,7 +89,7 @@ export class Copies {
     return new Promise((resolve, reject) => {
       if (!this.index.has(order.targetHost)) throw new HypervisorError(order.targetHost, "clone", "not a host of the topology");
       const copy = {
-        order, source: { host: order.targetHost, key: "" }, upstream: undefined, readers: new Set(), loads: [], part: 1, failure: undefined,
+        order, source: { host: order.targetHost, key: "" }, upstream: undefined, readers: undefined, loads: [], part: 1, failure: undefined,
         bytesMoved: 0, bytesResent: 0, bytesBefore: 0,
       } as unknown as Copy;
       const onAbort = (): void => this.break(copy, signal!.reason as Error);
@@ -99,11 +100,11 @@ export class Copies {
         this.occupy(copy, []);
         this.account(copy);
         this.reads(copy, { host: order.targetHost, key: "" });
-        copy.upstream?.readers.delete(copy);
+        copy.upstream?.readers?.delete(copy);
         if (error) reject(error);
         else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }) });
         const { host } = order.source;
-        for (const reader of [...copy.readers]) this.lose(reader, lost(host ?? "", reader, `the copy on ${order.targetHost} broke off`));
+        if (copy.readers) for (const reader of [...copy.readers]) this.lose(reader, lost(host ?? "", reader, `the copy on ${order.targetHost} broke off`));
       };
       this.occupy(copy, this.hostsOf(order.source, order.targetHost));
       this.feed(copy, order.source);
@@ -202,17 +203,17 @@ export class Copies {
     const arrived = before ? this.partOf(copy) : 0;
     const fault = this.failures.find(({ fault: f, left }) => left > 0 && f.targetHost === targetHost && (f.slot === undefined || f.slot === slot));
     if (fault) fault.left--;
-    copy.upstream?.readers.delete(copy);
+    copy.upstream?.readers?.delete(copy);
     this.reads(copy, source);
     copy.upstream = this.underWay.get(source.key);
-    copy.upstream?.readers.add(copy);
+    if (copy.upstream) (copy.upstream.readers ??= new Set()).add(copy);
     copy.part = Math.max(arrived, fault?.fault.atFraction ?? 1);
     copy.failure = fault && failureOf(fault.fault, copy);
     copy.flow = this.network.start(this.hostIndex(source), this.index.get(targetHost)!, copy, nowSeconds, {
       part: copy.part, arrived, ...(copy.upstream && { upstream: copy.upstream.flow }),
       ...(before && { startupSeconds: this.topology.time === "unit" ? undefined : this.topology.hopSeconds ?? 0 }),
     });
-    for (const reader of copy.readers) this.network.resource(reader.flow, this.hostIndex(reader.source), copy.flow, nowSeconds);
+    for (const reader of copy.readers ?? []) this.network.resource(reader.flow, this.hostIndex(reader.source), copy.flow, nowSeconds);
     if (before) this.network.stop(before, nowSeconds);
   }
 
@@ -228,7 +229,7 @@ export class Copies {
     const again = Math.min(IN_FLIGHT_BYTES, copy.bytesBefore);
     copy.bytesResent += again;
     if (copy.source.host !== copy.order.targetHost) copy.bytesMoved += again;
-    copy.upstream?.readers.delete(copy);
+    copy.upstream?.readers?.delete(copy);
     copy.upstream = undefined;
     this.reads(copy, { host: copy.order.targetHost, key: "" });
     this.occupy(copy, [this.index.get(copy.order.targetHost)!]);
@@ -278,7 +279,7 @@ export class Copies {
   }
 
   private tick(): void {
-    if (this.ticking || this.active.size === 0) return;
+    if (this.ticking || this.active.size === 0 || this.progressMs === Infinity) return;
     this.ticking = true;
     this.clock.at(this.clock.nowMs() + this.progressMs, () => {
       this.ticking = false;

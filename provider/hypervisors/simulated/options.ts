@@ -44,7 +44,7 @@ export interface SimulatedOptions {
   contentId?: string;
   /** Domains without our tag, by host. */
   foreignNames?: Record<string, string[]>;
-  /** How often a copy reports its progress. @default and at most a tenth of the quickest copy, but half a second */
+  /** How often a copy reports its progress. @default and at most a tenth of the quickest copy, but half a second; Infinity: never */
   progressSeconds?: number;
   faults?: Fault[];
 }
