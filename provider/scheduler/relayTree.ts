@@ -39,13 +39,15 @@ export interface RelayShape {
   chains: number;
   /** Hosts below this part of the rate that racks behind them can take are fed from the side. */
   sideBelow: number;
+  /** Slow hosts hang on hosts of their rack that are fast, one each, instead of one behind the other. */
+  spread: boolean;
   /** The template's host gets its own first copy at the end of the pipeline instead of from its own disk. */
   ring: boolean;
 }
 
-const PLAIN: RelayShape = { paths: 1, backbone: false, chains: 1, sideBelow: 1, ring: false };
+const PLAIN: RelayShape = { paths: 1, backbone: false, chains: 1, sideBelow: 1, spread: false, ring: false };
 const CHOICES: { [K in keyof RelayShape]: readonly RelayShape[K][] } = {
-  ring: [false, true], sideBelow: [1, 0.5, 0], backbone: [false, true], paths: [1, 2, 3, 4, 8, 16], chains: [1, 2, 4, 8],
+  ring: [false, true], spread: [false, true], sideBelow: [1, 0.5, 0], backbone: [false, true], paths: [1, 2, 3, 4, 8, 16], chains: [1, 2, 4, 8],
 };
 /** Another shape must be this much better: the plain one crosses racks least. */
 const WORTH_A_CHANGE = 0.99;
@@ -78,7 +80,7 @@ export function relayTree(topology: Topology, roots: readonly RelayRoot[], targe
 function matters(key: keyof RelayShape, topology: Topology, shape: RelayShape, targets: readonly RelayTarget[]): boolean {
   const deep = (topology.hopSeconds ?? 0) > 0;
   if (key === "chains") return shape.backbone;
-  if (key === "ring" || deep) return true;
+  if (key === "ring" || (deep && key !== "spread" && key !== "sideBelow")) return true;
   const rates = targets.map(({ host }) => rateOf(topology, host));
   return Math.min(...rates) < Math.max(...rates);
 }
@@ -169,10 +171,25 @@ class TreeBuilder {
       this.leaves(hosts);
       return entry;
     }
+    if (this.shape.spread && capable.length > 0) return this.spreadOut(exit, hosts, capable);
     const main = capable.filter((host, i) => (entering && i === 0) || rateOf(this.topology, host) >= sideBelow * need * 0.999);
     const end = this.string(exit, main);
     this.string(end, capable.filter((host) => !main.includes(host)));
     if (entering && capable.length === 0 && hosts.length > 0) this.attach(exit, hosts[0]!);
+    this.leaves(hosts);
+    return end;
+  }
+
+  /** The fast ones in a string, each of the others on one of these, the last first. */
+  private spreadOut(exit: number, hosts: number[], capable: number[]): number {
+    const top = rateOf(this.topology, capable[0]!);
+    const fast = capable.filter((host) => rateOf(this.topology, host) >= 0.999 * top);
+    const end = this.string(exit, fast);
+    const slow = capable.filter((host) => !fast.includes(host));
+    slow.forEach((host, i) => {
+      const on = fast[fast.length - 1 - (i % fast.length)]!;
+      if (!this.attach(on, host)) this.string(end, [host]);
+    });
     this.leaves(hosts);
     return end;
   }
@@ -265,37 +282,46 @@ export function treeRates(topology: Topology, edges: readonly RelayEdge[]): numb
 function score(
   topology: Topology, roots: readonly RelayRoot[], targets: readonly RelayTarget[], edges: readonly RelayEdge[],
 ): number {
-  const { imageBytes, hopSeconds = 0, freeLocalCopies, hosts } = topology;
+  const { imageBytes, hopSeconds = 0, freeLocalCopies } = topology;
   const rates = treeRates(topology, edges);
   const wants = new Map(targets.map((t) => [t.host, t.wants]));
   const rootOf = new Map(roots.map((root) => [root.host, root]));
   const depth = new Map<number, number>();
-  const feedingUntil = new Map<number, number>();
+  const feeding = new Map<number, { untilSeconds: number; bytesPerSecond: number }>();
+  const arrivals = edges.map(({ from, to }, i) => {
+    const deep = (depth.get(from) ?? 0) + 1;
+    if (!rootOf.has(to)) depth.set(to, deep);
+    const arrival = topology.startupSeconds + (deep - 1) * hopSeconds + imageBytes / rates[i]!;
+    const fed = feeding.get(from) ?? { untilSeconds: 0, bytesPerSecond: 0 };
+    feeding.set(from, { untilSeconds: Math.max(fed.untilSeconds, arrival), bytesPerSecond: fed.bytesPerSecond + rates[i]! });
+    return arrival;
+  });
   let last = 0;
   let sum = 0;
-  const finish = (seconds: number): void => {
+  /** `copies` on the host's own disk from then on, while others read from it too. */
+  const finish = (host: number, fromSeconds: number, copies: number): void => {
+    const disk = topology.hosts[host]!.diskBytesPerSecond;
+    const { untilSeconds, bytesPerSecond } = feeding.get(host) ?? { untilSeconds: 0, bytesPerSecond: 0 };
+    let seconds = fromSeconds;
+    let bytes = freeLocalCopies ? 0 : copies * (imageBytes + costOf(topology, host, host).startupSeconds * disk);
+    if (bytes > 0 && untilSeconds > seconds) {
+      const shared = bytesPerSecond > disk / 2 ? 0 : disk - bytesPerSecond;
+      const meanwhile = Math.min(bytes, shared * (untilSeconds - seconds));
+      seconds = meanwhile === bytes ? seconds + bytes / shared : untilSeconds;
+      bytes -= meanwhile;
+    }
+    seconds += bytes / disk;
     last = Math.max(last, seconds);
     sum += seconds;
   };
-  const copySeconds = (host: number): number => (freeLocalCopies ? 0 : costOf(topology, host, host).startupSeconds + imageBytes / hosts[host]!.diskBytesPerSecond);
-  edges.forEach(({ from, to }, i) => {
-    const deep = (depth.get(from) ?? 0) + 1;
-    const arrival = topology.startupSeconds + (deep - 1) * hopSeconds + imageBytes / rates[i]!;
-    feedingUntil.set(from, Math.max(feedingUntil.get(from) ?? 0, arrival));
+  edges.forEach(({ to }, i) => {
     const root = rootOf.get(to);
-    if (root) {
-      feedingUntil.set(to, -arrival);
-      return finish(Math.max(arrival, feedingUntil.get(to) ?? 0) + (root.wants - 1) * copySeconds(to));
-    }
-    depth.set(to, deep);
-    const more = (wants.get(to) ?? 1) - 1;
-    const alongside = freeLocalCopies ? 0 : Math.min(more, alongsideArrival(topology, to, rates[i]!));
-    return finish(arrival + (more - alongside) * copySeconds(to));
+    const more = (root ?? { wants: wants.get(to) ?? 1 }).wants - 1;
+    const alongside = root || freeLocalCopies ? 0 : Math.min(more, alongsideArrival(topology, to, rates[i]!));
+    finish(to, arrivals[i]!, more - alongside);
   });
-  for (const { host, wants: own } of roots) {
-    const until = feedingUntil.get(host) ?? 0;
-    if (own > 0 && until >= 0) finish(until + own * copySeconds(host));
-  }
+  const ringed = new Set(edges.map(({ to }) => to));
+  for (const { host, wants: own } of roots) if (own > 0 && !ringed.has(host)) finish(host, 0, own);
   return last + (MEAN_WEIGHT * sum) / Math.max(1, edges.length);
 }
 
