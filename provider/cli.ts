@@ -20,6 +20,7 @@ program.command("plan")
   .option("--json", "print the plan as JSON: policy, makespanSeconds, bytesMoved, bytesAcrossRacks, placement, clones")
   .option("--policy <name>", `auto, ${policyNames.join(", ")} (default: the file's, else auto)`)
   .option("--time <model>", "network: disks, NICs and uplinks are shared; unit: every clone takes one second", "network")
+  .option("--svg <file>", "draw the plan as a picture: hosts down, time across, who feeds whom")
   .option("--compare", "compare all policies instead")
   .addHelpText("after", `
 The file says which racks and hosts there are, how many members are wanted, and optionally the rates:

@@ -1,5 +1,5 @@
 /** A fleet file: YAML or JSON (which is YAML). */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { LineCounter, parseDocument } from "yaml";
 import { parseFleetSpec, type FleetSpec } from "../fleet";
 
@@ -18,6 +18,15 @@ function readText(file: string): string {
     return readFileSync(file === "-" ? 0 : file, "utf8");
   } catch (error) {
     throw new InputError(`${file}: ${reasonOf(error as NodeJS.ErrnoException)}`);
+  }
+}
+
+/** @throws InputError when it cannot be written */
+export function writeText(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new InputError(`${file}: cannot be written (${(error as Error).message})`);
   }
 }
 

@@ -1,8 +1,9 @@
 /** `vmfleet plan`: what a fleet file would do, worked out by the engine on the simulated hypervisor. */
 import { previewFleet, type CloneTrace, type Preview } from "../engine";
 import { formatBytes, formatSeconds, plural, type FleetSpec, type PolicyName } from "../fleet";
+import { timelineSvg } from "../picture";
 import { DEFAULT_IMAGE_BYTES, policyNames } from "../scheduler";
-import { InputError, readSpec } from "./input";
+import { InputError, readSpec, writeText } from "./input";
 import { table } from "./table";
 
 export interface PlanOptions {
@@ -10,6 +11,8 @@ export interface PlanOptions {
   policy?: string;
   time: string;
   compare?: boolean;
+  /** File that receives the picture. */
+  svg?: string;
 }
 
 /** Tables longer than this are cut; `--json` has all. */
@@ -36,6 +39,7 @@ export async function plan(file: string, options: PlanOptions): Promise<Output> 
   const compared: Preview[] = [];
   if (options.compare) for (const name of policyNames) compared.push(await preview(name));
 
+  if (options.svg !== undefined) writeText(options.svg, picture(planned, spec));
   const notes = [...assumptions(spec, time), ...planned.plan.warnings.map((warning) => `warning: ${warning}`)];
   if (options.json) {
     const result = { ...asJson(planned), ...(options.compare && { compare: compared.map(costs) }) };
@@ -50,6 +54,16 @@ function oneOf<T extends string>(option: string, value: string, allowed: readonl
   if (found === undefined) throw new InputError(`${option}: expected ${allowed.slice(0, -1).join(", ")} or ${allowed.at(-1)}, got "${value}"`);
   return found;
 }
+
+function picture({ clones, policy, text }: Preview, spec: FleetSpec): string {
+  return timelineSvg(inOrder(clones), {
+    hosts: byRack(spec), imageBytes: spec.imageBytes ?? DEFAULT_IMAGE_BYTES, title: policy === "none" ? text : `${spec.namePrefix}: planned, ${policy}`,
+  });
+}
+
+/** Hosts of a rack together, racks as declared. */
+const byRack = ({ racks, hosts }: FleetSpec): { name: string; rack: string }[] =>
+  racks.flatMap((rack) => hosts.filter((host) => host.rack === rack.name)).map(({ name, rack }) => ({ name, rack }));
 
 const costs = ({ policy, summary }: Preview) => ({
   policy,

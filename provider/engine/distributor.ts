@@ -100,6 +100,7 @@ export class Distributor {
   private decide(policy: Policy): void {
     if (this.context.signal.aborted) this.queues.forEach((queue) => queue.splice(0));
     else {
+      this.refeeder.handOver();
       const view = this.pool.at(this.log.nowSeconds());
       const decisions = this.pool.open() > 0 ? policy.next(view) : [];
       const started: (PooledTransfer | undefined)[] = [];
@@ -137,9 +138,12 @@ export class Distributor {
           signal: link.signal,
           ...(relay && { onSourceLost: () => this.sourceLost(transfer) }),
           onProgress: (done, total) => {
+            const before = transfer.done;
             transfer.bytesDone = done;
             transfer.done = total > 0 ? Math.min(1, done / total) : 0;
             meter.moved(transfer, done);
+            // All there: it may go on serving for long, and leaves room for others.
+            if (relay && transfer.done >= 1 && before < 1) this.ask();
           },
         });
         this.finish(transfer, true);

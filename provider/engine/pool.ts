@@ -135,7 +135,7 @@ export class SourcePool {
       ref, label, kind, id: this.nextId++, host: targetHost, hostName, serving: 0, position: -1, arriving: true, arrival: undefined,
     };
     const transfer: PooledTransfer = {
-      source: from.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, position: this.transfers.length,
+      source: from.id, madeId: makes.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, position: this.transfers.length,
       startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false,
     };
     makes.arrival = transfer;

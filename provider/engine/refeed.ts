@@ -9,6 +9,9 @@ const CAUGHT_UP_PART = 0.8;
 /** A copy that lags on with another source for this long is slow itself. */
 const PATIENCE_SECONDS = 3;
 
+/** A reader with less to come is waited for. */
+const NEARLY_DONE = 0.9;
+
 interface Waiting {
   transfer: PooledTransfer;
   /** Not from here. */
@@ -24,6 +27,7 @@ export class Refeeder {
   private readonly waiting = new Set<Waiting>();
   /** When copies lagged first, and were given another source where there was one. */
   private readonly moved = new Map<PooledTransfer, number>();
+  private readonly handed = new WeakSet<PooledTransfer>();
   private readonly replaced = new Map<PooledTransfer, number>();
 
   constructor(
@@ -84,15 +88,40 @@ export class Refeeder {
     }
   }
 
+  /**
+   * A copy that is all there and goes on only for a reader that has far to go: the reader is handed to a whole, idle
+   * source of its rack, so that the member can be made.
+   */
+  handOver(): void {
+    if (!this.context.hypervisor.resource) return;
+    for (const reader of this.pool.transfers) {
+      const { from, lost, done } = reader;
+      if (lost || done > NEARLY_DONE || !from.arrival || from.arrival.done < 1 || this.handed.has(reader)) continue;
+      const { hosts } = this.pool.topology;
+      const { rack } = hosts[reader.targetHost]!;
+      const to = this.nearest(reader, ({ host, arriving, serving }) => (
+        arriving === true || serving > 0 || host === reader.sourceHost || hosts[host]!.rack !== rack
+      ), true);
+      if (!to) continue;
+      this.handed.add(reader);
+      this.turn(reader, to);
+    }
+  }
+
   /** It runs no slower than the copy it reads from: that one is to blame if it lags. */
   static followsItsSource({ from, bytesDone }: PooledTransfer): boolean {
     return from.arrival !== undefined && bytesDone >= CAUGHT_UP_PART * from.arrival.bytesDone && from.arrival.done < 1;
   }
 
   private move(transfer: PooledTransfer): boolean {
-    const { hypervisor, fleet, tasks } = this.context;
+    const { hypervisor } = this.context;
     const source = hypervisor.resource ? this.nearest(transfer, ({ host }) => host === transfer.sourceHost, true) : undefined;
-    if (!source) return false;
+    if (source) this.turn(transfer, source);
+    return source !== undefined;
+  }
+
+  private turn(transfer: PooledTransfer, source: PooledSource): void {
+    const { hypervisor, fleet, tasks } = this.context;
     const before = transfer.from;
     this.pool.refeed(transfer, source, this.log.nowSeconds());
     const { contentId } = this;
@@ -105,7 +134,6 @@ export class Refeeder {
         if (this.pool.isUnderWay(transfer) && transfer.from === source) this.pool.unfeed(transfer, before);
       }
     });
-    return true;
   }
 
   /** Until a source that has more has room, or the copy would count as stalled. */

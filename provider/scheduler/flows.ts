@@ -92,6 +92,8 @@ export class FlowNetwork<T> {
   private dirtyFlows: LiveFlow<T>[] = [];
   /** Over since the last advanceTo. */
   private ended: LiveFlow<T>[] = [];
+  /** All there and still serving, since the last takeServing. */
+  private serving: LiveFlow<T>[] = [];
   private started = 0;
   private marks = 0;
   private nowSeconds = 0;
@@ -212,6 +214,11 @@ export class FlowNetwork<T> {
     return ended.sort((a, b) => a.order - b.order);
   }
 
+  /** Copies that have all their bytes since it was last asked, and go on only for their readers. */
+  takeServing(): Flow<T>[] {
+    return this.serving.splice(0);
+  }
+
   /** Part of the copy that is there, 0 to 1. */
   fraction(flow: Flow<T>, nowSeconds: number): number {
     const live = flow as LiveFlow<T>;
@@ -286,6 +293,7 @@ export class FlowNetwork<T> {
     if (flow.readers) for (const reader of flow.readers) this.dirtyFlows.push(reader);
     if (failed) this.end(flow);
     else this.endIfServed(flow);
+    if (flow.phase === "serving") this.serving.push(flow);
   }
 
   private wakeReaders(flow: LiveFlow<T>, nowSeconds: number): void {

@@ -6,13 +6,11 @@
 import { earliestCompletion } from "./earliestCompletion";
 import { PoolIndex } from "./poolIndex";
 import { alongsideArrival, relayTree, treeRates, type RelayRoot, type RelayTarget } from "./relayTree";
-import { costOf, soloRate } from "./timeModel";
+import { costOf, expectedRates, soloRate } from "./timeModel";
 import type { Decision, Policy, PoolView, Topology, Transfer } from "./types";
 
 /** A disk lends itself to local copies while others read at most this part of its rate. */
 const LENDS_BELOW = 0.5;
-/** A copy's own pace is believed from this part on. */
-const MEASURED_FROM = 0.02;
 
 /** What passes one host now. */
 interface Traffic {
@@ -31,12 +29,13 @@ class Relay {
   constructor(private readonly view: PoolView) {
     this.pool = new PoolIndex(view);
     this.topology = view.topology;
-    for (const transfer of view.transfers) {
-      if (transfer.straggling) continue;
-      const { sourceHost, targetHost } = transfer;
+    // What is all there and only serves takes no room of its own.
+    const moving = view.transfers.filter(({ straggling, done }) => !straggling && done < 1);
+    const rates = this.ratesOf(moving);
+    moving.forEach(({ sourceHost, targetHost }, i) => {
       if (sourceHost === targetHost) this.at(targetHost).local++;
-      else this.passes(sourceHost, targetHost, this.paceOf(transfer));
-    }
+      else this.passes(sourceHost, targetHost, rates[i]!);
+    });
   }
 
   run(): Decision[] {
@@ -99,12 +98,10 @@ class Relay {
     return this.pool.remaining[host]! / this.topology.hosts[host]!.diskBytesPerSecond;
   }
 
-  /** What a copy was seen to run at; before that what it could. 0: all of it is there. */
-  private paceOf({ sourceHost, targetHost, startedAtSeconds, done }: Transfer): number {
-    if (done >= 1) return 0;
-    const { imageBytes, startupSeconds } = this.topology;
-    const elapsed = this.view.nowSeconds - startedAtSeconds - startupSeconds;
-    return done > MEASURED_FROM && elapsed > 0 ? (done * imageBytes) / elapsed : soloRate(this.topology, sourceHost, targetHost);
+  private ratesOf(transfers: readonly Transfer[]): number[] {
+    if (transfers.length === 0) return [];
+    const position = new Map(transfers.map(({ madeId }, i) => [madeId, i]));
+    return expectedRates(this.topology, transfers, transfers.map(({ source }) => position.get(source)));
   }
 
   private passes(from: number, to: number, bytesPerSecond: number): void {

@@ -54,11 +54,22 @@ const WORTH_A_CHANGE = 0.99;
 /** Makespans that a slow host decides are alike: the others' ends count for this much. */
 const MEAN_WEIGHT = 0.02;
 
-/** The tree with the shortest estimated makespan, by changing one thing of the shape at a time. */
+/** The tree with the shortest estimated makespan. */
 export function relayTree(topology: Topology, roots: readonly RelayRoot[], targets: readonly RelayTarget[]): RelayEdge[] {
-  let shape = PLAIN;
+  const plain = improved(topology, roots, targets, PLAIN);
+  // Where hosts differ, a ring pays only with slow ones out of its way: two changes at once.
+  if (plain.edges.length === 0 || !matters("spread", topology, PLAIN, targets) || !roots.some(({ wants }) => wants > 0)) return plain.edges;
+  const ring = improved(topology, roots, targets, { ...PLAIN, ring: true, spread: true });
+  return ring.edges.length >= plain.edges.length && ring.score < WORTH_A_CHANGE * plain.score ? ring.edges : plain.edges;
+}
+
+/** Changes one thing of the shape at a time for as long as that helps. */
+function improved(
+  topology: Topology, roots: readonly RelayRoot[], targets: readonly RelayTarget[], start: RelayShape,
+): { edges: RelayEdge[]; score: number } {
+  let shape = start;
   let best = buildTree(topology, roots, targets, shape);
-  if (targets.length === 0 || best.length === 0) return best;
+  if (targets.length === 0 || best.length === 0) return { edges: best, score: Infinity };
   let bestScore = score(topology, roots, targets, best);
   for (let changed = true; changed;) {
     changed = false;
@@ -73,7 +84,7 @@ export function relayTree(topology: Topology, roots: readonly RelayRoot[], targe
       }
     }
   }
-  return best;
+  return { edges: best, score: bestScore };
 }
 
 /** Depth costs nothing where hops do not; alike hosts hold nobody up. */

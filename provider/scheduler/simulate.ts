@@ -90,7 +90,7 @@ export function simulatePolicy(
     const copy = { record, feeder, source, position: copies.length } as Copy;
     const flow = copy.flow = network.start(feeder.host, targetHost, copy, view.nowSeconds, { upstream: underWay.get(feeder.id)?.flow });
     copy.transfer = {
-      source: feeder.id, sourceHost: feeder.host, targetHost, startedAtSeconds: view.nowSeconds, straggling: false,
+      source: feeder.id, madeId: id, sourceHost: feeder.host, targetHost, startedAtSeconds: view.nowSeconds, straggling: false,
       // Worked out only when asked for.
       get done() { return network.fraction(flow, view.nowSeconds); },
     };
@@ -148,6 +148,7 @@ export function simulatePolicy(
     }
     view.nowSeconds = atSeconds;
     for (const { tag: copy } of network.advanceTo(atSeconds)) end(copy, atSeconds);
+    network.takeServing();
   }
   run.unmade = view.targets.reduce((sum, target, host) =>
     sum + (view.excluded[host] ? 0 : Math.max(0, target - view.made[host]!)), 0);

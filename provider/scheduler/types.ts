@@ -50,6 +50,8 @@ export interface Transfer {
   source: number;
   sourceHost: number;
   targetHost: number;
+  /** Source.id of what it makes, where that is among the arriving. */
+  madeId?: number;
   startedAtSeconds: number;
   /** 0..1 as last reported. */
   done: number;

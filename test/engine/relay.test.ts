@@ -155,7 +155,7 @@ describe("relay on a bad day", () => {
         const where = world(spec, { faults });
         const { hypervisor, offences } = supervised(where.hypervisor, spec);
         let state: FleetState | undefined;
-        for (let run = 0; run < 12; run++) {
+        for (let run = 0; run < 40; run++) {
           const error = await up(spec, { ...where, hypervisor }, state).then(() => undefined, (e: unknown) => e);
           assert.deepEqual(offences, []);
           for (const name of hosts) where.hypervisor.bringUp(name);
@@ -165,7 +165,7 @@ describe("relay on a bad day", () => {
           assert.ok(error.reasons.length > 0 && !error.message.includes("internal error"), error.message);
           state = error.state;
         }
-        assert.fail("no run of twelve succeeded");
+        assert.fail("no run of forty succeeded");
       },
     ), { numRuns: 80 });
   }).timeout(180_000);

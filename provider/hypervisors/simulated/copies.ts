@@ -259,6 +259,7 @@ export class Copies {
       if (copy.failure instanceof SourceLostError) this.lose(copy, copy.failure);
       else copy.settle(copy.failure);
     }
+    for (const { tag: copy } of this.network.takeServing()) if (this.active.has(copy)) this.report(copy);
   }
 
   private partOf(copy: Copy): number {

@@ -1,0 +1,1 @@
+export { timelineSvg, type TimelineHost, type TimelineOptions } from "./timeline";
