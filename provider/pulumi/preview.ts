@@ -31,7 +31,7 @@ export async function previewOf(
   return {
     ...preview,
     line: `${preview.text}${unseenText(observation, failure)}`,
-    warnings: warningsOf(preview.plan, observation),
+    warnings: warningsOf(preview.plan, question.spec, observation),
   };
 }
 
@@ -84,9 +84,13 @@ function unseenText(observation: Observation | undefined, failure: string | unde
   return silent.length === observation.hosts.length ? " (no host in reach)" : ` (${silent.join(", ")} not in reach)`;
 }
 
-function warningsOf(plan: FleetPlan, observation: Observation | undefined): string[] {
-  const unfit = (observation?.hosts ?? []).flatMap((host) => (host.status === "reachable" ? host.problems : []));
-  const refusals = [...plan.problems, ...unfit, ...(observation?.templateProblem ? [observation.templateProblem] : [])];
-  const said = new Set(refusals.map(formatProblem));
+function warningsOf(plan: FleetPlan, spec: FleetSpec, observation: Observation | undefined): string[] {
+  const hosts = observation?.hosts ?? [];
+  const unfit = hosts.flatMap((host) => (host.status === "reachable" ? host.problems : []));
+  const { template } = spec;
+  // That its host does not answer has been said already; the template itself may be fine.
+  const unseen = template.kind !== "file" && hosts.some((host) => host.status === "unreachable" && host.name === template.host);
+  const missing = observation?.templateProblem && !unseen ? [observation.templateProblem] : [];
+  const said = new Set([...plan.problems, ...unfit, ...missing].map(formatProblem));
   return [...[...said].map((text) => `\`pulumi up\` would refuse this: ${text}`), ...plan.warnings];
 }
