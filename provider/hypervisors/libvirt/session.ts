@@ -134,14 +134,24 @@ export class HostSession {
     return facts;
   }
 
+  /** From then on a lost connection ends all work on this host; letting go makes it usable again. */
   holdLock(held: boolean): void {
     this.lockHeld = held;
+    this.poisoned = undefined;
+  }
+  get holdsLock(): boolean {
+    return this.lockHeld;
+  }
+  poison(error: Error): void {
+    this.poisoned = error;
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.lockHeld = false;
     const opening = this.opening;
     this.opening = undefined;
-    await opening?.then((client) => client.close(), () => undefined);
+    // One that is still being made closes when it is; nobody waits for a host that may be dead.
+    void opening?.then((client) => client.close(), () => undefined);
+    return Promise.resolve();
   }
 }

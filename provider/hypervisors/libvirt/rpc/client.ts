@@ -174,6 +174,13 @@ export class LibvirtClient {
     await this.remote(Proc.domainSetMetadata, "domainSetMetadata", args);
   }
 
+  /** Of a transient domain, which has no definition to write to. */
+  async setLiveMetadata(domain: Domain, uri: string, key: string, xml: string): Promise<void> {
+    const args = writeDomain(new XdrWriter(), domain).i32(Flag.metadataElement).optionalString(xml).optionalString(key)
+      .optionalString(uri).u32(Flag.affectLive);
+    await this.remote(Proc.domainSetMetadata, "domainSetMetadata", args);
+  }
+
   // ---- block jobs
   async blockCommitActive(domain: Domain, disk: string): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).optionalString(null).optionalString(null).u64(0)
