@@ -17,6 +17,9 @@ import { HostSession } from "./session";
 import { findTemplate, type LocatedTemplate } from "./template";
 import { deleteVolume } from "./volumes";
 
+/** For a second look at the template. A host that is silent this long tells nothing about it. */
+const TEMPLATE_LOOK_MS = 5_000;
+
 export interface LibvirtOptions {
   spec: FleetSpec;
   /** Named in the tags of helpers and locks. @default `pid N on HOST` */
@@ -123,7 +126,11 @@ export class LibvirtHypervisor implements Hypervisor {
     }
     const source = await this.source(order);
     const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
-    const result = await cloneImage(order, source, target, settings, context);
+    const result = await cloneImage(order, source, target, settings, context).catch(async (error: unknown) => {
+      // What failed to be opened or read may be no fault of hosts or wires.
+      const trouble = order.source.kind === "template" && !context?.signal?.aborted ? await this.templateTrouble(order) : undefined;
+      throw trouble === undefined ? error : new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
+    });
     if (order.source.kind === "template") await this.templateUnchanged(order, target);
     await markComplete(order, target);
     return result;
@@ -160,13 +167,26 @@ export class LibvirtHypervisor implements Hypervisor {
 
   /** A copy of an image that was written meanwhile is a copy of nothing: it is thrown away again. */
   private async templateUnchanged(order: CloneOrder, target: Place): Promise<void> {
-    const finding = await findTemplate(this.spec, (name) => this.byName(name));
-    const now = "found" in finding ? finding.found.observed.contentId : undefined;
-    if (now === order.contentId) return;
+    const trouble = await this.templateTrouble(order);
+    if (trouble === undefined) return;
     const { pool } = await target.session.pool();
     await target.session.run("clean up", (client) => deleteVolume(client, pool, targetVolumeName(target.scope, order.target)));
-    const why = "problem" in finding ? finding.problem.message : "its content changed";
-    throw new TemplateChangedError(order.target.host, "clone", `the template changed during the run: ${why}`);
+    throw new TemplateChangedError(order.target.host, "clone", trouble);
+  }
+
+  /** What became of the template since the run began, in words; undefined: nothing, as far as its host answers. */
+  private async templateTrouble(order: CloneOrder): Promise<string | undefined> {
+    const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
+    try {
+      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name)), deadline.expired]);
+      if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
+      return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
+    } catch (error) {
+      if (error instanceof HostUnreachableError || error instanceof DeadlineError) return undefined;
+      return `the template cannot be looked at any more: ${(error as Error).message}`;
+    } finally {
+      deadline.cancel();
+    }
   }
 
   async snapshot(order: SnapshotOrder): Promise<void> {
