@@ -59,7 +59,7 @@ describe("the documents", () => {
     const unknown = named.filter((path) => {
       let node: Node | undefined = { properties: schema.resources["vmfleet:index:ClonedVmFleet"]!.inputProperties };
       for (const name of path.replaceAll("[]", "").split(".")) {
-        const type = node?.items ?? node;
+        const type: Node | undefined = node?.items ?? node;
         const at: Node | undefined = type?.$ref === undefined ? type : schema.types[type.$ref.replace("#/types/", "")];
         node = at?.properties?.[name];
       }
