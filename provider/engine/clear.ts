@@ -1,3 +1,4 @@
+import { plural } from "../fleet";
 import type { FleetPlan, PlannedDestroy } from "../fleet/model";
 import { operate, type RunContext } from "./context";
 import type { FoundMembers } from "./found";
@@ -13,7 +14,7 @@ export interface Cleared {
 export async function clear(context: RunContext, plan: FleetPlan, found: FoundMembers): Promise<Cleared> {
   const { hypervisor, fleet, meter, spec } = context;
   const { cleanup, adopt, destroy } = plan;
-  if (cleanup.length > 0) meter.enter("cleanup", `removing ${cleanup.length} leftovers`);
+  if (cleanup.length > 0) meter.enter("cleanup", `removing ${plural(cleanup.length, "leftover")}`);
   await each(context, cleanup, "remove leftovers", (e) => e.partial.name, ({ host, partial }) => (
     operate(context, host, (call) => hypervisor.destroy({ kind: "partial", fleet, host, partial }, call))
   ));
@@ -21,7 +22,7 @@ export async function clear(context: RunContext, plan: FleetPlan, found: FoundMe
     const generation = found.at(host, slot)?.generation ?? 0;
     return operate(context, host, (call) => hypervisor.adopt({ fleet, host, slot, name, generation }, call));
   });
-  if (destroy.length > 0) meter.enter("destroy", `removing ${destroy.length} members`);
+  if (destroy.length > 0) meter.enter("destroy", `removing ${plural(destroy.length, "member")}`);
   const { shutdownMs } = spec.timeouts;
   const gone = new Set<PlannedDestroy>();
   await each(context, destroy, "destroy", (e) => e.name, async (planned) => {

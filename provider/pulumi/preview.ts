@@ -25,9 +25,9 @@ export interface PreviewAnswer extends Preview {
 export async function previewOf(
   { unknown, ...question }: PreviewQuestion, dependencies: Dependencies,
 ): Promise<PreviewAnswer> {
-  const { observation, failure }: Look = unknown.length > 0
+  const { observation, failure, startupSeconds }: Look = unknown.length > 0
     ? { failure: `not known yet: ${unknown.join(", ")}` } : await look(question, dependencies);
-  const preview = await dependencies.fleetDoors.previewFleet({ ...question, ...(observation && { observation }) });
+  const preview = await dependencies.fleetDoors.previewFleet({ ...question, startupSeconds, ...(observation && { observation }) });
   return {
     ...preview,
     line: `${preview.text}${unseenText(observation, failure)}`,
@@ -46,6 +46,8 @@ interface Look {
   observation?: Observation;
   /** Why there is none. */
   failure?: string;
+  /** What a copy costs before its first byte, as the hosts' adapter knows it. */
+  startupSeconds?: number;
 }
 
 async function look(
@@ -65,7 +67,7 @@ async function look(
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs + 1000);
     });
-    return { observation: await Promise.race([observing, late]) };
+    return { observation: await Promise.race([observing, late]), startupSeconds: hypervisor.capabilities.copyStartupSeconds };
   } catch (error) {
     abort.abort();
     return { failure: error instanceof Error ? error.message : String(error) };

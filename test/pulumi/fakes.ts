@@ -98,6 +98,7 @@ export function world(doors: Doors = {}): World {
       },
     },
     createHypervisor: () => ({
+      capabilities: { copyStartupSeconds: undefined },
       observe: doors.observe ?? (async () => seen),
       close: async () => { closed++; },
     }) as Partial<Hypervisor> as Hypervisor,

@@ -4,13 +4,14 @@ import {
 } from "../hypervisor";
 import { memberXml } from "./domainXml";
 import { parseVolumeName, volumeName, type VolumeScope } from "./names";
-import type { Domain, LibvirtClient } from "./rpc/client";
+import type { Domain, LibvirtClient, Pool } from "./rpc/client";
 import { LibvirtError } from "./rpc/errors";
-import { DomainState } from "./rpc/protocol";
+import { DomainState, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { parseTag, TAG_KEY, TAG_URI, tagXml, type MemberTag } from "./tags";
 import { targetVolumeName } from "./images";
 import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+import { all, parseXml, text } from "./xml";
 
 const POLL_MS = 200;
 /** Starting QEMU is slow on a loaded host. */
@@ -134,11 +135,25 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, a
     const found = await findMember(client, order).catch(ignoreForeign);
     if (found) {
       if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
+      await assertOwnDisks(client, found.domain, pool, at);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
       await client.undefineDomain(found.domain);
     }
     await deleteOwnVolumes(client, pool, at.scope, order);
   });
+}
+
+/** Without its domain a disk in another pool would be nobody's: before anything is touched, its pool must be this one. */
+async function assertOwnDisks(client: LibvirtClient, domain: Domain, pool: Pool, at: Place): Promise<void> {
+  for (const disk of all(parseXml(await client.domainXml(domain, Flag.xmlInactive)), "domain", "devices", "disk")) {
+    const path = text(disk, "source", "@file");
+    const name = path?.split("/").at(-1);
+    if (path === undefined || name === undefined || !parseVolumeName(at.scope, name)) continue;
+    const volume = await client.lookupVolumeByPath(path);
+    if (volume && volume.pool !== pool.name) {
+      throw new Error(`its disk ${name} is in the pool ${volume.pool}, not in ${pool.name}: put hosts[].pool back`);
+    }
+  }
 }
 
 function ignoreForeign(error: unknown): null {
@@ -147,7 +162,7 @@ function ignoreForeign(error: unknown): null {
 }
 
 async function deleteOwnVolumes(
-  client: LibvirtClient, pool: Parameters<LibvirtClient["listVolumes"]>[0], scope: VolumeScope, of: { slot: number; generation: number },
+  client: LibvirtClient, pool: Pool, scope: VolumeScope, of: { slot: number; generation: number },
 ): Promise<void> {
   for (const volume of await client.listVolumes(pool)) {
     const name = parseVolumeName(scope, volume.name);
