@@ -98,7 +98,7 @@ export function world(doors: Doors = {}): World {
       },
     },
     createHypervisor: () => ({
-      capabilities: { copyStartupSeconds: undefined },
+      capabilities: { relay: false, linked: true, instant: false, liveMigration: false, freeLocalCopies: false },
       observe: doors.observe ?? (async () => seen),
       close: async () => { closed++; },
     }) as Partial<Hypervisor> as Hypervisor,
