@@ -119,7 +119,7 @@ export class Distributor {
     const transfer = this.pool.begin(source, copy.host, this.log.nowSeconds());
     const link = linkSignals(signal, book.signal(source.hostName), book.signal(hosts[copy.host]!.name));
     this.underWay.set(transfer, { copy, abort: link.abort });
-    this.context.touched = true;
+    this.context.ledger.worked.add(hosts[copy.host]!.name);
     this.watchStragglers();
     tasks.start(async () => {
       try {

@@ -5,6 +5,7 @@ import { linkSignals } from "./abort";
 import type { RunContext } from "./context";
 import { Failures } from "./failures";
 import { HostBook } from "./hosts";
+import { Ledger } from "./ledger";
 import { Limiter } from "./limiter";
 import { ProgressMeter } from "./meter";
 import { Tasks } from "./tasks";
@@ -33,7 +34,7 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     tasks: new Tasks(),
     failures: new Failures(),
     meter: new ProgressMeter(clock, request.onProgress),
-    touched: false,
+    ledger: new Ledger(),
   };
 }
 

@@ -27,10 +27,11 @@ export function hostProblems({ table, census }: Pick<PlanContext, "table" | "cen
     if (host.declared) {
       return [{ path: `hosts[${host.declared.index}]`, message: `expected a host that answers, got none: ${host.name} does not answer (${host.unseenReason})${holds}; ${wayOut}` }];
     }
-    if (held.length === 0) return [];
+    if (held.length === 0 && !host.recorded?.unsettled) return [];
+    const which = held.length > 0 ? holds.slice(4) : " was worked on when it went silent or was left with leftovers";
     return [{
       path: "abandonHosts",
-      message: `expected hosts that were taken out of the program to answer, got none from ${host.name} (${host.unseenReason}), which${holds.slice(4)}; ${wayOut}`,
+      message: `expected hosts that were taken out of the program to answer, got none from ${host.name} (${host.unseenReason}), which${which}; ${wayOut}`,
     }];
   }).concat(unknownHostProblems({ table, census }));
 }

@@ -60,7 +60,7 @@ async function look(
   try {
     hypervisor = dependencies.createHypervisor({ spec, holder: dependencies.holder() });
     const observing = hypervisor.observe(
-      { fleetId, namePrefix: spec.namePrefix, hosts: hostsToObserve(spec, previous), spec, deadlineMs, preflight: true },
+      { fleetId, namePrefix: spec.namePrefix, hosts: hostsToObserve(spec, previous), spec, deadlineMs, preflight: true, impatient: true },
       { signal: abort.signal },
     );
     // The adapter keeps the deadline itself; the margin is for one that does not.

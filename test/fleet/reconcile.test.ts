@@ -65,6 +65,17 @@ describe("reconcile: growing and shrinking", () => {
     assert.deepEqual(plan(declared, found).cleanup.map((one) => [one.host, one.partial.name]), [["a2", "b"], ["a2", "z"]]);
   });
 
+  it("leaves a volume alone that may be a disk of a member seen elsewhere, or recorded on a host out of sight", () => {
+    const { declared, found, state } = made({ count: 4 });
+    const partial = (slot: number, generation?: number) => ({ kind: "volume" as const, name: `v${slot}`, slot, ...(generation !== undefined && { generation }), bytes: 1 });
+    const littered = withHost(found, "b1", (one) => ({ ...one, partials: [partial(0, 0), partial(1), partial(3, 1), partial(9, 0)] }));
+    const seen = plan(declared, littered, state);
+    assert.deepEqual(seen.cleanup.map((one) => one.partial.name), ["v3", "v9"]);
+    assert.equal(seen.warnings[0], "v0 on b1 looks left over and stays: it may be a disk of workers-000 on a1");
+    const dark = plan(declared, withHost(littered, "a1", () => unreachable("a1")), state);
+    assert.deepEqual(dark.cleanup.map((one) => one.partial.name), ["v3", "v9"]);
+  });
+
   it("refuses a name that something without our tag has", () => {
     const declared = spec();
     const found = withHost(empty(declared), "a1", (one) => ({ ...one, foreignNames: ["workers-000", "workers-999"] }));
