@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
-  HostUnreachableError, HypervisorError, TemplateChangedError,
+  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError,
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type SnapshotOrder,
 } from "../hypervisor";
@@ -19,6 +19,7 @@ import { deleteVolume } from "./volumes";
 
 /** For a second look at the template. A host that is silent this long tells nothing about it. */
 const TEMPLATE_LOOK_MS = 5_000;
+const SILENT = Symbol("the template's host does not answer");
 
 export interface LibvirtOptions {
   spec: FleetSpec;
@@ -109,12 +110,18 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async observeTemplate(request: ObserveRequest, expired: Promise<never>): Promise<Pick<Observation, "template" | "templateProblem">> {
     try {
-      const finding = await Promise.race([findTemplate(request.spec, (name) => this.byName(name)), expired]);
+      // A local file is read for its hash, however long that takes: the deadline is the hosts'. A preview does not wait.
+      const finding = await (request.spec.template.kind === "file" && !request.impatient
+        ? findTemplate(request.spec, (name) => this.byName(name))
+        : Promise.race([findTemplate(request.spec, (name) => this.byName(name)), expired]));
       if ("problem" in finding) return { templateProblem: finding.problem };
       this.template = finding.found;
       return { template: { ...finding.found.observed } };
     } catch (error) {
       if (!(error instanceof HypervisorError) && !(error instanceof DeadlineError)) throw error;
+      if (error instanceof DeadlineError && request.spec.template.kind === "file") {
+        return { templateProblem: { path: "template.file", message: "is still being read, so its size is not known yet" } };
+      }
       return { templateProblem: { path: "template", message: `cannot be looked at: ${error.message}` } };
     }
   }
@@ -129,7 +136,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const result = await cloneImage(order, source, target, settings, context).catch(async (error: unknown) => {
       // What failed to be opened or read may be no fault of hosts or wires.
       const trouble = order.source.kind === "template" && !context?.signal?.aborted ? await this.templateTrouble(order) : undefined;
-      throw trouble === undefined ? error : new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
+      throw trouble === undefined || trouble === SILENT ? error : new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
     });
     if (order.source.kind === "template") await this.templateUnchanged(order, target);
     await markComplete(order, target);
@@ -144,7 +151,7 @@ export class LibvirtHypervisor implements Hypervisor {
       return { session: this.byName(observed.host), path, format: observed.format, capacityBytes: observed.capacityBytes, allocationBytes: observed.allocationBytes };
     }
     const at = await this.place(ref.host, order.fleet.fleetId);
-    const facts = await sourceFacts(at.session, await this.imageName(at, ref));
+    const facts = await sourceFacts(at.session, await this.imageName(at, ref), order.target.host);
     return { session: at.session, path: facts.path, format: facts.format, capacityBytes: facts.capacityBytes, allocationBytes: facts.allocationBytes };
   }
 
@@ -171,18 +178,20 @@ export class LibvirtHypervisor implements Hypervisor {
     if (trouble === undefined) return;
     const { pool } = await target.session.pool();
     await target.session.run("clean up", (client) => deleteVolume(client, pool, targetVolumeName(target.scope, order.target)));
+    // Whether it was written while its host was silent nobody can say: the copy counts for nothing then.
+    if (trouble === SILENT) throw new SourceLostError(this.template?.observed.host ?? "", order.target.host, "the template's host went silent, so the copy cannot be vouched for");
     throw new TemplateChangedError(order.target.host, "clone", trouble);
   }
 
-  /** What became of the template since the run began, in words; undefined: nothing, as far as its host answers. */
-  private async templateTrouble(order: CloneOrder): Promise<string | undefined> {
+  /** What became of the template since the run began, in words; undefined: nothing. */
+  private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
     const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
     try {
       const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name)), deadline.expired]);
       if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
       return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
     } catch (error) {
-      if (error instanceof HostUnreachableError || error instanceof DeadlineError) return undefined;
+      if (error instanceof HostUnreachableError || error instanceof DeadlineError) return SILENT;
       return `the template cannot be looked at any more: ${(error as Error).message}`;
     } finally {
       deadline.cancel();

@@ -43,7 +43,7 @@ export async function cloneImage(
       local
         ? Promise.resolve<BackingXml>({ kind: "file", path: source.path, format: source.format })
         : exportSource(source, target.session.name, helpers, started),
-      freshVolume(target.session, name, source.capacityBytes),
+      freshVolume(target.session, name, order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined, source.capacityBytes),
     ]);
     context.signal?.throwIfAborted();
     const helper = await startTarget(target.session, source, helpers, { path, backing, local }, started);
@@ -73,7 +73,7 @@ async function exportSource(source: Source, targetHost: string, settings: Helper
   try {
     const helper = await Helper.start(source.session, settings, [{ path: source.path, format: source.format, readOnly: true }]);
     started.push(helper);
-    const at = await source.session.run("export", () => helper.exportNode(TOP_NODE));
+    const at = await source.session.run("export", async () => helper.exportNode(await helper.topNode()));
     return { kind: "nbd", ...at };
   } catch (error) {
     throw new SourceLostError(source.session.name, targetHost, (error as Error).message, { cause: error });
@@ -97,9 +97,10 @@ async function startTarget(
   }
 }
 
-async function freshVolume(session: HostSession, name: string, capacityBytes: number): Promise<string> {
+async function freshVolume(session: HostSession, name: string, marker: string | undefined, capacityBytes: number): Promise<string> {
   const { pool } = await session.pool();
   return session.run("make volume", async (client) => {
+    if (marker !== undefined) await deleteVolume(client, pool, marker); // first: what is being rewritten is not whole
     await deleteVolume(client, pool, name);
     const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
     return (await volumeFacts(client, volume)).path;
@@ -119,7 +120,9 @@ export async function uploadTemplate(
   const { pool } = await target.session.pool();
   const extra = await target.session.openExtra();
   try {
+    const marker = markerName(target.scope, order.target);
     await target.session.run("upload", async (client) => {
+      await deleteVolume(client, pool, marker); // first: what is being rewritten is not whole
       await deleteVolume(client, pool, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
       const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
@@ -148,11 +151,11 @@ export async function markComplete(order: CloneOrder, target: { session: HostSes
   await target.session.run("mark", (client) => ensureVolume(client, pool, markerName(target.scope, ref), 1, "raw"));
 }
 
-export async function sourceFacts(session: HostSession, volumeName: string): Promise<VolumeFacts> {
+export async function sourceFacts(session: HostSession, volumeName: string, targetHost: string): Promise<VolumeFacts> {
   const { pool } = await session.pool();
   return session.run("look at source", async (client) => {
     const volume = await client.lookupVolume(pool, volumeName);
-    if (!volume) throw new Error(`no volume ${volumeName}`);
+    if (!volume) throw new SourceLostError(session.name, targetHost, `no volume ${volumeName} on ${session.name}: removed by hand?`);
     return volumeFacts(client, volume);
   });
 }

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { HostUnreachableError, LockTimeoutError, type FleetLock, type LockRequest } from "../hypervisor";
 import { helperXml } from "./domainXml";
 import { lockDomainName } from "./names";
-import type { Domain } from "./rpc/client";
-import { LibvirtError } from "./rpc/errors";
-import { Flag } from "./rpc/protocol";
+import type { Domain, LibvirtClient } from "./rpc/client";
+import { isLibvirtError, LibvirtError } from "./rpc/errors";
+import { ErrorCode, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { parseTag, TAG_KEY, TAG_URI, tagXml, type HelperTag } from "./tags";
 
@@ -16,14 +16,17 @@ const BEAT_MS = 3_000;
  * After this long without a beat a lock is nobody's. Autodestroy ends a lock with its holder's connection, but the
  * daemon forgets that when it dies itself: its guests live on, and so would the lock, for ever.
  */
-const STALE_MS = 20_000;
+const STALE_MS = 30_000;
 const RELEASE_PATIENCE_MS = 5_000;
 /** virDomainEventType */
 const LIFECYCLE_STOPPED = 5;
 
 interface Held {
   session: HostSession;
+  /** The connection it was taken on, with which it goes. */
+  client: LibvirtClient;
   domain: Domain;
+  lost: boolean;
 }
 
 /** What a waiter saw of a lock, and since when. */
@@ -53,18 +56,23 @@ export async function lockFleet(request: LockRequest, sessions: HostSession[], d
     const hosts = await inUuidOrder(sessions);
     const [first, ...others] = hosts;
     const take = async (session: HostSession): Promise<void> => {
-      const domain = await takeOne(session, request, domainType(session), started);
-      if (domain) held.push({ session, domain });
+      const taken = await takeOne(session, request, domainType(session), started);
+      if (!taken) return;
+      const one: Held = { session, ...taken, lost: false };
+      held.push(one);
+      session.holdLock(true);
+      await watch(one, () => {
+        if (held.every((other) => other.lost)) lost.abort(new Error("the connections that held the fleet's lock died"));
+      });
     };
     if (first) await take(first);
     const results = await Promise.allSettled(others.map(take));
     for (const result of results) if (result.status === "rejected") throw result.reason;
-    await watch(held, lost);
   } catch (error) {
     await letGo();
     throw error;
   }
-  return { lost: lost.signal, release: letGo };
+  return { lost: lost.signal, release: letGo, lockedHosts: namesLocked(sessions, held) };
 }
 
 /** Reachable hosts, each once, however many names it has. */
@@ -83,7 +91,7 @@ async function inUuidOrder(sessions: HostSession[]): Promise<HostSession[]> {
 
 async function takeOne(
   session: HostSession, request: LockRequest, machine: { type: string; arch: string }, started: number,
-): Promise<Domain | null> {
+): Promise<{ domain: Domain; client: LibvirtClient } | null> {
   const name = lockDomainName(request.fleetId);
   const xml = helperXml(name, lockTag(request, 0), machine.type, machine.arch, []);
   let sight: Sight | undefined;
@@ -91,7 +99,7 @@ async function takeOne(
     request.signal?.throwIfAborted();
     try {
       const client = await session.client();
-      return await client.createDomain(xml, Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
+      return { client, domain: await client.createDomain(xml, Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS) };
     } catch (error) {
       if (error instanceof HostUnreachableError) return null;
       if (!(error instanceof LibvirtError)) throw session.wrap("lock", error);
@@ -130,34 +138,41 @@ async function removeLock(session: HostSession, name: string): Promise<void> {
 }
 
 let beats = 0;
-async function beat({ session, domain }: Held, request: LockRequest): Promise<void> {
-  await session.run("hold lock", (client) => client.setLiveMetadata(domain, TAG_URI, TAG_KEY, tagXml(lockTag(request, ++beats)))).catch(() => undefined);
+async function beat(one: Held, request: LockRequest): Promise<void> {
+  if (one.lost) return;
+  try {
+    await one.client.setLiveMetadata(one.domain, TAG_URI, TAG_KEY, tagXml(lockTag(request, ++beats)));
+  } catch (error) {
+    // Somebody found it silent and took it; any other trouble is the connection's to tell.
+    if (isLibvirtError(error, ErrorCode.noDomain) && one.session.holdsLock) one.session.poison(takenAway());
+  }
 }
+const takenAway = (): Error => new Error("the fleet's lock on this host was taken away");
 
 /** A host whose connection died is out of this run (its session refuses); all of them gone ends the run. */
-async function watch(held: Held[], lost: AbortController): Promise<void> {
-  let alive = held.length;
-  for (const { session, domain } of held) {
-    session.holdLock(true);
-    const client = await session.client();
-    const gone = (): void => {
-      alive--;
-      if (alive === 0) lost.abort(new Error("the connections that held the fleet's lock died"));
-    };
-    client.onClose(gone);
-    // Taken away by somebody who found it silent (this process was stopped, or hung): the host is theirs now.
-    const uuid = domain.uuid.toString("hex");
-    await client.onLifecycle((stopped, event) => {
-      if (event !== LIFECYCLE_STOPPED || stopped.uuid.toString("hex") !== uuid || !session.holdsLock) return;
-      session.poison(new Error("the fleet's lock on this host was taken away"));
-      gone();
-    });
-  }
+async function watch(one: Held, gone: () => void): Promise<void> {
+  const { session, client, domain } = one;
+  client.onClose(() => {
+    one.lost = true;
+    if (session.holdsLock) gone();
+  });
+  // Taken away by somebody who found it silent (this process was stopped, or hung): the host is theirs now.
+  const uuid = domain.uuid.toString("hex");
+  await client.onLifecycle((stopped, event) => {
+    if (event === LIFECYCLE_STOPPED && stopped.uuid.toString("hex") === uuid && session.holdsLock) session.poison(takenAway());
+  });
+}
+
+/** Names of the sessions whose machine is locked; one machine may have several names. */
+function namesLocked(sessions: HostSession[], held: Held[]): string[] {
+  const locked = new Set(held.map((one) => one.session.knownUuid));
+  return sessions.filter(({ knownUuid }) => knownUuid !== undefined && locked.has(knownUuid)).map(({ name }) => name);
 }
 
 async function release(held: Held[]): Promise<void> {
   const all = held.splice(0).map(async ({ session, domain }) => {
     session.holdLock(false);
+    // Through the session: where the connection died with the daemon, the lock outlived it and needs another one.
     await session.run("unlock", (client) => client.destroyDomain(domain, 0, START_DEADLINE_MS)).catch(() => undefined);
   });
   await Promise.race([Promise.all(all), sleep(RELEASE_PATIENCE_MS)]);

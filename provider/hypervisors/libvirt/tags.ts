@@ -38,6 +38,11 @@ export function taggedMetadata(tag: Tag): XmlNode {
   return { [`${TAG_KEY}:fleet`]: attributes };
 }
 
+/** Whose it is, of a tag whatever else it says. */
+export function tagFleetId(xml: string): string | undefined {
+  return (parseXml(xml)["fleet"] as Record<string, string> | undefined)?.["@fleetId"];
+}
+
 /** Null: not ours, or written by something we do not understand; either way not to be touched. */
 export function parseTag(xml: string): Tag | null {
   const root = parseXml(xml)["fleet"] as Record<string, string> | undefined;

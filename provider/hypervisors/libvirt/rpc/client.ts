@@ -38,6 +38,9 @@ const readDomain = (r: XdrReader): Domain => ({ name: r.string(), uuid: Buffer.f
 const writePool = (w: XdrWriter, p: Pool): XdrWriter => w.string(p.name).opaque(p.uuid);
 const readPool = (r: XdrReader): Pool => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)) });
 const writeVolume = (w: XdrWriter, v: Volume): XdrWriter => w.string(v.pool).string(v.name).string(v.key);
+/** For calls that make, remove or rewrite something: a slow disk must not pass for a dead host. */
+const LONG_CALL_MS = 120_000;
+
 const readVolume = (r: XdrReader): Volume => ({ pool: r.string(), name: r.string(), key: r.string() });
 
 /** The calls this project makes, each one round trip, named as libvirt's C API names them. */
@@ -101,7 +104,11 @@ export class LibvirtClient {
     const args = new XdrWriter().optionalString(null).optionalString(arch).optionalString(machine).optionalString(virtType).u32(0);
     return (await this.remote(Proc.connectGetDomainCapabilities, "connectGetDomainCapabilities", args)).string();
   }
-  /** False: no such network. */
+  /** Of QEMU; 7_002_000 is 7.2.0. */
+  async hypervisorVersion(): Promise<number> {
+    return (await this.remote(Proc.connectGetVersion, "connectGetVersion", new XdrWriter())).u64();
+  }
+  /** Undefined: no such network. */
   async networkIsActive(name: string): Promise<boolean | undefined> {
     try {
       const r = await this.remote(Proc.networkLookupByName, "networkLookupByName", new XdrWriter().string(name));
@@ -132,7 +139,7 @@ export class LibvirtClient {
   }
   async defineDomain(xml: string): Promise<Domain> {
     const args = new XdrWriter().string(xml).u32(0);
-    return readDomain(await this.remote(Proc.domainDefineXmlFlags, "domainDefineXMLFlags", args));
+    return readDomain(await this.remote(Proc.domainDefineXmlFlags, "domainDefineXMLFlags", args, LONG_CALL_MS));
   }
   async startDomain(domain: Domain, timeoutMs?: number): Promise<void> {
     await this.remote(Proc.domainCreateWithFlags, "domainCreateWithFlags", writeDomain(new XdrWriter(), domain).u32(0), timeoutMs);
@@ -142,7 +149,7 @@ export class LibvirtClient {
   }
   async undefineDomain(domain: Domain): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).u32(Flag.undefineEverything);
-    await this.remote(Proc.domainUndefineFlags, "domainUndefineFlags", args);
+    await this.remote(Proc.domainUndefineFlags, "domainUndefineFlags", args, LONG_CALL_MS);
   }
   async shutdownDomain(domain: Domain): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).u32(Flag.shutdownAcpi);
@@ -178,14 +185,20 @@ export class LibvirtClient {
   async setLiveMetadata(domain: Domain, uri: string, key: string, xml: string): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).i32(Flag.metadataElement).optionalString(xml).optionalString(key)
       .optionalString(uri).u32(Flag.affectLive);
-    await this.remote(Proc.domainSetMetadata, "domainSetMetadata", args);
+    await this.rpc.callUrgently(Program.remote, Proc.domainSetMetadata, "domainSetMetadata", args);
+  }
+  async resumeDomain(domain: Domain): Promise<void> {
+    await this.remote(Proc.domainResume, "domainResume", writeDomain(new XdrWriter(), domain));
+  }
+  async hasManagedSave(domain: Domain): Promise<boolean> {
+    return (await this.remote(Proc.domainHasManagedSaveImage, "domainHasManagedSaveImage", writeDomain(new XdrWriter(), domain).u32(0))).i32() === 1;
   }
 
   // ---- block jobs
   async blockCommitActive(domain: Domain, disk: string): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).optionalString(null).optionalString(null).u64(0)
       .u32(Flag.blockCommitActive);
-    await this.remote(Proc.domainBlockCommit, "domainBlockCommit", args);
+    await this.remote(Proc.domainBlockCommit, "domainBlockCommit", args, LONG_CALL_MS);
   }
   async blockJobInfo(domain: Domain, disk: string): Promise<BlockJobInfo | null> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).u32(0);
@@ -197,7 +210,7 @@ export class LibvirtClient {
   }
   async blockJobPivot(domain: Domain, disk: string): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).u32(Flag.blockJobAbortPivot);
-    await this.remote(Proc.domainBlockJobAbort, "domainBlockJobAbort", args);
+    await this.remote(Proc.domainBlockJobAbort, "domainBlockJobAbort", args, LONG_CALL_MS);
   }
 
   // ---- storage
@@ -216,7 +229,7 @@ export class LibvirtClient {
     return (await this.remote(Proc.storagePoolGetXmlDesc, "storagePoolGetXMLDesc", writePool(new XdrWriter(), pool).u32(0))).string();
   }
   async refreshPool(pool: Pool): Promise<void> {
-    await this.remote(Proc.storagePoolRefresh, "storagePoolRefresh", writePool(new XdrWriter(), pool).u32(0));
+    await this.remote(Proc.storagePoolRefresh, "storagePoolRefresh", writePool(new XdrWriter(), pool).u32(0), LONG_CALL_MS);
   }
   async poolInfo(pool: Pool): Promise<{ capacity: number; allocation: number; available: number }> {
     const r = await this.remote(Proc.storagePoolGetInfo, "storagePoolGetInfo", writePool(new XdrWriter(), pool));
@@ -246,10 +259,10 @@ export class LibvirtClient {
   }
   async createVolume(pool: Pool, xml: string): Promise<Volume> {
     const args = writePool(new XdrWriter(), pool).string(xml).u32(0);
-    return readVolume(await this.remote(Proc.storageVolCreateXml, "storageVolCreateXML", args));
+    return readVolume(await this.remote(Proc.storageVolCreateXml, "storageVolCreateXML", args, LONG_CALL_MS));
   }
   async deleteVolume(volume: Volume): Promise<void> {
-    await this.remote(Proc.storageVolDelete, "storageVolDelete", writeVolume(new XdrWriter(), volume).u32(0));
+    await this.remote(Proc.storageVolDelete, "storageVolDelete", writeVolume(new XdrWriter(), volume).u32(0), LONG_CALL_MS);
   }
   async volumeXml(volume: Volume): Promise<string> {
     return (await this.remote(Proc.storageVolGetXmlDesc, "storageVolGetXMLDesc", writeVolume(new XdrWriter(), volume).u32(0))).string();

@@ -20,10 +20,12 @@ export const QemuProc = { domainMonitorCommand: 1 } as const;
 export const Proc = {
   connectOpen: 1,
   connectClose: 2,
+  connectGetVersion: 4,
   connectGetCapabilities: 7,
   domainCreateXml: 10,
   domainGetXmlDesc: 14,
   domainLookupByName: 23,
+  domainResume: 28,
   domainSetAutostart: 29,
   networkLookupByName: 46,
   connectGetHostname: 59,
@@ -42,6 +44,7 @@ export const Proc = {
   networkIsActive: 152,
   storagePoolIsActive: 154,
   connectGetLibVersion: 157,
+  domainHasManagedSaveImage: 183,
   domainCreateWithFlags: 196,
   storageVolUpload: 208,
   domainGetState: 212,
@@ -71,6 +74,9 @@ export const DomainState = {
 } as const;
 /** virConnectDomainEventBlockJobStatus */
 export const BlockJobStatus = { completed: 0, failed: 1, canceled: 2, ready: 3 } as const;
+
+/** virDomainBlockJobType */
+export const BlockJobType = { activeCommit: 4 } as const;
 
 export const Flag = {
   startPaused: 1,
