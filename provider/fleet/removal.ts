@@ -2,6 +2,7 @@
 import { namesOf } from "./changes";
 import { takeCensus } from "./census";
 import { knowHosts } from "./hosts";
+import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
 import { plural, tidy } from "./problems";
 
@@ -35,6 +36,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
       message: `expected every host with members to answer, got none from ${host.name} (${host.unseenReason}), which ${what}; bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}], run \`pulumi up\`, then destroy`,
     }];
   })];
+  problems.push(...keptDiskProblems(spec, own));
   if (spec.deletionProtection && own.length + unseen.length > 0) {
     problems.push({
       path: "deletionProtection",

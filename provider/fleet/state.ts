@@ -27,10 +27,10 @@ export const NO_RUN: RunSummary = {
 export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, unsettled }: RecordRequest): FleetState {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, false);
-  const recorded = new Map((previous?.members ?? []).map((member) => [member.slot, member]));
-  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost].flatMap(({ slot, host, member }): MemberState[] => {
+  const recorded = new Map((previous?.members ?? []).map((member) => [`${member.slot}/${member.generation}`, member]));
+  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost].flatMap(({ slot, generation, host, member }): MemberState[] => {
     if (member) return member.incarnation === incarnation ? [memberState(member, host)] : [];
-    const before = recorded.get(slot)!;
+    const before = recorded.get(`${slot}/${generation}`)!;
     return [{ ...before, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
   }).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
   const replicas = table.hosts.flatMap((host) => replicasOn(host, previous));

@@ -19,7 +19,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   ];
 }
 
-function hostWarnings({ table, mode, observation, census, spec }: PlanContext): string[] {
+function hostWarnings({ table, mode, observation, census }: PlanContext): string[] {
   const warnings: string[] = [];
   if (mode === "preview" && !observation) {
     warnings.push("no host was asked: planned from the inputs and the recorded state alone");
@@ -32,10 +32,6 @@ function hostWarnings({ table, mode, observation, census, spec }: PlanContext): 
   for (const host of table.hosts.filter((one) => one.abandoned)) {
     const forgotten = census.forgotten.filter((one) => one.host === host);
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
-  }
-  for (const name of spec.abandonHosts) {
-    const back = table.hosts.find((host) => host.seen && host.name === name);
-    if (back) warnings.push(`abandonHosts names ${name}, which answers and is used; remove it from the list`);
   }
   return warnings;
 }
