@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import { RpcConnection, type ConnectionOptions } from "./connection";
-import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
+import { ConnectionLostError, isLibvirtError, QmpError } from "./errors";
 import {
-  AuthType, BlockJobStatus, ErrorCode, EventId, Flag, Proc, Program, QemuProc,
+  AuthType, ErrorCode, EventId, Flag, Proc, Program, QemuProc,
 } from "./protocol";
 import { uploadStream, type UploadChunk } from "./stream";
 import { XdrReader, XdrWriter } from "./xdr";
@@ -27,12 +27,6 @@ export interface BlockJobInfo {
   current: number;
   end: number;
 }
-export interface BlockJobEvent {
-  domain: Domain;
-  disk: string;
-  status: number;
-}
-
 const writeDomain = (w: XdrWriter, d: Domain): XdrWriter => w.string(d.name).opaque(d.uuid).i32(d.id);
 const readDomain = (r: XdrReader): Domain => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)), id: r.i32() });
 const writePool = (w: XdrWriter, p: Pool): XdrWriter => w.string(p.name).opaque(p.uuid);
@@ -286,26 +280,24 @@ export class LibvirtClient {
   }
 
   // ---- events
-  /** Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration. */
-  async onLifecycle(listener: (domain: Domain, event: number) => void): Promise<void> {
-    await this.registerEvent(EventId.lifecycle, Proc.domainEventCallbackLifecycle, (r) => listener(readDomain(r), r.i32()));
+  private readonly lifecycleListeners = new Set<(domain: Domain, event: number) => void>();
+  private lifecycle: Promise<void> | undefined;
+
+  /** Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration, one for all. */
+  onLifecycle(listener: (domain: Domain, event: number) => void): Promise<void> {
+    this.lifecycleListeners.add(listener);
+    this.lifecycle ??= this.registerLifecycle();
+    return this.lifecycle;
   }
-  async onBlockJob(listener: (event: BlockJobEvent) => void): Promise<void> {
-    await this.registerEvent(EventId.blockJob2, Proc.domainEventBlockJob2, (r) => {
-      const domain = readDomain(r);
-      const disk = r.string();
-      r.i32(); // job type
-      listener({ domain, disk, status: r.i32() });
-    });
-  }
-  private async registerEvent(id: number, proc: number, handle: (r: XdrReader) => void): Promise<void> {
-    this.rpc.onMessage((program, messageProc, reader) => {
-      if (program !== Program.remote || messageProc !== proc) return;
+  private async registerLifecycle(): Promise<void> {
+    this.rpc.onMessage((program, proc, reader) => {
+      if (program !== Program.remote || proc !== Proc.domainEventCallbackLifecycle) return;
       reader.i32(); // callback id
-      handle(reader);
+      const domain = readDomain(reader);
+      const event = reader.i32();
+      for (const listener of this.lifecycleListeners) listener(domain, event);
     });
-    await this.remote(Proc.domainEventCallbackRegisterAny, "connectDomainEventCallbackRegisterAny", new XdrWriter().i32(id).u32(0));
+    const args = new XdrWriter().i32(EventId.lifecycle).u32(0);
+    await this.remote(Proc.domainEventCallbackRegisterAny, "connectDomainEventCallbackRegisterAny", args);
   }
 }
-
-export { BlockJobStatus, LibvirtError };
