@@ -12,6 +12,6 @@ export type InputOf<T> = T extends string | number | boolean | undefined | null
 
 /**
  * The arguments of a ClonedVmFleet. Exactly one of `count`, `countPerHost` and `hosts[].count` says how many;
- * every field, its default and its limits stand in docs/installation-configuration.md and in schema.json.
+ * every field, its default and its limits stand in docs/configuration.md and in schema.json.
  */
 export type ClonedVmFleetArgs = { [Key in keyof FleetInputs]: InputOf<FleetInputs[Key]> };

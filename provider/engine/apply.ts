@@ -1,7 +1,7 @@
 import { preflight, recordState, reconcile } from "../fleet";
 import type { FleetPlan, FleetState, Observation, RunSummary } from "../fleet/model";
 import { executePlan } from "./execute";
-import { lookAgain } from "./finish";
+import { type Aftermath, lookAgain } from "./finish";
 import { policyFor, policyProblems } from "./policy";
 import { openSession, type Session } from "./session";
 import { summaryOf } from "./summary";
@@ -39,19 +39,25 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
     time: "network", watch: true, choosePolicy: (pool) => policyFor(request.spec, pool),
   });
   const summary = summaryOf(execution);
-  const after = context.touched ? await lookAgain(context, observation, !session.lockLost()) : observation;
+  const after: Aftermath = context.ledger.worked.size > 0
+    ? await lookAgain(context, observation, request.previous, !session.lockLost())
+    : { observation, unsettled: new Set() };
   const state = stateOf(request, after, summary);
   const interrupted = session.interrupted();
   const reasons = context.failures.reasons();
   if (interrupted) reasons.unshift(interruptedReason(interrupted, plan, state));
+  if (after.failure) reasons.push(after.failure);
   if (reasons.length > 0) throw new FleetRunError(reasons, state, { cause: context.failures.all[0]?.error });
   context.meter.enter("done");
   return { state, plan, clones: execution.log.traces, summary };
 }
 
-function stateOf(request: RunRequest, observation: Observation, lastRun: RunSummary): FleetState {
+function stateOf(request: RunRequest, { observation, unsettled }: Aftermath, summary: RunSummary): FleetState {
   const { spec, fleetId, incarnation, previous } = request;
-  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun });
+  // A run that found nothing to do says nothing about the one that made the fleet.
+  const idle = summary.policy === "none" && summary.created + summary.destroyed + summary.reconfigured + summary.bytesMoved === 0;
+  const lastRun = idle && previous ? previous.lastRun : summary;
+  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun, unsettled });
 }
 
 function interruptedReason(why: string, plan: FleetPlan, state: FleetState): string {

@@ -1,3 +1,4 @@
+import { plural } from "../fleet";
 import type { FleetPlan, PlannedDestroy } from "../fleet/model";
 import { operate, type RunContext } from "./context";
 import type { FoundMembers } from "./found";
@@ -11,17 +12,18 @@ export interface Cleared {
 
 /** Leftovers, adoption, then what must go; each to its end before the next, and all before anything is made. */
 export async function clear(context: RunContext, plan: FleetPlan, found: FoundMembers): Promise<Cleared> {
-  const { hypervisor, fleet, meter, spec } = context;
+  const { hypervisor, fleet, meter, spec, ledger } = context;
   const { cleanup, adopt, destroy } = plan;
-  if (cleanup.length > 0) meter.enter("cleanup", `removing ${cleanup.length} leftovers`);
+  if (cleanup.length > 0) meter.enter("cleanup", `removing ${plural(cleanup.length, "leftover")}`);
   await each(context, cleanup, "remove leftovers", (e) => e.partial.name, ({ host, partial }) => (
     operate(context, host, (call) => hypervisor.destroy({ kind: "partial", fleet, host, partial }, call))
   ));
   await each(context, adopt, "adopt", (e) => e.name, ({ host, slot, name }) => {
     const generation = found.at(host, slot)?.generation ?? 0;
+    ledger.adopting(host, slot, generation);
     return operate(context, host, (call) => hypervisor.adopt({ fleet, host, slot, name, generation }, call));
   });
-  if (destroy.length > 0) meter.enter("destroy", `removing ${destroy.length} members`);
+  if (destroy.length > 0) meter.enter("destroy", `removing ${plural(destroy.length, "member")}`);
   const { shutdownMs } = spec.timeouts;
   const gone = new Set<PlannedDestroy>();
   await each(context, destroy, "destroy", (e) => e.name, async (planned) => {
@@ -29,6 +31,7 @@ export async function clear(context: RunContext, plan: FleetPlan, found: FoundMe
     await operate(context, host, (call) => (
       hypervisor.destroy({ kind: "member", fleet, host, slot, name, generation, shutdownMs }, call)
     ));
+    ledger.destroyed(host, slot, generation);
     gone.add(planned);
   });
   return { destroyed: gone.size, stuck: new Set(destroy.filter((e) => !gone.has(e)).map((e) => e.slot)) };

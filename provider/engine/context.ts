@@ -6,6 +6,7 @@ import {
 import { linkSignals } from "./abort";
 import type { Failures } from "./failures";
 import type { HostBook } from "./hosts";
+import type { Ledger } from "./ledger";
 import type { Limiter } from "./limiter";
 import type { ProgressMeter } from "./meter";
 import type { Tasks } from "./tasks";
@@ -26,8 +27,7 @@ export interface RunContext {
   tasks: Tasks;
   failures: Failures;
   meter: ProgressMeter;
-  /** Set as soon as anything on a host may have changed. */
-  touched: boolean;
+  ledger: Ledger;
   /** A preview: what is no copy costs nothing there and is taken as done. */
   copiesOnly?: boolean;
 }
@@ -70,7 +70,7 @@ export async function operate<T>(
     signal.throwIfAborted();
     book.check(host);
     const hostSignal = signalFor(context, host);
-    context.touched = true;
+    context.ledger.worked.add(host);
     try {
       return await operations.run(() => call({ signal: hostSignal }), hostSignal);
     } catch (error) {

@@ -129,7 +129,7 @@ export class Distributor {
     const sourceGone = relay ? undefined : book.signal(source.hostName);
     const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
     this.underWay.set(transfer, { copy, abort: link.abort });
-    this.context.touched = true;
+    this.context.ledger.worked.add(this.pool.topology.hosts[copy.host]!.name);
     this.watchStragglers();
     tasks.start(async () => {
       try {

@@ -1,35 +1,58 @@
-import type { Observation, ReachableHost } from "../fleet/model";
+import { knowHosts, ownerOf } from "../fleet";
+import type { FleetState, Observation, ReachableHost } from "../fleet/model";
 import type { RunContext } from "./context";
 import { observe } from "./session";
 
+export interface Aftermath {
+  observation: Observation;
+  /** Hosts that were worked on and could not be looked at since: what stands there is known from this run alone. */
+  unsettled: ReadonlySet<string>;
+  /** Why nothing could be looked at; the observation is then made up from what was seen before and done since. */
+  failure?: string;
+}
+
 /**
  * What exists after the run. A cancelled or failed run leaves partial copies: they are removed where their host lets
- * us, so that nothing of ours stays that no state mentions. Never throws: a host that vanished is told as it was last seen.
+ * us, so that nothing of ours stays that no state mentions. Never throws: a host that vanished is told as it was last
+ * seen, with what this run did there.
  *
  * @param tidy false when the lock was lost: another run may own what looks like a leftover
  */
-export async function lookAgain(context: RunContext, before: Observation, tidy: boolean): Promise<Observation> {
-  const { hypervisor, fleet, spec } = context;
+export async function lookAgain(
+  context: RunContext, before: Observation, previous: FleetState | undefined, tidy: boolean,
+): Promise<Aftermath> {
+  const { hypervisor, fleet, spec, ledger } = context;
+  const lastSeen = new Map(before.hosts.map((host) => [
+    host.name, host.status === "reachable" ? ledger.over(host, fleet.incarnation) : host,
+  ]));
   // Not the run's signal: that one may have aborted, and looking is still right.
   const deadline = AbortSignal.timeout(2 * (spec.timeouts.connectMs + spec.timeouts.callMs));
   let after: Observation;
   try {
     after = await observe(context, false, deadline);
-  } catch {
-    return before;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return {
+      observation: { ...before, hosts: before.hosts.map((host) => lastSeen.get(host.name)!) },
+      unsettled: new Set(ledger.worked),
+      failure: `the hosts could not be looked at after the run: ${why}; recorded is what this run knows, and the next \`pulumi up\` looks again`,
+    };
   }
-  const seen = new Map(before.hosts.map((host) => [host.name, host]));
-  const hosts = await Promise.all(after.hosts.map(async (host) => {
-    if (host.status === "unreachable") return seen.get(host.name) ?? host;
-    return tidy ? removePartials(host) : host;
-  }));
-  return { ...after, hosts };
+  const silent = after.hosts.filter((host) => host.status === "unreachable").map((host) => host.name);
+  const told = after.hosts.map((host) => (host.status === "unreachable" ? lastSeen.get(host.name) ?? host : host));
+  // Asked of everything known, so that a volume in a shared pool is not taken for a leftover while its member is out of sight.
+  const table = knowHosts(spec, previous, { ...after, hosts: told });
+  const hosts = await Promise.all(told.map((host) => (
+    tidy && host.status === "reachable" && !silent.includes(host.name) ? removePartials(host) : host
+  )));
+  return { observation: { ...after, hosts }, unsettled: new Set(silent.filter((name) => ledger.worked.has(name))) };
 
   async function removePartials(host: ReachableHost): Promise<ReachableHost> {
     const partials = [];
     for (const partial of host.partials) {
       try {
-        await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
+        if (ownerOf(partial, table, previous) !== undefined) partials.push(partial);
+        else await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
       } catch {
         partials.push(partial); // the next run's plan removes it first
       }

@@ -1,5 +1,5 @@
 import { memberMacs, memberUuid } from "../fleet/identity";
-import type { CloneKind, PlannedReconfigure } from "../fleet/model";
+import type { CloneKind, ObservedMember, PlannedReconfigure } from "../fleet/model";
 import type { ImageRef, MemberRef, ReconfigureOrder } from "../hypervisors/hypervisor";
 import { operate, type RunContext } from "./context";
 
@@ -21,7 +21,7 @@ interface NewMember {
 export async function makeMember(
   context: RunContext, member: NewMember, contentId: string, base: Extract<ImageRef, { kind: "replica" | "base" }>,
 ): Promise<Made> {
-  const { hypervisor, spec, fleet, failures, signal } = context;
+  const { hypervisor, spec, fleet, failures, signal, ledger, book } = context;
   if (context.copiesOnly) return "ready";
   const { slot, name, host, generation, kind } = member;
   let step = "snapshot";
@@ -29,13 +29,16 @@ export async function makeMember(
   try {
     await operate(context, host, (call) => hypervisor.snapshot({ fleet, host, slot, generation, base }, call));
     step = "define";
-    await operate(context, host, (call) => hypervisor.reconfigure(definition(context, { ...member, contentId }), call));
+    const order = definition(context, { ...member, contentId });
+    ledger.defining(host, asDefined(order));
+    await operate(context, host, (call) => hypervisor.reconfigure(order, call));
     made = "whole";
     step = "power on";
     if (spec.powerOn) await power(context, { fleet, host, slot, name, generation }, "running");
     return "ready";
   } catch (error) {
     if (!signal.aborted) {
+      if (made === "nothing" && !book.failure(host)) ledger.notDefined(host, slot, generation);
       const next = made === "whole" ? "starts it" : kind === "full" ? "clones it again" : "makes it again";
       failures.add({ host, name, step, error, next });
     }
@@ -92,5 +95,14 @@ function definition(
     contentId: member.contentId,
     vm: spec.vm,
     autostart: spec.vm.autostart ?? false,
+  };
+}
+
+/** As a host shows it once it is defined; what only the host can tell is left for whoever sees it next. */
+function asDefined({ fleet, slot, name, uuid, macs, kind, generation, contentId, vm }: ReconfigureOrder): ObservedMember {
+  return {
+    slot, name, uuid, macs, kind, generation, contentId, incarnation: fleet.incarnation, power: "running",
+    base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
+    numCpus: vm.numCpus, memory: vm.memory, networks: vm.networks.map((one) => one.network),
   };
 }

@@ -25,9 +25,10 @@ export async function removeFleet(request: RunRequest): Promise<void> {
     if (interrupted) reasons.unshift(`${interrupted}: some of the fleet still exists; destroying it again removes the rest`);
     if (reasons.length > 0) {
       // Leftovers stay for the next try: with members of another incarnation about, they may be that one's.
-      const after = await lookAgain(context, observation, false);
+      const { observation: after, unsettled, failure } = await lookAgain(context, observation, previous, false);
+      if (failure) reasons.push(failure);
       const lastRun = summaryOf(execution);
-      const state = recordState({ spec, fleetId, incarnation, observation: after, previous, lastRun });
+      const state = recordState({ spec, fleetId, incarnation, observation: after, previous, lastRun, unsettled });
       throw new FleetRunError(reasons, state, { cause: context.failures.all[0]?.error });
     }
     context.meter.enter("done");

@@ -5,6 +5,7 @@ import { linkSignals } from "./abort";
 import type { RunContext } from "./context";
 import { Failures } from "./failures";
 import { HostBook } from "./hosts";
+import { Ledger } from "./ledger";
 import { Limiter } from "./limiter";
 import { ProgressMeter } from "./meter";
 import { Tasks } from "./tasks";
@@ -33,7 +34,7 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     tasks: new Tasks(),
     failures: new Failures(),
     meter: new ProgressMeter(clock, request.onProgress),
-    touched: false,
+    ledger: new Ledger(),
   };
 }
 
@@ -45,6 +46,21 @@ export async function observe(context: RunContext, preflight: boolean, signal: A
     deadlineMs: spec.timeouts.connectMs + spec.timeouts.callMs,
   }, { signal });
 }
+
+/** How often the fleet is locked anew because a host was silent then and answered when it was looked at. */
+const LOCK_ATTEMPTS = 3;
+
+/** Hosts that answer and are not locked: another run may be at work there. A machine is locked under one of its names. */
+function unlockedHosts({ lockedHosts }: FleetLock, { hosts }: Observation): string[] {
+  if (!lockedHosts) return [];
+  const answering = hosts.filter((host) => host.status === "reachable");
+  const machines = new Set(answering.filter((host) => lockedHosts.includes(host.name)).map((host) => host.uuid));
+  return answering.filter((host) => !machines.has(host.uuid)).map((host) => host.name);
+}
+
+const unlockedMessage = (names: readonly string[]) =>
+  `expected hosts that can be locked while they answer, got ${names.join(", ")}, silent each of ${LOCK_ATTEMPTS} times the fleet was locked ` +
+  "and answering right after; run `pulumi up` again when the way there is steady";
 
 /**
  * Locks the fleet, then looks.
@@ -60,18 +76,27 @@ export async function openSession(request: RunRequest, preflight: boolean): Prom
     await lock?.release().catch(() => undefined);
   };
   try {
-    meter.enter("lock");
-    lock = await hypervisor.lock({
-      fleetId: request.fleetId, hosts: context.hosts, holder: request.holder,
-      timeoutMs: request.spec.timeouts.lockMs, signal: run.signal,
-      onWait: (holder) => meter.enter("lock", `waiting for another run of this fleet (${holder})`),
-    });
+    let observation: Observation;
+    for (let attempt = 1; ; attempt++) {
+      meter.enter("lock");
+      lock = await hypervisor.lock({
+        fleetId: request.fleetId, hosts: context.hosts, holder: request.holder,
+        timeoutMs: request.spec.timeouts.lockMs, signal: run.signal,
+        onWait: (holder) => meter.enter("lock", `waiting for another run of this fleet (${holder})`),
+      });
+      meter.enter("observe");
+      observation = await observe(context, preflight, run.signal);
+      const unlocked = unlockedHosts(lock, observation);
+      if (unlocked.length === 0) break;
+      // Silent when the others were locked, and back by now: once more, with all of them.
+      await lock.release().catch(() => undefined);
+      lock = undefined;
+      if (attempt === LOCK_ATTEMPTS) throw new FleetRefusedError([{ path: "hosts", message: unlockedMessage(unlocked) }]);
+    }
     const { lost } = lock;
     const onLost = () => run.abort(lost.reason);
     if (lost.aborted) onLost();
     lost.addEventListener("abort", onLost, { once: true });
-    meter.enter("observe");
-    const observation = await observe(context, preflight, run.signal);
     for (const host of observation.hosts) {
       if (host.status === "unreachable") context.book.giveUp(new HostUnreachableError(host.name, "connect", host.reason));
     }

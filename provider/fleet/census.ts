@@ -35,6 +35,13 @@ export interface Census {
 export function takeCensus(table: HostTable, previous: FleetState | undefined, trustRecord: boolean): Census {
   const census: Census = { present: [], missing: [], stranded: [], lost: [], forgotten: [], outdated: [] };
   const recordedHost = new Map((previous?.members ?? []).map((member) => [member.slot, table.hostOf(member)]));
+  /** The latest recorded copy of each slot that stands where nobody could look, unless it was given up. */
+  const outOfSight = new Map<number, MemberState>();
+  for (const member of previous?.members ?? []) {
+    const host = table.hostOf(member);
+    const isLater = member.generation >= (outOfSight.get(member.slot)?.generation ?? 0);
+    if (!host?.seen && !host?.abandoned && isLater) outOfSight.set(member.slot, member);
+  }
   const holders = new Map<number, Incumbent[]>();
   // Two declared hosts that are one machine show the same members; count them once.
   const machines = new Set<string>();
@@ -49,10 +56,19 @@ export function takeCensus(table: HostTable, previous: FleetState | undefined, t
   for (const [slot, copies] of holders) {
     const rank = ({ host }: Incumbent) => (host.declared ? 2 : 0) + (host === recordedHost.get(slot) ? 1 : 0);
     const [holder, ...older] = copies.sort((a, b) => b.generation - a.generation || rank(b) - rank(a));
+    const unseen = outOfSight.get(slot);
+    if (unseen && unseen.generation > holder!.generation) {
+      // What is seen came back from a time before; the later copy is alive as far as anyone knows.
+      census.outdated.push(...copies);
+      holders.delete(slot);
+      continue;
+    }
     (holder!.host.declared ? census.present : census.stranded).push(holder!);
     census.outdated.push(...older);
   }
   for (const member of previous?.members ?? []) {
+    const isOlder = (outOfSight.get(member.slot)?.generation ?? 0) > member.generation;
+    if (isOlder && table.hostOf(member)?.seen) continue;
     if (!holders.has(member.slot)) fileRecorded(member, table.hostOf(member), census, trustRecord);
   }
   for (const group of Object.values(census) as Incumbent[][]) group.sort((a, b) => a.slot - b.slot || a.generation - b.generation);

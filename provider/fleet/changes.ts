@@ -35,8 +35,13 @@ const listed = (names: readonly string[]) => (names.length > 0 ? names.join("+")
 export function diskWarning(spec: FleetSpec, members: readonly ObservedMember[]): string[] {
   const declared = spec.vm.disks.map((disk) => disk.label).sort();
   const differing = members.filter((member) => !sameList(member.disks.map((disk) => disk.label).sort(), declared));
-  if (differing.length === 0) return [];
-  return [`vm.disks: ${namesOf(differing)} ${differing.length === 1 ? "keeps its" : "keep their"} disks as they are; the change concerns new members only`];
+  const wanted = new Map(spec.vm.disks.map((disk) => [disk.label, disk.onDelete]));
+  const otherEnd = members.filter((member) => member.disks.some((disk) => wanted.has(disk.label) && wanted.get(disk.label) !== disk.onDelete));
+  const keep = (some: readonly unknown[]) => (some.length === 1 ? "keeps its" : "keep their");
+  return [
+    ...(differing.length > 0 ? [`vm.disks: ${namesOf(differing)} ${keep(differing)} disks as they are; the change concerns new members only`] : []),
+    ...(otherEnd.length > 0 ? [`vm.disks: ${namesOf(otherEnd)} ${keep(otherEnd)} disks as they were made, also in what onDelete does with them`] : []),
+  ];
 }
 
 /** `workers-001, workers-002 and 5 more` */

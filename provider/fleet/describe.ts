@@ -23,7 +23,7 @@ export function describePlan(plan: FleetPlan, summary?: RunSummary): string {
   if (plan.lost.length > 0) parts.push(`${plural(plan.lost.length, "VM")} lost`);
   const leftovers = plan.cleanup.length + plan.removeReplicas.length;
   if (plan.consolidate.length > 0) parts.push(`merge the disks of ${plural(plan.consolidate.length, "VM")}`);
-  if (leftovers > 0 && parts.length === 0) parts.push(`remove ${plural(leftovers, "leftover")}`);
+  if (leftovers > 0) parts.push(`remove ${plural(leftovers, "leftover")}`);
   if (parts.length === 0) parts.push("no change");
   else if (summary && plan.create.length > 0) {
     parts.push(`${formatBytes(summary.bytesAcrossRacks)} across racks`, `about ${formatSeconds(summary.makespanSeconds)}`);

@@ -77,7 +77,7 @@ export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, obs
     }
   }
   const given = new Set(spec.abandonHosts);
-  for (const host of hosts) host.abandoned = !host.seen && namesOf(host).some((name) => given.has(name));
+  for (const host of hosts) host.abandoned = !host.seen && hostNames(host).some((name) => given.has(name));
   return { hosts, problems, hostOf: (member) => hostOfMember(hosts, member) };
 }
 
@@ -107,7 +107,8 @@ function hostOfMember(hosts: readonly KnownHost[], member: Pick<MemberState, "ho
 const contradicts = (host: KnownHost, member: { hostUuid: string }) =>
   Boolean(host.uuid && member.hostUuid && host.uuid !== member.hostUuid);
 
-function namesOf(host: KnownHost): string[] {
+/** All that a program may call it by. */
+export function hostNames(host: KnownHost): string[] {
   return [host.name, host.declared?.spec.uri, host.recorded?.name, host.recorded?.uri, host.uuid].filter((name): name is string => !!name);
 }
 

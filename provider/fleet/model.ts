@@ -347,7 +347,11 @@ export interface FleetState {
   /** Frozen bases that stand under a delta disk, by member. */
   snapshots: { slot: number; host: string; volume: string }[];
   placement: Record<string, number>;
-  /** The hosts of the last run, so that a host taken out of the program can still be emptied. */
-  hosts: (HostSpec & { uuid?: string })[];
+  /** The hosts of the last run, and those that hold anything of ours, so that a host taken out of the program can still be emptied. */
+  hosts: (HostSpec & {
+    uuid?: string;
+    /** Work was begun or left behind there and could not be looked at since: members may run that nobody recorded. */
+    unsettled?: boolean;
+  })[];
   lastRun: RunSummary;
 }

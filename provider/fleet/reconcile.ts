@@ -6,6 +6,7 @@ import { takeCensus, type Census, type Incumbent } from "./census";
 import { differenceOf } from "./changes";
 import { knowHosts, type HostTable, type KnownHost } from "./hosts";
 import { kindOfSlot, slotName } from "./identity";
+import { ownerOf } from "./leftovers";
 import type { FleetPlan, FleetSpec, FleetState, Observation, PlannedCreate, PlannedDestroy } from "./model";
 import { place, removalOrder } from "./placement";
 import { tidy } from "./problems";
@@ -74,7 +75,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
       slot: one.slot, name: one.name, host: one.host.name,
       reason: `its host is no longer declared and does not answer: ${one.host.unseenReason}`,
     })),
-    cleanup: cleanupOf(table),
+    cleanup: cleanupOf(context),
     removeReplicas: [],
     placement: placementOf(spec, kept, create),
     problems: [],
@@ -242,9 +243,10 @@ function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]):
     });
 }
 
-function cleanupOf(table: HostTable): FleetPlan["cleanup"] {
+function cleanupOf({ table, previous }: PlanContext): FleetPlan["cleanup"] {
   return table.hosts.flatMap(({ name, seen }) =>
-    [...(seen?.partials ?? [])]
+    (seen?.partials ?? [])
+      .filter((partial) => ownerOf(partial, table, previous) === undefined)
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1))
       .map((partial) => ({ host: name, partial, reason: "left over from a run that did not end" })),
   );

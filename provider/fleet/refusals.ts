@@ -1,7 +1,8 @@
 /** What makes a plan impossible, or is refused unless the program says otherwise. */
 import { namesOf } from "./changes";
+import { hostNames } from "./hosts";
 import { macCollisions } from "./identity";
-import type { FleetPlan, Problem } from "./model";
+import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "./model";
 import { plural } from "./problems";
 import type { PlanContext } from "./reconcile";
 
@@ -9,6 +10,9 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
   return [
     ...(context.mode === "apply" ? hostProblems(context) : []),
     ...moveProblems(context, plan),
+    ...foreignProblems(context, plan),
+    ...keptDiskProblems(context.spec, doomed(context, plan)),
+    ...answeringProblems(context),
     ...protectionProblems(context, plan),
     ...nameProblems(context, plan),
     ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), context.spec.vm.networks.length, context.observation),
@@ -27,10 +31,11 @@ export function hostProblems({ table, census }: Pick<PlanContext, "table" | "cen
     if (host.declared) {
       return [{ path: `hosts[${host.declared.index}]`, message: `expected a host that answers, got none: ${host.name} does not answer (${host.unseenReason})${holds}; ${wayOut}` }];
     }
-    if (held.length === 0) return [];
+    if (held.length === 0 && !host.recorded?.unsettled) return [];
+    const which = held.length > 0 ? holds.slice(4) : " was worked on when it went silent or was left with leftovers";
     return [{
       path: "abandonHosts",
-      message: `expected hosts that were taken out of the program to answer, got none from ${host.name} (${host.unseenReason}), which${holds.slice(4)}; ${wayOut}`,
+      message: `expected hosts that were taken out of the program to answer, got none from ${host.name} (${host.unseenReason}), which${which}; ${wayOut}`,
     }];
   }).concat(unknownHostProblems({ table, census }));
 }
@@ -54,6 +59,61 @@ function moveProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {
     message: `expected true for a change that moves ${plural(plan.move.length, "member")} (${moves}${more}), got false; ` +
       "move: data is lost, set it to true to accept that, or leave the targets as they were",
   }];
+}
+
+/** What the plan destroys, as seen. */
+function doomed({ table }: PlanContext, plan: FleetPlan): (ObservedMember & { host: string })[] {
+  return plan.destroy.flatMap(({ host, slot, generation }) => {
+    const member = table.hosts.find((one) => one.name === host)?.seen?.members
+      .find((one) => one.slot === slot && one.generation === generation);
+    return member ? [{ ...member, host }] : [];
+  });
+}
+
+/**
+ * Members of another incarnation: of a create that crashed, or of another resource that means the same fleet. Nothing
+ * tells the two apart, so they are adopted, but not destroyed unasked.
+ */
+function foreignProblems(context: PlanContext, plan: FleetPlan): Problem[] {
+  const moved = new Set(plan.move.map((one) => `${one.slot}@${one.from}`)); // moves are refused already
+  const foreign = doomed(context, plan).filter((one) => one.incarnation !== context.incarnation && !moved.has(`${one.slot}@${one.host}`));
+  if (foreign.length === 0 || context.spec.allowRecreate) return [];
+  return [{
+    path: "allowRecreate",
+    message: `expected true for a change that destroys ${plural(foreign.length, "member")} (${namesOf(foreign)}) which another run or resource ` +
+      "of this fleet made, got false; after a create that crashed, adopt them first with the targets it had; " +
+      "if they are another resource's, give this one a fleetId of its own; to destroy them, set it to true",
+  }];
+}
+
+/** A disk made with onDelete delete goes with its member, whatever the program says by now. */
+export function keptDiskProblems(spec: FleetSpec, leaving: readonly ObservedMember[]): Problem[] {
+  if (spec.allowRecreate) return [];
+  return spec.vm.disks.flatMap(({ label, onDelete }, index) => {
+    const losing = onDelete !== "keep" ? [] : leaving.filter((member) =>
+      member.disks.some((disk) => disk.label === label && disk.onDelete === "delete"));
+    return losing.length === 0 ? [] : [{
+      path: `vm.disks[${index}].onDelete`,
+      message: `expected disks made to be kept, got ${JSON.stringify(label)} of ${namesOf(losing)}, made with "delete", which would go with ` +
+        `${losing.length === 1 ? "its member" : "their members"}; keep the members, or save the data and set allowRecreate to true`,
+    }];
+  });
+}
+
+/** abandonHosts is said of a dead host, once: it is no consent to give the host up again whenever it is out of reach. */
+function answeringProblems({ spec, table, census }: PlanContext): Problem[] {
+  return spec.abandonHosts.flatMap((given, index) => {
+    const host = table.hosts.find((one) => one.seen && hostNames(one).includes(given));
+    if (!host) return [];
+    const older = census.outdated.filter((one) => one.host === host);
+    const then = older.length > 0
+      ? `then its older ${older.length === 1 ? "copy" : "copies"} (${namesOf(older)}), made anew elsewhere meanwhile, will be destroyed`
+      : host.declared ? "then it is used again" : "then it is emptied, as any host that is no longer declared";
+    return [{
+      path: `abandonHosts[${index}]`,
+      message: `expected a host that does not answer, got ${JSON.stringify(given)}; remove it from abandonHosts: it answers; ${then}`,
+    }];
+  });
 }
 
 function protectionProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {

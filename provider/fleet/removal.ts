@@ -2,6 +2,7 @@
 import { namesOf } from "./changes";
 import { takeCensus } from "./census";
 import { knowHosts } from "./hosts";
+import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
 import { plural, tidy } from "./problems";
 
@@ -28,13 +29,14 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
 
   const problems = [...table.hosts.filter((host) => !host.seen && !host.abandoned).flatMap((host) => {
     const held = unseen.filter((one) => one.host === host);
-    if (held.length === 0) return [];
+    if (held.length === 0 && !host.recorded?.unsettled) return [];
+    const what = held.length > 0 ? `holds ${plural(held.length, "member")} (${namesOf(held)})` : "was worked on when it went silent or was left with leftovers";
     return [{
       path: "abandonHosts",
-      message: `expected every host with members to answer, got none from ${host.name} (${host.unseenReason}), which holds ` +
-        `${plural(held.length, "member")} (${namesOf(held)}); bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}], run \`pulumi up\`, then destroy`,
+      message: `expected every host with members to answer, got none from ${host.name} (${host.unseenReason}), which ${what}; bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}], run \`pulumi up\`, then destroy`,
     }];
   })];
+  problems.push(...keptDiskProblems(spec, own));
   if (spec.deletionProtection && own.length + unseen.length > 0) {
     problems.push({
       path: "deletionProtection",

@@ -16,41 +16,62 @@ export interface RecordRequest {
   /** For hosts that did not answer: their members stay as recorded, or become `lost` when the host is not declared. */
   previous?: FleetState;
   lastRun: RunSummary;
+  /** Names of hosts that were worked on and could not be looked at since. @default none */
+  unsettled?: ReadonlySet<string>;
 }
 
 export const NO_RUN: RunSummary = {
   policy: "none", makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, bytesResent: 0, created: 0, destroyed: 0, reconfigured: 0,
 };
 
-export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun }: RecordRequest): FleetState {
+export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, unsettled }: RecordRequest): FleetState {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, false);
-  const recorded = new Map((previous?.members ?? []).map((member) => [member.slot, member]));
-  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost].flatMap(({ slot, host, member }): MemberState[] => {
+  const recorded = new Map((previous?.members ?? []).map((member) => [`${member.slot}/${member.generation}`, member]));
+  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost].flatMap(({ slot, generation, host, member }): MemberState[] => {
     if (member) return member.incarnation === incarnation ? [memberState(member, host)] : [];
-    const before = recorded.get(slot)!;
+    const before = recorded.get(`${slot}/${generation}`)!;
     return [{ ...before, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
   }).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
-  const holding = new Set(members.map((member) => member.host));
+  const replicas = table.hosts.flatMap((host) => replicasOn(host, previous));
+  const holding = new Set([...members, ...replicas].map((one) => one.host));
   const counts = (name: string) => members.filter((member) => member.host === name).length;
   return {
     fleetId,
     incarnation,
     contentId: observation.template?.contentId ?? previous?.contentId ?? members[0]?.contentId ?? "",
     members,
-    replicas: table.hosts.flatMap(({ name, seen }) =>
-      (seen?.replicas ?? []).map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.volume }))
-        .sort((a, b) => compare(a.volume, b.volume))),
+    replicas,
     snapshots: members.flatMap(({ slot, host, base, kind, chain }) =>
       kind === "full" && base === "frozen" && chain.length > 1 ? [{ slot, host, volume: chain[chain.length - 1]! }] : []),
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, counts(host.name)])),
     hosts: table.hosts.flatMap((host) => {
       const described = host.declared?.spec ?? host.recorded;
-      if (!described || (!host.declared && !holding.has(host.name))) return [];
-      return [{ ...described, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }) }];
+      const isOpen = isUnsettled(host, unsettled);
+      if (!described || (!host.declared && !isOpen && !holding.has(host.name))) return [];
+      const { unsettled: _before, ...rest }: RecordedHost = described;
+      return [{ ...rest, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }), ...(isOpen && { unsettled: true }) }];
     }),
     lastRun,
   };
+}
+
+type RecordedHost = FleetState["hosts"][number];
+
+function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: ReadonlySet<string> | undefined): boolean {
+  if (abandoned) return false;
+  return unsettled?.has(name) || (seen ? seen.partials.length > 0 : recorded?.unsettled === true);
+}
+
+/** As seen; of a host that is out of sight, as recorded. */
+function replicasOn({ name, seen, recorded, abandoned }: KnownHost, previous: FleetState | undefined): FleetState["replicas"] {
+  if (!seen) {
+    if (abandoned) return [];
+    return (previous?.replicas ?? []).filter((one) => one.host === (recorded?.name ?? name)).map((one) => ({ ...one, host: name }));
+  }
+  return seen.replicas
+    .map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.volume }))
+    .sort((a, b) => compare(a.volume, b.volume));
 }
 
 function memberState(member: ObservedMember, host: KnownHost): MemberState {
@@ -76,7 +97,7 @@ const hostSchema = z.looseObject({
   transferPorts: z.object({ from: z.number(), to: z.number() }).catch({ ...DEFAULTS.transferPorts }),
   nicBitsPerSecond: z.number().catch(DEFAULTS.nicBitsPerSecond), diskBytesPerSecond: z.number().catch(DEFAULTS.diskBytesPerSecond),
   maxConcurrent: z.number().catch(DEFAULTS.hostMaxConcurrent), capacity: z.number().optional().catch(undefined),
-  uuid: z.string().optional().catch(undefined),
+  uuid: z.string().optional().catch(undefined), unsettled: z.boolean().optional().catch(undefined),
 });
 const purpose = z.enum(["replica", "template"]);
 const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });

@@ -1,6 +1,7 @@
 /** What the user should know about a plan though it stops nothing. */
 import { diskWarning, namesOf } from "./changes";
 import { kindOfSlot } from "./identity";
+import { ownerOf } from "./leftovers";
 import type { FleetPlan, ObservedMember } from "./model";
 import { plural } from "./problems";
 import { hasSeed } from "./refusals";
@@ -14,15 +15,16 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...contentWarnings(context, plan, members),
     ...kindWarnings(context, members),
     ...diskWarning(context.spec, members),
+    ...leftoverWarnings(context),
   ];
 }
 
-function hostWarnings({ table, mode, observation, census, spec }: PlanContext): string[] {
+function hostWarnings({ table, mode, observation, census }: PlanContext): string[] {
   const warnings: string[] = [];
   if (mode === "preview" && !observation) {
     warnings.push("no host was asked: planned from the inputs and the recorded state alone");
   } else if (mode === "preview") {
-    for (const host of table.hosts.filter((one) => !one.seen && !one.abandoned && (one.declared || census.lost.some((lost) => lost.host === one)))) {
+    for (const host of table.hosts.filter((one) => !one.seen && !one.abandoned && (one.declared || one.recorded?.unsettled || census.lost.some((lost) => lost.host === one)))) {
       const then = host.declared ? "planned as recorded; up fails unless it answers" : "its members count as lost; up fails unless it answers or stands in abandonHosts";
       warnings.push(`${host.name} does not answer (${host.unseenReason}): ${then}`);
     }
@@ -30,10 +32,6 @@ function hostWarnings({ table, mode, observation, census, spec }: PlanContext): 
   for (const host of table.hosts.filter((one) => one.abandoned)) {
     const forgotten = census.forgotten.filter((one) => one.host === host);
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
-  }
-  for (const name of spec.abandonHosts) {
-    const back = table.hosts.find((host) => host.seen && host.name === name);
-    if (back) warnings.push(`abandonHosts names ${name}, which answers and is used; remove it from the list`);
   }
   return warnings;
 }
@@ -54,4 +52,11 @@ function kindWarnings({ spec }: PlanContext, members: readonly ObservedMember[])
   const differing = members.filter((member) => member.kind !== kindOfSlot(spec.clone, member.slot));
   if (differing.length === 0) return [];
   return [`clone: ${namesOf(differing)} ${differing.length === 1 ? "stays" : "stay"} as made; the change concerns new members only`];
+}
+
+function leftoverWarnings({ table, previous }: PlanContext): string[] {
+  return table.hosts.flatMap(({ name, seen }) => (seen?.partials ?? []).flatMap((partial) => {
+    const owner = ownerOf(partial, table, previous);
+    return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
+  }));
 }

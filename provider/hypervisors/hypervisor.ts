@@ -127,6 +127,11 @@ export interface ObserveRequest {
   deadlineMs: number;
   /** Also check that each host is fit to receive clones (Observation … problems). */
   preflight: boolean;
+  /**
+   * A local template whose content is still being read at the deadline is left out (`templateProblem` begins with
+   * `is still being read`). Otherwise it is waited for: the deadline is the hosts'.
+   */
+  impatient?: boolean;
 }
 
 /** One run per fleet (DESIGN.md section 4). */
@@ -134,6 +139,8 @@ export interface FleetLock {
   release(): Promise<void>;
   /** Aborts when the lock was lost (its host or connection died). */
   readonly lost: AbortSignal;
+  /** Names, as in the request, of the hosts that are locked; silent ones are passed over. Absent: all. */
+  readonly lockedHosts?: readonly string[];
 }
 
 export interface LockRequest {

@@ -99,7 +99,13 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
     },
 
     async delete(_id: string, outputs: Bag): Promise<void> {
-      await withFleet(recordedRun(outputs), fleetDoors.removeFleet);
+      try {
+        await withFleet(recordedRun(outputs), fleetDoors.removeFleet);
+      } catch (error) {
+        // Pulumi prints the stack of an error that a delete throws; a refusal is no fault of the code.
+        if (error instanceof FleetRefusedError || error instanceof FleetRunError) error.stack = error.message;
+        throw error;
+      }
     },
   };
 }

@@ -25,13 +25,13 @@ export interface PreviewAnswer extends Preview {
 export async function previewOf(
   { unknown, ...question }: PreviewQuestion, dependencies: Dependencies,
 ): Promise<PreviewAnswer> {
-  const { observation, failure }: Look = unknown.length > 0
+  const { observation, failure, startupSeconds }: Look = unknown.length > 0
     ? { failure: `not known yet: ${unknown.join(", ")}` } : await look(question, dependencies);
-  const preview = await dependencies.fleetDoors.previewFleet({ ...question, ...(observation && { observation }) });
+  const preview = await dependencies.fleetDoors.previewFleet({ ...question, startupSeconds, ...(observation && { observation }) });
   return {
     ...preview,
     line: `${preview.text}${unseenText(observation, failure)}`,
-    warnings: warningsOf(preview.plan, observation),
+    warnings: warningsOf(preview.plan, question.spec, observation),
   };
 }
 
@@ -46,6 +46,8 @@ interface Look {
   observation?: Observation;
   /** Why there is none. */
   failure?: string;
+  /** What a copy costs before its first byte, as the hosts' adapter knows it. */
+  startupSeconds?: number;
 }
 
 async function look(
@@ -58,14 +60,14 @@ async function look(
   try {
     hypervisor = dependencies.createHypervisor({ spec, holder: dependencies.holder() });
     const observing = hypervisor.observe(
-      { fleetId, namePrefix: spec.namePrefix, hosts: hostsToObserve(spec, previous), spec, deadlineMs, preflight: true },
+      { fleetId, namePrefix: spec.namePrefix, hosts: hostsToObserve(spec, previous), spec, deadlineMs, preflight: true, impatient: true },
       { signal: abort.signal },
     );
     // The adapter keeps the deadline itself; the margin is for one that does not.
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs + 1000);
     });
-    return { observation: await Promise.race([observing, late]) };
+    return { observation: await Promise.race([observing, late]), startupSeconds: hypervisor.capabilities.copyStartupSeconds };
   } catch (error) {
     abort.abort();
     return { failure: error instanceof Error ? error.message : String(error) };
@@ -84,9 +86,13 @@ function unseenText(observation: Observation | undefined, failure: string | unde
   return silent.length === observation.hosts.length ? " (no host in reach)" : ` (${silent.join(", ")} not in reach)`;
 }
 
-function warningsOf(plan: FleetPlan, observation: Observation | undefined): string[] {
-  const unfit = (observation?.hosts ?? []).flatMap((host) => (host.status === "reachable" ? host.problems : []));
-  const refusals = [...plan.problems, ...unfit, ...(observation?.templateProblem ? [observation.templateProblem] : [])];
-  const said = new Set(refusals.map(formatProblem));
+function warningsOf(plan: FleetPlan, spec: FleetSpec, observation: Observation | undefined): string[] {
+  const hosts = observation?.hosts ?? [];
+  const unfit = hosts.flatMap((host) => (host.status === "reachable" ? host.problems : []));
+  const { template } = spec;
+  // That its host does not answer has been said already; the template itself may be fine.
+  const unseen = template.kind !== "file" && hosts.some((host) => host.status === "unreachable" && host.name === template.host);
+  const missing = observation?.templateProblem && !unseen ? [observation.templateProblem] : [];
+  const said = new Set([...plan.problems, ...unfit, ...missing].map(formatProblem));
   return [...[...said].map((text) => `\`pulumi up\` would refuse this: ${text}`), ...plan.warnings];
 }

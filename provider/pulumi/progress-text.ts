@@ -18,8 +18,8 @@ export function progressText(progress: Progress): string {
   const parts: string[] = [];
   if (progress.membersTotal > 0) parts.push(`${progress.membersDone} of ${progress.membersTotal} members`);
   if (progress.bytesTotal > 0) {
-    const total = formatBytes(progress.bytesTotal);
-    parts.push(progress.bytesDone < progress.bytesTotal ? `${formatBytes(progress.bytesDone)} of ${total}` : total);
+    const [done, total] = [progress.bytesDone, progress.bytesTotal].map(formatBytes);
+    parts.push(done === total ? total! : `${done} of ${total}`);
   }
   if (progress.phase !== "done") {
     if (progress.bytesPerSecond >= 1) parts.push(`${formatBytes(progress.bytesPerSecond)}/s`);

@@ -21,7 +21,6 @@ export interface Runs {
 /** @param exit ends the process */
 export function createRuns(link: EngineLink, exit: (code: number) => void, settleMs = SETTLE_MS): Runs {
   const active = new Map<AbortController, Promise<unknown>>();
-  let watching = false;
 
   const abortAll = async () => {
     for (const controller of active.keys()) controller.abort(new EngineGoneError());
@@ -32,13 +31,12 @@ export function createRuns(link: EngineLink, exit: (code: number) => void, settl
     exit(1);
   };
 
+  // From the first call of any kind on: a provider that only checked must not outlive its engine either.
+  link.onGone(() => void abortAll());
+
   return {
     abortAll,
     async run(body) {
-      if (!watching) {
-        watching = true;
-        link.onGone(() => void abortAll());
-      }
       const controller = new AbortController();
       const running = body(controller.signal);
       active.set(controller, running);

@@ -19,11 +19,18 @@ export interface BenchGround {
   lab: Lab;
   /** On the lab's first host. */
   template: InstalledTemplate;
-  /** Of each host, measured. */
-  diskBytesPerSecond: number;
+  rates: MeasuredRates;
 }
 
-export function benchSpec({ lab, template, diskBytesPerSecond }: BenchGround, fleet: BenchFleet): FleetSpec {
+/** What the hosts are declared to do, so that a prediction's error is the model's and not that of a guess. */
+export interface MeasuredRates {
+  /** Of each host, when all write. */
+  diskBytesPerSecond: number;
+  /** What one plain copy reaches, as a part of what the topology file says: headers take a twentieth. */
+  nicShare: number;
+}
+
+export function benchSpec({ lab, template, rates }: BenchGround, fleet: BenchFleet): FleetSpec {
   const { policy, powerOn, count, onlyOn } = fleet;
   return specOf({
     namePrefix: `bench-${randomBytes(3).toString("hex")}`,
@@ -31,9 +38,10 @@ export function benchSpec({ lab, template, diskBytesPerSecond }: BenchGround, fl
     policy,
     powerOn,
     ...(onlyOn === undefined && { count }),
-    racks: lab.racks.map(({ name, uplinkBitsPerSecond }) => ({ name, uplinkBitsPerSecond })),
+    racks: lab.racks.map(({ name, uplinkBitsPerSecond }) => ({ name, uplinkBitsPerSecond: Math.round(uplinkBitsPerSecond * rates.nicShare) })),
     hosts: lab.hosts.map(({ name, uri, rack, address, nicBitsPerSecond }) => ({
-      name, uri, rack, pool: "default", transferAddress: address, nicBitsPerSecond, diskBytesPerSecond: Math.round(diskBytesPerSecond),
+      name, uri, rack, pool: "default", transferAddress: address,
+      nicBitsPerSecond: Math.round(nicBitsPerSecond * rates.nicShare), diskBytesPerSecond: Math.round(rates.diskBytesPerSecond),
       ...(onlyOn !== undefined && { count: name === onlyOn ? count : 0 }),
     })),
     vm: {

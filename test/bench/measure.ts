@@ -53,7 +53,6 @@ export async function measure(
   };
 
   log("warming up");
-  await plainCopies.copy(from, across);
   await fleet({ policy: "singleSource", count: lab.hosts.length });
   for (let turn = 0; turn < repeat; turn++) {
     log(`turn ${turn + 1} of ${repeat}`);

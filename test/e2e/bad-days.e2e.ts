@@ -42,6 +42,17 @@ describe("a fleet through Pulumi, on a bad day", function () {
     assert.equal((await stack.fleet()).members.length, 1);
   });
 
+  it("keeps a password in a URI out of the state and of everything printed", async () => {
+    const args = labFleet(lab, { namePrefix: "secret", count: 1 });
+    const hosts = (args["hosts"] as { uri: string }[]).map((host) => ({ ...host, uri: host.uri.replace("://", "://root:geheim@") }));
+    const stack = await open("secret", () => ({ ...args, hosts }));
+    const printed = [await stack.preview(), await stack.up(), await stack.refresh()];
+    assert.doesNotMatch(JSON.stringify(printed), /geheim/);
+    assert.match(stack.stateFile(), /secret-000/);
+    assert.doesNotMatch(stack.stateFile(), /geheim/);
+    assert.deepEqual((await stack.up()).changes, { same: 2 });
+  });
+
   it("keeps what was made when a host fails, and completes it with the next up", async () => {
     const { killDaemon, startDaemon } = await labModule();
     let killed: Promise<void> | undefined;

@@ -1,6 +1,6 @@
 /** Real Pulumi, real libvirtd: a stack of its own per test, in a backend of its own, over one lab. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type InlineProgramArgs, type LocalWorkspaceOptions, LocalWorkspace, type Stack } from "@pulumi/pulumi/automation";
@@ -66,6 +66,8 @@ export interface TestStack {
   destroy(): Promise<Outcome>;
   /** The recorded outputs of the one fleet in the stack. */
   fleet(): Promise<FleetState & { id: string; urn: string }>;
+  /** The state as it lies in the backend, secrets encrypted. */
+  stateFile(): string;
   close(): Promise<void>;
 }
 
@@ -100,9 +102,8 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
   };
   // A folder with a Pulumi.yaml of its own keeps it: settings given here would overwrite the file.
   if (options.workDir === undefined) delete workspace.projectSettings;
-  const stack = await LocalWorkspace.createOrSelectStack(
-    { stackName: name, projectName: options.workDir === undefined ? "vmfleet-quickstart" : projectName, program: options.program }, workspace,
-  );
+  const project = options.workDir === undefined ? "vmfleet-quickstart" : projectName;
+  const stack = await LocalWorkspace.createOrSelectStack({ stackName: name, projectName: project, program: options.program }, workspace);
   for (const [key, value] of Object.entries(options.config ?? {})) await stack.setConfig(key, { value });
 
   async function watched(action: (hooks: Hooks) => Promise<unknown>): Promise<Outcome> {
@@ -138,6 +139,7 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
       if (fleets.length !== 1) throw new Error(`expected one fleet in the stack, got ${fleets.length}`);
       return { ...fleets[0]!.outputs, id: fleets[0]!.id, urn: fleets[0]!.urn };
     },
+    stateFile: () => readFileSync(join(folder, ".pulumi/stacks", project, `${name}.json`), "utf8"),
     async close() {
       await stack.destroy({ color: "never" }).catch(() => undefined);
       await stack.workspace.removeStack(name, { force: true }).catch(() => undefined);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { describePlan, type FleetPlan, type FleetSpec, type FleetState, type Observation } from "../../provider/fleet";
-import { carryOut, empty, FLEET, host, made, member, observation, perHost, plan, reachable, record, slots, spec, template, unreachable, withHost } from "./build";
+import { describePlan, planRemoval, type FleetPlan, type FleetSpec, type FleetState, type Observation } from "../../provider/fleet";
+import { carryOut, disk, empty, FLEET, host, made, member, observation, perHost, plan, reachable, record, slots, spec, template, unreachable, withHost } from "./build";
 
 const changes = (one: FleetPlan) => [...one.create, ...one.destroy, ...one.reconfigure, ...one.adopt, ...one.lost, ...one.cleanup, ...one.removeReplicas];
 const paths = (one: FleetPlan) => one.problems.map(({ path }) => path);
@@ -63,6 +63,17 @@ describe("reconcile: growing and shrinking", () => {
     const declared = spec({ count: 0 });
     const found = withHost(empty(declared), "a2", (one) => ({ ...one, partials: [{ kind: "volume", name: "z", bytes: 1 }, { kind: "domain", name: "b", bytes: 0 }] }));
     assert.deepEqual(plan(declared, found).cleanup.map((one) => [one.host, one.partial.name]), [["a2", "b"], ["a2", "z"]]);
+  });
+
+  it("leaves a volume alone that may be a disk of a member seen elsewhere, or recorded on a host out of sight", () => {
+    const { declared, found, state } = made({ count: 4 });
+    const partial = (slot: number, generation?: number) => ({ kind: "volume" as const, name: `v${slot}`, slot, ...(generation !== undefined && { generation }), bytes: 1 });
+    const littered = withHost(found, "b1", (one) => ({ ...one, partials: [partial(0, 0), partial(1), partial(3, 1), partial(9, 0)] }));
+    const seen = plan(declared, littered, state);
+    assert.deepEqual(seen.cleanup.map((one) => one.partial.name), ["v3", "v9"]);
+    assert.equal(seen.warnings[0], "v0 on b1 looks left over and stays: it may be a disk of workers-000 on a1");
+    const dark = plan(declared, withHost(littered, "a1", () => unreachable("a1")), state);
+    assert.deepEqual(dark.cleanup.map((one) => one.partial.name), ["v3", "v9"]);
   });
 
   it("refuses a name that something without our tag has", () => {
@@ -187,11 +198,42 @@ describe("reconcile: hosts that come, go and are renamed", () => {
     assert.deepEqual([without.problems, without.placement], [[], { a1: 2, a2: 0, b1: 1, b2: 1 }]);
     const after = carryOut(declared, dark, without);
     const back = { ...after, hosts: after.hosts.map((one) => (one.name === "a2" ? found.hosts[1]! : one)) };
-    const returned = plan(declared, back, record(declared, after, state));
+    const refused = plan(declared, back, record(declared, after, state));
+    assert.deepEqual(refused.problems, [{
+      path: "abandonHosts[0]",
+      message: 'expected a host that does not answer, got "a2"; remove it from abandonHosts: it answers; then its older copy (workers-001), made anew elsewhere meanwhile, will be destroyed',
+    }]);
+    const returned = plan(spec({ count: 4 }), back, record(declared, after, state));
     assert.deepEqual(returned.destroy.map(({ slot, host: at, generation }) => [slot, at, generation]), [[1, "a2", 0]]);
     assert.match(returned.destroy[0]!.reason, /outdated copy/);
     assert.deepEqual([returned.create, returned.problems], [[], []]);
-    assert.match(returned.warnings.join(), /remove it from the list/);
+  });
+
+  it("takes abandonHosts for no standing consent: a host that answers, declared or not, must be taken off the list", () => {
+    const { declared, found, state } = made({ count: 4 });
+    for (const given of ["a2", "qemu+ssh://root@a2/system", "uuid-a2"]) {
+      const result = plan({ ...declared, abandonHosts: ["gone", given] }, found, state);
+      assert.deepEqual(result.problems.map(({ path, message }) => [path, /used again/.test(message)]), [["abandonHosts[1]", true]]);
+    }
+    const without = spec({ hosts: [host("a1"), host("b1"), host("b2")], count: 3, abandonHosts: ["a2"] });
+    assert.match(plan(without, found, state).problems[0]!.message, /then it is emptied/);
+  });
+
+  it("lets no older copy take the slot of a later one on a host out of sight", () => {
+    const { declared, found, state } = made({ count: 4 });
+    const abandoning = { ...declared, abandonHosts: ["a2"] };
+    const dark = withHost(found, "a2", () => unreachable("a2"));
+    const after = carryOut(abandoning, dark, plan(abandoning, dark, state));
+    const later = record(abandoning, after, state);
+    const holder = later.members.find((one) => one.slot === 1)!;
+    assert.equal(holder.generation, 1);
+    const returned = withHost({ ...after, hosts: after.hosts.map((one) => (one.name === "a2" ? found.hosts[1]! : one)) }, holder.host, () => unreachable(holder.host));
+    const refreshed = record(declared, returned, later);
+    assert.deepEqual(refreshed.members.filter((one) => one.slot === 1).map((one) => [one.host, one.generation]), [["a2", 0], [holder.host, 1]]);
+    assert.deepEqual(record(declared, returned, refreshed).members, refreshed.members);
+    assert.deepEqual(slots(plan(declared, returned, refreshed, { mode: "preview" }).keep), [0, 1, 2, 3]);
+    assert.deepEqual(plan(declared, { ...after, hosts: returned.hosts.map((one) => (one.name === holder.host ? after.hosts.find((h) => h.name === one.name)! : one)) }, refreshed)
+      .destroy.map((one) => [one.slot, one.host]), [[1, "a2"]]);
   });
 
   it("keeps members of another machine that a host's URI used to reach", () => {
@@ -232,6 +274,51 @@ describe("reconcile: members that were touched by hand", () => {
     const result = plan(declared, found, undefined, { incarnation: "two" });
     assert.deepEqual(slots(result.adopt), [0, 1, 2, 3]);
     assert.deepEqual([result.create, result.destroy, result.keep], [[], [], []]);
+  });
+});
+
+describe("reconcile: members of another run or resource", () => {
+  const { declared, found, state } = made({ count: 8 });
+  const theirs = { incarnation: "two" };
+  const refused = (one: FleetPlan) => one.problems.map(({ path, message }) => [path, /another run or resource/.test(message)]);
+
+  it("are adopted, and the fleet grows, unasked", () => {
+    assert.deepEqual(plan(declared, found, undefined, theirs).problems, []);
+    const grown = plan(spec({ count: 12 }), found, undefined, theirs);
+    assert.deepEqual([grown.adopt.length, grown.create.length, grown.problems], [8, 4, []]);
+  });
+
+  it("are destroyed only with allowRecreate", () => {
+    assert.deepEqual(refused(plan(spec({ count: 3 }), found, undefined, theirs)), [["allowRecreate", true]]);
+    assert.deepEqual(plan(spec({ count: 3, allowRecreate: true }), found, undefined, theirs).problems, []);
+    const changed = { ...found, template: { ...template, contentId: "c2" } };
+    assert.deepEqual(refused(plan(spec({ count: 8, onTemplateChange: "replace" }), changed, undefined, theirs)), [["allowRecreate", true]]);
+    assert.deepEqual(refused(plan(spec({ hosts: [host("a1")], count: 0 }), found, undefined, theirs)), [["allowRecreate", true]]);
+  });
+
+  it("are not destroyed by a fleet on record either, from which they were taken", () => {
+    assert.deepEqual(refused(plan(spec({ count: 3 }), found, { ...state, incarnation: "two" }, theirs)), [["allowRecreate", true]]);
+    assert.deepEqual(plan(spec({ count: 3 }), found, state).problems, []);
+  });
+});
+
+describe("reconcile: disks that are to be kept", () => {
+  const disks = (onDelete: "delete" | "keep") => ({ networks: [{ network: "default" }], disks: [{ label: "data", sizeBytes: 1e9, onDelete }] });
+  const found = observation([reachable("a1", [0, 1].map((slot) => member(slot, { disks: [{ ...disk("d"), label: "data", onDelete: "delete" as const }] })))]);
+  const of = (count: number, onDelete: "delete" | "keep", more = {}) => spec({ hosts: [host("a1")], count, vm: disks(onDelete), ...more });
+
+  it("stay as they were made, which is told", () => {
+    const result = plan(of(2, "keep"), found);
+    assert.deepEqual([result.problems, result.warnings, result.keep.length], [[], ["vm.disks: workers-000, workers-001 keep their disks as they were made, also in what onDelete does with them"], 2]);
+    assert.deepEqual(plan(of(2, "delete"), found).warnings, []);
+  });
+
+  it("are not destroyed with their member unless allowRecreate", () => {
+    assert.deepEqual(plan(of(1, "keep"), found).problems.map(({ path }) => path), ["vm.disks[0].onDelete"]);
+    assert.deepEqual(plan(of(1, "keep", { allowRecreate: true }), found).problems, []);
+    assert.deepEqual(plan(of(1, "delete"), found).problems, []);
+    const removal = (declared: FleetSpec) => planRemoval({ spec: declared, fleetId: FLEET, incarnation: "one", observation: found }).problems.map(({ path }) => path);
+    assert.deepEqual([removal(of(2, "keep")), removal(of(2, "delete"))], [["vm.disks[0].onDelete"], []]);
   });
 });
 

@@ -43,6 +43,18 @@ describe("recorded state", () => {
     assert.deepEqual([slots(forgotten.members), forgotten.hosts.length], [[0, 2, 3], 3]);
   });
 
+  it("remembers a host that was taken out as long as it holds replicas or leftovers", () => {
+    const { found, state } = made({ count: 3 });
+    const fewer = spec({ hosts: [host("a1"), host("a2"), host("b1")], count: 3 });
+    const replica = { contentId: "c1", purpose: "replica" as const, disk: disk("r"), users: [] };
+    const names = (one: typeof state) => one.hosts.map(({ name, unsettled }) => (unsettled ? `${name}!` : name));
+    const holding = record(fewer, withHost(found, "b2", (one) => ({ ...one, replicas: [replica] })), state);
+    const littered = record(fewer, withHost(found, "b2", (one) => ({ ...one, partials: [{ kind: "volume", name: "p", bytes: 1 }] })), state);
+    assert.deepEqual([names(holding), names(littered), names(record(fewer, found, state))], [["a1", "a2", "b1", "b2"], ["a1", "a2", "b1", "b2!"], ["a1", "a2", "b1"]]);
+    const dark = withHost(found, "b2", () => unreachable("b2"));
+    assert.deepEqual([record(fewer, dark, holding).replicas, names(record(fewer, dark, littered))], [holding.replicas, ["a1", "a2", "b1", "b2!"]]);
+  });
+
   it("takes over the new name of a renamed host", () => {
     const { found, state } = made({ count: 4 });
     const declared = spec({ count: 4, hosts: [host("a1"), host("x9", { uri: "qemu+ssh://root@a2/system" }), host("b1"), host("b2")] });

@@ -70,6 +70,18 @@ describe("check", () => {
     });
   });
 
+  it("does not call the template missing when it is its host that does not answer", async () => {
+    const problem = { path: "template", message: "cannot be looked at" };
+    const observe = (silent: string, other: string) => async () => ({
+      hosts: [{ status: "unreachable" as const, name: silent, reason: "timed out" }, reachable(other)], templateProblem: problem,
+    });
+    const [hostSilent, otherSilent] = [world({ observe: observe("a1", "b1") }), world({ observe: observe("b1", "a1") })];
+    await hostSilent.provider.check({}, inputs({}, true));
+    await otherSilent.provider.check({}, inputs({}, true));
+    assert.deepEqual(hostSilent.said.filter((each) => each.severity === "warning"), []);
+    assert.match(otherSilent.said[1]!.message, /would refuse this: template: cannot be looked at/);
+  });
+
   for (const [what, changes] of Object.entries({
     "the count": { count: UNKNOWN },
     "all hosts": { hosts: UNKNOWN },

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
-  HostUnreachableError, HypervisorError, TemplateChangedError,
+  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError,
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
@@ -19,6 +19,10 @@ import { observeHost } from "./observe";
 import { HostSession } from "./session";
 import { findTemplate, type LocatedTemplate } from "./template";
 import { deleteVolume } from "./volumes";
+
+/** For a second look at the template. A host that is silent this long tells nothing about it. */
+const TEMPLATE_LOOK_MS = 5_000;
+const SILENT = Symbol("the template's host does not answer");
 
 export interface LibvirtOptions {
   spec: FleetSpec;
@@ -112,12 +116,18 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async observeTemplate(request: ObserveRequest, expired: Promise<never>): Promise<Pick<Observation, "template" | "templateProblem">> {
     try {
-      const finding = await Promise.race([findTemplate(request.spec, (name) => this.byName(name)), expired]);
+      // A local file is read for its hash, however long that takes: the deadline is the hosts'. A preview does not wait.
+      const finding = await (request.spec.template.kind === "file" && !request.impatient
+        ? findTemplate(request.spec, (name) => this.byName(name))
+        : Promise.race([findTemplate(request.spec, (name) => this.byName(name)), expired]));
       if ("problem" in finding) return { templateProblem: finding.problem };
       this.template = finding.found;
       return { template: { ...finding.found.observed } };
     } catch (error) {
       if (!(error instanceof HypervisorError) && !(error instanceof DeadlineError)) throw error;
+      if (error instanceof DeadlineError && request.spec.template.kind === "file") {
+        return { templateProblem: { path: "template.file", message: "is still being read, so its size is not known yet" } };
+      }
       return { templateProblem: { path: "template", message: `cannot be looked at: ${error.message}` } };
     }
   }
@@ -142,7 +152,10 @@ export class LibvirtHypervisor implements Hypervisor {
       return result;
     } catch (error) {
       this.copies.end(key, error as Error);
-      throw error;
+      // What failed to be opened or read may be no fault of hosts or wires.
+      const trouble = order.source.kind === "template" && !context.signal?.aborted && !(error instanceof TemplateChangedError)
+        ? await this.templateTrouble(order) : undefined;
+      throw trouble === undefined || trouble === SILENT ? error : new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
     } finally {
       this.transfers.delete(key);
     }
@@ -171,7 +184,7 @@ export class LibvirtHypervisor implements Hypervisor {
       return { session: this.byName(observed.host), path, format: observed.format, capacityBytes: observed.capacityBytes, allocationBytes: observed.allocationBytes };
     }
     const at = await this.place(ref.host, order.fleet.fleetId);
-    const facts = await sourceFacts(at.session, await this.imageName(at, ref));
+    const facts = await sourceFacts(at.session, await this.imageName(at, ref), order.target.host);
     return { session: at.session, path: facts.path, format: facts.format, capacityBytes: facts.capacityBytes, allocationBytes: facts.allocationBytes };
   }
 
@@ -194,13 +207,28 @@ export class LibvirtHypervisor implements Hypervisor {
 
   /** A copy of an image that was written meanwhile is a copy of nothing: it is thrown away again. */
   private async templateUnchanged(order: CloneOrder, target: Place): Promise<void> {
-    const finding = await findTemplate(this.spec, (name) => this.byName(name));
-    const now = "found" in finding ? finding.found.observed.contentId : undefined;
-    if (now === order.contentId) return;
+    const trouble = await this.templateTrouble(order);
+    if (trouble === undefined) return;
     const { pool } = await target.session.pool();
     await target.session.run("clean up", (client) => deleteVolume(client, pool, targetVolumeName(target.scope, order.target)));
-    const why = "problem" in finding ? finding.problem.message : "its content changed";
-    throw new TemplateChangedError(order.target.host, "clone", `the template changed during the run: ${why}`);
+    // Whether it was written while its host was silent nobody can say: the copy counts for nothing then.
+    if (trouble === SILENT) throw new SourceLostError(this.template?.observed.host ?? "", order.target.host, "the template's host went silent, so the copy cannot be vouched for");
+    throw new TemplateChangedError(order.target.host, "clone", trouble);
+  }
+
+  /** What became of the template since the run began, in words; undefined: nothing. */
+  private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
+    const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
+    try {
+      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name)), deadline.expired]);
+      if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
+      return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
+    } catch (error) {
+      if (error instanceof HostUnreachableError || error instanceof DeadlineError) return SILENT;
+      return `the template cannot be looked at any more: ${(error as Error).message}`;
+    } finally {
+      deadline.cancel();
+    }
   }
 
   async snapshot(order: SnapshotOrder): Promise<void> {

@@ -1,4 +1,4 @@
-import { HypervisorError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
+import { HypervisorError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
 import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
@@ -44,7 +44,7 @@ export async function cloneImage(
     const from = await parts.resolve(order.source);
     const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
     copy.facts.pass(facts);
-    const path = await freshVolume(session, name, facts.capacityBytes);
+    const path = await freshVolume(session, name, order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined, facts.capacityBytes);
     const startHelper = (over: Resolved): Promise<Helper> => Helper.start(session, settings, [{
       path, format: "qcow2", copyOnRead: true,
       backing: over.kind === "finished" && over.local ? { kind: "file", path: over.source.path, format: over.source.format } : null,
@@ -68,9 +68,10 @@ export async function cloneImage(
   }
 }
 
-async function freshVolume(session: HostSession, name: string, capacityBytes: number): Promise<string> {
+async function freshVolume(session: HostSession, name: string, marker: string | undefined, capacityBytes: number): Promise<string> {
   const { pool } = await session.pool();
   return session.run("make volume", async (client) => {
+    if (marker !== undefined) await deleteVolume(client, pool, marker); // first: what is being rewritten is not whole
     await deleteVolume(client, pool, name);
     const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
     return (await volumeFacts(client, volume)).path;
@@ -90,7 +91,9 @@ export async function uploadTemplate(
   const { pool } = await target.session.pool();
   const extra = await target.session.openExtra();
   try {
+    const marker = markerName(target.scope, order.target);
     await target.session.run("upload", async (client) => {
+      await deleteVolume(client, pool, marker); // first: what is being rewritten is not whole
       await deleteVolume(client, pool, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
       const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
@@ -119,11 +122,11 @@ export async function markComplete(order: CloneOrder, target: { session: HostSes
   await target.session.run("mark", (client) => ensureVolume(client, pool, markerName(target.scope, ref), 1, "raw"));
 }
 
-export async function sourceFacts(session: HostSession, volumeName: string): Promise<VolumeFacts> {
+export async function sourceFacts(session: HostSession, volumeName: string, targetHost: string): Promise<VolumeFacts> {
   const { pool } = await session.pool();
   return session.run("look at source", async (client) => {
     const volume = await client.lookupVolume(pool, volumeName);
-    if (!volume) throw new Error(`no volume ${volumeName}`);
+    if (!volume) throw new SourceLostError(session.name, targetHost, `no volume ${volumeName} on ${session.name}: removed by hand?`);
     return volumeFacts(client, volume);
   });
 }

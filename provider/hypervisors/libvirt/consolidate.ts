@@ -3,11 +3,11 @@ import type { CallContext, MemberRef } from "../hypervisor";
 import { Helper, type HelperSettings } from "./helper";
 import { findMember, isActive, setTag, type Place } from "./member";
 import { volumeName } from "./names";
-import type { Domain, LibvirtClient } from "./rpc/client";
+import { rootDisk } from "./domainDisks";
+import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
 import { LibvirtError } from "./rpc/errors";
-import { Flag } from "./rpc/protocol";
+import { BlockJobType, Flag } from "./rpc/protocol";
 import { deleteVolume } from "./volumes";
-import { all, parseXml, text } from "./xml";
 
 const POLL_MS = 100;
 const DISK = "vda";
@@ -27,32 +27,33 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
     if (!found) throw new Error(`${order.name} is gone`);
     if (found.tag.kind !== "full") throw new Error(`${order.name} is a linked clone: its delta stays over the host's replica`);
     const { domain } = found;
-    if (found.tag.base === "frozen") await setTag(client, domain, { ...found.tag, base: "consolidating" });
-    while (await standsOn(client, domain, deltaName)) {
+    if (await client.hasManagedSave(domain)) {
+      throw new Error(`${order.name} has a saved state that names its delta disk: start it (virsh start) or drop the state (virsh managedsave-remove)`);
+    }
+    for (let disk = await rootDisk(client, domain); ; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
+      // Somebody's snapshot or copy: whatever stands on the delta must find it there.
+      for (const file of [disk.current, disk.persistent]) {
+        if (file !== baseName && file !== deltaName) throw new Error(`the disk of ${order.name} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
+      }
+      if (disk.current === baseName && disk.persistent === baseName) break;
+      if (found.tag.base === "frozen") {
+        await setTag(client, domain, { ...found.tag, base: "consolidating" });
+        found.tag.base = "consolidating";
+      }
       if (isActive(await client.domainState(domain))) await commitLive(client, domain, deltaName, context);
-      else await commitStopped(client, domain, { deltaName, baseName }, at, settings, context);
+      else await commitStopped(client, domain, { deltaName, baseName, path: disk.persistentPath! }, at, settings, context);
     }
     await setTag(client, domain, { ...found.tag, base: "consolidated" });
     await deleteVolume(client, pool, deltaName);
   });
 }
 
-/** Whether the live disk, or the one it will start with, is the delta. */
-async function standsOn(client: LibvirtClient, domain: Domain, deltaName: string): Promise<boolean> {
-  const current = await firstDiskFile(client, domain, 0);
-  const persistent = await firstDiskFile(client, domain, Flag.xmlInactive);
-  return [current, persistent].some((path) => path?.endsWith(`/${deltaName}`));
-}
-
-async function firstDiskFile(client: LibvirtClient, domain: Domain, flags: number): Promise<string | undefined> {
-  const disks = all(parseXml(await client.domainXml(domain, flags)), "domain", "devices", "disk");
-  return text(disks.find((disk) => text(disk, "target", "@dev") === DISK), "source", "@file");
-}
-
 /** Returns when the job has ended, one way or another; the caller looks at what the disk is now. */
 async function commitLive(client: LibvirtClient, domain: Domain, deltaName: string, context: CallContext): Promise<void> {
-  if ((await jobInfo(client, domain)) === null) {
+  const under = await jobInfo(client, domain);
+  if (under !== null && under.type !== BlockJobType.activeCommit) throw new Error("another block job of its disk is under way: end it first (virsh blockjob)");
+  if (under === null) {
     try {
       await client.blockCommitActive(domain, DISK);
     } catch (error) {
@@ -65,7 +66,7 @@ async function commitLive(client: LibvirtClient, domain: Domain, deltaName: stri
     context.signal?.throwIfAborted();
     const job = await jobInfo(client, domain);
     if (job === null) {
-      if (isActive(await client.domainState(domain)) && (await firstDiskFile(client, domain, 0))?.endsWith(`/${deltaName}`)) {
+      if (isActive(await client.domainState(domain)) && (await rootDisk(client, domain)).current === deltaName) {
         throw new Error("the block commit ended without its pivot");
       }
       return;
@@ -88,7 +89,7 @@ async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
   }
 }
 
-async function jobInfo(client: LibvirtClient, domain: Domain): Promise<{ current: number; end: number } | null> {
+async function jobInfo(client: LibvirtClient, domain: Domain): Promise<BlockJobInfo | null> {
   try {
     return await client.blockJobInfo(domain, DISK);
   } catch (error) {
@@ -99,12 +100,10 @@ async function jobInfo(client: LibvirtClient, domain: Domain): Promise<{ current
 
 /** Nobody runs: a helper opens the delta with its chain, the same commit runs there, then the definition follows. */
 async function commitStopped(
-  client: LibvirtClient, domain: Domain, names: { deltaName: string; baseName: string }, at: Place,
+  client: LibvirtClient, domain: Domain, names: { deltaName: string; baseName: string; path: string }, at: Place,
   settings: HelperSettings, context: CallContext,
 ): Promise<void> {
-  const path = await firstDiskFile(client, domain, Flag.xmlInactive);
-  if (path === undefined) throw new Error("the member has no first disk");
-  const helper = await Helper.start(at.session, settings, [{ path, format: "qcow2" }]);
+  const helper = await Helper.start(at.session, settings, [{ path: names.path, format: "qcow2" }]);
   try {
     await commitLive(helper.client, helper.domain, names.deltaName, context);
     await client.destroyDomain(helper.domain, Flag.destroyGraceful, 120_000);

@@ -1,7 +1,6 @@
 import { SourceLostError } from "../hypervisor";
 import type { Copy, ImageFacts } from "./copies";
 import { Helper, type HelperSettings, type NbdExport } from "./helper";
-import { TOP_NODE } from "./pull";
 import type { HostSession } from "./session";
 
 /** A finished image on a host. */
@@ -66,7 +65,7 @@ export class Exporters {
     };
     try {
       const helper = await mine.helper;
-      const at = await source.session.run("export", () => helper.exportNode(TOP_NODE));
+      const at = await source.session.run("export", async () => helper.exportNode(await helper.topNode()));
       return {
         host: source.session.name, at, epoch: 0,
         close: async () => {

@@ -53,6 +53,17 @@ export class Helper {
   }
 
   /**
+   * The node the first disk's device reads: its format's, or where the image is raw and the libvirt new, the file's
+   * own.
+   */
+  async topNode(): Promise<string> {
+    const [first] = await this.qmp<{ inserted?: { "node-name"?: string } }[]>("query-block");
+    const node = first?.inserted?.["node-name"];
+    if (node === undefined) throw new Error("the helper has no disk");
+    return node;
+  }
+
+  /**
    * Opens one read-only export of a node for one reader, on the host's transferAddress and one port of transferPorts;
    * the name is unguessable. The port takes as many connections as the host makes copies at once, and closes with
    * the helper.

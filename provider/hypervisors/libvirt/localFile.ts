@@ -15,15 +15,22 @@ export interface LocalImage {
   format: "qcow2" | "raw";
 }
 
-const cache = new Map<string, { key: string; image: LocalImage }>();
+const cache = new Map<string, { key: string; image: Promise<LocalImage> }>();
 
-/** Reads the whole file once per path, size and mtime. @throws the file system's own error. */
+/** Reads the whole file once per path, size and mtime, however many ask. @throws the file system's own error. */
 export async function describeFile(file: string): Promise<LocalImage> {
   const info = await stat(file);
   if (!info.isFile()) throw new Error("not a file");
   const key = `${info.size}/${info.mtimeMs}/${info.ino}`;
   const cached = cache.get(file);
   if (cached?.key === key) return cached.image;
+  const image = readImage(file, info.size);
+  cache.set(file, { key, image });
+  image.catch(() => cache.delete(file));
+  return image;
+}
+
+async function readImage(file: string, fileBytes: number): Promise<LocalImage> {
   const hash = createHash("sha256");
   let header: Buffer | undefined;
   let allocationBytes = 0;
@@ -35,11 +42,9 @@ export async function describeFile(file: string): Promise<LocalImage> {
   if (header === undefined) throw new Error("the file is empty");
   const qcow2 = header.length >= 32 && header.readUInt32BE(0) === 0x514649fb; // "QFI\xfb"
   if (qcow2 && header.readBigUInt64BE(8) !== 0n) throw new Error("a qcow2 file with a backing file: flatten it first (qemu-img convert)");
-  const capacityBytes = qcow2 ? Number(header.readBigUInt64BE(24)) : info.size;
+  const capacityBytes = qcow2 ? Number(header.readBigUInt64BE(24)) : fileBytes;
   if (capacityBytes % 512 !== 0) throw new Error(`${capacityBytes} bytes are no whole number of 512-byte sectors`);
-  const image: LocalImage = { sha256: hash.digest("hex"), fileBytes: info.size, capacityBytes, allocationBytes, format: qcow2 ? "qcow2" : "raw" };
-  cache.set(file, { key, image });
-  return image;
+  return { sha256: hash.digest("hex"), fileBytes, capacityBytes, allocationBytes, format: qcow2 ? "qcow2" : "raw" };
 }
 
 /** The file as an upload sends it: runs of zeros as holes, so that only what is allocated travels. */

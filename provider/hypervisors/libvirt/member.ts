@@ -2,15 +2,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   ForeignNameError, type CallContext, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../hypervisor";
-import { memberXml } from "./domainXml";
+import { baseName, rootDisk } from "./domainDisks";
+import { memberXml, type DiskXml } from "./domainXml";
 import { parseVolumeName, volumeName, type VolumeScope } from "./names";
-import type { Domain, LibvirtClient } from "./rpc/client";
+import type { Domain, LibvirtClient, Pool } from "./rpc/client";
 import { LibvirtError } from "./rpc/errors";
-import { DomainState } from "./rpc/protocol";
+import { DomainState, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { parseTag, TAG_KEY, TAG_URI, tagXml, type MemberTag } from "./tags";
 import { targetVolumeName } from "./images";
 import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+import { all, parseXml, text } from "./xml";
 
 const POLL_MS = 200;
 /** Starting QEMU is slow on a loaded host. */
@@ -26,11 +28,23 @@ export async function snapshotMember(order: SnapshotOrder, at: Place): Promise<v
   const { pool } = await at.session.pool();
   await at.session.run("freeze", async (client) => {
     const base = await client.lookupVolume(pool, targetVolumeName(at.scope, order.base));
+    if (await ownedBy(client, order)) return; // done before: what stands there has been written
     if (!base) throw new Error(`the base ${targetVolumeName(at.scope, order.base)} is gone`);
     const facts = await volumeFacts(client, base);
     const delta = volumeName(at.scope, { kind: "delta", slot: order.slot, generation: order.generation });
+    await deleteVolume(client, pool, delta); // of a run that did not get to the member: over another base, perhaps
     await ensureVolume(client, pool, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: facts.format });
   });
+}
+
+/** Whether a domain of this slot and generation exists on the host. */
+async function ownedBy(client: LibvirtClient, { fleet, slot, generation }: SnapshotOrder): Promise<boolean> {
+  for (const domain of await client.listDomains()) {
+    const xml = await client.getMetadata(domain, TAG_URI);
+    const tag = xml === null ? null : parseTag(xml);
+    if (tag?.purpose === "member" && tag.fleetId === fleet.fleetId && tag.slot === slot && tag.generation === generation) return true;
+  }
+  return false;
 }
 
 /** The domain of that name if it is this member. Null: none. @throws ForeignNameError when the name is not ours. */
@@ -55,27 +69,56 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
     }
     const of = { slot: order.slot, generation: order.generation };
     const deltaName = volumeName(at.scope, { kind: "delta", ...of });
-    const baseName = volumeName(at.scope, { kind: "base", ...of });
-    const flat = found?.tag.base === "consolidated";
-    const top = await client.lookupVolume(pool, flat ? baseName : deltaName);
-    if (!top) throw new Error(`the disk ${flat ? baseName : deltaName} is gone`);
-    const extra = [];
-    for (const disk of order.vm.disks) {
-      const name = volumeName(at.scope, { kind: "disk", ...of, label: disk.label, onDelete: disk.onDelete });
-      const pending = volumeName(at.scope, { kind: "pending", ...of, label: disk.label });
-      if (disk.onDelete === "keep" && !found) await ensureVolume(client, pool, pending, 1, "raw");
-      const volume = await ensureVolume(client, pool, name, disk.sizeBytes, "qcow2");
-      extra.push({ path: (await volumeFacts(client, volume)).path, format: "qcow2", label: disk.label });
+    const flatName = volumeName(at.scope, { kind: "base", ...of });
+    const disk = found ? await rootDisk(client, found.domain) : undefined;
+    if (disk && disk.persistent !== flatName && disk.persistent !== deltaName) {
+      throw new Error(`the disk of ${order.name} is ${disk.persistent ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
     }
-    const tag: MemberTag = found?.tag ?? {
+    const flat = disk?.persistent === flatName;
+    const top = await client.lookupVolume(pool, flat ? flatName : deltaName);
+    if (!top) throw new Error(`the disk ${flat ? flatName : deltaName} is gone`);
+    const extra = found ? await dataDisks(client, pool, at.scope, of, found.domain) : await makeDataDisks(client, pool, at.scope, of, order);
+    const tag: MemberTag = found ? { ...found.tag, ...(flat && found.tag.kind === "full" ? { base: "consolidated" as const } : {}) } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
       contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen",
     };
     const xml = memberXml(order, tag, { path: (await volumeFacts(client, top)).path, format: "qcow2" }, extra);
     const domain = await client.defineDomain(xml);
-    if (order.autostart) await client.setAutostart(domain, true);
+    if (order.autostart || found) await client.setAutostart(domain, order.autostart);
     for (const disk of order.vm.disks) await deleteVolume(client, pool, volumeName(at.scope, { kind: "pending", ...of, label: disk.label }));
   });
+}
+
+type Slot = { slot: number; generation: number };
+type DataDisk = DiskXml & { label: string };
+
+/** A new member's data disks. One that is to be kept bears its mark until the member exists. */
+async function makeDataDisks(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, order: ReconfigureOrder): Promise<DataDisk[]> {
+  const made: DataDisk[] = [];
+  for (const disk of order.vm.disks) {
+    const name = volumeName(scope, { kind: "disk", ...of, label: disk.label, onDelete: disk.onDelete });
+    const pending = volumeName(scope, { kind: "pending", ...of, label: disk.label });
+    const unused = disk.onDelete === "delete" || (await client.lookupVolume(pool, pending)) !== null;
+    if (!unused && (await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} of an earlier member is there: it is kept, move it away first`);
+    if (disk.onDelete === "keep") await ensureVolume(client, pool, pending, 1, "raw");
+    await deleteVolume(client, pool, name); // of a run that did not get to the member
+    const volume = await ensureVolume(client, pool, name, disk.sizeBytes, "qcow2");
+    made.push({ path: (await volumeFacts(client, volume)).path, format: "qcow2", label: disk.label });
+  }
+  return made;
+}
+
+/** The disks a member has, in its own order, whatever is declared by now: a redefinition takes none away. */
+async function dataDisks(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, domain: Domain): Promise<DataDisk[]> {
+  const attached = all(parseXml(await client.domainXml(domain, Flag.xmlInactive)), "domain", "devices", "disk")
+    .map((disk) => baseName(text(disk, "source", "@file")));
+  const place = (name: string): number => (attached.includes(name) ? attached.indexOf(name) : attached.length);
+  const own = (await client.listVolumes(pool)).flatMap((volume) => {
+    const name = parseVolumeName(scope, volume.name);
+    return name?.kind === "disk" && name.slot === of.slot && name.generation === of.generation ? [{ volume, label: name.label }] : [];
+  });
+  own.sort((a, b) => place(a.volume.name) - place(b.volume.name) || (a.volume.name < b.volume.name ? -1 : 1));
+  return Promise.all(own.map(async ({ volume, label }) => ({ path: (await volumeFacts(client, volume)).path, format: "qcow2", label })));
 }
 
 export async function setTag(client: LibvirtClient, domain: Domain, tag: MemberTag): Promise<void> {
@@ -101,8 +144,10 @@ export async function powerMember(
   await at.session.run(order.to === "running" ? "start" : "stop", async (client) => {
     const found = await findMember(client, order);
     if (!found) throw new Error(`${order.name} is gone`);
-    const active = isActive(await client.domainState(found.domain));
+    const state = await client.domainState(found.domain);
+    const active = isActive(state);
     if (order.to === "running" && !active) await client.startDomain(found.domain, START_DEADLINE_MS);
+    if (order.to === "running" && state === DomainState.paused) await client.resumeDomain(found.domain);
     if (order.to === "stopped" && active) await shutdown(client, found.domain, order.shutdownMs, context.signal);
   });
 }
@@ -134,11 +179,26 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, a
     const found = await findMember(client, order).catch(ignoreForeign);
     if (found) {
       if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
+      await assertOwnDisks(client, found.domain, pool, at, order);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
       await client.undefineDomain(found.domain);
     }
     await deleteOwnVolumes(client, pool, at.scope, order);
   });
+}
+
+/**
+ * Without its domain a disk would be nobody's. So before anything is touched: the disks must be this fleet's, in this
+ * pool, and nothing of somebody else's (a snapshot) may stand on them.
+ */
+async function assertOwnDisks(client: LibvirtClient, domain: Domain, pool: Pool, { session, scope }: Place, of: Slot): Promise<void> {
+  if (!(await client.poolIsActive(pool))) throw new Error(`its storage pool ${pool.name} is not active: virsh pool-start it on ${session.name}`);
+  const { current, persistent } = await rootDisk(client, domain);
+  const own = (["base", "delta"] as const).map((kind) => volumeName(scope, { kind, slot: of.slot, generation: of.generation }));
+  for (const file of [current, persistent]) {
+    if (file === undefined || !own.includes(file)) throw new Error(`its disk is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
+    if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
+  }
 }
 
 function ignoreForeign(error: unknown): null {
@@ -147,7 +207,7 @@ function ignoreForeign(error: unknown): null {
 }
 
 async function deleteOwnVolumes(
-  client: LibvirtClient, pool: Parameters<LibvirtClient["listVolumes"]>[0], scope: VolumeScope, of: { slot: number; generation: number },
+  client: LibvirtClient, pool: Pool, scope: VolumeScope, of: { slot: number; generation: number },
 ): Promise<void> {
   for (const volume of await client.listVolumes(pool)) {
     const name = parseVolumeName(scope, volume.name);

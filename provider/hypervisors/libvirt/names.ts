@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
+
 /**
  * Names are libvirt's only place to keep facts about a volume, and it cannot rename one. So each volume has its final
  * name from the start: fleet id, slot, generation, purpose, separated by dots, which none of them can hold
- * (DESIGN.md section 4). A part of the host's uuid stands in it too: hosts may share a pool (NFS), and what one host's
- * members own must never look like another host's leftover.
+ * (DESIGN.md section 4). A hash of the host's uuid stands in it too: hosts may share a pool (NFS), and what one host's
+ * members own must never look like another host's leftover. A hash, not a part: vendors' uuids begin alike.
  */
 
 /** Whose volumes: a fleet's, on one host. */
@@ -21,7 +23,9 @@ export type VolumeName =
   | { kind: "complete"; of: "replica" | "template"; contentId: string };
 
 const CONTENT_PREFIX = 16;
-const prefix = (scope: VolumeScope): string => `vmfleet-${scope.fleetId}.${scope.hostUuid.replaceAll("-", "").slice(0, 8)}.`;
+const HOST_HASH = 12;
+const hostKey = (uuid: string): string => createHash("sha256").update(uuid.toLowerCase()).digest("hex").slice(0, HOST_HASH);
+const prefix = (scope: VolumeScope): string => `vmfleet-${scope.fleetId}.${hostKey(scope.hostUuid)}.`;
 
 export function volumeName(scope: VolumeScope, name: VolumeName): string {
   const head = prefix(scope);

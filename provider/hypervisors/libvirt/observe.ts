@@ -1,16 +1,16 @@
-import type {
-  DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost,
-} from "../../fleet/model";
+import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost } from "../../fleet/model";
 import type { ObserveRequest } from "../hypervisor";
+import { baseName, filesInUse, rootPath } from "./domainDisks";
+import { asPartial, isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
 import { isActive } from "./member";
-import { contentPrefix, isHelperDomain, parseVolumeName, type VolumeName, type VolumeScope } from "./names";
+import { isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "./names";
 import { preflightHost } from "./preflight";
-import type { Domain, LibvirtClient, Pool } from "./rpc/client";
-import { LibvirtError } from "./rpc/errors";
-import { DomainState } from "./rpc/protocol";
-import type { HostSession } from "./session";
-import { parseTag, TAG_URI, type MemberTag } from "./tags";
-import { all, at, parseXml, text } from "./xml";
+import type { Domain, LibvirtClient } from "./rpc/client";
+import { isLibvirtError, LibvirtError } from "./rpc/errors";
+import { DomainState, ErrorCode, Flag } from "./rpc/protocol";
+import type { HostSession, PoolFacts } from "./session";
+import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "./tags";
+import { all, at, parseXml, text, type ParsedXml } from "./xml";
 import { volumeFacts, type VolumeFacts } from "./volumes";
 
 /**
@@ -23,22 +23,30 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
   const pool = await session.poolFacts();
   return session.run("observe", async (client) => {
     const problems = request.preflight ? await preflightHost(client, session.spec, pool, request) : [];
-    const usable = pool !== null && (await client.poolIsActive(pool.pool));
-    if (usable && request.preflight) await client.refreshPool(pool.pool).catch(ignoreLibvirt);
+    const usable = pool !== null && (await client.poolIsActive(pool.pool)) ? pool : null;
+    if (usable && request.preflight) await client.refreshPool(usable.pool).catch(ignoreLibvirt);
     const domains = await ownDomains(client, request);
-    const volumes = usable ? await ownVolumes(client, pool.pool, scope) : [];
-    const members = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes)));
+    if (!usable && (domains.members.length > 0 || !request.preflight)) {
+      throw new Error(`its storage pool ${session.spec.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
+    }
+    const volumes = usable ? await ownVolumes(client, usable, scope) : { own: [], foreignBackings: () => Promise.resolve(new Set<string>()) };
+    const seen = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes.own, scope)));
+    const owners = seen.map(({ member, flat }): Owner => ({ ...member, flat }));
+    const members = seen.map(({ member }) => member).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
     return {
       status: "reachable",
       name: session.name,
       uuid,
       hypervisorVersion: versionText(await client.libVersion()),
-      members: members.sort((a, b) => a.slot - b.slot || a.generation - b.generation),
-      replicas: replicas(volumes, members),
-      partials: [...partialVolumes(volumes, members), ...domains.helpers.map((d): ObservedPartial => ({ kind: "domain", name: d.name, bytes: 0 }))],
-      kept: keptDisks(volumes, members),
+      members,
+      replicas: replicas(volumes.own, members),
+      partials: [
+        ...(await unreferenced(client, leftoverVolumes(volumes.own, owners), domains.all, volumes.foreignBackings)).map(asPartial),
+        ...domains.helpers.map((d): ObservedPartial => ({ kind: "domain", name: d.name, bytes: 0 })),
+      ],
+      kept: keptDisks(volumes.own, owners),
       foreignNames: domains.foreign.sort(),
-      poolFreeBytes: usable ? (await client.poolInfo(pool.pool)).available : 0,
+      poolFreeBytes: usable ? (await client.poolInfo(usable.pool)).available : 0,
       problems,
     };
   });
@@ -55,50 +63,80 @@ interface OwnDomain {
   tag: MemberTag;
 }
 
-async function ownDomains(client: LibvirtClient, request: ObserveRequest): Promise<{ members: OwnDomain[]; helpers: Domain[]; foreign: string[] }> {
+async function ownDomains(
+  client: LibvirtClient, request: ObserveRequest,
+): Promise<{ all: Domain[]; members: OwnDomain[]; helpers: Domain[]; foreign: string[] }> {
+  const every = await client.listDomains();
   const members: OwnDomain[] = [];
   const helpers: Domain[] = [];
   const foreign: string[] = [];
-  await Promise.all((await client.listDomains()).map(async (domain) => {
+  await Promise.all(every.map(async (domain) => {
     const xml = await client.getMetadata(domain, TAG_URI);
     const tag = xml === null ? null : parseTag(xml);
+    if (xml !== null && tag === null && tagFleetId(xml) === request.fleetId) {
+      throw new Error(`${domain.name} bears a tag of this fleet that this version does not understand: use the version that made it, or a newer one`);
+    }
     if (tag?.fleetId === request.fleetId) {
       if (tag.purpose === "member") members.push({ domain, tag });
       else if (tag.purpose === "helper" && isHelperDomain(request.fleetId, domain.name)) helpers.push(domain);
     } else if (domain.name.startsWith(`${request.namePrefix}-`)) foreign.push(domain.name);
   }));
-  return { members, helpers: helpers.sort((a, b) => (a.name < b.name ? -1 : 1)), foreign };
+  return { all: every, members, helpers: helpers.sort((a, b) => (a.name < b.name ? -1 : 1)), foreign };
 }
 
-interface OwnVolume {
-  name: VolumeName;
-  facts: VolumeFacts;
-}
-
-async function ownVolumes(client: LibvirtClient, pool: Pool, scope: VolumeScope): Promise<OwnVolume[]> {
-  const found = await Promise.all((await client.listVolumes(pool)).map(async (volume) => {
-    const name = parseVolumeName(scope, volume.name);
-    if (!name) return null;
-    try {
-      return { name, facts: await volumeFacts(client, volume) };
-    } catch (error) {
-      if (error instanceof LibvirtError) return null; // listed, but its file is gone
-      throw error;
-    }
+/** Ours, with their facts; and a way to ask, where it matters, what other images of the pool stand on. */
+async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: VolumeScope): Promise<{ own: OwnVolume[]; foreignBackings(): Promise<Set<string>> }> {
+  const listed = await client.listVolumes(pool);
+  const named = listed.map((volume) => ({ volume, name: parseVolumeName(scope, volume.name) }));
+  const own = await Promise.all(named.map(async ({ volume, name }) => {
+    const facts = name ? await factsOf(client, volume) : null;
+    return name && facts ? { name, facts } : null;
   }));
-  return found.filter((v) => v !== null).sort((a, b) => (a.facts.volume < b.facts.volume ? -1 : 1));
+  return {
+    own: own.filter((v) => v !== null).sort((a, b) => (a.facts.volume < b.facts.volume ? -1 : 1)),
+    foreignBackings: async () => {
+      const others = await Promise.all(named.filter(({ name }) => !name).map(({ volume }) => factsOf(client, volume)));
+      return new Set(others.flatMap((facts) => baseName(facts?.backingPath) ?? []));
+    },
+  };
 }
 
-async function observeMember(client: LibvirtClient, { domain, tag }: OwnDomain, volumes: OwnVolume[]): Promise<ObservedMember> {
+/** Null: listed, but its file is gone. */
+async function factsOf(client: LibvirtClient, volume: Parameters<typeof volumeFacts>[1]): Promise<VolumeFacts | null> {
+  try {
+    return await volumeFacts(client, volume);
+  } catch (error) {
+    if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && /No such file|not found/i.test(error.message))) return null;
+    throw error;
+  }
+}
+
+/** The last guard: whatever any domain of the host names, or any other image stands on, is in use, whoever made it so. */
+async function unreferenced(
+  client: LibvirtClient, leftovers: OwnVolume[], domains: Domain[], foreignBackings: () => Promise<Set<string>>,
+): Promise<OwnVolume[]> {
+  if (leftovers.length === 0) return [];
+  const inUse = await filesInUse(client, domains.filter((d) => !d.name.startsWith("vmfleet-helper-")));
+  const backings = await foreignBackings();
+  return leftovers.filter(({ facts }) => !inUse.has(facts.volume) && !backings.has(facts.volume));
+}
+
+async function observeMember(
+  client: LibvirtClient, { domain, tag }: OwnDomain, volumes: OwnVolume[], scope: VolumeScope,
+): Promise<{ member: ObservedMember; flat: boolean }> {
   const state = await client.domainState(domain);
-  const node = at(parseXml(await client.domainXml(domain)), "domain");
-  const paths = all(node, "devices", "disk").map((disk) => text(disk, "source", "@file") ?? "");
-  const chain = chainOf(paths[0] ?? "", volumes);
+  const live = parseXml(await client.domainXml(domain));
+  // What it will start with: that is what a change is made to, and what a change is compared with.
+  const defined = parseXml(await client.domainXml(domain, Flag.xmlInactive));
+  const node = at(defined, "domain");
+  const chain = chainOf(rootPath(live) ?? "", volumes);
+  const own = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });
+  const flat = tag.kind === "full" && [live, defined].every((xml) => baseName(rootPath(xml)) === own);
   const disks = volumes.flatMap(({ name, facts }) =>
     name.kind === "disk" && name.slot === tag.slot && name.generation === tag.generation
       ? [{ ...info(facts), label: name.label, onDelete: name.onDelete }]
       : []);
-  return {
+  const member: ObservedMember = {
     slot: tag.slot,
     name: domain.name,
     uuid: text(node, "uuid") ?? "",
@@ -108,14 +146,26 @@ async function observeMember(client: LibvirtClient, { domain, tag }: OwnDomain, 
     contentId: tag.contentId,
     macs: all(node, "devices", "interface").map((nic) => text(nic, "mac", "@address") ?? ""),
     power: powerOf(state),
-    // A chain of one is flat, whatever the tag still says after a crash between pivot and tag.
-    base: tag.kind === "full" && chain.length === 1 && tag.base === "consolidating" ? "consolidated" : tag.base,
+    base: baseState(tag, flat, [live, defined], scope),
     chain,
     disks,
     numCpus: Number(text(node, "vcpu") ?? 1),
     memory: toMebibytes(Number(text(node, "memory") ?? 0), text(at(node, "memory"), "@unit") ?? "KiB"),
     networks: all(node, "devices", "interface").map((nic) => text(nic, "source", "@network") ?? ""),
   };
+  return { member, flat };
+}
+
+/**
+ * The tag, corrected by what the disk shows. A member on a disk that is neither its base nor its delta (somebody's
+ * snapshot or copy) counts as merged: its base is no source, and nothing of it is merged by us.
+ */
+function baseState(tag: MemberTag, flat: boolean, xmls: ParsedXml[], scope: VolumeScope): ObservedMember["base"] {
+  if (tag.kind === "linked") return "replica";
+  const delta = volumeName(scope, { kind: "delta", slot: tag.slot, generation: tag.generation });
+  const base = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });
+  const known = xmls.every((xml) => [base, delta].includes(baseName(rootPath(xml)) ?? ""));
+  return flat || !known ? "consolidated" : tag.base;
 }
 
 const toMebibytes = (amount: number, unit: string): number =>
@@ -128,59 +178,24 @@ export function powerOf(state: number): PowerState {
 
 const info = ({ volume, path, format, capacityBytes, allocationBytes }: DiskInfo): DiskInfo => ({ volume, path, format, capacityBytes, allocationBytes });
 
-/** Follows the images' own headers from the disk the domain has. */
+/** Follows the images' own headers from the disk the domain has; by last names, since a pool's path may have aliases. */
 function chainOf(path: string, volumes: OwnVolume[]): DiskInfo[] {
   const chain: DiskInfo[] = [];
-  const byPath = new Map(volumes.map((v) => [v.facts.path, v.facts]));
-  for (let facts = byPath.get(path); facts && chain.length < 16; facts = byPath.get(facts.backingPath ?? "")) chain.push(info(facts));
+  const byName = new Map(volumes.map((v) => [v.facts.volume, v.facts]));
+  for (let facts = byName.get(baseName(path) ?? ""); facts && chain.length < 16; facts = byName.get(baseName(facts.backingPath) ?? "")) {
+    chain.push(info(facts));
+  }
   return chain;
 }
-
-const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind: "replica" | "template" }>): boolean =>
-  marker.kind === "complete" && marker.of === image.kind && contentPrefix(marker.contentId) === image.contentPrefix;
 
 function replicas(volumes: OwnVolume[], members: ObservedMember[]): ObservedReplica[] {
   return volumes.flatMap(({ name, facts }) => {
     if (name.kind !== "replica" && name.kind !== "template") return [];
     const marker = volumes.find((v) => isMarkerOf(v.name, name))?.name;
     if (marker?.kind !== "complete") return [];
-    const users = members.filter((m) => m.chain.some((disk) => disk.path === facts.path)).map((m) => m.slot);
+    // By its tag too: a member that somebody took a snapshot of shows no chain of ours, and stands on it all the same.
+    const users = members.filter((m) => (name.kind === "replica" && m.kind === "linked" && m.contentId === marker.contentId) ||
+      m.chain.some((disk) => disk.volume === facts.volume)).map((m) => m.slot);
     return [{ contentId: marker.contentId, purpose: name.kind, disk: info(facts), users }];
   });
 }
-
-/** Volumes of ours that belong to no whole thing. A disk to keep is one only while its `pending` mark exists. */
-function partialVolumes(volumes: OwnVolume[], members: ObservedMember[]): ObservedPartial[] {
-  const used = new Set(members.flatMap((m) => [...m.chain, ...m.disks].map((disk) => disk.volume)));
-  const names = volumes.map((v) => v.name);
-  const isPartial = (name: VolumeName, volume: string): boolean => {
-    if (used.has(volume)) return false;
-    switch (name.kind) {
-      case "base":
-      case "delta":
-      case "pending":
-        return true;
-      case "disk":
-        return name.onDelete === "delete" ||
-          names.some((p) => p.kind === "pending" && p.slot === name.slot && p.generation === name.generation && p.label === name.label);
-      case "replica":
-      case "template":
-        return !names.some((marker) => isMarkerOf(marker, name));
-      case "complete":
-        return !names.some((n) => (n.kind === "replica" || n.kind === "template") && isMarkerOf(name, n));
-    }
-  };
-  return volumes.filter((v) => isPartial(v.name, v.facts.volume)).map(({ name, facts }) => ({
-    kind: "volume", name: facts.volume, bytes: facts.allocationBytes, ...("slot" in name ? { slot: name.slot } : {}),
-  }));
-}
-
-function keptDisks(volumes: OwnVolume[], members: ObservedMember[]): ReachableHost["kept"] {
-  const partial = new Set(partialVolumes(volumes, members).map((p) => p.name));
-  return volumes.flatMap(({ name, facts }) =>
-    name.kind === "disk" && name.onDelete === "keep" && !partial.has(facts.volume) &&
-    !members.some((m) => m.slot === name.slot && m.generation === name.generation)
-      ? [{ slot: name.slot, generation: name.generation, label: name.label, volume: facts.volume }]
-      : []);
-}
-

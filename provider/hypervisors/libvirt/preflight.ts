@@ -6,6 +6,9 @@ import type { PoolFacts } from "./session";
 
 /** blockdev nodes of libvirt's own naming, and active commit on them, since 6.0; older ones were never tried. */
 const OLDEST = 6_000_000;
+/** `block-export-add` since 5.2, `yank` since 6.0. */
+const OLDEST_QEMU = 6_000_000;
+const versionText = (n: number): string => `${Math.floor(n / 1e6)}.${Math.floor(n / 1e3) % 1e3}`;
 /** Pools whose volumes are files that QEMU opens by path. */
 const POOL_TYPES = ["dir", "fs", "netfs"];
 
@@ -19,7 +22,9 @@ export async function preflightHost(
   const add = (field: string, message: string): void => void problems.push({ path: `hosts[${index}]${field}`, message });
 
   const version = await client.libVersion();
-  if (version < OLDEST) add("", `expected libvirt 6.0 or newer on ${host.name}, got ${Math.floor(version / 1e6)}.${Math.floor(version / 1e3) % 1e3}`);
+  if (version < OLDEST) add("", `expected libvirt 6.0 or newer on ${host.name}, got ${versionText(version)}`);
+  const qemu = await client.hypervisorVersion();
+  if (qemu < OLDEST_QEMU) add("", `expected QEMU 6.0 or newer on ${host.name}, got ${versionText(qemu)}`);
   if (!pool) add(".pool", `expected a storage pool of host ${host.name}, got ${JSON.stringify(host.pool)}, which it does not have`);
   else if (!(await client.poolIsActive(pool.pool))) add(".pool", `expected an active storage pool, but ${host.pool} on ${host.name} is not started: virsh pool-start ${host.pool}`);
   else if (!POOL_TYPES.includes(pool.type)) add(".pool", `expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.pool} on ${host.name} is of type ${pool.type}`);

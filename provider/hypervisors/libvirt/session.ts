@@ -12,6 +12,32 @@ export interface SessionOptions {
   allowUnauthenticatedTcp: boolean;
 }
 
+const MAX_CONNECTING = 32;
+
+/** Lets so many go on at once; the others wait in line. */
+class Gate {
+  private free: number;
+  private readonly waiting: (() => void)[] = [];
+  constructor(places: number) {
+    this.free = places;
+  }
+  async run<T>(body: () => Promise<T>): Promise<T> {
+    if (this.free > 0) this.free--;
+    else await new Promise<void>((go) => this.waiting.push(go));
+    try {
+      return await body();
+    } finally {
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.free++;
+    }
+  }
+}
+const connecting = new Gate(MAX_CONNECTING);
+
+/** A password has no place in a libvirt URI; one that stands there all the same is never shown. */
+const redacted = (uri: string): string => uri.replace(/(\/\/[^/@:]*):[^/@]*@/, "$1:***@");
+
 /** What a pool's XML says that matters here. */
 export interface PoolFacts {
   pool: Pool;
@@ -51,25 +77,30 @@ export class HostSession {
   }
 
   private async open(): Promise<LibvirtClient> {
-    const client = await this.openExtra();
+    const client = await this.opened();
     client.onClose((error) => {
       if (this.lockHeld) this.poisoned = error;
     });
     return client;
   }
 
+  /** A new connection; not more than so many at a time are being made, or a bastion's sshd would drop some. */
+  private opened(): Promise<LibvirtClient> {
+    return connecting.run(() => this.openExtra());
+  }
+
   /** A second connection, for a long stream that would stand in the way of everything else. The caller closes it. */
   async openExtra(): Promise<LibvirtClient> {
     const uri = parseLibvirtUri(this.spec.uri);
     if (uri.transport === "tcp" && !this.options.allowUnauthenticatedTcp) {
-      throw new ConnectionLostError(`${this.spec.uri} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
+      throw new ConnectionLostError(`${redacted(this.spec.uri)} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
     }
     const deadline = this.options.connectTimeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const stream = await openTransport(uri, deadline);
     try {
       return await Promise.race([
-        LibvirtClient.open(stream, `${this.name} (${this.spec.uri})`, uri.name, { callTimeoutMs: this.options.callTimeoutMs }),
+        LibvirtClient.open(stream, `${this.name} (${redacted(this.spec.uri)})`, uri.name, { callTimeoutMs: this.options.callTimeoutMs }),
         new Promise<never>((_, reject) => {
           timer = setTimeout(() => {
             stream.destroy();
@@ -88,6 +119,8 @@ export class HostSession {
     try {
       return await body(client);
     } catch (error) {
+      // The daemon may still do what was asked; with the connection at least nothing of ours goes on beside it.
+      if (error instanceof CallTimeoutError) client.close();
       throw this.wrap(step, error);
     }
   }
@@ -116,6 +149,11 @@ export class HostSession {
     return this.uuidCache;
   }
 
+  /** Undefined until the host has answered once. */
+  get knownUuid(): string | undefined {
+    return this.uuidCache;
+  }
+
   /** The pool that receives clones. Null: there is none of that name. */
   async poolFacts(): Promise<PoolFacts | null> {
     if (this.poolCache) return this.poolCache;
@@ -134,14 +172,26 @@ export class HostSession {
     return facts;
   }
 
+  /** From then on a lost connection ends all work on this host; letting go makes it usable again. */
   holdLock(held: boolean): void {
     this.lockHeld = held;
+    this.poisoned = undefined;
+  }
+  get holdsLock(): boolean {
+    return this.lockHeld;
+  }
+  /** The host is another run's now: nothing more may be done here, not even by what is under way. */
+  poison(error: Error): void {
+    this.poisoned = error;
+    void this.opening?.then((client) => client.close(), () => undefined);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.lockHeld = false;
     const opening = this.opening;
     this.opening = undefined;
-    await opening?.then((client) => client.close(), () => undefined);
+    // One that is still being made closes when it is; nobody waits for a host that may be dead.
+    void opening?.then((client) => client.close(), () => undefined);
+    return Promise.resolve();
   }
 }

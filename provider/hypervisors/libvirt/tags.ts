@@ -20,20 +20,27 @@ export interface HelperTag {
   purpose: "helper" | "lock";
   fleetId: string;
   holder: string;
+  /** Of a lock: changes while its holder lives. */
+  beat?: string;
 }
 export type Tag = MemberTag | HelperTag;
 
 export function tagXml(tag: Tag): string {
   const attributes: Record<string, string> = {};
-  for (const [key, value] of Object.entries(tag)) attributes[key] = String(value);
+  for (const [key, value] of Object.entries(tag)) if (value !== undefined) attributes[key] = String(value);
   return element("fleet", attributes);
 }
 
 /** The element as it stands in a domain's own XML, with its namespace. */
 export function taggedMetadata(tag: Tag): XmlNode {
   const attributes: Record<string, string> = { [`@xmlns:${TAG_KEY}`]: TAG_URI };
-  for (const [key, value] of Object.entries(tag)) attributes[`@${key}`] = String(value);
+  for (const [key, value] of Object.entries(tag)) if (value !== undefined) attributes[`@${key}`] = String(value);
   return { [`${TAG_KEY}:fleet`]: attributes };
+}
+
+/** Whose it is, of a tag whatever else it says. */
+export function tagFleetId(xml: string): string | undefined {
+  return (parseXml(xml)["fleet"] as Record<string, string> | undefined)?.["@fleetId"];
 }
 
 /** Null: not ours, or written by something we do not understand; either way not to be touched. */
@@ -42,7 +49,7 @@ export function parseTag(xml: string): Tag | null {
   if (!root || typeof root !== "object") return null;
   const { purpose, fleetId } = { purpose: root["@purpose"], fleetId: root["@fleetId"] };
   if (fleetId === undefined) return null;
-  if (purpose === "helper" || purpose === "lock") return { purpose, fleetId, holder: root["@holder"] ?? "unknown" };
+  if (purpose === "helper" || purpose === "lock") return { purpose, fleetId, holder: root["@holder"] ?? "unknown", beat: root["@beat"] };
   const slot = Number(root["@slot"]);
   const generation = Number(root["@generation"]);
   const kind = root["@kind"];

@@ -31,9 +31,11 @@ const parser = new XMLParser({
   removeNSPrefix: true, processEntities: true, htmlEntities: true,
 });
 
+export type ParsedXml = Record<string, unknown>;
+
 /** Attributes as `@name`, text as a string (`#` beside attributes), namespaces dropped. */
-export function parseXml(xml: string): Record<string, unknown> {
-  return parser.parse(xml) as Record<string, unknown>;
+export function parseXml(xml: string): ParsedXml {
+  return parser.parse(xml) as ParsedXml;
 }
 
 /** Walks down by names; a repeated element gives its first. Undefined where the path ends early. */

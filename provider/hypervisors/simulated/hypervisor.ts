@@ -78,7 +78,7 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   lock(request: LockRequest): Promise<FleetLock> {
-    return this.locks.acquire(request);
+    return this.locks.acquire(request, (host) => this.hosts.get(host)?.down === undefined);
   }
 
   async observe(request: ObserveRequest, context: CallContext = {}): Promise<Observation> {

@@ -14,7 +14,8 @@ export class Locks {
 
   constructor(private readonly clock: VirtualClock) {}
 
-  async acquire(request: LockRequest): Promise<FleetLock> {
+  /** @param answers whether a host does, by name: silent ones are passed over */
+  async acquire(request: LockRequest, answers: (host: string) => boolean): Promise<FleetLock> {
     const { fleetId, signal } = request;
     const startMs = this.clock.nowMs();
     for (let other = this.held.get(fleetId); other; other = this.held.get(fleetId)) {
@@ -33,7 +34,7 @@ export class Locks {
       this.held.delete(fleetId);
       for (const wake of mine.waiters) wake();
     };
-    return { release, lost: mine.lost.signal };
+    return { release, lost: mine.lost.signal, lockedHosts: request.hosts.map((host) => host.name).filter(answers) };
   }
 
   loseAll(): void {

@@ -85,12 +85,13 @@ export class SimulatedHost {
       this.members.set(slotKey(fleetId, slot), { fleetId, ...member });
       const key = volumeKey(fleetId, slot, generation);
       const top = chain[0];
-      const bottom = chain[chain.length - 1];
+      // A record may not know the volumes.
+      const bottom = chain[chain.length - 1] ?? this.disk(`unknown-${slot}`, 0, 0);
       if (base === "replica") {
         if (top) this.deltas.set(key, { fleetId, slot, generation, disk: top, over: "replica" });
         continue;
       }
-      if (bottom) this.bases.set(key, { fleetId, slot, generation, disk: bottom, whole: true, state: base });
+      this.bases.set(key, { fleetId, slot, generation, disk: bottom, whole: true, state: base });
       if (top && top !== bottom) this.deltas.set(key, { fleetId, slot, generation, disk: top, over: "base" });
     }
   }
@@ -104,7 +105,7 @@ export class SimulatedHost {
     const partialVolumes = [
       ...ours(this.bases.values()).filter((base) => !isOwned(base.slot, base.generation)),
       ...ours(this.deltas.values()).filter((delta) => !isOwned(delta.slot, delta.generation)),
-    ].map(({ slot, disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, slot, bytes: disk.allocationBytes }));
+    ].map(({ slot, generation, disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, slot, generation, bytes: disk.allocationBytes }));
     const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole)
       .map(({ disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes }));
     const otherNames = [...this.members.values()].filter((m) => m.fleetId !== fleetId).map((m) => m.name);

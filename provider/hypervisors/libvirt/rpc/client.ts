@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import { RpcConnection, type ConnectionOptions } from "./connection";
-import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
+import { ConnectionLostError, isLibvirtError, QmpError } from "./errors";
 import {
-  AuthType, BlockJobStatus, ErrorCode, EventId, Flag, Proc, Program, QemuProc,
+  AuthType, ErrorCode, EventId, Flag, Proc, Program, QemuProc,
 } from "./protocol";
 import { uploadStream, type UploadChunk } from "./stream";
 import { XdrReader, XdrWriter } from "./xdr";
@@ -27,17 +27,14 @@ export interface BlockJobInfo {
   current: number;
   end: number;
 }
-export interface BlockJobEvent {
-  domain: Domain;
-  disk: string;
-  status: number;
-}
-
 const writeDomain = (w: XdrWriter, d: Domain): XdrWriter => w.string(d.name).opaque(d.uuid).i32(d.id);
 const readDomain = (r: XdrReader): Domain => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)), id: r.i32() });
 const writePool = (w: XdrWriter, p: Pool): XdrWriter => w.string(p.name).opaque(p.uuid);
 const readPool = (r: XdrReader): Pool => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)) });
 const writeVolume = (w: XdrWriter, v: Volume): XdrWriter => w.string(v.pool).string(v.name).string(v.key);
+/** For calls that make, remove or rewrite something: a slow disk must not pass for a dead host. */
+const LONG_CALL_MS = 120_000;
+
 const readVolume = (r: XdrReader): Volume => ({ pool: r.string(), name: r.string(), key: r.string() });
 
 /** The calls this project makes, each one round trip, named as libvirt's C API names them. */
@@ -101,7 +98,11 @@ export class LibvirtClient {
     const args = new XdrWriter().optionalString(null).optionalString(arch).optionalString(machine).optionalString(virtType).u32(0);
     return (await this.remote(Proc.connectGetDomainCapabilities, "connectGetDomainCapabilities", args)).string();
   }
-  /** False: no such network. */
+  /** Of QEMU; 7_002_000 is 7.2.0. */
+  async hypervisorVersion(): Promise<number> {
+    return (await this.remote(Proc.connectGetVersion, "connectGetVersion", new XdrWriter())).u64();
+  }
+  /** Undefined: no such network. */
   async networkIsActive(name: string): Promise<boolean | undefined> {
     try {
       const r = await this.remote(Proc.networkLookupByName, "networkLookupByName", new XdrWriter().string(name));
@@ -132,7 +133,7 @@ export class LibvirtClient {
   }
   async defineDomain(xml: string): Promise<Domain> {
     const args = new XdrWriter().string(xml).u32(0);
-    return readDomain(await this.remote(Proc.domainDefineXmlFlags, "domainDefineXMLFlags", args));
+    return readDomain(await this.remote(Proc.domainDefineXmlFlags, "domainDefineXMLFlags", args, LONG_CALL_MS));
   }
   async startDomain(domain: Domain, timeoutMs?: number): Promise<void> {
     await this.remote(Proc.domainCreateWithFlags, "domainCreateWithFlags", writeDomain(new XdrWriter(), domain).u32(0), timeoutMs);
@@ -142,7 +143,7 @@ export class LibvirtClient {
   }
   async undefineDomain(domain: Domain): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).u32(Flag.undefineEverything);
-    await this.remote(Proc.domainUndefineFlags, "domainUndefineFlags", args);
+    await this.remote(Proc.domainUndefineFlags, "domainUndefineFlags", args, LONG_CALL_MS);
   }
   async shutdownDomain(domain: Domain): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).u32(Flag.shutdownAcpi);
@@ -174,11 +175,24 @@ export class LibvirtClient {
     await this.remote(Proc.domainSetMetadata, "domainSetMetadata", args);
   }
 
+  /** Of a transient domain, which has no definition to write to. */
+  async setLiveMetadata(domain: Domain, uri: string, key: string, xml: string): Promise<void> {
+    const args = writeDomain(new XdrWriter(), domain).i32(Flag.metadataElement).optionalString(xml).optionalString(key)
+      .optionalString(uri).u32(Flag.affectLive);
+    await this.rpc.callUrgently(Program.remote, Proc.domainSetMetadata, "domainSetMetadata", args);
+  }
+  async resumeDomain(domain: Domain): Promise<void> {
+    await this.remote(Proc.domainResume, "domainResume", writeDomain(new XdrWriter(), domain));
+  }
+  async hasManagedSave(domain: Domain): Promise<boolean> {
+    return (await this.remote(Proc.domainHasManagedSaveImage, "domainHasManagedSaveImage", writeDomain(new XdrWriter(), domain).u32(0))).i32() === 1;
+  }
+
   // ---- block jobs
   async blockCommitActive(domain: Domain, disk: string): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).optionalString(null).optionalString(null).u64(0)
       .u32(Flag.blockCommitActive);
-    await this.remote(Proc.domainBlockCommit, "domainBlockCommit", args);
+    await this.remote(Proc.domainBlockCommit, "domainBlockCommit", args, LONG_CALL_MS);
   }
   async blockJobInfo(domain: Domain, disk: string): Promise<BlockJobInfo | null> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).u32(0);
@@ -190,7 +204,7 @@ export class LibvirtClient {
   }
   async blockJobPivot(domain: Domain, disk: string): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).u32(Flag.blockJobAbortPivot);
-    await this.remote(Proc.domainBlockJobAbort, "domainBlockJobAbort", args);
+    await this.remote(Proc.domainBlockJobAbort, "domainBlockJobAbort", args, LONG_CALL_MS);
   }
 
   // ---- storage
@@ -209,7 +223,7 @@ export class LibvirtClient {
     return (await this.remote(Proc.storagePoolGetXmlDesc, "storagePoolGetXMLDesc", writePool(new XdrWriter(), pool).u32(0))).string();
   }
   async refreshPool(pool: Pool): Promise<void> {
-    await this.remote(Proc.storagePoolRefresh, "storagePoolRefresh", writePool(new XdrWriter(), pool).u32(0));
+    await this.remote(Proc.storagePoolRefresh, "storagePoolRefresh", writePool(new XdrWriter(), pool).u32(0), LONG_CALL_MS);
   }
   async poolInfo(pool: Pool): Promise<{ capacity: number; allocation: number; available: number }> {
     const r = await this.remote(Proc.storagePoolGetInfo, "storagePoolGetInfo", writePool(new XdrWriter(), pool));
@@ -239,10 +253,10 @@ export class LibvirtClient {
   }
   async createVolume(pool: Pool, xml: string): Promise<Volume> {
     const args = writePool(new XdrWriter(), pool).string(xml).u32(0);
-    return readVolume(await this.remote(Proc.storageVolCreateXml, "storageVolCreateXML", args));
+    return readVolume(await this.remote(Proc.storageVolCreateXml, "storageVolCreateXML", args, LONG_CALL_MS));
   }
   async deleteVolume(volume: Volume): Promise<void> {
-    await this.remote(Proc.storageVolDelete, "storageVolDelete", writeVolume(new XdrWriter(), volume).u32(0));
+    await this.remote(Proc.storageVolDelete, "storageVolDelete", writeVolume(new XdrWriter(), volume).u32(0), LONG_CALL_MS);
   }
   async volumeXml(volume: Volume): Promise<string> {
     return (await this.remote(Proc.storageVolGetXmlDesc, "storageVolGetXMLDesc", writeVolume(new XdrWriter(), volume).u32(0))).string();
@@ -266,26 +280,24 @@ export class LibvirtClient {
   }
 
   // ---- events
-  /** Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration. */
-  async onLifecycle(listener: (domain: Domain, event: number) => void): Promise<void> {
-    await this.registerEvent(EventId.lifecycle, Proc.domainEventCallbackLifecycle, (r) => listener(readDomain(r), r.i32()));
+  private readonly lifecycleListeners = new Set<(domain: Domain, event: number) => void>();
+  private lifecycle: Promise<void> | undefined;
+
+  /** Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration, one for all. */
+  onLifecycle(listener: (domain: Domain, event: number) => void): Promise<void> {
+    this.lifecycleListeners.add(listener);
+    this.lifecycle ??= this.registerLifecycle();
+    return this.lifecycle;
   }
-  async onBlockJob(listener: (event: BlockJobEvent) => void): Promise<void> {
-    await this.registerEvent(EventId.blockJob2, Proc.domainEventBlockJob2, (r) => {
-      const domain = readDomain(r);
-      const disk = r.string();
-      r.i32(); // job type
-      listener({ domain, disk, status: r.i32() });
-    });
-  }
-  private async registerEvent(id: number, proc: number, handle: (r: XdrReader) => void): Promise<void> {
-    this.rpc.onMessage((program, messageProc, reader) => {
-      if (program !== Program.remote || messageProc !== proc) return;
+  private async registerLifecycle(): Promise<void> {
+    this.rpc.onMessage((program, proc, reader) => {
+      if (program !== Program.remote || proc !== Proc.domainEventCallbackLifecycle) return;
       reader.i32(); // callback id
-      handle(reader);
+      const domain = readDomain(reader);
+      const event = reader.i32();
+      for (const listener of this.lifecycleListeners) listener(domain, event);
     });
-    await this.remote(Proc.domainEventCallbackRegisterAny, "connectDomainEventCallbackRegisterAny", new XdrWriter().i32(id).u32(0));
+    const args = new XdrWriter().i32(EventId.lifecycle).u32(0);
+    await this.remote(Proc.domainEventCallbackRegisterAny, "connectDomainEventCallbackRegisterAny", args);
   }
 }
-
-export { BlockJobStatus, LibvirtError };

@@ -16,9 +16,10 @@ export interface ConnectionOptions {
 
 /**
  * Calls in flight at once. A daemon stops reading from a client that has `max_client_requests` (default 5) under way,
- * keepalive included: one place stays free, or five slow starts would look like a dead host.
+ * keepalive included: one place stays free, or five slow starts would look like a dead host. Another is kept for
+ * urgent calls, which never wait behind slow ones.
  */
-const MAX_IN_FLIGHT = 4;
+const MAX_IN_FLIGHT = 3;
 
 interface Pending {
   name: string;
@@ -88,6 +89,11 @@ export class RpcConnection {
    */
   async call(program: number, proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader> {
     return (await this.callWithSerial(program, proc, name, args, timeoutMs)).reader;
+  }
+
+  /** Like call, past all that waits. One at a time, and only for what the daemon answers at once. */
+  async callUrgently(program: number, proc: number, name: string, args: XdrWriter): Promise<XdrReader> {
+    return (await this.exchange(program, proc, name, args, this.callTimeoutMs)).reader;
   }
 
   async callWithSerial(

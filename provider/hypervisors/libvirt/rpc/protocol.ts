@@ -19,11 +19,12 @@ export const QemuProc = { domainMonitorCommand: 1 } as const;
 
 export const Proc = {
   connectOpen: 1,
-  connectClose: 2,
+  connectGetVersion: 4,
   connectGetCapabilities: 7,
   domainCreateXml: 10,
   domainGetXmlDesc: 14,
   domainLookupByName: 23,
+  domainResume: 28,
   domainSetAutostart: 29,
   networkLookupByName: 46,
   connectGetHostname: 59,
@@ -42,6 +43,7 @@ export const Proc = {
   networkIsActive: 152,
   storagePoolIsActive: 154,
   connectGetLibVersion: 157,
+  domainHasManagedSaveImage: 183,
   domainCreateWithFlags: 196,
   storageVolUpload: 208,
   domainGetState: 212,
@@ -57,20 +59,19 @@ export const Proc = {
   domainBlockCommit: 290,
   domainEventCallbackRegisterAny: 316,
   domainEventCallbackLifecycle: 318,
-  domainEventBlockJob2: 339,
   connectGetDomainCapabilities: 342,
   domainDefineXmlFlags: 350,
 } as const;
 
 export const AuthType = { none: 0, sasl: 1, polkit: 2 } as const;
-export const EventId = { lifecycle: 0, blockJob2: 16 } as const;
+export const EventId = { lifecycle: 0 } as const;
 
 /** virDomainState */
 export const DomainState = {
   nostate: 0, running: 1, blocked: 2, paused: 3, shutdown: 4, shutoff: 5, crashed: 6, pmsuspended: 7,
 } as const;
-/** virConnectDomainEventBlockJobStatus */
-export const BlockJobStatus = { completed: 0, failed: 1, canceled: 2, ready: 3 } as const;
+/** virDomainBlockJobType */
+export const BlockJobType = { activeCommit: 4 } as const;
 
 export const Flag = {
   startPaused: 1,
@@ -86,27 +87,14 @@ export const Flag = {
   blockCommitActive: 4,
   blockJobAbortPivot: 2,
   volUploadSparse: 1,
-  defineValidate: 1,
 } as const;
 
 /** virErrorNumber, those that we tell apart. */
 export const ErrorCode = {
-  internalError: 1,
-  invalidArg: 8,
-  operationFailed: 9,
-  domExist: 28,
-  xmlError: 27,
-  systemError: 38,
-  rpc: 39,
   noDomain: 42,
   noNetwork: 43,
-  authFailed: 45,
   noStoragePool: 49,
   noStorageVol: 50,
-  operationInvalid: 55,
-  operationTimeout: 68,
   noDomainMetadata: 80,
-  configUnsupported: 67,
   storageVolExist: 90,
-  agentUnresponsive: 86,
 } as const;

@@ -1,0 +1,64 @@
+import type { ObservedMember, ObservedPartial, ReachableHost } from "../../fleet/model";
+import { contentPrefix, type VolumeName } from "./names";
+import type { VolumeFacts } from "./volumes";
+
+export interface OwnVolume {
+  name: VolumeName;
+  facts: VolumeFacts;
+}
+
+/** A member as far as leftovers are concerned. */
+export interface Owner extends Pick<ObservedMember, "slot" | "generation" | "chain" | "disks"> {
+  /** Its disk is its base, running and defined: a delta beside it was merged and forgotten. */
+  flat: boolean;
+}
+
+export const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind: "replica" | "template" }>): boolean =>
+  marker.kind === "complete" && marker.of === image.kind && contentPrefix(marker.contentId) === image.contentPrefix;
+
+/**
+ * Volumes of ours that belong to no whole thing. What is removed as a leftover is gone for good, so in doubt nothing
+ * is: of a member that exists only marks, and the delta of one proven flat; a disk to keep only while its `pending`
+ * mark exists. The caller still spares whatever any domain or image of the host refers to.
+ */
+export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolume[] {
+  const used = new Set(owners.flatMap((m) => [...m.chain, ...m.disks].map((disk) => disk.volume)));
+  const names = volumes.map((v) => v.name);
+  return volumes.filter(({ name, facts }) => {
+    if (used.has(facts.volume)) return false;
+    const owner = "slot" in name ? owners.find((m) => m.slot === name.slot && m.generation === name.generation) : undefined;
+    switch (name.kind) {
+      case "base":
+        return owner === undefined;
+      case "delta":
+        return owner === undefined || owner.flat;
+      case "pending":
+        return true;
+      case "disk":
+        return owner === undefined && (name.onDelete === "delete" || isPending(name, names));
+      case "replica":
+      case "template":
+        return !names.some((marker) => isMarkerOf(marker, name));
+      case "complete":
+        return !names.some((n) => (n.kind === "replica" || n.kind === "template") && isMarkerOf(name, n));
+    }
+  });
+}
+
+const isPending = (disk: Extract<VolumeName, { kind: "disk" }>, names: VolumeName[]): boolean =>
+  names.some((p) => p.kind === "pending" && p.slot === disk.slot && p.generation === disk.generation && p.label === disk.label);
+
+export const asPartial = ({ name, facts }: OwnVolume): ObservedPartial => ({
+  kind: "volume", name: facts.volume, bytes: facts.allocationBytes,
+  ...("slot" in name ? { slot: name.slot, generation: name.generation } : {}),
+});
+
+/** Data disks of members that are no more, which asked to be kept. */
+export function keptDisks(volumes: OwnVolume[], owners: Owner[]): ReachableHost["kept"] {
+  const names = volumes.map((v) => v.name);
+  return volumes.flatMap(({ name, facts }) =>
+    name.kind === "disk" && name.onDelete === "keep" && !isPending(name, names) &&
+    !owners.some((m) => m.slot === name.slot && m.generation === name.generation)
+      ? [{ slot: name.slot, generation: name.generation, label: name.label, volume: facts.volume }]
+      : []);
+}
