@@ -14,6 +14,8 @@ const IN_FLIGHT_BYTES = 16 << 20;
 const MAX_FAILURES = 5;
 const MAX_HELPER_RESTARTS = 3;
 const STOP_PATIENCE_MS = 3_000;
+/** A relay that answers, if only with an error, lives and is looking for another source itself. */
+const RELAY_PATIENCE_MS = 60_000;
 /** How often, and after how long, a relay that just changed is looked up again. */
 const RECONNECTS = 10;
 const RECONNECT_MS = 300;
@@ -154,13 +156,13 @@ export class Transfer {
    * and we only go on. Else we find another ourselves.
    */
   private async recover(why: string, silent = false): Promise<void> {
-    const { copy, context, stallMs } = this.options;
+    const { copy, context } = this.options;
     const { upstream, epoch } = this.feed!;
     copy.lostSource();
     if (upstream && !upstream.ended && !silent) {
       await sleep(POLL_MS * 2); // the relay sees its own trouble within one look
       const fed = await Promise.race([
-        abortable(upstream.whenFed(), context.signal).then(() => true, () => false), sleep(stallMs).then(() => false),
+        abortable(upstream.whenFed(), context.signal).then(() => true, () => false), sleep(RELAY_PATIENCE_MS).then(() => false),
       ]);
       context.signal?.throwIfAborted();
       if (fed && ++this.failures <= MAX_FAILURES) {
