@@ -69,9 +69,11 @@ export class Creation {
     this.startFull(distributor);
     this.enterPhase();
     if (this.copies === 0) return;
-    const policy = this.options.choosePolicy(this.pool);
-    this.result.policy = policy.name;
-    distributor.begin(policy);
+    this.context.tasks.start(async () => {
+      const policy = await this.options.choosePolicy(this.pool);
+      this.result.policy = policy.name;
+      distributor.begin(policy);
+    });
   }
 
   /** Their hosts' replicas are wanted before full members' bases: more than one member waits for each. */

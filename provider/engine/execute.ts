@@ -25,7 +25,7 @@ export interface ExecuteOptions {
   /** Look out for stragglers. False where copies report no progress and none can lag: in a preview. */
   watch: boolean;
   /** Called when copies must be made: the policy that decides which source feeds which host. */
-  choosePolicy: (pool: SourcePool) => Policy;
+  choosePolicy: (pool: SourcePool) => Promise<Policy>;
 }
 
 /**

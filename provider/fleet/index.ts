@@ -9,6 +9,8 @@ export { uriParts, TRANSPORTS } from "./uri";
 export { reconcile, type ReconcileRequest } from "./reconcile";
 export { hostsToObserve, knowHosts } from "./hosts";
 export { ownerOf } from "./leftovers";
+export { isStillRead } from "./refusals";
+export { quietChanges } from "./changes";
 export { seedKeeper } from "./seeds";
 export { planRemoval, type RemovalRequest } from "./removal";
 export { preflight, bytesNeeded } from "./preflight";

@@ -26,6 +26,10 @@ export function choosePolicy(
 ): PolicyChoice {
   const runs = Object.fromEntries(policyNames.map((name) =>
     [name, simulatePolicy(topology, targets, made, sources, policies[name], options)])) as Record<PolicyName, SimulatedRun>;
+  return bestOf(runs);
+}
+
+export function bestOf(runs: Record<PolicyName, SimulatedRun>): PolicyChoice {
   const better = (a: SimulatedRun, b: SimulatedRun): boolean =>
     a.unmade !== b.unmade ? a.unmade < b.unmade : a.makespanSeconds < b.makespanSeconds * (1 - TIE);
   const name = policyNames.reduce((best, candidate) => (better(runs[candidate], runs[best]) ? candidate : best));

@@ -53,6 +53,22 @@ export function simulatePolicy(
   policy: Policy,
   options: SimulateOptions = {},
 ): SimulatedRun {
+  const steps = simulationSteps(topology, targets, made, sources, policy, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The same, one event after the other, for a caller that has other things to do in between: ten thousand bases take seconds. */
+export function* simulationSteps(
+  topology: Topology,
+  targets: readonly number[],
+  made: readonly number[],
+  sources: readonly Source[],
+  policy: Policy,
+  options: SimulateOptions = {},
+): Generator<void, SimulatedRun, void> {
   const limit = options.maxConcurrentClones ?? Infinity;
   const view: PoolView = {
     nowSeconds: 0,
@@ -97,6 +113,7 @@ export function simulatePolicy(
     }
     const atSeconds = network.nextSeconds();
     if (atSeconds === Infinity) break;
+    yield;
     view.nowSeconds = atSeconds;
     for (const { tag: copy } of network.advanceTo(atSeconds)) {
       const { record, feeder } = copy;
