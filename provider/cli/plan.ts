@@ -1,6 +1,6 @@
 /** `vmfleet plan`: what a fleet file would do, worked out by the engine on the simulated hypervisor. */
 import { previewFleet, type CloneTrace, type Preview } from "../engine";
-import { formatBytes, formatSeconds, plural, type FleetSpec, type PolicyName } from "../fleet";
+import { describePlanAtLength, formatBytes, formatSeconds, plural, type FleetSpec, type PolicyName } from "../fleet";
 import { timelineSvg } from "../picture";
 import { DEFAULT_IMAGE_BYTES, policyNames } from "../scheduler";
 import { InputError, readSpec, writeText } from "./input";
@@ -89,12 +89,18 @@ const tidySeconds = (seconds: number): number => Math.round(seconds * 1000) / 10
 const inOrder = (clones: readonly CloneTrace[]): CloneTrace[] => [...clones].sort((a, b) =>
   a.startSeconds - b.startSeconds || a.endSeconds - b.endSeconds || (a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0));
 
+/** The plan's line and what it does to each member, without the warnings, which stand below. */
+function reasons({ plan: planned, summary }: Preview): string {
+  const lines = describePlanAtLength({ ...planned, warnings: [] }, summary).split("\n");
+  return cut(lines.slice(0, MOST_ROWS + 1).join("\n"), lines.length - 1);
+}
+
 function describe(preview: Preview, spec: FleetSpec): string[] {
   const { summary } = preview;
   const clones = inOrder(preview.clones).map(({ slot, source, sourceHost, targetHost, startSeconds, endSeconds }) =>
     [slot, source, sourceHost, targetHost, startSeconds.toFixed(1), endSeconds.toFixed(1)]);
   return [
-    preview.text,
+    reasons(preview),
     placementTable(preview, spec),
     clones.length === 0 ? "" : cut(table(["clone", "source", "from", "to", "start s", "end s"], clones.slice(0, MOST_ROWS)), clones.length),
     table(["total", ""], [

@@ -36,7 +36,7 @@ function acceptedPlan(request: RunRequest, observation: Observation): FleetPlan 
 async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): Promise<RunResult> {
   const { context, observation } = session;
   const execution = await executePlan(context, plan, observation, {
-    time: "network", watch: true, choosePolicy: (pool) => policyFor(request.spec, pool),
+    time: "network", watch: true, choosePolicy: (pool) => policyFor(request.spec, pool, request.clock),
   });
   const summary = summaryOf(execution);
   const after: Aftermath = context.ledger.worked.size > 0

@@ -1,3 +1,4 @@
+import { seedKeeper } from "../fleet";
 import { operate, type RunContext } from "./context";
 import type { PooledSource, SourcePool } from "./pool";
 
@@ -20,18 +21,21 @@ export interface FrozenBase {
  */
 export class BaseKeeper {
   private readonly waiting = new Set<FrozenBase & { source: PooledSource }>();
-  private readonly seeds = new Set<string>();
+  private readonly isSeed: ReturnType<typeof seedKeeper>;
+  private merging = 0;
 
-  constructor(private readonly context: RunContext, private readonly pool: SourcePool) {}
+  constructor(private readonly context: RunContext, private readonly pool: SourcePool) {
+    this.isSeed = seedKeeper(context.spec);
+  }
+
+  /** Merges are under way. */
+  get isMerging(): boolean {
+    return this.merging > 0;
+  }
 
   /** The member over this base is whole: from now on the base is merged as soon as nobody needs it. */
   add(base: FrozenBase): void {
-    const { keepSeeds } = this.context.spec;
-    const key = keepSeeds === "host" ? `host ${base.host}` : `rack ${base.rack}`;
-    if (keepSeeds !== "none" && base.seed && !this.seeds.has(key)) {
-      this.seeds.add(key);
-      return;
-    }
+    if (base.seed && this.isSeed(base)) return;
     if (base.source) this.waiting.add({ ...base, source: base.source });
     else this.merge(base);
   }
@@ -81,15 +85,20 @@ export class BaseKeeper {
   }
 
   private merge(base: FrozenBase): void {
-    const { fleet, hypervisor, tasks, failures, signal } = this.context;
+    const { fleet, hypervisor, tasks, turns, merges, failures, signal } = this.context;
     const { host, slot, name, generation } = base;
     if (this.context.copiesOnly) return;
+    this.merging++;
     tasks.start(async () => {
       try {
-        await operate(this.context, host, (call) => hypervisor.consolidate({ fleet, host, slot, name, generation }, call));
+        await turns.take(host, slot, () => operate(
+          this.context, host, (call) => hypervisor.consolidate({ fleet, host, slot, name, generation }, call), merges,
+        ));
       } catch (error) {
         if (signal.aborted) return;
         failures.add({ host, name, step: "consolidate", error, next: "finishes it" });
+      } finally {
+        this.merging--;
       }
     });
   }

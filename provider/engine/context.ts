@@ -10,6 +10,7 @@ import type { Ledger } from "./ledger";
 import type { Limiter } from "./limiter";
 import type { ProgressMeter } from "./meter";
 import type { Tasks } from "./tasks";
+import type { Turns } from "./turns";
 import type { Clock } from "./types";
 
 /** What every part of one run shares. */
@@ -24,6 +25,9 @@ export interface RunContext {
   hosts: HostSpec[];
   book: HostBook;
   operations: Limiter;
+  /** Merges last long: in the operations' limiter, new members would wait behind them. */
+  merges: Limiter;
+  turns: Turns;
   tasks: Tasks;
   failures: Failures;
   meter: ProgressMeter;
@@ -58,21 +62,21 @@ export function signalFor(context: RunContext, host: string): AbortSignal {
 }
 
 /**
- * One short operation on one host (define, start, consolidate, destroy): within the fleet's limit, tried again up to
+ * One operation on one host (define, start, consolidate, destroy): within the fleet's limit, tried again up to
  * `limits.retries` times, over at once when the host is given up or the run is cancelled.
  * @throws the last error; HostUnreachableError gives the host up
  */
 export async function operate<T>(
-  context: RunContext, host: string, call: (context: CallContext) => Promise<T>,
+  context: RunContext, host: string, call: (context: CallContext) => Promise<T>, limiter = context.operations,
 ): Promise<T> {
-  const { book, clock, signal, operations, spec } = context;
+  const { book, clock, signal, spec } = context;
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
     book.check(host);
     const hostSignal = signalFor(context, host);
     context.ledger.worked.add(host);
     try {
-      return await operations.run(() => call({ signal: hostSignal }), hostSignal);
+      return await limiter.run(() => call({ signal: hostSignal }), hostSignal);
     } catch (error) {
       if (signal.aborted) throw error;
       if (error instanceof HostUnreachableError) book.giveUp(error);

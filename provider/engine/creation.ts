@@ -10,6 +10,9 @@ import { replicaLabel, upload } from "./sources";
 /** Makes the members a plan creates: their base images by the policy, each member as soon as its base is there. */
 export class Creation {
   private readonly indexOf: Map<string, number>;
+  /** Base images that are not there yet, and members that are not ready: what the phase follows. */
+  private copying = 0;
+  private making = 0;
 
   constructor(
     private readonly context: RunContext,
@@ -55,14 +58,22 @@ export class Creation {
   start(): void {
     this.result.log.begun();
     const distributor = new Distributor(
-      this.context, this.plan.contentId, this.pool, this.result.log, this.options.watch, () => this.keeper.review(),
+      this.context, this.plan.contentId, this.pool, this.result.log, this.options.watch, () => {
+        this.keeper.review();
+        this.enterPhase();
+      },
     );
+    this.copying = this.copies;
+    this.making = this.creates.length;
     this.startLinked(distributor);
     this.startFull(distributor);
+    this.enterPhase();
     if (this.copies === 0) return;
-    const policy = this.options.choosePolicy(this.pool);
-    this.result.policy = policy.name;
-    distributor.begin(policy);
+    this.context.tasks.start(async () => {
+      const policy = await this.options.choosePolicy(this.pool);
+      this.result.policy = policy.name;
+      distributor.begin(policy);
+    });
   }
 
   /** Their hosts' replicas are wanted before full members' bases: more than one member waits for each. */
@@ -80,8 +91,10 @@ export class Creation {
         whole();
         continue;
       }
-      const failed = (error: unknown) => members.forEach((member) => this.notCloned(member, error));
-      distributor.want({ host: this.indexOf.get(host)!, target: ref, label: replicaLabel(host), whole, failed });
+      const failed = (error: unknown) => this.copied(() => members.forEach((member) => this.notCloned(member, error)));
+      distributor.want({
+        host: this.indexOf.get(host)!, target: ref, label: replicaLabel(host), failed, whole: () => this.copied(whole),
+      });
     }
   }
 
@@ -91,11 +104,12 @@ export class Creation {
       const { host, slot, name, generation, rack } = create;
       const target = { kind: "base", host, slot, generation } as const;
       distributor.want({
-        host: this.indexOf.get(host)!, target, label: name, failed: (error) => this.notCloned(create, error),
-        whole: (source) => this.startMember(create, target, () => {
+        host: this.indexOf.get(host)!, target, label: name,
+        failed: (error) => this.copied(() => this.notCloned(create, error)),
+        whole: (source) => this.copied(() => this.startMember(create, target, () => {
           this.keeper.add({ slot, name, host, rack, generation, source, seed: source !== undefined });
           distributor.ask();
-        }),
+        })),
       });
     }
   }
@@ -111,10 +125,27 @@ export class Creation {
         meter.memberDone(create.name);
       }
       if (made !== "nothing") whole();
+      this.making--;
+      this.enterPhase();
     });
+  }
+
+  private copied(then: () => void): void {
+    this.copying--;
+    then();
+    this.enterPhase();
+  }
+
+  /** Copies come first, then members, then merges, though all three overlap. */
+  private enterPhase(): void {
+    const { meter, signal } = this.context;
+    if (this.copying > 0 || signal.aborted) return;
+    if (this.making > 0) meter.enterOnce("define");
+    else if (this.keeper.isMerging) meter.enterOnce("consolidate");
   }
 
   private notCloned({ host, name }: PlannedCreate, error: unknown): void {
     this.context.failures.add({ host, name, step: "clone", error, next: "clones it again" });
+    this.making--;
   }
 }

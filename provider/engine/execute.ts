@@ -1,3 +1,4 @@
+import { plural } from "../fleet";
 import type { FleetPlan, Observation, PolicyName } from "../fleet/model";
 import { type Policy, topologyOf } from "../scheduler";
 import { BaseKeeper } from "./bases";
@@ -24,7 +25,7 @@ export interface ExecuteOptions {
   /** Look out for stragglers. False where copies report no progress and none can lag: in a preview. */
   watch: boolean;
   /** Called when copies must be made: the policy that decides which source feeds which host. */
-  choosePolicy: (pool: SourcePool) => Policy;
+  choosePolicy: (pool: SourcePool) => Promise<Policy>;
 }
 
 /**
@@ -49,15 +50,18 @@ export async function executePlan(
     const creates = plan.create.filter((create) => !stuck.has(create.slot));
     const keeper = new BaseKeeper(context, pool);
     const creation = new Creation(context, plan, creates, observation, pool, keeper, result, options);
-    countStanding(context, plan, observation, pool, keeper);
     announce(context, plan, creation.copies * pool.topology.imageBytes);
+    // Before the standing bases are counted: a merge of the same member then waits for its change.
     changeMembers(context, plan, found, result);
+    countStanding(context, plan, observation, pool, keeper);
     if (creates.length > 0) {
       await creation.findSources();
       context.meter.enter("clone");
       creation.start();
     } else {
       keeper.review();
+      if (plan.reconfigure.length > 0) context.meter.enter("define", `changing ${plural(plan.reconfigure.length, "member")}`);
+      else if (keeper.isMerging) context.meter.enter("consolidate");
     }
     await context.tasks.idle();
     await removeReplicas(context, plan);
@@ -101,7 +105,8 @@ function changeMembers(context: RunContext, plan: FleetPlan, found: FoundMembers
     const member = found.at(planned.host, planned.slot);
     if (!member) continue;
     context.tasks.start(async () => {
-      if (!await changeMember(context, planned, member)) return;
+      const changed = await context.turns.take(planned.host, planned.slot, () => changeMember(context, planned, member));
+      if (!changed) return;
       result.reconfigured++;
       context.meter.memberDone(planned.name);
     });

@@ -34,6 +34,10 @@ export class ProgressMeter {
     this.emit(note);
   }
 
+  enterOnce(phase: Phase): void {
+    if (this.phase !== phase) this.enter(phase);
+  }
+
   memberDone(note: string): void {
     this.membersDone++;
     this.emit(note);

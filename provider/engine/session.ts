@@ -9,6 +9,7 @@ import { Ledger } from "./ledger";
 import { Limiter } from "./limiter";
 import { ProgressMeter } from "./meter";
 import { Tasks } from "./tasks";
+import { Turns } from "./turns";
 import { FleetRefusedError, type RunRequest } from "./types";
 
 /** One run between taking the fleet's lock and giving it back. */
@@ -31,6 +32,8 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     hosts: hostsToObserve(spec, previous),
     book: new HostBook(),
     operations: new Limiter(spec.limits.maxConcurrentOperations),
+    merges: new Limiter(spec.limits.maxConcurrentOperations),
+    turns: new Turns(),
     tasks: new Tasks(),
     failures: new Failures(),
     meter: new ProgressMeter(clock, request.onProgress),

@@ -44,6 +44,33 @@ export function diskWarning(spec: FleetSpec, members: readonly ObservedMember[])
   ];
 }
 
+/**
+ * Inputs that members do not follow by themselves: told, because nothing else would show that they have no effect on
+ * members that exist. Hosts do not tell these of a member, so what was declared last is compared.
+ * @param before what the last run was given; undefined: it cannot be told
+ */
+export function quietChanges(before: FleetSpec | undefined, after: FleetSpec): string[] {
+  if (!before) return [];
+  const adapters = ({ vm }: FleetSpec) => vm.networks.map((one) => one.adapterType);
+  const sameNumber = adapters(before).length === adapters(after).length;
+  const told: Record<string, (spec: FleetSpec) => unknown> = {
+    "namePrefix": (spec) => spec.namePrefix,
+    "vm.domainType": (spec) => spec.vm.domainType,
+    "vm.arch": (spec) => spec.vm.arch,
+    "vm.machine": (spec) => spec.vm.machine,
+    "vm.kernel": (spec) => spec.vm.kernelBoot?.kernel,
+    "vm.initrd": (spec) => spec.vm.kernelBoot?.initrd,
+    "vm.cmdline": (spec) => spec.vm.kernelBoot?.cmdline,
+    "vm.serialLog": (spec) => spec.vm.serialLog,
+    "vm.autostart": (spec) => spec.vm.autostart ?? false,
+    // With another number of networks members are redefined anyway.
+    "vm.networks[].adapterType": (spec) => (sameNumber ? adapters(spec).join() : ""),
+  };
+  const changed = Object.entries(told).filter(([, of]) => of(before) !== of(after)).map(([path]) => path);
+  if (changed.length === 0) return [];
+  return [`${changed.join(", ")}: the change concerns new members; those that exist keep what they were made with until something else redefines them`];
+}
+
 /** `workers-001, workers-002 and 5 more` */
 export function namesOf(members: readonly { name: string }[], most = 5): string {
   const names = members.map((member) => member.name);

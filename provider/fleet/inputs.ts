@@ -131,10 +131,10 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
     .describe("Unwritten bases that stay as sources for later growth: none, one a rack, or one a host."),
   onTemplateChange: choice(["keep", "replace"]).default("keep")
     .describe("What a changed template does to existing members: nothing, or they are cloned anew (their data is lost)."),
-  allowRecreate: flag().default(false).describe("Allow moves between hosts, which destroy a member and clone it anew (its data is lost)."),
+  allowRecreate: flag().default(false).describe("Allow what loses data: moves between hosts (a member is destroyed and cloned anew), removing members that another run or resource of this fleet made, and removing disks made with onDelete delete that are declared keep by now."),
   deletionProtection: flag().default(false).describe("Refuse whatever removes a member: shrinking, moving, replacing, deleting the fleet."),
   abandonHosts: list("a list of host names", text("a host's name or URI")).default([])
-    .describe("Hosts given up for dead: their members are forgotten and made anew elsewhere. Without effect on a host that answers."),
+    .describe("Hosts given up for dead: their members are forgotten and made anew elsewhere. Refused for a host that answers."),
   allowUnauthenticatedTcp: flag().default(false).describe("Allow qemu+tcp URIs, which carry neither authentication nor encryption."),
   shutdownTimeout: seconds(0).default(60).describe("Seconds a guest has to shut down before it is switched off; 0: switched off at once."),
   connectTimeout: seconds().default(10).describe("Seconds after which a host that does not answer counts as unreachable."),
@@ -142,7 +142,7 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   lockTimeout: seconds().default(600).describe("Seconds to wait for another run of the same fleet to end."),
   stallTimeout: seconds().default(30).describe("Seconds without a byte after which a copy has lost its source."),
   maxConcurrentClones: integer(1, MAX_MEMBERS).default(MAX_MEMBERS).describe("Copies at once over the whole fleet. Default: as many as the hosts' own caps allow."),
-  maxConcurrentOperations: integer(1, 10_000).default(16).describe("Members defined, started, consolidated or removed at once over the whole fleet."),
+  maxConcurrentOperations: integer(1, 10_000).default(16).describe("Members defined, started or removed at once over the whole fleet; and, beside those, as many merges of disks."),
   stragglerFactor: share().default(0.3)
     .describe("A copy that runs below this share of its estimated rate, measured against the other copies, is given another source; 0: never."),
   retries: integer(0, 100).default(3).describe("Times one clone is tried anew, from another source where there is one."),

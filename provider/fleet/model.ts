@@ -113,7 +113,7 @@ export interface FleetSpec {
   limits: {
     /** Transfers at once over the whole fleet. */
     maxConcurrentClones: number;
-    /** Define, start, consolidate, destroy at once over the whole fleet. */
+    /** Define, start, destroy at once over the whole fleet; and, beside those, as many merges of disks. */
     maxConcurrentOperations: number;
     /** Times one clone is tried anew, with another source where there is one. */
     retries: number;

@@ -12,6 +12,7 @@ import { place, removalOrder } from "./placement";
 import { tidy } from "./problems";
 import { refusals } from "./refusals";
 import { unusedReplicas } from "./replicas";
+import { seedKeeper } from "./seeds";
 import { planWarnings } from "./warnings";
 
 export interface ReconcileRequest {
@@ -228,16 +229,12 @@ function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]
 /** What an earlier run did not get to; `keepSeeds` leaves the first of each rack or host, as the engine does. */
 function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]): FleetPlan["consolidate"] {
   const order = new Map(spec.hosts.map((host, index) => [host.name, index]));
-  const seeds = new Set<string>();
+  const isSeed = seedKeeper(spec);
   return [...kept]
     .sort((a, b) => (order.get(a.host.name) ?? 0) - (order.get(b.host.name) ?? 0) || a.slot - b.slot)
     .flatMap(({ slot, name, host, member }) => {
       if (member?.kind !== "full" || (member.base !== "frozen" && member.base !== "consolidating")) return [];
-      const place = spec.keepSeeds === "host" ? host.name : host.rack;
-      if (spec.keepSeeds !== "none" && member.base === "frozen" && member.contentId === contentId && !seeds.has(place)) {
-        seeds.add(place);
-        return [];
-      }
+      if (member.base === "frozen" && member.contentId === contentId && isSeed({ host: host.name, rack: host.rack })) return [];
       const reason = member.base === "frozen" ? "its frozen base is no longer needed as a source" : "the merge of its delta disk was not finished";
       return [{ slot, name, host: host.name, reason }];
     });

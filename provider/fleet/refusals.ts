@@ -2,7 +2,7 @@
 import { namesOf } from "./changes";
 import { hostNames } from "./hosts";
 import { macCollisions } from "./identity";
-import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "./model";
+import type { FleetPlan, FleetSpec, Observation, ObservedMember, Problem } from "./model";
 import { plural } from "./problems";
 import type { PlanContext } from "./reconcile";
 
@@ -146,7 +146,14 @@ function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
   const holder = template.kind === "file" ? undefined : context.table.hosts.find((host) => host.name === template.host);
   // A CI preview may not reach the template's host; that is no fault of the program.
   if (mode === "preview" && holder && !holder.seen) return [];
+  // A large local file takes longer to read than a preview may; up waits for it.
+  if (mode === "preview" && isStillRead(observation)) return [];
   return [observation.templateProblem ?? { path: "template", message: "expected a template that can be read, got none; see that it exists where the program says" }];
+}
+
+/** The template is there, and its content not known yet. */
+export function isStillRead({ templateProblem }: Observation): boolean {
+  return templateProblem?.path === "template" && templateProblem.message.startsWith("is still being read");
 }
 
 /** A frozen base or a replica of the recorded content that the plan leaves in place. */

@@ -4,7 +4,7 @@ import { kindOfSlot } from "./identity";
 import { ownerOf } from "./leftovers";
 import type { FleetPlan, ObservedMember } from "./model";
 import { plural } from "./problems";
-import { hasSeed } from "./refusals";
+import { hasSeed, isStillRead } from "./refusals";
 import type { PlanContext } from "./reconcile";
 
 export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
@@ -38,6 +38,7 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
 
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {
   const { observation, contentId } = context;
+  if (observation && isStillRead(observation)) return [];
   if (observation && !observation.template && plan.create.length > 0 && hasSeed(context, plan)) {
     return ["the template cannot be seen: new members are cloned from copies of its recorded content"];
   }

@@ -1,7 +1,7 @@
 /** diff: would an update do anything, and is it another fleet? */
 import { isDeepStrictEqual } from "node:util";
 import type * as dynamic from "@pulumi/pulumi/dynamic";
-import { parseFleetSpec } from "../fleet";
+import { parseFleetSpec, quietChanges } from "../fleet";
 import type { FleetSpec } from "../fleet/model";
 import type { Dependencies } from "./dependencies";
 import { hasWork, previewOf } from "./preview";
@@ -29,13 +29,14 @@ export async function diffFleet(olds: Bag, news: Bag, dependencies: Dependencies
   const { fleetId, incarnation } = previous;
   const answer = await previewOf({ spec, unknown, fleetId, incarnation, previous }, dependencies);
   const work = hasWork(answer.plan);
+  const before = parseFleetSpec(declaredInOutputs(olds)).spec;
   if (preview) {
     // A no-op says nothing, unless it is one only as far as could be seen.
     if (work || answer.line !== answer.text) row.info(answer.line);
     answer.warnings.forEach(row.warn);
+    if (previous.members.length > 0) quietChanges(before, spec).forEach(row.warn);
     await row.settled();
   }
-  const before = parseFleetSpec(declaredInOutputs(olds)).spec;
   return { changes: work || unknown.length > 0 || !sameSpec(before, spec), deleteBeforeReplace };
 }
 

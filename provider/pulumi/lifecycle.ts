@@ -7,7 +7,7 @@ import type { FleetSpec, FleetState } from "../fleet/model";
 import type { Dependencies } from "./dependencies";
 import { progressText } from "./progress-text";
 import { type Bag, declaredInOutputs, outputsOf, recordedState, requestOf } from "./properties";
-import { redact, rowOf } from "./row";
+import { redact, redactError, rowOf } from "./row";
 import type { Runs } from "./runs";
 
 /**
@@ -73,7 +73,7 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
     };
   }
 
-  return {
+  const methods = {
     async create(inputs: Bag): Promise<dynamic.CreateResult> {
       const { urn, declared } = requestOf(inputs);
       const spec = specOf(declared);
@@ -107,6 +107,20 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
         throw error;
       }
     },
+  };
+  return {
+    create: redacted(methods.create), update: redacted(methods.update), read: redacted(methods.read), delete: redacted(methods.delete),
+  };
+}
+
+/** Whatever a method throws comes from hosts and libraries as well, and names URIs as they were declared. */
+function redacted<A extends unknown[], R>(method: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
+  return async (...args) => {
+    try {
+      return await method(...args);
+    } catch (error) {
+      throw redactError(error);
+    }
   };
 }
 

@@ -11,8 +11,35 @@ export interface Row {
   settled(): Promise<void>;
 }
 
-/** `//user:secret@host` in any text: the secret does not go to a screen or a log. */
-export const redact = (text: string): string => text.replace(/(\/\/[^\s/:@]*):[^\s/@]*@/g, "$1:***@");
+/** `//user:secret@host` in any text: the secret does not go to a screen or a log. A secret may hold an @ itself. */
+export const redact = (text: string): string => text.replace(/(\/\/[^\s/:@]*):[^\s/]*@/g, "$1:***@");
+
+/**
+ * The same error, of the same type, with the secrets gone from its texts, its stack and whatever caused it: Pulumi
+ * prints what a method throws.
+ */
+export function redactError(error: unknown): unknown {
+  const seen = new Set<unknown>();
+  for (let one: unknown = error; one instanceof Error && !seen.has(one); one = one.cause) {
+    seen.add(one);
+    // Defined anew: an error's texts may be getters or read-only.
+    for (const key of TEXTS) {
+      const value = (one as unknown as Record<string, unknown>)[key];
+      if (value !== undefined) Object.defineProperty(one, key, { value: redactIn(value), writable: true, configurable: true });
+    }
+  }
+  return typeof error === "string" ? redact(error) : error;
+}
+
+/** What errors say: their own texts, a run's reasons, a refusal's problems. Not the state they carry, which is to be kept. */
+const TEXTS = ["message", "stack", "reasons", "problems"];
+
+function redactIn(value: unknown): unknown {
+  if (typeof value === "string") return redact(value);
+  if (Array.isArray(value)) return value.map(redactIn);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, redactIn(one)]));
+}
 
 export function rowOf(link: EngineLink, urn: string): Row {
   let pending: Promise<void> = Promise.resolve();

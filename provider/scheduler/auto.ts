@@ -1,6 +1,6 @@
 import type { PolicyName } from "../fleet/model";
 import { policies, policyNames } from "./policies";
-import { simulatePolicy, type SimulatedRun, type SimulateOptions } from "./simulate";
+import { drained, simulationSteps, type SimulatedRun, type SimulateOptions } from "./simulate";
 import type { Source, Topology } from "./types";
 
 export interface PolicyChoice {
@@ -19,19 +19,24 @@ const TIE = 1e-9;
  * `auto`: simulates every policy (`relay` where `options.relay`) and takes the one that leaves least unmade, then the shortest makespan, then the
  * first in the order of policies.ts.
  */
-export function choosePolicy(
+export function choosePolicy(...asked: Parameters<typeof choiceSteps>): PolicyChoice {
+  return drained(choiceSteps(...asked));
+}
+
+/** The same, one simulated event after the other, for a caller that has other things to do in between. */
+export function* choiceSteps(
   topology: Topology,
   targets: readonly number[],
   made: readonly number[],
   sources: readonly Source[],
   options: SimulateOptions = {},
-): PolicyChoice {
+): Generator<void, PolicyChoice, void> {
   const able = policyNames.filter((name) => name !== "relay" || options.relay);
   const runs: Partial<Record<PolicyName, SimulatedRun>> = {};
   let shortest = Infinity;
   // Those that are mostly quick first: what is slower than the quickest so far need not be run to its end.
   for (const name of [...able].sort((a, b) => LIKELY.indexOf(a) - LIKELY.indexOf(b))) {
-    const run = runs[name] = simulatePolicy(topology, targets, made, sources, policies[name], { ...options, giveUpSeconds: shortest * (1 + TIE) });
+    const run = runs[name] = yield* simulationSteps(topology, targets, made, sources, policies[name], { ...options, giveUpSeconds: shortest * (1 + TIE) });
     if (run.unmade === 0) shortest = Math.min(shortest, run.makespanSeconds);
   }
   const better = (a: SimulatedRun, b: SimulatedRun): boolean =>

@@ -52,14 +52,27 @@ interface Copy {
  * @param made bases that exist, by host
  * @param sources what can be copied from at the start
  */
-export function simulatePolicy(
+export function simulatePolicy(...asked: Parameters<typeof simulationSteps>): SimulatedRun {
+  return drained(simulationSteps(...asked));
+}
+
+/** Runs steps that nobody has to wait between. */
+export function drained<T>(steps: Generator<void, T, void>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The same, one event after the other, for a caller that has other things to do in between: ten thousand bases take seconds. */
+export function* simulationSteps(
   topology: Topology,
   targets: readonly number[],
   made: readonly number[],
   sources: readonly Source[],
   policy: Policy,
   options: SimulateOptions = {},
-): SimulatedRun {
+): Generator<void, SimulatedRun, void> {
   const limit = options.maxConcurrentClones ?? Infinity;
   const view: PoolView = {
     nowSeconds: 0,
@@ -146,6 +159,7 @@ export function simulatePolicy(
       run.makespanSeconds = Infinity;
       break;
     }
+    yield;
     view.nowSeconds = atSeconds;
     for (const { tag: copy } of network.advanceTo(atSeconds)) end(copy, atSeconds);
     network.takeServing();

@@ -38,6 +38,8 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
   const busy = new Map<string, number>();
   let clones = 0;
   let operations = 0;
+  let merges = 0;
+  const changing = new Map<string, string>();
   const count = (map: Map<string, number>, key: string, by: number) => map.set(key, (map.get(key) ?? 0) + by);
 
   const targetKey = (target: CloneOrder["target"]) => `${target.host}/${target.kind === "base" ? target.slot : "replica"}`;
@@ -88,6 +90,25 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       operations--;
     }
   };
+  const duringMember = async (member: string | undefined, method: string, proceed: () => Promise<unknown>) => {
+    if (member === undefined) return proceed();
+    const other = changing.get(member);
+    if (other) offences.push(`${method} of ${member} during its ${other}`);
+    changing.set(member, method);
+    try {
+      return await proceed();
+    } finally {
+      changing.delete(member);
+    }
+  };
+  const duringMerge = async (proceed: () => Promise<unknown>) => {
+    if (++merges > spec.limits.maxConcurrentOperations) offences.push(`${merges} merges at once`);
+    try {
+      return await proceed();
+    } finally {
+      merges--;
+    }
+  };
   const hypervisor = wrap(inner, async (method, order, context, proceed) => {
     if (method === "clone") return order.source.host === null ? duringOperation(proceed) : duringClone(order, context, proceed);
     if (method === "resource") {
@@ -101,7 +122,8 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       merging.add(base);
       if ((readers.get(base) ?? 0) > 0) offences.push(`${base} merged while ${readers.get(base)} read it`);
     }
-    return duringOperation(proceed);
+    const member = method === "reconfigure" || method === "power" || method === "consolidate" ? `${order.host}/${order.slot}` : undefined;
+    return duringMember(member, method, () => (method === "consolidate" ? duringMerge(proceed) : duringOperation(proceed)));
   });
   return { hypervisor, offences, peak };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describePlan, describePlanAtLength, formatBytes, formatSeconds, type RunSummary } from "../../provider/fleet";
-import { empty, host, made, plan, spec, template } from "./build";
+import { empty, host, made, plan, spec, template, withHost } from "./build";
 
 const summary: RunSummary = {
   policy: "rounds", makespanSeconds: 37.6, bytesMoved: 9e9, bytesAcrossRacks: 2.1e9, bytesResent: 0, created: 12, destroyed: 0, reconfigured: 0,
@@ -24,6 +24,13 @@ describe("plans in words", () => {
     assert.equal(describePlan(plan(declared, found, state), summary), "no change");
     assert.equal(describePlan(plan(declared, found, undefined, { incarnation: "two" })), "adopt 12 VMs");
     assert.equal(describePlan(plan(spec({ count: 12, powerOn: false }), found, state)), "reconfigure 12 VMs");
+  });
+
+  it("say that leftovers are removed, beside other changes too", () => {
+    const partials = ["x", "y"].map((name) => ({ kind: "volume" as const, name, bytes: 1 }));
+    const littered = withHost(found, "a1", (one) => ({ ...one, partials }));
+    assert.equal(describePlan(plan(declared, littered, state)), "remove 2 leftovers");
+    assert.equal(describePlan(plan(spec({ count: 5 }), littered, state)), "-7 VMs, remove 2 leftovers");
   });
 
   it("say that moves and replacements lose data", () => {

@@ -42,6 +42,31 @@ describe("diff", () => {
     assert.deepEqual(said.map((each) => each.message), ["+1 VM on 1 host"]);
   });
 
+  it("tells of inputs that members which exist do not follow", async () => {
+    const member = { slot: 0, name: "workers-000", host: "a1" };
+    const olds = await outputs();
+    const vm = { kernel: "/boot/k", autostart: true, networks: [{ network: "default", adapterType: "e1000" }] };
+    const warnings = async (outs: typeof olds, changes: object) => {
+      const { provider, said } = world();
+      await provider.diff("abcdefghij", outs, inputs({ ...changes }, true));
+      return said.map((each) => each.message);
+    };
+    const made = { ...olds, members: [member], vm: { networks: [{ network: "default" }] } };
+    assert.deepEqual(await warnings(made, { namePrefix: "nodes", vm }), [
+      "namePrefix, vm.kernel, vm.autostart, vm.networks[].adapterType: the change concerns new members; those that exist keep what they were made with until something else redefines them",
+    ]);
+    assert.deepEqual(await warnings(made, { vm: { networks: [{ network: "default" }], memory: 2048 } }), []);
+    assert.deepEqual(await warnings({ ...made, members: [] }, { vm }), []);
+  });
+
+  it("refuses nothing for a template that is still being read", async () => {
+    const { provider, said } = world({
+      observe: async () => ({ hosts: [], templateProblem: { path: "template", message: "is still being read after 5 s" } }),
+    });
+    await provider.diff("abcdefghij", await outputs(), inputs({}, true));
+    assert.deepEqual(said, []);
+  });
+
   it("finds a member that is missing on its host, though the inputs are the same", async () => {
     const { provider } = world({ preview: { plan: plan({ create: [create] }) } });
     assert.equal((await provider.diff("abcdefghij", await outputs(), inputs())).changes, true);

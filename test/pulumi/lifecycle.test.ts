@@ -112,6 +112,32 @@ describe("update", () => {
   });
 });
 
+describe("errors of any method", () => {
+  const uri = "qemu+tcp://root:ge@heim@a1/system";
+  const noSecret = (error: unknown) => {
+    const { message, stack, cause } = error as Error;
+    assert.match(message, /root:\*\*\*@a1/);
+    assert.doesNotMatch(`${message} ${stack} ${String((cause as Error | undefined)?.stack)} ${JSON.stringify(error)}`, /heim/);
+    return true;
+  };
+  const thrown = [
+    () => new Error(`no way to ${uri}`, { cause: new Error(`${uri}: refused`) }),
+    () => new FleetRefusedError([{ path: "hosts[0]", message: `expected a host, got ${uri}` }]),
+    () => new FleetRunError([`a1: destroy: ${uri}`], state()),
+  ];
+
+  it("name no password of a URI", async () => {
+    for (const make of thrown) {
+      const fail = async () => { throw make(); };
+      const { provider } = world({ apply: fail, refresh: fail, remove: fail });
+      await assert.rejects(provider.create(inputs()), noSecret);
+      await assert.rejects(async () => provider.update("abcdefghij", await outputs(), inputs()), noSecret);
+      await assert.rejects(async () => provider.read("abcdefghij", await outputs()), noSecret);
+      await assert.rejects(async () => provider.delete("abcdefghij", await outputs()), noSecret);
+    }
+  });
+});
+
 describe("read", () => {
   it("brings what the hosts hold now", async () => {
     const { provider } = world({ refresh: async () => state({ placement: { a1: 1, b1: 0 } }) });

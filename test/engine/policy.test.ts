@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { realClock } from "../../provider/engine";
+import { policyFor } from "../../provider/engine/policy";
+import { SourcePool } from "../../provider/engine/pool";
+import { choosePolicy, topologyOf } from "../../provider/scheduler";
+import { inputs, specOf } from "./world";
+
+describe("auto, in an engine that has other things to do", () => {
+  const spec = specOf(inputs(40, 4, { count: 800, policy: "auto" }));
+  const poolOf = () => {
+    const pool = new SourcePool(topologyOf(spec), 64);
+    pool.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
+    pool.view.targets.fill(20);
+    return pool;
+  };
+
+  it("takes the policy that its simulations in one go would take", async () => {
+    const pool = poolOf();
+    const { topology, targets, made, sources } = pool.view;
+    const expected = choosePolicy(topology, targets, made, sources, { maxConcurrentClones: spec.limits.maxConcurrentClones }).name;
+    assert.equal((await policyFor(spec, pool, realClock)).name, expected);
+  });
+
+  it("lets timers fire meanwhile", async () => {
+    let fired = 0;
+    const timer = setInterval(() => { fired++; }, 1);
+    await policyFor(spec, poolOf(), realClock);
+    clearInterval(timer);
+    assert.ok(fired > 3, `${fired} times`);
+  });
+});
