@@ -59,15 +59,19 @@ export default tseslint.config(
   },
   {
     files: ["provider/fleet/**/*.ts"],
-    rules: { ...PURE, ...imports([PULUMI, GRPC, room("scheduler|engine|hypervisors|pulumi|cli")], nodeModules(["crypto"])) },
+    rules: { ...PURE, ...imports([PULUMI, GRPC, room("scheduler|engine|hypervisors|pulumi|cli|picture")], nodeModules(["crypto"])) },
   },
   {
     files: ["provider/scheduler/**/*.ts"],
-    rules: { ...PURE, ...imports([PULUMI, GRPC, room("engine|hypervisors|pulumi|cli")], nodeModules()) },
+    rules: { ...PURE, ...imports([PULUMI, GRPC, room("engine|hypervisors|pulumi|cli|picture")], nodeModules()) },
+  },
+  {
+    files: ["provider/picture/**/*.ts"],
+    rules: { ...PURE, ...imports([PULUMI, GRPC, { ...room("engine"), regex: "/engine/(?!types$)" }, room("scheduler|hypervisors|pulumi|cli")], nodeModules()) },
   },
   {
     files: ["provider/engine/**/*.ts"],
-    rules: imports([PULUMI, GRPC, INSIDES, { ...ADAPTER, regex: "hypervisors/(libvirt|vsphere)$" }, room("pulumi|cli")]),
+    rules: imports([PULUMI, GRPC, INSIDES, { ...ADAPTER, regex: "hypervisors/(libvirt|vsphere)$" }, room("pulumi|cli|picture")]),
   },
   {
     files: ["provider/hypervisors/**/*.ts"],

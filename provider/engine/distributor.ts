@@ -1,7 +1,7 @@
 import {
   HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type ImageRef,
 } from "../hypervisors/hypervisor";
-import type { Policy } from "../scheduler";
+import type { Decision, Policy } from "../scheduler";
 import { linkSignals, type LinkedSignal } from "./abort";
 import { backoffMs, isFinal, signalFor, type RunContext } from "./context";
 import type { PooledSource, PooledTransfer, SourcePool } from "./pool";
@@ -74,7 +74,7 @@ export class Distributor {
     const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
     if (down) return copy.failed(down);
     this.queues[copy.host]!.push({ ...copy, attempts: 0, overtaken: false });
-    this.pool.view.targets[copy.host]!++;
+    this.pool.want(copy.host, 1);
   }
 
   /** Starts copying what is wanted, as this policy says. */
@@ -103,13 +103,16 @@ export class Distributor {
       this.refeeder.handOver();
       const view = this.pool.at(this.log.nowSeconds());
       const decisions = this.pool.open() > 0 ? policy.next(view) : [];
+      this.pool.index.seen();
       const started: (PooledTransfer | undefined)[] = [];
-      for (const { source: from, targetHost } of decisions) {
+      for (const decision of decisions) {
+        const { source: from, targetHost } = decision;
         const source = typeof from === "number" ? this.pool.source(from) : started[from.decision]?.makes;
         const copy = this.queues[targetHost]?.[0];
         const starts = source !== undefined && copy !== undefined && this.pool.mayStart(source, targetHost);
         if (starts) this.queues[targetHost]!.shift();
-        started.push(starts ? this.launch(source, copy) : undefined);
+        if (!starts) this.pool.index.touch(targetHost);
+        started.push(starts ? this.launch(source, copy, decision) : undefined);
       }
       if (this.pool.open() > 0 && this.pool.transfers.length === 0 && this.pool.resting.every((n) => n === 0)) {
         this.failQueued(noSource(policy, this.pool));
@@ -119,12 +122,12 @@ export class Distributor {
     this.afterEvent();
   }
 
-  private launch(source: PooledSource, copy: QueuedCopy): PooledTransfer {
+  private launch(source: PooledSource, copy: QueuedCopy, decision: Decision): PooledTransfer {
     const { hypervisor, fleet, book, tasks, meter } = this.context;
     const ours = signalFor(this.context, this.pool.topology.hosts[copy.host]!.name);
     const { relay } = hypervisor.capabilities;
     const image = { ref: copy.target, label: copy.label, kind: copy.target.kind };
-    const transfer = this.pool.begin(source, copy.host, this.log.nowSeconds(), image);
+    const transfer = this.pool.begin(source, decision, this.log.nowSeconds(), image);
     // Where copies can go on from another source, one whose source's host is gone does.
     const sourceGone = relay ? undefined : book.signal(source.hostName);
     const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
@@ -143,7 +146,7 @@ export class Distributor {
             transfer.done = total > 0 ? Math.min(1, done / total) : 0;
             meter.moved(transfer, done);
             // All there: it may go on serving for long, and leaves room for others.
-            if (relay && transfer.done >= 1 && before < 1) this.ask();
+            if (relay && transfer.done >= 1 && before < 1) this.allThere(transfer);
           },
         });
         this.finish(transfer, true);
@@ -160,6 +163,12 @@ export class Distributor {
       }
     });
     return transfer;
+  }
+
+  private allThere({ sourceHost, targetHost }: PooledTransfer): void {
+    this.pool.index.touch(sourceHost);
+    this.pool.index.touch(targetHost);
+    this.ask();
   }
 
   private sourceLost(transfer: PooledTransfer): Promise<ImageRef | null> {
@@ -230,12 +239,12 @@ export class Distributor {
   private rest(copy: QueuedCopy): void {
     const { clock, signal, tasks } = this.context;
     // It is neither queued nor under way for a while, so nobody may be sent in its place.
-    this.pool.view.targets[copy.host]!--;
+    this.pool.want(copy.host, -1);
     this.pool.resting[copy.host]!++;
     tasks.start(async () => {
       await clock.sleep(backoffMs(copy.attempts - 1), signal).catch(() => undefined);
       this.pool.resting[copy.host]!--;
-      this.pool.view.targets[copy.host]!++;
+      this.pool.want(copy.host, 1);
       const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
       if (signal.aborted) this.abandon(copy);
       else if (down) this.fail(copy, down);
@@ -250,7 +259,7 @@ export class Distributor {
   }
 
   private abandon(copy: QueuedCopy): void {
-    this.pool.view.targets[copy.host]!--;
+    this.pool.want(copy.host, -1);
   }
 
   private fail(copy: QueuedCopy, error: unknown): void {
@@ -271,6 +280,12 @@ export class Distributor {
     for (const source of [...this.pool.sources, ...this.pool.arriving]) if (source.host === host.index) this.pool.drop(source);
     this.refeeder.hostGone(host.index);
     this.failQueued(this.context.book.failure(name), host.index);
+    this.askAnew();
+  }
+
+  /** Something changed that concerns decisions about any host. */
+  private askAnew(): void {
+    for (const { index } of this.pool.topology.hosts) this.pool.index.touch(index);
     this.ask();
   }
 
@@ -285,7 +300,7 @@ export class Distributor {
       while (!looking.signal.aborted) {
         await this.context.clock.sleep(everyMs, looking.signal).catch(() => undefined);
         if (looking.signal.aborted) break;
-        if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.ask();
+        if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.askAnew();
         if (this.context.hypervisor.capabilities.relay) {
           for (const t of [...this.pool.transfers]) if (t.straggling) this.refeeder.relieve(t, this.log.nowSeconds());
         } else {

@@ -1,5 +1,5 @@
 import type { ImageRef } from "../hypervisors/hypervisor";
-import type { PoolView, Source, Topology, Transfer } from "../scheduler";
+import { HostIndex, type Decision, type PoolView, type Source, type Topology, type Transfer } from "../scheduler";
 
 /** A source and what it really is. */
 export interface PooledSource extends Source {
@@ -38,6 +38,7 @@ export interface PooledTransfer extends Transfer {
  */
 export class SourcePool {
   readonly view: PoolView;
+  readonly index = new HostIndex();
   readonly sources: PooledSource[] = [];
   /** Sources that are still arriving. */
   readonly arriving: PooledSource[] = [];
@@ -60,7 +61,7 @@ export class SourcePool {
     this.sourcesInRack = topology.racks.map(() => 0);
     this.view = {
       nowSeconds: 0, topology, targets: zeros(), made: zeros(), making: zeros(),
-      sources: this.sources, transfers: this.transfers, ...(relays && { arriving: this.arriving }),
+      sources: this.sources, transfers: this.transfers, index: this.index, ...(relays && { arriving: this.arriving }),
       excluded: topology.hosts.map(() => false), freeSlots: maxConcurrentClones,
     };
   }
@@ -82,10 +83,17 @@ export class SourcePool {
     return pooled;
   }
 
+  /** @param by so many more base images are wanted there */
+  want(host: number, by: 1 | -1): void {
+    this.view.targets[host]! += by;
+    this.index.touch(host);
+  }
+
   /** Takes a source out; copies it feeds now go on. */
   drop(source: PooledSource): void {
     if (!this.byId.delete(source.id)) return;
     remove(source.arriving ? this.arriving : this.sources, source);
+    this.index.removeSource(source);
     if (!source.arriving) this.count(source, -1);
   }
 
@@ -128,7 +136,7 @@ export class SourcePool {
     return this.busy[host]! < this.topology.hosts[host]!.maxConcurrent;
   }
 
-  begin(from: PooledSource, targetHost: number, nowSeconds: number, image: PooledImage): PooledTransfer {
+  begin(from: PooledSource, { targetHost, bytesPerSecond }: Omit<Decision, "source">, nowSeconds: number, image: PooledImage): PooledTransfer {
     const hostName = this.topology.hosts[targetHost]!.name;
     const { ref, label, kind } = image;
     const makes: PooledSource = {
@@ -136,10 +144,11 @@ export class SourcePool {
     };
     const transfer: PooledTransfer = {
       source: from.id, madeId: makes.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, position: this.transfers.length,
-      startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false,
+      startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false, bytesPerSecond,
     };
     makes.arrival = transfer;
     this.transfers.push(transfer);
+    this.index.begin(transfer);
     this.view.making[targetHost]!++;
     if (from.host !== targetHost) this.busy[targetHost]!++;
     this.read(transfer, 1);
@@ -159,6 +168,8 @@ export class SourcePool {
   refeed(transfer: PooledTransfer, from: PooledSource, nowSeconds: number): void {
     const bytes = transfer.bytesDone - transfer.earlier.reduce((sum, e) => sum + e.bytes, 0);
     this.lose(transfer);
+    this.index.end(transfer);
+    transfer.bytesPerSecond = undefined;
     transfer.earlier = [...transfer.earlier, { from: transfer.from, bytes: Math.max(0, bytes), untilSeconds: nowSeconds }];
     transfer.lost = false;
     transfer.from = from;
@@ -166,6 +177,7 @@ export class SourcePool {
     transfer.sourceHost = from.host;
     if (from.host === transfer.targetHost) this.busy[transfer.targetHost]!--;
     this.read(transfer, 1);
+    this.index.begin(transfer);
   }
 
   /** As before refeed(): the copy did not change its source after all. */
@@ -178,6 +190,7 @@ export class SourcePool {
   end(transfer: PooledTransfer, whole: boolean): void {
     this.lose(transfer);
     remove(this.transfers, transfer);
+    this.index.end(transfer);
     this.view.making[transfer.targetHost]!--;
     this.busy[transfer.targetHost]!--;
     this.drop(transfer.makes);
@@ -196,6 +209,7 @@ export class SourcePool {
     source.position = list.length;
     list.push(source);
     this.byId.set(source.id, source);
+    this.index.addSource(source);
     if (!source.arriving) this.count(source, 1);
   }
 

@@ -96,7 +96,7 @@ export class Refeeder {
     if (!this.context.hypervisor.resource) return;
     for (const reader of this.pool.transfers) {
       const { from, lost, done } = reader;
-      if (lost || done > NEARLY_DONE || !from.arrival || from.arrival.done < 1 || this.handed.has(reader)) continue;
+      if (lost || done > NEARLY_DONE || reader.sourceHost === reader.targetHost || !from.arrival || from.arrival.done < 1 || this.handed.has(reader)) continue;
       const { hosts } = this.pool.topology;
       const { rack } = hosts[reader.targetHost]!;
       const to = this.nearest(reader, ({ host, arriving, serving }) => (

@@ -46,14 +46,16 @@ export interface Layout {
 const LANE = { most: 18, least: 3 };
 const ROW = { least: 11, gap: 3 };
 const BAND_GAP = 8;
-const COMFORTABLE_HEIGHT = 1500;
+const COMFORTABLE_HEIGHT = 2200;
 
 /** @param hosts in the order in which they are shown; hosts that only traces name follow */
 export function layOut(clones: readonly CloneTrace[], hosts: readonly TimelineHost[]): Layout {
   const known = new Set(hosts.map((host) => host.name));
   const others = [...new Set(clones.flatMap((clone) => [clone.sourceHost, clone.targetHost]))].filter((name) => !known.has(name));
   const all = [...others.map((name) => ({ name, rack: "" })), ...hosts];
-  const lanes = new Map(all.map((host) => [host.name, lanesOf(clones.filter((clone) => clone.targetHost === host.name))]));
+  const into = new Map<string, CloneTrace[]>(all.map((host) => [host.name, []]));
+  for (const clone of clones) into.get(clone.targetHost)!.push(clone);
+  const lanes = new Map([...into].map(([host, own]) => [host, lanesOf(own)]));
   const laneCount = all.reduce((sum, { name }) => sum + Math.max(1, lanes.get(name)!.length), 0);
   const laneHeight = Math.max(LANE.least, Math.min(LANE.most, Math.floor(COMFORTABLE_HEIGHT / laneCount)));
 

@@ -2,7 +2,7 @@
 import { formatProblem, hostsToObserve, isStillRead } from "../fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
-import type { Hypervisor } from "../hypervisors/hypervisor";
+import type { Capabilities, Hypervisor } from "../hypervisors/hypervisor";
 import type { Dependencies } from "./dependencies";
 
 export interface PreviewQuestion {
@@ -25,9 +25,14 @@ export interface PreviewAnswer extends Preview {
 export async function previewOf(
   { unknown, ...question }: PreviewQuestion, dependencies: Dependencies,
 ): Promise<PreviewAnswer> {
-  const { observation, failure, startupSeconds }: Look = unknown.length > 0
+  const { observation, capabilities, failure }: Look = unknown.length > 0
     ? { failure: `not known yet: ${unknown.join(", ")}` } : await look(question, dependencies);
-  const preview = await dependencies.fleetDoors.previewFleet({ ...question, startupSeconds, ...(observation && { observation }) });
+  const preview = await dependencies.fleetDoors.previewFleet({
+    ...question, ...(observation && { observation }),
+    ...(capabilities && {
+      relay: capabilities.relay, startupSeconds: capabilities.copyStartupSeconds, relayHopSeconds: capabilities.relayHopSeconds,
+    }),
+  });
   return {
     ...preview,
     line: `${preview.text}${unseenText(observation, failure)}`,
@@ -44,10 +49,9 @@ export function hasWork(plan: FleetPlan): boolean {
 
 interface Look {
   observation?: Observation;
+  capabilities?: Capabilities;
   /** Why there is none. */
   failure?: string;
-  /** What a copy costs before its first byte, as the hosts' adapter knows it. */
-  startupSeconds?: number;
 }
 
 async function look(
@@ -67,7 +71,7 @@ async function look(
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs + 1000);
     });
-    return { observation: await Promise.race([observing, late]), startupSeconds: hypervisor.capabilities.copyStartupSeconds };
+    return { observation: await Promise.race([observing, late]), capabilities: hypervisor.capabilities };
   } catch (error) {
     abort.abort();
     return { failure: error instanceof Error ? error.message : String(error) };

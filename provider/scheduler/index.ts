@@ -1,5 +1,6 @@
 export { choiceSteps, choosePolicy, type PolicyChoice } from "./auto";
 export { FlowNetwork, type Flow } from "./flows";
+export { HostIndex } from "./hostIndex";
 export { policies, policyNames } from "./policies";
 export { simulatePolicy, simulationSteps, type SimulatedRun, type SimulatedTransfer, type SimulateOptions } from "./simulate";
 export { expectedRates, PROVIDER_HOST, soloRate, soloSeconds } from "./timeModel";

@@ -149,13 +149,14 @@ export class PoolIndex {
   }
 
   /** As decide(), from whatever the host has: a whole source first, else what arrives there. The caller asked canFeed(). */
-  decideRelay(sourceHost: number, targetHost: number): void {
+  decideRelay(sourceHost: number, targetHost: number, bytesPerSecond?: number): void {
     const first = this.decided[targetHost]! < 0;
     if (this.sourceCount[sourceHost]! > 0) this.decide(sourceHost, targetHost);
     else {
       const relay = this.relays[sourceHost]!;
       this.book(relay >= 0 ? this.view.arriving![relay]!.id : { decision: this.decided[sourceHost]! }, sourceHost, targetHost);
     }
+    if (bytesPerSecond !== undefined) this.decisions[this.decisions.length - 1]!.bytesPerSecond = bytesPerSecond;
     if (first && sourceHost !== targetHost) this.decided[targetHost] = this.decisions.length - 1;
   }
 

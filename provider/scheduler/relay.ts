@@ -4,10 +4,11 @@
  * on its own disk, from what has arrived where its disk is faster than the arrival.
  */
 import { earliestCompletion } from "./earliestCompletion";
+import { remainingAt, type HostIndex } from "./hostIndex";
 import { PoolIndex } from "./poolIndex";
 import { alongsideArrival, relayTree, treeRates, type RelayRoot, type RelayTarget } from "./relayTree";
-import { costOf, expectedRates, soloRate } from "./timeModel";
-import type { Decision, Policy, PoolView, Topology, Transfer } from "./types";
+import { costOf, soloRate } from "./timeModel";
+import type { Decision, Policy, PoolView, Source, Topology, Transfer } from "./types";
 
 /** A disk lends itself to local copies while others read at most this part of its rate. */
 const LENDS_BELOW = 0.5;
@@ -21,6 +22,33 @@ interface Traffic {
   local: number;
 }
 
+const NO_TRAFFIC = (): Traffic => ({ arriving: 0, leaving: 0, local: 0 });
+
+/** What is all there and only serves takes no room of its own. */
+function count(traffic: Traffic, host: number, transfer: Transfer, topology: Topology): void {
+  const { sourceHost, targetHost, straggling, done } = transfer;
+  if (straggling || done >= 1) return;
+  const rate = transfer.bytesPerSecond ?? soloRate(topology, sourceHost, targetHost);
+  if (sourceHost === targetHost) traffic.local++;
+  else if (host === targetHost) traffic.arriving += rate;
+  else traffic.leaving += rate;
+}
+
+/** Local copies that may start on a host with this traffic. */
+function localCopies(topology: Topology, host: number, traffic: Traffic, whole: boolean): number {
+  const { arriving, leaving, local } = traffic;
+  if (topology.freeLocalCopies) return whole ? Infinity : 0;
+  if (arriving > 0) return alongsideArrival(topology, host, Math.max(arriving, leaving)) - local;
+  return leaving > LENDS_BELOW * topology.hosts[host]!.diskBytesPerSecond ? 0 : overlapping(topology, host) - local;
+}
+
+/** More than one copy at once on an idle disk only to overlap start-ups. */
+function overlapping(topology: Topology, host: number): number {
+  const { startupSeconds, bytes } = costOf(topology, host, host);
+  return 1 + Math.ceil(bytes === 0 ? 0 : startupSeconds / (bytes / soloRate(topology, host, host)));
+}
+
+/** A look at everything. */
 class Relay {
   private readonly pool: PoolIndex;
   private readonly topology: Topology;
@@ -29,13 +57,11 @@ class Relay {
   constructor(private readonly view: PoolView) {
     this.pool = new PoolIndex(view);
     this.topology = view.topology;
-    // What is all there and only serves takes no room of its own.
-    const moving = view.transfers.filter(({ straggling, done }) => !straggling && done < 1);
-    const rates = this.ratesOf(moving);
-    moving.forEach(({ sourceHost, targetHost }, i) => {
-      if (sourceHost === targetHost) this.at(targetHost).local++;
-      else this.passes(sourceHost, targetHost, rates[i]!);
-    });
+    for (const transfer of view.transfers) {
+      const { sourceHost, targetHost } = transfer;
+      if (sourceHost >= 0) count(this.at(sourceHost), sourceHost, transfer, this.topology);
+      if (sourceHost !== targetHost) count(this.at(targetHost), targetHost, transfer, this.topology);
+    }
   }
 
   run(): Decision[] {
@@ -65,8 +91,9 @@ class Relay {
     const rates = treeRates(topology, edges);
     edges.forEach(({ from, to }, i) => {
       if (pool.full || !pool.hasRoom(from) || !pool.isRemaining(to) || !pool.canFeed(from)) return;
-      pool.decideRelay(from, to);
-      this.passes(from, to, rates[i]!);
+      pool.decideRelay(from, to, rates[i]!);
+      this.at(from).leaving += rates[i]!;
+      this.at(to).arriving += rates[i]!;
     });
   }
 
@@ -75,45 +102,61 @@ class Relay {
     return this.view.made[host] === 0 && this.view.making[host] === 0;
   }
 
-  /** Local copies. */
   private fill(host: number): void {
-    const { pool, topology } = this;
-    const { diskBytesPerSecond } = topology.hosts[host]!;
-    const { arriving, leaving, local } = this.at(host);
-    let allowed: number;
-    if (pool.sourceCount[host] === 0 && topology.freeLocalCopies) allowed = 0;
-    else if (topology.freeLocalCopies) allowed = Infinity;
-    else if (arriving > 0) allowed = alongsideArrival(topology, host, Math.max(arriving, leaving)) - local;
-    else allowed = leaving > LENDS_BELOW * diskBytesPerSecond ? 0 : this.overlapping(host) - local;
+    const { pool } = this;
+    let allowed = localCopies(this.topology, host, this.at(host), pool.sourceCount[host]! > 0);
     for (; allowed > 0 && pool.isRemaining(host) && !pool.full; allowed--) pool.decideRelay(host, host);
-  }
-
-  /** More than one copy at once on an idle disk only to overlap start-ups. */
-  private overlapping(host: number): number {
-    const { startupSeconds, bytes } = costOf(this.topology, host, host);
-    return 1 + Math.ceil(bytes === 0 ? 0 : startupSeconds / (bytes / soloRate(this.topology, host, host)));
   }
 
   private workOf(host: number): number {
     return this.pool.remaining[host]! / this.topology.hosts[host]!.diskBytesPerSecond;
   }
 
-  private ratesOf(transfers: readonly Transfer[]): number[] {
-    if (transfers.length === 0) return [];
-    const position = new Map(transfers.map(({ madeId }, i) => [madeId, i]));
-    return expectedRates(this.topology, transfers, transfers.map(({ source }) => position.get(source)));
-  }
-
-  private passes(from: number, to: number, bytesPerSecond: number): void {
-    if (from >= 0) this.at(from).leaving += bytesPerSecond;
-    this.at(to).arriving += bytesPerSecond;
-  }
-
   private at(host: number): Traffic {
     let traffic = this.traffic.get(host);
-    if (!traffic) this.traffic.set(host, traffic = { arriving: 0, leaving: 0, local: 0 });
+    if (!traffic) this.traffic.set(host, traffic = NO_TRAFFIC());
     return traffic;
   }
+}
+
+/**
+ * A look at the hosts alone at which something happened: once every host has a first base on the way, each one's local
+ * copies are its own affair. undefined: everything must be looked at.
+ */
+function fillChanged(view: PoolView, index: HostIndex): Decision[] | undefined {
+  const { topology } = view;
+  if (view.transfers.length === 0 || view.freeSlots < roomOf(topology) || index.countBare(view) > 0) return undefined;
+  const decisions: Decision[] = [];
+  for (const host of [...index.changed].sort((a, b) => a - b)) {
+    const remaining = remainingAt(view, host);
+    const transfers = index.transfersAt(host);
+    const room = topology.hosts[host]!.maxConcurrent - transfers.size;
+    if (remaining === 0 || room <= 0) continue;
+    const traffic = NO_TRAFFIC();
+    for (const transfer of transfers) {
+      if (transfer.straggling) return undefined;
+      count(traffic, host, transfer, topology);
+    }
+    const sources = [...index.sourcesAt(host)];
+    const whole = sources.filter((source) => !source.arriving);
+    const source = best(whole) ?? best(sources);
+    if (!source) continue;
+    const copies = Math.min(remaining, room, localCopies(topology, host, traffic, whole.length > 0));
+    for (let i = 0; i < copies; i++) decisions.push({ source: source.id, targetHost: host });
+  }
+  return decisions;
+}
+
+const best = (sources: Source[]): Source | undefined =>
+  sources.reduce<Source | undefined>((a, b) => (!a || b.serving < a.serving || (b.serving === a.serving && b.id < a.id) ? b : a), undefined);
+
+const rooms = new WeakMap<Topology, number>();
+
+/** Copies that all hosts together may take part in: with more slots than that, the fleet's limit never binds. */
+function roomOf(topology: Topology): number {
+  let room = rooms.get(topology);
+  if (room === undefined) rooms.set(topology, room = topology.hosts.reduce((sum, host) => sum + host.maxConcurrent, 0));
+  return room;
 }
 
 /**
@@ -122,5 +165,8 @@ class Relay {
  */
 export const relay: Policy = {
   name: "relay",
-  next: (view) => (view.arriving && view.topology.time === "network" ? new Relay(view).run() : earliestCompletion.next(view)),
+  next(view) {
+    if (!view.arriving || view.topology.time !== "network") return earliestCompletion.next(view);
+    return (view.index && fillChanged(view, view.index)) ?? new Relay(view).run();
+  },
 };

@@ -194,12 +194,12 @@ class TreeBuilder {
   /** The fast ones in a string, each of the others on one of these, the last first. */
   private spreadOut(exit: number, hosts: number[], capable: number[]): number {
     const top = rateOf(this.topology, capable[0]!);
-    const fast = capable.filter((host) => rateOf(this.topology, host) >= 0.999 * top);
-    const end = this.string(exit, fast);
-    const slow = capable.filter((host) => !fast.includes(host));
-    slow.forEach((host, i) => {
-      const on = fast[fast.length - 1 - (i % fast.length)]!;
-      if (!this.attach(on, host)) this.string(end, [host]);
+    const isFast = (host: number): boolean => rateOf(this.topology, host) >= 0.999 * top;
+    const end = this.string(exit, capable.filter(isFast));
+    const fed = capable.filter((host) => isFast(host) && this.inRack[this.rackOf(host)]!.includes(host));
+    capable.filter((host) => !isFast(host)).forEach((host, i) => {
+      const on = fed[fed.length - 1 - (i % fed.length)];
+      if (on === undefined || !this.attach(on, host)) this.string(end, [host]);
     });
     this.leaves(hosts);
     return end;

@@ -1,6 +1,7 @@
 /** A policy run to its end on the time model alone: no promises, no hypervisor. Used by `auto` and for estimates. */
 import { FlowNetwork, type Flow } from "./flows";
-import type { Policy, PoolView, Source, Topology, Transfer } from "./types";
+import { HostIndex } from "./hostIndex";
+import type { Decision, Policy, PoolView, Source, Topology, Transfer } from "./types";
 
 export interface SimulatedTransfer {
   /** Source.id */
@@ -74,6 +75,7 @@ export function* simulationSteps(
   options: SimulateOptions = {},
 ): Generator<void, SimulatedRun, void> {
   const limit = options.maxConcurrentClones ?? Infinity;
+  const index = new HostIndex();
   const view: PoolView = {
     nowSeconds: 0,
     topology,
@@ -83,10 +85,13 @@ export function* simulationSteps(
     sources: sources.map((source) => ({ ...source, serving: 0 })),
     transfers: [],
     excluded: options.excluded ?? topology.hosts.map(() => false),
+    index,
     ...(options.relay && { arriving: [] }),
     freeSlots: limit,
   };
   const { arriving } = view;
+  for (const source of view.sources) index.addSource(source);
+  for (const { index: host } of topology.hosts) index.touch(host);
   const network = new FlowNetwork<Copy>(topology);
   const byId = new Map(view.sources.map((source) => [source.id, source]));
   const run: SimulatedRun = { makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, transfers: [], unmade: 0 };
@@ -94,7 +99,7 @@ export function* simulationSteps(
   const copies: Copy[] = [];
   const underWay = new Map<number, Copy>();
 
-  const start = (feeder: Source, targetHost: number): Copy => {
+  const start = (feeder: Source, { targetHost, bytesPerSecond }: Decision): Copy => {
     const id = nextId++;
     const record: SimulatedTransfer = {
       source: feeder.id, made: id, sourceHost: feeder.host, targetHost, startSeconds: view.nowSeconds, endSeconds: Infinity,
@@ -104,12 +109,15 @@ export function* simulationSteps(
     const flow = copy.flow = network.start(feeder.host, targetHost, copy, view.nowSeconds, { upstream: underWay.get(feeder.id)?.flow });
     copy.transfer = {
       source: feeder.id, madeId: id, sourceHost: feeder.host, targetHost, startedAtSeconds: view.nowSeconds, straggling: false,
+      ...(bytesPerSecond !== undefined && { bytesPerSecond }),
       // Worked out only when asked for.
       get done() { return network.fraction(flow, view.nowSeconds); },
     };
     copies.push(copy);
     view.transfers.push(copy.transfer);
+    index.begin(copy.transfer);
     if (arriving) {
+      index.addSource(source);
       underWay.set(id, copy);
       byId.set(id, source);
       arriving.push(source);
@@ -143,15 +151,19 @@ export function* simulationSteps(
     underWay.delete(source.id);
     source.arriving = false;
     view.sources.push(source);
+    index.end(copy.transfer);
+    if (!arriving) index.addSource(source);
     byId.set(source.id, source);
     run.makespanSeconds = atSeconds;
   };
 
   for (;;) {
     const batch: Copy[] = [];
-    for (const decision of policy.next(view)) {
+    const decisions = policy.next(view);
+    index.seen();
+    for (const decision of decisions) {
       const feeder = typeof decision.source === "number" ? byId.get(decision.source)! : batch[decision.source.decision]!.source;
-      batch.push(start(feeder, decision.targetHost));
+      batch.push(start(feeder, decision));
     }
     const atSeconds = network.nextSeconds();
     if (atSeconds === Infinity) break;
@@ -162,7 +174,10 @@ export function* simulationSteps(
     yield;
     view.nowSeconds = atSeconds;
     for (const { tag: copy } of network.advanceTo(atSeconds)) end(copy, atSeconds);
-    network.takeServing();
+    for (const { tag: copy } of network.takeServing()) {
+      index.touch(copy.record.sourceHost);
+      index.touch(copy.record.targetHost);
+    }
   }
   run.unmade = view.targets.reduce((sum, target, host) =>
     sum + (view.excluded[host] ? 0 : Math.max(0, target - view.made[host]!)), 0);

@@ -3,6 +3,7 @@
  * event, and there is no fixed schedule to go stale. Everything here is plain data; ids are indices for speed.
  */
 import type { PolicyName } from "../fleet/model";
+import type { HostIndex } from "./hostIndex";
 
 export interface SchedulerHost {
   index: number;
@@ -53,6 +54,8 @@ export interface Transfer {
   /** Source.id of what it makes, where that is among the arriving. */
   madeId?: number;
   startedAtSeconds: number;
+  /** What was expected of it when it was decided on. */
+  bytesPerSecond?: number;
   /** 0..1 as last reported. */
   done: number;
   /** Set by the engine when the copy lags its estimate: policies must not wait for it. */
@@ -73,6 +76,8 @@ export interface PoolView {
   /** Copies under way, each serves what it has. Absent: the hypervisor cannot relay. */
   arriving?: Source[];
   transfers: Transfer[];
+  /** The same by host, and where something happened since the last decision. */
+  index?: HostIndex;
   /** Hosts that failed: neither source nor target. */
   excluded: boolean[];
   /** More copies that may start now over the whole fleet. */
@@ -83,6 +88,8 @@ export interface Decision {
   /** Source.id, or the copy that an earlier decision of the same batch starts, by its index in the batch. */
   source: number | { decision: number };
   targetHost: number;
+  /** What the policy expects of it; stands in the transfer then. */
+  bytesPerSecond?: number;
 }
 
 export interface Policy {

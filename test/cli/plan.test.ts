@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -70,7 +70,7 @@ describe("vmfleet plan", function () {
     assert.deepEqual(Object.keys(result.clones[0]), ["slot", "source", "sourceHost", "targetHost", "startSeconds", "endSeconds"]);
     assert.equal(result.clones.length, 32);
     assert.equal(result.clones[0].source, "template");
-    assert.deepEqual([result.makespanSeconds, result.bytesAcrossRacks], [70, 10e9]);
+    assert.deepEqual([result.policy, result.makespanSeconds, result.bytesAcrossRacks], ["relay", 40, 20e9]);
   });
 
   it("reads JSON from standard input", () => {
@@ -81,11 +81,11 @@ describe("vmfleet plan", function () {
   it("shows placement, clones, makespan and crossings to a human", () => {
     const { code, out } = vmfleet(["plan", write("two.json", TWO_RACKS)]);
     assert.equal(code, 0);
-    assert.match(out, /^\+32 VMs on 8 hosts in 2 racks, 10 GB across racks, about 1 min 10 s, policy /);
+    assert.match(out, /^\+32 VMs on 8 hosts in 2 racks, 20 GB across racks, about 40 s, policy relay/);
     assert.match(out, /^a {5}a1 {10}4$/m);
     assert.match(out, /^workers-\d{3} +template +a1 +\w\d +0\.0 +10\.0$/m);
-    assert.match(out, /^makespan +1 min 10 s$/m);
-    assert.match(out, /^across racks +10 GB$/m);
+    assert.match(out, /^makespan +40 s$/m);
+    assert.match(out, /^across racks +20 GB$/m);
   });
 
   it("says which rates it assumed: in the text, and beside JSON on standard error", () => {
@@ -96,11 +96,24 @@ describe("vmfleet plan", function () {
     assert.doesNotMatch(vmfleet(["plan", write("two.json", TWO_RACKS)]).out, /assumed/);
   });
 
+  it("draws the plan", () => {
+    const { code } = vmfleet(["plan", write("two.json", TWO_RACKS), "--svg", "two.svg"]);
+    assert.equal(code, 0);
+    const svg = readFileSync(join(folder, "two.svg"), "utf8");
+    assert.match(svg, /^<svg [^]*workers: planned, relay[^]*workers-001 from a1/);
+  });
+
+  it("says where it cannot draw", () => {
+    const { code, err } = vmfleet(["plan", write("two.json", TWO_RACKS), "--svg", "nowhere/two.svg"]);
+    assert.equal(code, 2);
+    assert.match(err, /^nowhere\/two\.svg: cannot be written \(ENOENT/m);
+  });
+
   it("compares all policies", () => {
     const { out } = vmfleet(["plan", write("two.json", TWO_RACKS), "--compare"]);
-    assert.match(out, /^rounds +1 min 10 s +1\.00 x/m);
-    assert.match(out, /^earliestCompletion +1 min 10 s +1\.00 x/m);
-    assert.match(out, /^singleSource +5 min 20 s +4\.57 x/m);
+    assert.match(out, /^relay +40 s +1\.00 x/m);
+    assert.match(out, /^earliestCompletion +1 min 10 s +1\.75 x/m);
+    assert.match(out, /^singleSource +5 min 20 s +8\.00 x/m);
     const { compare } = JSON.parse(vmfleet(["plan", write("two.json", TWO_RACKS), "--compare", "--json"]).out);
     assert.deepEqual(compare.map((one: { policy: string }) => one.policy), ["rounds", "earliestCompletion", "relay", "singleSource"]);
   });
@@ -114,7 +127,7 @@ describe("vmfleet plan", function () {
     ["an empty file", "", [], /an object/],
     ["text that is no YAML", "hosts: [a, {\n", [], /wrong\.yaml:\d+:\d+: /],
     ["a key that stands twice", `${FIG_3B}\nnamePrefix: again\n`, [], /wrong\.yaml:\d+:\d+: .*unique/],
-    ["a misspelt policy", FIG_3B, ["--policy", "round"], /^--policy: expected auto, rounds, earliestCompletion or singleSource, got "round"$/m],
+    ["a misspelt policy", FIG_3B, ["--policy", "round"], /^--policy: expected auto, rounds, earliestCompletion, relay or singleSource, got "round"$/m],
     ["a misspelt time model", FIG_3B, ["--time", "units"], /^--time: expected network or unit, got "units"$/m],
     ["a misspelt option", FIG_3B, ["--polcy", "rounds"], /unknown option '--polcy'[^]*--policy/],
   ];
