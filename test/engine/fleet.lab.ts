@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { applyFleet, realClock, removeFleet } from "../../provider/engine";
 import type { FleetState } from "../../provider/fleet/model";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
-import { freshFleetId, inventory, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "../hypervisors/libvirt/labFleet";
+import { freshFleetId, inventory, lab, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "../hypervisors/libvirt/labFleet";
 
 const run = promisify(execFile);
 const qemuImg = async (...args: string[]): Promise<string> => (await run("qemu-img", args)).stdout;
@@ -132,6 +132,27 @@ describe("a fleet on real libvirt hosts", function () {
       assert.equal(info["backing-filename"], join(host.poolDir, replica.volume));
       assert.equal(await firstDifference(info["backing-filename"]), null);
     }
+  });
+
+  it("makes a fleet by relay: every copy the template's, the image once over each uplink", async () => {
+    const relayed = freshFleetId();
+    const from = { ...(await labInputs()), policy: "relay", countPerHost: 2, powerOn: false, keepSeeds: "host" };
+    const racks = (await labStatus()).racks;
+    const uplinks = () => Promise.all(racks.map((rack) => lab.uplinkBytes(rack)));
+    const before = await uplinks();
+    const made = await apply(relayed, from);
+    const after = await uplinks();
+    assert.equal(made.members.length, 8);
+    assert.equal(made.lastRun.policy, "relay");
+    for (const [i, { tx }] of after.entries()) assert.ok(tx - before[i]!.tx < 24 * 1.15 * (1 << 20), `${racks[i]!.name} sent ${tx - before[i]!.tx} bytes`);
+    const hostDirs = new Map(hosts.map((h) => [h.name, h.poolDir]));
+    for (const member of made.members) {
+      assert.equal(await firstDifference(join(hostDirs.get(member.host)!, member.chain.at(-1)!)), null);
+    }
+    const spec = specOf(from);
+    const hypervisor = createLibvirt({ spec });
+    await removeFleet({ spec, fleetId: relayed, incarnation: "one", previous: made, hypervisor, clock: realClock, holder: "test" });
+    await hypervisor.close();
   });
 
   it("leaves nothing of ours when both are removed, and all that was there before", async () => {

@@ -41,9 +41,7 @@ export const createLibvirt = (options: LibvirtOptions): Hypervisor => new Libvir
 /** The port over libvirt's RPC. One connection a host; made for one run and closed after it. */
 export class LibvirtHypervisor implements Hypervisor {
   readonly name = "libvirt";
-  readonly capabilities: Capabilities = {
-    relay: true, linked: true, instant: false, liveMigration: false, freeLocalCopies: false, copyStartupSeconds: COPY_STARTUP_SECONDS,
-  };
+  readonly capabilities: Capabilities;
   private readonly sessions = new Map<string, HostSession>();
   private readonly spec: FleetSpec;
   private readonly holder: string;
@@ -54,6 +52,11 @@ export class LibvirtHypervisor implements Hypervisor {
 
   constructor(options: LibvirtOptions) {
     this.spec = options.spec;
+    this.capabilities = {
+      // Only where the program asks for it by name: `auto` stays with finished sources until relays have seen more days.
+      relay: options.spec.policy === "relay",
+      linked: true, instant: false, liveMigration: false, freeLocalCopies: false, copyStartupSeconds: COPY_STARTUP_SECONDS,
+    };
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
     for (const host of options.spec.hosts) this.session(host);
   }
