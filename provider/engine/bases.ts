@@ -20,7 +20,8 @@ export interface FrozenBase {
  * `keepSeeds` leaves the first of each rack or host; the same ones stay from run to run.
  */
 export class BaseKeeper {
-  private readonly waiting = new Set<FrozenBase & { source: PooledSource }>();
+  /** By rack: there are very many, and most racks keep theirs for long. */
+  private readonly waiting = new Map<number, Set<FrozenBase & { source: PooledSource }>>();
   private readonly isSeed: ReturnType<typeof seedKeeper>;
   private merging = 0;
 
@@ -36,8 +37,10 @@ export class BaseKeeper {
   /** The member over this base is whole: from now on the base is merged as soon as nobody needs it. */
   add(base: FrozenBase): void {
     if (base.seed && this.isSeed(base)) return;
-    if (base.source) this.waiting.add({ ...base, source: base.source });
-    else this.merge(base);
+    if (!base.source) return this.merge(base);
+    const { rack } = this.pool.topology.hosts[base.source.host]!;
+    const waiting = this.waiting.get(rack) ?? new Set();
+    this.waiting.set(rack, waiting.add({ ...base, source: base.source }));
   }
 
   /** Starts merging what nobody can need any more. Called after every event. */
@@ -45,14 +48,18 @@ export class BaseKeeper {
     if (this.waiting.size === 0 || this.context.signal.aborted) return;
     const demand = this.demand();
     if (demand.open > 0 && (!demand.needyAreSupplied || demand.needy.size === this.pool.topology.racks.length)) return;
-    for (const base of this.waiting) {
-      const { source } = base;
-      if (!this.dispensable(source, demand)) continue;
-      this.waiting.delete(base);
-      // Out of the pool before anything is awaited: no copy can begin from here on.
-      source.retired = true;
-      this.pool.drop(source);
-      this.merge(base);
+    for (const [rack, waiting] of this.waiting) {
+      if (demand.open > 0 && demand.needy.has(rack)) continue;
+      for (const base of waiting) {
+        const { source } = base;
+        if (!this.dispensable(source, demand)) continue;
+        waiting.delete(base);
+        // Out of the pool before anything is awaited: no copy can begin from here on.
+        source.retired = true;
+        this.pool.drop(source);
+        this.merge(base);
+      }
+      if (waiting.size === 0) this.waiting.delete(rack);
     }
   }
 

@@ -165,9 +165,10 @@ export class Distributor {
     return transfer;
   }
 
-  private allThere({ sourceHost, targetHost }: PooledTransfer): void {
-    this.pool.index.touch(sourceHost);
-    this.pool.index.touch(targetHost);
+  private allThere(transfer: PooledTransfer): void {
+    this.refeeder.allThere(transfer);
+    this.pool.index.touch(transfer.sourceHost);
+    this.pool.index.touch(transfer.targetHost);
     this.ask();
   }
 

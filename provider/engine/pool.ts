@@ -52,6 +52,7 @@ export class SourcePool {
   private readonly byId = new Map<number, PooledSource>();
   private readonly busy: number[];
   private nextId = 0;
+  private wanted = 0;
 
   /** @param relays copies under way are sources too */
   constructor(readonly topology: Topology, private readonly maxConcurrentClones: number, relays = false) {
@@ -86,6 +87,7 @@ export class SourcePool {
   /** @param by so many more base images are wanted there */
   want(host: number, by: 1 | -1): void {
     this.view.targets[host]! += by;
+    this.wanted += by;
     this.index.touch(host);
   }
 
@@ -108,15 +110,9 @@ export class SourcePool {
     this.enter(source);
   }
 
-  /** Base images still to be started, over all hosts or those of one rack. */
-  open(rack?: number): number {
-    const { targets, made, making } = this.view;
-    let open = 0;
-    for (const host of this.topology.hosts) {
-      if (rack !== undefined && host.rack !== rack) continue;
-      open += Math.max(0, targets[host.index]! - made[host.index]! - making[host.index]!);
-    }
-    return open;
+  /** Base images still to be started. */
+  open(): number {
+    return this.wanted;
   }
 
   /** A copy may start: limits of the fleet and of both its hosts. A copy within a host counts there once. */
@@ -150,6 +146,7 @@ export class SourcePool {
     this.transfers.push(transfer);
     this.index.begin(transfer);
     this.view.making[targetHost]!++;
+    this.wanted--;
     if (from.host !== targetHost) this.busy[targetHost]!++;
     this.read(transfer, 1);
     if (this.view.arriving) this.enter(makes);
@@ -197,7 +194,10 @@ export class SourcePool {
     transfer.makes.arriving = false;
     transfer.makes.arrival = undefined;
     if (whole) this.view.made[transfer.targetHost]!++;
-    else transfer.makes.retired = true;
+    else {
+      transfer.makes.retired = true;
+      this.wanted++;
+    }
   }
 
   isUnderWay(transfer: PooledTransfer): boolean {

@@ -27,6 +27,8 @@ export class Refeeder {
   private readonly waiting = new Set<Waiting>();
   /** When copies lagged first, and were given another source where there was one. */
   private readonly moved = new Map<PooledTransfer, number>();
+  /** Copies that are all there and under way for their readers. */
+  private readonly lingering = new Set<PooledTransfer>();
   private readonly handed = new WeakSet<PooledTransfer>();
   private readonly replaced = new Map<PooledTransfer, number>();
 
@@ -94,18 +96,28 @@ export class Refeeder {
    */
   handOver(): void {
     if (!this.context.hypervisor.resource) return;
-    for (const reader of this.pool.transfers) {
-      const { from, lost, done } = reader;
-      if (lost || done > NEARLY_DONE || reader.sourceHost === reader.targetHost || !from.arrival || from.arrival.done < 1 || this.handed.has(reader)) continue;
-      const { hosts } = this.pool.topology;
-      const { rack } = hosts[reader.targetHost]!;
-      const to = this.nearest(reader, ({ host, arriving, serving }) => (
-        arriving === true || serving > 0 || host === reader.sourceHost || hosts[host]!.rack !== rack
-      ), true);
-      if (!to) continue;
-      this.handed.add(reader);
-      this.turn(reader, to);
+    for (const relay of this.lingering) {
+      if (!this.pool.isUnderWay(relay)) this.lingering.delete(relay);
+      else if (relay.makes.serving > 0) for (const reader of [...this.pool.index.transfersAt(relay.targetHost)]) this.handOn(relay, reader as PooledTransfer);
     }
+  }
+
+  /** All of it is there. */
+  allThere(transfer: PooledTransfer): void {
+    this.lingering.add(transfer);
+  }
+
+  private handOn(relay: PooledTransfer, reader: PooledTransfer): void {
+    const { from, lost, done, sourceHost, targetHost } = reader;
+    if (from !== relay.makes || sourceHost === targetHost || lost || done > NEARLY_DONE || this.handed.has(reader)) return;
+    const { hosts } = this.pool.topology;
+    const { rack } = hosts[targetHost]!;
+    const to = this.nearest(reader, ({ host, arriving, serving }) => (
+      arriving === true || serving > 0 || host === sourceHost || hosts[host]!.rack !== rack
+    ), true);
+    if (!to) return;
+    this.handed.add(reader);
+    this.turn(reader, to);
   }
 
   /** It runs no slower than the copy it reads from: that one is to blame if it lags. */

@@ -36,6 +36,17 @@ export interface SimulateOptions {
   giveUpSeconds?: number;
 }
 
+/** How often it is looked whether a run can still be done in time. */
+const LOOKS = 50;
+
+/** No host writes what it lacks faster than its disk does. */
+function leastSecondsLeft({ topology, targets, made, transfers, excluded }: PoolView): number {
+  if (topology.time === "unit" || topology.freeLocalCopies) return 0;
+  const images = topology.hosts.map(({ index }) => (excluded[index] ? 0 : targets[index]! - made[index]!));
+  for (const { targetHost, done } of transfers) images[targetHost]! -= done;
+  return images.reduce((most, lacking, host) => Math.max(most, (lacking * topology.imageBytes) / topology.hosts[host]!.diskBytesPerSecond), 0);
+}
+
 /** A transfer of the view and what goes with it. */
 interface Copy {
   record: SimulatedTransfer;
@@ -157,6 +168,8 @@ export function* simulationSteps(
     run.makespanSeconds = atSeconds;
   };
 
+  const { giveUpSeconds = Infinity } = options;
+  let nextLook = giveUpSeconds < Infinity ? giveUpSeconds / LOOKS : Infinity;
   for (;;) {
     const batch: Copy[] = [];
     const decisions = policy.next(view);
@@ -167,7 +180,9 @@ export function* simulationSteps(
     }
     const atSeconds = network.nextSeconds();
     if (atSeconds === Infinity) break;
-    if (atSeconds > (options.giveUpSeconds ?? Infinity)) {
+    const looks = atSeconds >= nextLook;
+    if (looks) nextLook = atSeconds + giveUpSeconds / LOOKS;
+    if (atSeconds > giveUpSeconds || (looks && view.nowSeconds + leastSecondsLeft(view) > giveUpSeconds * (1 + 1e-9))) {
       run.makespanSeconds = Infinity;
       break;
     }
