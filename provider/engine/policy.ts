@@ -4,7 +4,7 @@ import type { SourcePool } from "./pool";
 import type { Clock } from "./types";
 
 /** Events simulated in one go: some milliseconds, so that locks and connections are kept alive meanwhile. */
-const STEPS_AT_ONCE = 16;
+const STEPS_AT_ONCE = 8;
 
 /** The declared policy; for `auto`, the one whose simulation on this very pool ends first. */
 export async function policyFor(spec: FleetSpec, pool: SourcePool, clock: Clock): Promise<Policy> {
