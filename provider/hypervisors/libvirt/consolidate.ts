@@ -62,6 +62,27 @@ async function commitLive(client: LibvirtClient, domain: Domain, deltaName: stri
       throw error;
     }
   }
+  const news = await jobNews(client, domain);
+  try {
+    await followJob(client, domain, deltaName, news, context);
+  } finally {
+    news.end();
+  }
+}
+
+/** Wakes whoever waits for the job's next event, or after POLL_MS: an event may have come before we listened. */
+async function jobNews(client: LibvirtClient, domain: Domain): Promise<{ next(): Promise<void>; end(): void }> {
+  const uuid = domain.uuid.toString("hex");
+  let wake = (): void => undefined;
+  const end = await client.onBlockJob((event) => {
+    if (event.disk === DISK && event.domain.uuid.toString("hex") === uuid) wake();
+  });
+  return { next: () => Promise.race([sleep(POLL_MS), new Promise<void>((resolve) => { wake = resolve; })]), end };
+}
+
+async function followJob(
+  client: LibvirtClient, domain: Domain, deltaName: string, news: { next(): Promise<void> }, context: CallContext,
+): Promise<void> {
   for (;;) {
     context.signal?.throwIfAborted();
     const job = await jobInfo(client, domain);
@@ -73,7 +94,7 @@ async function commitLive(client: LibvirtClient, domain: Domain, deltaName: stri
     }
     context.onProgress?.(job.current, job.end);
     if (job.current === job.end && (await pivot(client, domain))) return;
-    await sleep(POLL_MS);
+    await news.next();
   }
 }
 

@@ -27,6 +27,14 @@ export interface BlockJobInfo {
   current: number;
   end: number;
 }
+export interface BlockJobEvent {
+  domain: Domain;
+  /** Target name, `vda`. */
+  disk: string;
+  /** BlockJobStatus */
+  status: number;
+}
+
 const writeDomain = (w: XdrWriter, d: Domain): XdrWriter => w.string(d.name).opaque(d.uuid).i32(d.id);
 const readDomain = (r: XdrReader): Domain => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)), id: r.i32() });
 const writePool = (w: XdrWriter, p: Pool): XdrWriter => w.string(p.name).opaque(p.uuid);
@@ -281,23 +289,45 @@ export class LibvirtClient {
 
   // ---- events
   private readonly lifecycleListeners = new Set<(domain: Domain, event: number) => void>();
-  private lifecycle: Promise<void> | undefined;
+  private readonly blockJobListeners = new Set<(event: BlockJobEvent) => void>();
+  private readonly registrations = new Map<number, Promise<void>>();
 
   /** Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration, one for all. */
   onLifecycle(listener: (domain: Domain, event: number) => void): Promise<void> {
     this.lifecycleListeners.add(listener);
-    this.lifecycle ??= this.registerLifecycle();
-    return this.lifecycle;
-  }
-  private async registerLifecycle(): Promise<void> {
-    this.rpc.onMessage((program, proc, reader) => {
-      if (program !== Program.remote || proc !== Proc.domainEventCallbackLifecycle) return;
-      reader.i32(); // callback id
-      const domain = readDomain(reader);
-      const event = reader.i32();
-      for (const listener of this.lifecycleListeners) listener(domain, event);
+    return this.register(EventId.lifecycle, Proc.domainEventCallbackLifecycle, (r) => {
+      const domain = readDomain(r);
+      const event = r.i32();
+      for (const each of this.lifecycleListeners) each(domain, event);
     });
-    const args = new XdrWriter().i32(EventId.lifecycle).u32(0);
-    await this.remote(Proc.domainEventCallbackRegisterAny, "connectDomainEventCallbackRegisterAny", args);
+  }
+
+  /** Events of every block job of the host: ready, completed, failed, cancelled. The answer ends the listening. */
+  async onBlockJob(listener: (event: BlockJobEvent) => void): Promise<() => void> {
+    this.blockJobListeners.add(listener);
+    await this.register(EventId.blockJob2, Proc.domainEventBlockJob2, (r) => {
+      const domain = readDomain(r);
+      const disk = r.string();
+      r.i32(); // job type
+      const event = { domain, disk, status: r.i32() };
+      for (const each of this.blockJobListeners) each(event);
+    });
+    return () => this.blockJobListeners.delete(listener);
+  }
+
+  /** The daemon takes one registration of an event from a connection; all who listen share it. */
+  private register(id: number, proc: number, handle: (r: XdrReader) => void): Promise<void> {
+    let registration = this.registrations.get(id);
+    if (!registration) {
+      this.rpc.onMessage((program, messageProc, reader) => {
+        if (program !== Program.remote || messageProc !== proc) return;
+        reader.i32(); // callback id
+        handle(reader);
+      });
+      registration = this.remote(Proc.domainEventCallbackRegisterAny, "connectDomainEventCallbackRegisterAny", new XdrWriter().i32(id).u32(0))
+        .then(() => undefined);
+      this.registrations.set(id, registration);
+    }
+    return registration;
   }
 }

@@ -59,12 +59,13 @@ export const Proc = {
   domainBlockCommit: 290,
   domainEventCallbackRegisterAny: 316,
   domainEventCallbackLifecycle: 318,
+  domainEventBlockJob2: 339,
   connectGetDomainCapabilities: 342,
   domainDefineXmlFlags: 350,
 } as const;
 
 export const AuthType = { none: 0, sasl: 1, polkit: 2 } as const;
-export const EventId = { lifecycle: 0 } as const;
+export const EventId = { lifecycle: 0, blockJob2: 16 } as const;
 
 /** virDomainState */
 export const DomainState = {
