@@ -175,5 +175,5 @@ async function release(held: Held[]): Promise<void> {
     // Through the session: where the connection died with the daemon, the lock outlived it and needs another one.
     await session.run("unlock", (client) => client.destroyDomain(domain, 0, START_DEADLINE_MS)).catch(() => undefined);
   });
-  await Promise.race([Promise.all(all), sleep(RELEASE_PATIENCE_MS)]);
+  await Promise.race([Promise.all(all), sleep(RELEASE_PATIENCE_MS, undefined, { ref: false })]);
 }

@@ -70,7 +70,7 @@ export class Transfer {
       copy.lostSource();
       await this.pull?.yank().catch(() => undefined);
       // A host that died does not answer; its helpers die with our connection, and the next source need not wait.
-      await Promise.race([Promise.all([this.helper?.stop(), this.feed?.close()]), sleep(STOP_PATIENCE_MS)]);
+      await Promise.race([Promise.all([this.helper?.stop(), this.feed?.close()]), idle(STOP_PATIENCE_MS)]);
       throw error;
     }
   }
@@ -162,7 +162,7 @@ export class Transfer {
     if (upstream && !upstream.ended && !silent) {
       await sleep(POLL_MS * 2); // the relay sees its own trouble within one look
       const fed = await Promise.race([
-        abortable(upstream.whenFed(), context.signal).then(() => true, () => false), sleep(RELAY_PATIENCE_MS).then(() => false),
+        abortable(upstream.whenFed(), context.signal).then(() => true, () => false), idle(RELAY_PATIENCE_MS).then(() => false),
       ]);
       context.signal?.throwIfAborted();
       if (fed && ++this.failures <= MAX_FAILURES) {
@@ -257,6 +257,9 @@ export class Transfer {
     context.onProgress?.(this.best, facts.allocationBytes);
   }
 }
+
+/** A limit to waiting for something else; keeps no process alive that has nothing else to do. */
+const idle = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
 
 async function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (!signal) return promise;
