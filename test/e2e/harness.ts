@@ -113,8 +113,15 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
       onOutput: (text) => { outcome.output += text; },
       onEvent: (event) => note(outcome, event),
     };
-    await action(hooks);
-    return outcome;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await action(hooks);
+        return outcome;
+      } catch (error) {
+        // Pulumi's own program could not reach its engine in time, on a loaded machine: nothing has begun.
+        if (attempt === 3 || !String(error).includes("14 UNAVAILABLE: No connection established")) throw error;
+      }
+    }
   }
 
   return {
