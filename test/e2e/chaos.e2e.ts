@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ClonedVmFleetArgs } from "../../sdk";
 import { buildImage, installTemplate } from "../lab";
+import { random } from "../random";
 import { cannotRun, ensureLab, labFleet, type Lab, openStack, type TestStack, virsh } from "./harness";
 
 const { ClonedVmFleet } = require("pulumi-vmfleet") as typeof import("../../sdk");
@@ -19,17 +20,6 @@ const MIB = 1 << 20;
 const SIZE = { virtualBytes: 64 * MIB, dataBytes: 24 * MIB };
 /** What the guest writes at the start of its disk. */
 const GUEST_BYTES = 4096;
-
-/** mulberry32: the same instants on every machine. */
-function random(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Process {
   pid: number;

@@ -1,17 +1,7 @@
 import assert from "node:assert/strict";
 import { choosePolicy, policies, policyNames, simulatePolicy, type Topology } from "../../provider/scheduler";
+import { random } from "../random";
 import { none, template, topology } from "./fixtures";
-
-/** mulberry32 */
-function random(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Uneven {
   topology: Topology;

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { NbdExport } from "./helper";
-import type { Helper } from "./helper";
+import type { Helper, NbdExport } from "./helper";
 import { QmpError } from "./rpc/errors";
 
 const JOB = "vmfleet-pull";
