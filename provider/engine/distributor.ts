@@ -100,7 +100,7 @@ export class Distributor {
   private decide(policy: Policy): void {
     if (this.context.signal.aborted) this.queues.forEach((queue) => queue.splice(0));
     else {
-      this.refeeder.handOver();
+      if (!policy.keepsSources) this.refeeder.handOver();
       const view = this.pool.at(this.log.nowSeconds());
       const decisions = this.pool.open() > 0 ? policy.next(view) : [];
       this.pool.index.seen();
@@ -293,7 +293,7 @@ export class Distributor {
   /** Looks from time to time whether a copy lags, and asks the policy again when that changed. */
   private watchStragglers(): void {
     const { topology } = this.pool;
-    if (this.looking || !this.watches) return;
+    if (this.looking || !this.watches || this.policy?.keepsSources) return;
     const slowest = Math.min(...topology.hosts.map((h) => Math.min(h.nicBytesPerSecond, h.diskBytesPerSecond)));
     const everyMs = Math.max(1000, (1000 * topology.imageBytes) / slowest / LOOKS_PER_COPY);
     const looking = this.looking = linkSignals(this.context.signal);

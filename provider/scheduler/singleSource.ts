@@ -44,4 +44,4 @@ function theSource(view: PoolView): Source | undefined {
   return oldest;
 }
 
-export const singleSource: Policy = { name: "singleSource", next };
+export const singleSource: Policy = { name: "singleSource", keepsSources: true, next };

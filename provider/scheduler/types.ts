@@ -94,6 +94,8 @@ export interface Decision {
 
 export interface Policy {
   name: PolicyName;
+  /** A copy keeps the source it was given, however slow, unless that is lost. @default false */
+  keepsSources?: boolean;
   /**
    * The copies to start now. Must never exceed targets (made + making + decided), maxConcurrent or freeSlots.
    * Empty with nothing in flight and targets open: the engine reports the remaining targets as failed.

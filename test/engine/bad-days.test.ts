@@ -94,6 +94,23 @@ describe("on a bad day", () => {
     await assertSettled(spec, where, 12);
   });
 
+  for (const relay of [true, false]) {
+    it(`singleSource, the yardstick, has one source however slow its copies are (relay ${relay})`, async () => {
+      const spec = specOf(inputs(4, 2, { policy: "singleSource", countPerHost: 3, imageBytes: 20e9 }));
+      const faults: Fault[] = [{ kind: "slowHost", host: "b2", factor: 0.05, fromSeconds: 2 }, { kind: "slowHost", host: "a1", factor: 0.2, fromSeconds: 60 }];
+      const { clones } = await up(spec, world(spec, { faults, capabilities: { relay } }));
+      assert.equal(clones.length, 12);
+      assert.deepEqual(clones.filter((clone) => clone.source !== "template" || clone.sourceHost !== "a1" || clone.replaced), []);
+    });
+  }
+
+  it("singleSource goes on from another source when its own is lost", async () => {
+    const spec = specOf(inputs(3, 1, { policy: "singleSource", countPerHost: 2, maxConcurrentClones: 2 }));
+    const where = world(spec, { faults: [{ kind: "hostDown", host: "a1", atSeconds: 5 }] });
+    const error = await up(spec, where).then(() => undefined, (e: unknown) => e as FleetRunError);
+    assert.equal(error!.state.members.filter((member) => member.host !== "a1").length, 4);
+  });
+
   it("a host that dies in mid-run costs its own members only, and the next run completes them", async () => {
     const spec = specOf(inputs(4, 2, { countPerHost: 3 }));
     const where = world(spec, { faults: [{ kind: "hostDown", host: "b1", atSeconds: 2.2 }] });
