@@ -51,7 +51,7 @@ export async function lookAgain(
     const partials = [];
     for (const partial of host.partials) {
       try {
-        if (ownerOf(partial, table, previous) !== undefined) partials.push(partial);
+        if (ownerOf(partial, host.name, table, previous) !== undefined) partials.push(partial);
         else await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
       } catch {
         partials.push(partial); // the next run's plan removes it first

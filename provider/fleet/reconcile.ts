@@ -243,7 +243,7 @@ function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]):
 function cleanupOf({ table, previous }: PlanContext): FleetPlan["cleanup"] {
   return table.hosts.flatMap(({ name, seen }) =>
     (seen?.partials ?? [])
-      .filter((partial) => ownerOf(partial, table, previous) === undefined)
+      .filter((partial) => ownerOf(partial, name, table, previous) === undefined)
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1))
       .map((partial) => ({ host: name, partial, reason: "left over from a run that did not end" })),
   );

@@ -57,7 +57,7 @@ function kindWarnings({ spec }: PlanContext, members: readonly ObservedMember[])
 
 function leftoverWarnings({ table, previous }: PlanContext): string[] {
   return table.hosts.flatMap(({ name, seen }) => (seen?.partials ?? []).flatMap((partial) => {
-    const owner = ownerOf(partial, table, previous);
+    const owner = ownerOf(partial, name, table, previous);
     return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
   }));
 }

@@ -76,6 +76,13 @@ describe("reconcile: growing and shrinking", () => {
     assert.deepEqual(dark.cleanup.map((one) => one.partial.name), ["v3", "v9"]);
   });
 
+  it("removes what its own host lists beside a member, such as the delta of a merge whose last step was lost", () => {
+    const { declared, found, state } = made({ count: 4 });
+    const delta = { kind: "volume" as const, name: "s0.g0.delta", slot: 0, generation: 0, bytes: 1 };
+    const littered = withHost(found, "a1", (one) => ({ ...one, partials: [delta] }));
+    assert.deepEqual(plan(declared, littered, state).cleanup.map((one) => one.partial), [delta]);
+  });
+
   it("refuses a name that something without our tag has", () => {
     const declared = spec();
     const found = withHost(empty(declared), "a1", (one) => ({ ...one, foreignNames: ["workers-000", "workers-999"] }));
