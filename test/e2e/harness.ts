@@ -103,7 +103,13 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
   // A folder with a Pulumi.yaml of its own keeps it: settings given here would overwrite the file.
   if (options.workDir === undefined) delete workspace.projectSettings;
   const project = options.workDir === undefined ? "vmfleet-quickstart" : projectName;
-  const stack = await LocalWorkspace.createOrSelectStack({ stackName: name, projectName: project, program: options.program }, workspace);
+  let declared: string[] = [];
+  const program = async (): Promise<Record<string, unknown> | void> => {
+    const outputs = await options.program() as Record<string, unknown> | void;
+    declared = Object.keys(outputs ?? {});
+    return outputs;
+  };
+  const stack = await LocalWorkspace.createOrSelectStack({ stackName: name, projectName: project, program }, workspace);
   for (const [key, value] of Object.entries(options.config ?? {})) await stack.setConfig(key, { value });
 
   async function watched(action: (hooks: Hooks) => Promise<unknown>): Promise<Outcome> {
@@ -118,8 +124,8 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
         await action(hooks);
         return outcome;
       } catch (error) {
-        // Pulumi's own program could not reach its engine in time, on a loaded machine: nothing has begun.
-        if (attempt === 3 || !String(error).includes("14 UNAVAILABLE: No connection established")) throw error;
+        // Pulumi's own program could not reach its engine, on a loaded machine: nothing has begun.
+        if (attempt === 3 || !/14 UNAVAILABLE: No connection established|OutputsLost/.test(String(error))) throw error;
       }
     }
   }
@@ -128,7 +134,11 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
     stack,
     env,
     preview: () => watched((hooks) => stack.preview(hooks)),
-    up: ({ replace } = {}) => watched((hooks) => stack.up({ ...hooks, ...(replace && { replace }) })),
+    up: ({ replace } = {}) => watched(async (hooks) => {
+      const { outputs } = await stack.up({ ...hooks, ...(replace && { replace }) });
+      // Pulumi's inline program says nothing of a call to its engine that got no connection.
+      if (declared.some((key) => !(key in outputs))) throw new Error(`OutputsLost: ${declared.join(", ")}`);
+    }),
     async failingUp() {
       let failed = false;
       const outcome = await watched(async (hooks) => {
