@@ -124,8 +124,7 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
         await action(hooks);
         return outcome;
       } catch (error) {
-        // Pulumi's own program could not reach its engine, on a loaded machine: nothing has begun.
-        if (attempt === 3 || !/14 UNAVAILABLE: No connection established|OutputsLost/.test(String(error))) throw error;
+        if (attempt === 3 || !neverBegan(error)) throw error;
       }
     }
   }
@@ -142,7 +141,10 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
     async failingUp() {
       let failed = false;
       const outcome = await watched(async (hooks) => {
-        await stack.up({ ...hooks, onError: hooks.onOutput }).catch(() => { failed = true; });
+        await stack.up({ ...hooks, onError: hooks.onOutput }).catch((error: unknown) => {
+          if (neverBegan(error)) throw error;
+          failed = true;
+        });
       });
       if (!failed) throw new Error(`expected this up to fail:\n${outcome.output}`);
       return outcome;
@@ -164,6 +166,9 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
     },
   };
 }
+
+/** Pulumi's own inline program could not reach its engine, on a loaded machine. */
+const neverBegan = (error: unknown): boolean => /14 UNAVAILABLE: No connection established|OutputsLost/.test(String(error));
 
 interface Hooks {
   color: "never";
