@@ -13,6 +13,10 @@ export class Creation {
   /** Base images that are not there yet, and members that are not ready: what the phase follows. */
   private copying = 0;
   private making = 0;
+  /** Hosts that get linked members and have no replica for them. */
+  private readonly lacking: ReadonlySet<string>;
+  /** Base images to be made: one a full member, one a host for all its linked ones. */
+  readonly copies: number;
 
   constructor(
     private readonly context: RunContext,
@@ -25,11 +29,8 @@ export class Creation {
     private readonly options: ExecuteOptions,
   ) {
     this.indexOf = new Map(pool.topology.hosts.map((host) => [host.name, host.index]));
-  }
-
-  /** Base images to be made: one a full member, one a host for all its linked ones. */
-  get copies(): number {
-    return this.creates.filter((c) => c.kind === "full").length + this.hostsLackingReplica().size;
+    this.lacking = this.hostsLackingReplica();
+    this.copies = creates.reduce((sum, { kind }) => (kind === "full" ? sum + 1 : sum), this.lacking.size);
   }
 
   /** A local file that nobody holds yet is sent to one host first. */
@@ -51,7 +52,9 @@ export class Creation {
       host.status === "reachable" && host.replicas.some((r) => r.purpose === "replica" && r.contentId === this.plan.contentId)
         ? [host.name] : []
     )));
-    return new Set(this.creates.flatMap(({ kind, host }) => (kind === "linked" && !holders.has(host) ? [host] : [])));
+    const lacking = new Set<string>();
+    for (const { kind, host } of this.creates) if (kind === "linked" && !holders.has(host)) lacking.add(host);
+    return lacking;
   }
 
   /** Starts everything; it is over when the context's tasks are. */
@@ -79,7 +82,6 @@ export class Creation {
   /** Their hosts' replicas are wanted before full members' bases: more than one member waits for each. */
   private startLinked(distributor: Distributor): void {
     const { contentId } = this.plan;
-    const lacking = this.hostsLackingReplica();
     const byHost = new Map<string, PlannedCreate[]>();
     for (const create of this.creates) {
       if (create.kind === "linked") byHost.set(create.host, [...(byHost.get(create.host) ?? []), create]);
@@ -87,7 +89,7 @@ export class Creation {
     for (const [host, members] of byHost) {
       const ref = { kind: "replica", purpose: "replica", host, contentId } as const;
       const whole = () => members.forEach((member) => this.startMember(member, ref, () => undefined));
-      if (!lacking.has(host)) {
+      if (!this.lacking.has(host)) {
         whole();
         continue;
       }

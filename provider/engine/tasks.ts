@@ -6,11 +6,13 @@ export class Tasks {
 
   start(task: () => Promise<void>): void {
     this.open++;
-    task()
-      .catch((error: unknown) => { this.failure ??= { error }; })
-      .finally(() => {
-        if (--this.open === 0) this.wake.splice(0).forEach((resolve) => resolve());
-      });
+    const ended = () => {
+      if (--this.open === 0) this.wake.splice(0).forEach((resolve) => resolve());
+    };
+    task().then(ended, (error: unknown) => {
+      this.failure ??= { error };
+      ended();
+    });
   }
 
   /** Resolves once nothing runs any more, tasks started by tasks included. */

@@ -58,9 +58,12 @@ export function describePlanAtLength(plan: FleetPlan, summary?: RunSummary): str
 /** Creates and destroys that are neither moves nor replacements. */
 function tally(plan: FleetPlan) {
   const moved = new Set(plan.move.map((one) => one.slot));
-  const createdOn = new Set(plan.create.map((one) => `${one.slot}@${one.host}`));
-  const destroyedOn = new Set(plan.destroy.map((one) => `${one.slot}@${one.host}`));
-  const isReplacement = (one: { slot: number; host: string }) => createdOn.has(`${one.slot}@${one.host}`) && destroyedOn.has(`${one.slot}@${one.host}`);
+  const leaving = new Set(plan.destroy.map((one) => one.slot));
+  const at = ({ slot, host }: { slot: number; host: string }) => `${slot}@${host}`;
+  // Few slots are in both: with none, nothing is put together for a hundred thousand members.
+  const createdOn = new Set(plan.create.filter((one) => leaving.has(one.slot)).map(at));
+  const destroyedOn = new Set(plan.destroy.map(at));
+  const isReplacement = (one: { slot: number; host: string }) => leaving.has(one.slot) && createdOn.has(at(one)) && destroyedOn.has(at(one));
   return {
     added: plan.create.filter((one) => !moved.has(one.slot) && !isReplacement(one)),
     removed: plan.destroy.filter((one) => !plan.move.some((move) => move.slot === one.slot && move.from === one.host) && !isReplacement(one)),

@@ -29,6 +29,13 @@ describe("singleSource", () => {
     assert.equal(simulatePolicy(t, t.hosts.map(() => 4), none(t), [template()], policies.singleSource).makespanSeconds, 320);
   });
 
+  for (const [racks, hosts, members, seconds] of [[10, 20, 10, 20_000], [100, 40, 25, 1_000_000]] as const) {
+    it(`takes ${seconds} s for ${racks} racks of ${hosts} hosts with ${members} members each`, () => {
+      const t = topology({ racks: Array.from({ length: racks }, () => hosts) });
+      assert.equal(simulatePolicy(t, t.hosts.map(() => members), none(t), [template()], policies.singleSource).makespanSeconds, seconds);
+    }).timeout(60_000);
+  }
+
   it("makes one clone after the other in unit time", () => {
     const t = topology({ racks: [2, 2], time: "unit" });
     const { makespanSeconds, transfers } = simulatePolicy(t, [2, 2, 2, 2], none(t), [template()], policies.singleSource);
