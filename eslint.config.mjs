@@ -83,6 +83,11 @@ export default tseslint.config(
     rules: imports([PULUMI, room("pulumi|cli"), { ...room("engine"), regex: "/engine/(?!types$)" }, SIBLING]),
   },
   {
+    // What limited copies may use is shared as the plan reckons with it.
+    files: ["provider/hypervisors/libvirt/rates.ts"],
+    rules: imports([PULUMI, room("engine|pulumi|cli"), { regex: "/scheduler/(?!timeModel$)", message: "Of the scheduler only the sharing of rates." }, SIBLING]),
+  },
+  {
     files: ["provider/pulumi/**/*.ts", "provider/*.ts", "sdk/**/*.ts"],
     rules: imports([INSIDES]),
   },

@@ -8,6 +8,8 @@ type RackArgs = NonNullable<FleetInputs["racks"]>[number];
 export interface RackOfHosts {
   /** Bits per second, each way. @default 4e10 */
   uplinkBitsPerSecond?: number;
+  /** Limit to what all copies use of the uplink, bits per second, each way. @default none */
+  transferRateBitsPerSecond?: number;
   hosts: Omit<HostArgs, "rack">[];
 }
 
@@ -26,8 +28,10 @@ export function hostsInRacks(
   racks: Record<string, RackOfHosts>, common: Partial<Omit<HostArgs, "name" | "uri" | "rack">> = {},
 ): { racks: RackArgs[]; hosts: HostArgs[] } {
   return {
-    racks: Object.entries(racks).map(([name, { uplinkBitsPerSecond }]) => ({
-      name, ...(uplinkBitsPerSecond !== undefined && { uplinkBitsPerSecond }),
+    racks: Object.entries(racks).map(([name, { uplinkBitsPerSecond, transferRateBitsPerSecond }]) => ({
+      name,
+      ...(uplinkBitsPerSecond !== undefined && { uplinkBitsPerSecond }),
+      ...(transferRateBitsPerSecond !== undefined && { transferRateBitsPerSecond }),
     })),
     hosts: Object.entries(racks).flatMap(([rack, { hosts }]) => hosts.map((host) => ({ ...common, ...host, rack }))),
   };

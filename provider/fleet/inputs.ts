@@ -42,10 +42,16 @@ const cloneSchema = z.union([
   }),
 ], { error: (issue) => expected('"full", "linked" or { mixed: { linkedShare: 0.5 } }', issue.input) });
 
-const rackSchema = object("an object: { name, uplinkBitsPerSecond }", {
+/** Less would not bring one request's answer within the default stallTimeout. */
+const MIN_TRANSFER_BITS_PER_SECOND = 1e6;
+const transferRate = (example: string) => quantity("bits per second", MIN_TRANSFER_BITS_PER_SECOND, example).optional();
+
+const rackSchema = object("an object: { name, uplinkBitsPerSecond, transferRateBitsPerSecond }", {
   name: name(63).describe("Name of the rack; hosts refer to it."),
   uplinkBitsPerSecond: quantity("bits per second", 1, "4e10").optional()
     .describe("Rate of the rack's link to the rest, in bits per second, each way. Default: 4e10 (40 Gbit/s)."),
+  transferRateBitsPerSecond: transferRate("1e10")
+    .describe("Limit to what all copies together use of the uplink, in bits per second, each way; the plan reckons with it. Default: no limit."),
 });
 
 const PORTS = 'a port range such as "10809-10872" within 1024 to 65535';
@@ -73,6 +79,8 @@ const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
     .describe('Ports that copies may open on transferAddress, as "10809-10872" or { from, to }, both ends included. Default: 10809-10872.'),
   nicBitsPerSecond: quantity("bits per second", 1, "1e10").optional()
     .describe("Rate of the host's network card, in bits per second, each way. Default: 1e10 (10 Gbit/s)."),
+  transferRateBitsPerSecond: transferRate("2e9")
+    .describe("Limit to what all copies together send, and receive, at this host, in bits per second; the plan reckons with it. Copies within the host are not limited. Default: no limit."),
   diskBytesPerSecond: quantity("bytes per second", 1, "1e9").optional()
     .describe("Rate at which the host's storage reads, and writes, in bytes per second. Default: 1e9 (1 GB/s)."),
   maxConcurrent: integer(1, 1000).default(DEFAULTS.hostMaxConcurrent).describe("Copies that may read from or write to this host at once."),

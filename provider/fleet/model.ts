@@ -29,6 +29,8 @@ export type TargetSpec =
 export interface RackSpec {
   name: string;
   uplinkBitsPerSecond: number;
+  /** What all copies together may use of the uplink, each way. Absent: all of it. */
+  transferRateBitsPerSecond?: number;
 }
 
 export interface HostSpec {
@@ -44,6 +46,8 @@ export interface HostSpec {
   /** Inclusive port range that may be opened on transferAddress. */
   transferPorts: { from: number; to: number };
   nicBitsPerSecond: number;
+  /** What all copies together may use of the card, each way. Absent: all of it. Copies within the host use none. */
+  transferRateBitsPerSecond?: number;
   diskBytesPerSecond: number;
   /** Copies that may read from or write to this host at once. */
   maxConcurrent: number;

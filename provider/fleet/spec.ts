@@ -122,6 +122,7 @@ function racksOf(inputs: ParsedInputs): RackSpec[] {
   const declared = (inputs.racks ?? []).map((rack) => ({
     name: rack.name,
     uplinkBitsPerSecond: rack.uplinkBitsPerSecond ?? DEFAULTS.uplinkBitsPerSecond,
+    ...(rack.transferRateBitsPerSecond !== undefined && { transferRateBitsPerSecond: rack.transferRateBitsPerSecond }),
   }));
   const named = new Set(declared.map((rack) => rack.name));
   const implied = [...new Set(inputs.hosts.map((host) => host.rack ?? DEFAULTS.rack))].filter((name) => !named.has(name));
@@ -138,6 +139,7 @@ function hostOf(host: ParsedInputs["hosts"][number]): HostSpec {
     ...(transferAddress !== undefined && { transferAddress }),
     transferPorts: parsePorts(host.transferPorts) ?? { ...DEFAULTS.transferPorts },
     nicBitsPerSecond: host.nicBitsPerSecond ?? DEFAULTS.nicBitsPerSecond,
+    ...(host.transferRateBitsPerSecond !== undefined && { transferRateBitsPerSecond: host.transferRateBitsPerSecond }),
     diskBytesPerSecond: host.diskBytesPerSecond ?? DEFAULTS.diskBytesPerSecond,
     maxConcurrent: host.maxConcurrent,
     ...(host.capacity !== undefined && { capacity: host.capacity }),

@@ -96,7 +96,7 @@ const hostSchema = z.looseObject({
   transferAddress: z.string().optional().catch(undefined),
   transferPorts: z.object({ from: z.number(), to: z.number() }).catch({ ...DEFAULTS.transferPorts }),
   nicBitsPerSecond: z.number().catch(DEFAULTS.nicBitsPerSecond), diskBytesPerSecond: z.number().catch(DEFAULTS.diskBytesPerSecond),
-  maxConcurrent: z.number().catch(DEFAULTS.hostMaxConcurrent), capacity: z.number().optional().catch(undefined),
+  transferRateBitsPerSecond: z.number().optional().catch(undefined), maxConcurrent: z.number().catch(DEFAULTS.hostMaxConcurrent), capacity: z.number().optional().catch(undefined),
   uuid: z.string().optional().catch(undefined), unsettled: z.boolean().optional().catch(undefined),
 });
 const purpose = z.enum(["replica", "template"]);

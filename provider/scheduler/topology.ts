@@ -28,7 +28,7 @@ export function topologyOf(
   const racks = spec.racks.map((rack, index) => ({
     index,
     name: rack.name,
-    uplinkBytesPerSecond: rack.uplinkBitsPerSecond / 8,
+    uplinkBytesPerSecond: limited(rack.uplinkBitsPerSecond, rack.transferRateBitsPerSecond) / 8,
   }));
   const rackIndex = new Map(racks.map((rack) => [rack.name, rack.index]));
   const hosts = spec.hosts.map((host, index) => {
@@ -42,7 +42,7 @@ export function topologyOf(
       index,
       name: host.name,
       rack,
-      nicBytesPerSecond: host.nicBitsPerSecond / 8,
+      nicBytesPerSecond: limited(host.nicBitsPerSecond, host.transferRateBitsPerSecond) / 8,
       diskBytesPerSecond: host.diskBytesPerSecond,
       maxConcurrent: host.maxConcurrent,
     };
@@ -57,3 +57,6 @@ export function topologyOf(
     hopSeconds: options.hopSeconds ?? 0,
   };
 }
+
+/** What copies may use of a link. */
+const limited = (bitsPerSecond: number, limit = Infinity): number => Math.min(bitsPerSecond, limit);

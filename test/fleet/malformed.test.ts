@@ -95,6 +95,8 @@ const CASES: Case[] = [
     ["racks[2].name", "expected a name of its own for each of racks, got \"rack-a\"; racks[0] has it already"]],
   ["an uplink of nothing", inputs({ racks: [{ name: "rack-a", uplinkBitsPerSecond: 0 }, { name: "rack-b" }] }),
     ["racks[0].uplinkBitsPerSecond", "expected a number of bits per second of at least 1, such as 4e10, got 0"]],
+  ["a limit too low for a request's answer to arrive in time", inputs({ hosts: two({ transferRateBitsPerSecond: 1000 }) }),
+    ["hosts[1].transferRateBitsPerSecond", "expected a number of bits per second of at least 1000000, such as 2e9, got 1000"]],
   ["a rate with a unit", inputs({ hosts: two({ nicBitsPerSecond: "10G" }) }),
     ["hosts[1].nicBitsPerSecond", "expected a number of bits per second of at least 1, such as 1e10, got \"10G\""]],
   ["a rate that is infinite", inputs({ hosts: two({ diskBytesPerSecond: Infinity }) }),

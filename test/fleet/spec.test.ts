@@ -26,6 +26,11 @@ describe("inputs that are well-formed", () => {
     assert.deepEqual([parsed.racks[0]!.uplinkBitsPerSecond, parsed.imageBytes], [4e10, 10e9]);
   });
 
+  it("keeps limits to transfers, and has none by default", () => {
+    const parsed = spec({ racks: [{ name: "rack-a", transferRateBitsPerSecond: "2e9" }, { name: "rack-b" }], hosts: [host("a1", { transferRateBitsPerSecond: 1e9 }), host("b1")] });
+    assert.deepEqual([...parsed.racks, ...parsed.hosts].map((one) => one.transferRateBitsPerSecond), [2e9, undefined, 1e9, undefined]);
+  });
+
   it("imply racks that hosts name when none are declared, and one for hosts that name none", () => {
     assert.deepEqual(spec().racks.map((rack) => rack.name), ["rack-a", "rack-b"]);
     assert.deepEqual(spec({ hosts: [host("a1", { rack: undefined })] }).racks.map((rack) => rack.name), ["default"]);

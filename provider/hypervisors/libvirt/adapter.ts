@@ -16,6 +16,7 @@ import { lockFleet } from "./lock";
 import { adoptMember, destroyMember, findMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
 import { parseVolumeName, isHelperDomain } from "./names";
 import { observeHost } from "./observe";
+import { Pacer } from "./rates";
 import { HostSession } from "./session";
 import { findTemplate, type LocatedTemplate } from "./template";
 import { deleteVolume } from "./volumes";
@@ -48,10 +49,12 @@ export class LibvirtHypervisor implements Hypervisor {
   private template: LocatedTemplate | undefined;
   private readonly copies = new Copies();
   private readonly exporters = new Exporters();
+  private readonly pacer: Pacer;
   private readonly transfers = new Map<string, Transfer>();
 
   constructor(options: LibvirtOptions) {
     this.spec = options.spec;
+    this.pacer = new Pacer(options.spec);
     this.capabilities = {
       // Only where the program asks for it by name: `auto` stays with finished sources until relays have seen more days.
       relay: options.spec.policy === "relay",
@@ -146,7 +149,7 @@ export class LibvirtHypervisor implements Hypervisor {
     try {
       const target = await this.place(order.target.host, order.fleet.fleetId);
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
-      const parts = { exporters: this.exporters, resolve: (ref: ImageRef) => this.resolve(ref, order) };
+      const parts = { exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
       const result = await cloneImage(order, target, copy, parts, settings, running, context);
       if (relayed || order.source.kind === "template") await this.templateUnchanged(order, target);

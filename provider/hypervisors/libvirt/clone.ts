@@ -5,6 +5,7 @@ import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { describeFile, uploadChunks } from "./localFile";
 import { TOP_NODE } from "./pull";
+import type { Pacer } from "./rates";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import type { VolumeScope } from "./names";
@@ -16,6 +17,7 @@ export interface CloneSettings extends HelperSettings {
 
 export interface CloneParts {
   exporters: Exporters;
+  pacer: Pacer;
   resolve(ref: ImageRef): Promise<Resolved>;
 }
 
@@ -50,7 +52,7 @@ export async function cloneImage(
       backing: over.kind === "finished" && over.local ? { kind: "file", path: over.source.path, format: over.source.format } : null,
     }]);
     const transfer = new Transfer({
-      copy, facts, context, startHelper, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      copy, facts, context, startHelper, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
       resolve: async (ref) => {
         const found = await parts.resolve(ref);
         return { ...found, local: found.kind === "finished" && found.source.session === session };

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Helper, NbdExport } from "./helper";
-import { QmpError } from "./rpc/errors";
+import { LibvirtError, QmpError } from "./rpc/errors";
 
 const JOB = "vmfleet-pull";
 const SINK = "vmfleet-sink";
@@ -26,31 +26,68 @@ export interface PullJob {
  */
 export class Pull {
   private node = 0;
+  /** The present connection has a limit. */
+  private throttled = false;
+  private bytesPerSecond = 0;
+  private limiting = Promise.resolve();
 
   constructor(readonly helper: Helper) {}
 
-  /** Puts the overlay over an export; the one it stood over is dropped. Blocks while QEMU connects. */
-  async connect(at: NbdExport): Promise<void> {
+  /**
+   * Puts the overlay over an export; the one it stood over is dropped. Blocks while QEMU connects.
+   * @param bytesPerSecond what may be read from it; `limit` changes it. @default as fast as it goes, for good
+   */
+  async connect(at: NbdExport, bytesPerSecond?: number): Promise<void> {
     const old = this.node;
+    const oldThrottled = this.throttled;
     const name = nodeName(++this.node);
+    this.throttled = false;
+    if (bytesPerSecond !== undefined) this.bytesPerSecond = bytesPerSecond; // `limit` may come before we are connected
     await this.helper.qmp("blockdev-add", {
       driver: "nbd", "node-name": name, "read-only": true, export: at.exportName,
       server: { type: "inet", host: at.host, port: String(at.port) },
     }, CONNECT_DEADLINE_MS);
+    if (bytesPerSecond !== undefined) await this.throttle(name);
     await this.helper.qmp("blockdev-reopen", {
       options: [{
         driver: "qcow2", "node-name": TOP_NODE, "read-only": false, discard: "unmap", cache: { direct: true, "no-flush": false },
-        file: TOP_FILE_NODE, backing: name,
+        file: TOP_FILE_NODE, backing: this.throttled ? throttleName(this.node) : name,
       }],
     }, CONNECT_DEADLINE_MS);
+    if (oldThrottled) {
+      await this.helper.qmp("blockdev-del", { "node-name": throttleName(old) });
+      await this.helper.qmp("object-del", { id: groupName(old) });
+    }
     if (old > 0) await this.helper.qmp("blockdev-del", { "node-name": nodeName(old) });
   }
 
-  async start(capacityBytes: number, bytesPerSecond?: number): Promise<void> {
+  /** A filter over the export: reads of what is on the disk already are not held up by it, as a limit to the job would. */
+  private async throttle(over: string): Promise<void> {
+    const group = groupName(this.node);
+    const { bytesPerSecond } = this;
+    await this.helper.qmp("object-add", { "qom-type": "throttle-group", id: group, limits: { "bps-total": bytesPerSecond } });
+    await this.helper.qmp("blockdev-add", { driver: "throttle", "node-name": throttleName(this.node), "throttle-group": group, file: over });
+    this.throttled = true;
+    if (this.bytesPerSecond !== bytesPerSecond) await this.limit(this.bytesPerSecond); // changed meanwhile
+  }
+
+  /** Of a limited connection: another limit from now on; the last one asked for counts. A connection that is gone needs none. */
+  limit(bytesPerSecond: number): Promise<void> {
+    this.bytesPerSecond = bytesPerSecond;
+    this.limiting = this.limiting.then(async () => {
+      if (!this.throttled || this.bytesPerSecond !== bytesPerSecond) return;
+      const path = `/objects/${groupName(this.node)}`;
+      await this.helper.qmp("qom-set", { path, property: "limits", value: { "bps-total": bytesPerSecond } });
+    }).catch((error: unknown) => {
+      if (!(error instanceof QmpError) && !(error instanceof LibvirtError)) throw error; // it was exchanged, or ended, meanwhile
+    });
+    return this.limiting;
+  }
+
+  async start(capacityBytes: number): Promise<void> {
     await this.helper.qmp("blockdev-add", { driver: "null-co", "node-name": SINK, size: capacityBytes, "read-zeroes": false });
     await this.helper.qmp("blockdev-mirror", {
       "job-id": JOB, device: FILTER_NODE, target: SINK, sync: "full", "on-source-error": "stop", "on-target-error": "report",
-      ...(bytesPerSecond === undefined ? {} : { speed: bytesPerSecond }),
     });
   }
 
@@ -85,3 +122,5 @@ export class Pull {
 }
 
 const nodeName = (n: number): string => `vmfleet-source-${n}`;
+const throttleName = (n: number): string => `vmfleet-limited-${n}`;
+const groupName = (n: number): string => `vmfleet-limit-${n}`;

@@ -4,6 +4,7 @@ import type { Copy, ImageFacts } from "./copies";
 import type { Feed, Resolved } from "./feeds";
 import { Pull, type PullJob } from "./pull";
 import { Helper } from "./helper";
+import type { Pacer } from "./rates";
 import { LibvirtError } from "./rpc/errors";
 
 const POLL_MS = 100;
@@ -26,7 +27,7 @@ export interface TransferOptions {
   pool: string;
   facts: ImageFacts;
   stallMs: number;
-  bytesPerSecond?: number;
+  pacer: Pacer;
   /** What a reference stands for at this moment: a copy still arriving, or a finished image. */
   resolve(ref: ImageRef): Promise<Resolved>;
   /** A finished image of the same host stands under the disk from the start, opened by the helper itself. */
@@ -49,6 +50,8 @@ export class Transfer {
   private lastMove = Date.now();
   private lastFlush = Date.now();
   private failures = 0;
+  /** As limited now; undefined: not limited. */
+  private bytesPerSecond: number | undefined;
   private restarts = 0;
   private exchange: { ref: ImageRef; done(): void; failed(error: unknown): void } | undefined;
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
@@ -62,11 +65,13 @@ export class Transfer {
     try {
       await this.begin();
       await this.watch();
+      this.options.pacer.end(copy);
       await copy.unread(context.signal);
       await this.pull!.cancel();
       await this.feed?.close();
       return this.helper!;
     } catch (error) {
+      this.options.pacer.end(copy);
       copy.lostSource();
       await this.pull?.yank().catch(() => undefined);
       // A host that died does not answer; its helpers die with our connection, and the next source need not wait.
@@ -93,7 +98,7 @@ export class Transfer {
     context.signal?.throwIfAborted();
     if (feed.status === "rejected") await this.findOther(feed.reason as Error);
     else await this.connect().catch((error: unknown) => this.findOther(error as Error));
-    await this.pull!.start(facts.capacityBytes, this.options.bytesPerSecond);
+    await this.pull!.start(facts.capacityBytes);
   }
 
   private async startHelper(over: Resolved): Promise<void> {
@@ -103,9 +108,15 @@ export class Transfer {
 
   /** Over the feed, and then true for whoever reads from us: when all above is connected too. */
   private async connect(): Promise<void> {
-    const { copy, context } = this.options;
+    const { copy, context, targetHost } = this.options;
+    const pull = this.pull!;
+    const { at, host, upstream } = this.feed!;
+    this.bytesPerSecond = this.options.pacer.feed(copy, { sourceHost: host, targetHost, upstream }, (bytesPerSecond) => {
+      this.bytesPerSecond = bytesPerSecond;
+      void pull.limit(bytesPerSecond);
+    });
     try {
-      if (this.feed!.at) await this.pull!.connect(this.feed!.at);
+      if (at) await pull.connect(at, this.bytesPerSecond);
     } catch (error) {
       if (error instanceof LibvirtError) throw error; // our own helper is gone
       throw this.lost(`cannot connect to ${this.feed!.host}: ${(error as Error).message}`, error);
@@ -146,7 +157,7 @@ export class Transfer {
       }
       if (this.exchange) await this.exchangeSource();
       else if (job["io-status"] !== "ok") await this.recover(`reading from ${this.feed!.host} failed`);
-      else if (Date.now() - this.lastMove > stallMs) await this.recover(`no byte from ${this.feed!.host} for ${stallMs / 1000} s`, true);
+      else if (Date.now() - this.lastMove > stallMs + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${stallMs / 1000} s`, true);
       else await sleep(POLL_MS);
     }
   }
@@ -246,7 +257,12 @@ export class Transfer {
     await this.startHelper(await this.options.resolve(this.source));
     copy.hasHelper(this.helper!);
     await this.reconnect(this.source, true).catch((error: unknown) => this.findOther(error as Error));
-    await this.pull!.start(facts.capacityBytes, this.options.bytesPerSecond);
+    await this.pull!.start(facts.capacityBytes);
+  }
+
+  /** How long a copy may move nothing only because it is limited: all that is under way is let through at its rate. */
+  private slownessMs(): number {
+    return this.bytesPerSecond === undefined ? 0 : (1000 * IN_FLIGHT_BYTES) / this.bytesPerSecond;
   }
 
   /** The job counts the guest's view, holes included; bytes moved are a share of what is allocated. */
