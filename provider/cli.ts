@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-/** The planner without Pulumi and without a hypervisor: `vmfleet plan FILE`. */
+/** The planner without Pulumi and without a hypervisor: `vmfleet plan FILE`, `vmfleet picture FILE`. */
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { InputError } from "./cli/input";
-import { plan, type PlanOptions } from "./cli/plan";
+import { picture, type PictureOptions } from "./cli/picture";
+import { plan, type Output, type PlanOptions } from "./cli/plan";
 import { policyNames } from "./scheduler";
 
 const { version } = createRequire(__filename)("pulumi-vmfleet/package.json") as { version: string };
@@ -11,7 +12,7 @@ const { version } = createRequire(__filename)("pulumi-vmfleet/package.json") as 
 const program = new Command("vmfleet")
   .description("Plans fleets of virtual machines cloned from one template onto many hosts.")
   .version(version)
-  .showHelpAfterError("(vmfleet --help, vmfleet plan --help)")
+  .showHelpAfterError("(vmfleet --help, vmfleet plan --help, vmfleet picture --help)")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
 program.command("plan")
@@ -36,10 +37,23 @@ The file says which racks and hosts there are, how many members are wanted, and 
 Rates left out: NICs of 10 Gbit/s, uplinks of 40 Gbit/s, disks of 1 GB/s; images of 10 GB.
 Exit code: 0 planned, 2 the file or an option is wrong (each problem on a line of its own), 1 anything else.`)
   .action(async (file: string, options: PlanOptions) => {
-    const { stdout, stderr } = await plan(file, options);
-    process.stderr.write(stderr);
-    process.stdout.write(stdout);
+    tell(await plan(file, options));
   });
+
+program.command("picture")
+  .description("Draw what a run really did: hosts down, time across, who fed whom, how fast.")
+  .argument("<file>", "the fleet's timeline output in JSON, or what holds it, such as a stack's outputs or export; - for standard input")
+  .option("--svg <file>", "where the picture goes (default: standard output)")
+  .addHelpText("after", `
+  pulumi stack output timeline | vmfleet picture - --svg run.svg
+
+A timeline holds at most 256 copies; the input timelineFile has a picture of all of them written after each run.`)
+  .action((file: string, options: PictureOptions) => tell(picture(file, options)));
+
+function tell({ stdout, stderr }: Output): void {
+  process.stderr.write(stderr);
+  process.stdout.write(stdout);
+}
 
 // `vmfleet plan … | head` closes the pipe early: nobody is left to tell.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));

@@ -45,6 +45,8 @@ const TYPE_NAMES: Record<string, string> = {
   template: "Template", "clone": "MixedClone", "clone.mixed": "MixedCloneShare", "racks[]": "Rack", "hosts[]": "Host",
   "hosts[].transferPorts": "PortRange", vm: "Vm", "vm.networks[]": "VmNetwork", "vm.disks[]": "VmDisk",
   "members[]": "Member", "replicas[]": "Replica", "snapshots[]": "Snapshot", lastRun: "RunSummary",
+  timeline: "Timeline", "timeline.racks[]": "TimelineRack", "timeline.clones[]": "TimelineClone", "timeline.clones[].replaced[]": "ReplacedSource",
+  learned: "Learned",
 };
 
 const types: Record<string, PulumiObject> = {};

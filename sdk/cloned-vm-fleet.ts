@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { FleetState, MemberState, RunSummary } from "../provider/fleet/model";
+import type { FleetState, Learned, MemberState, RunSummary, RunTimeline } from "../provider/fleet/model";
 import type { ClonedVmFleetArgs } from "./args";
 
 const MODULE = "vmfleet";
@@ -60,12 +60,16 @@ export class ClonedVmFleet extends pulumi.dynamic.Resource {
   declare readonly placement: pulumi.Output<Record<string, number>>;
   /** What the last run that changed something took: seconds, bytes, policy. */
   declare readonly lastRun: pulumi.Output<RunSummary>;
+  /** Who fed whom and when in the last run that cloned anything, at most 256 copies: `vmfleet picture` draws it. */
+  declare readonly timeline: pulumi.Output<RunTimeline | undefined>;
+  /** What the fleet's runs taught the time model. */
+  declare readonly learned: pulumi.Output<Learned | undefined>;
 
   /** @param name unique within the stack; @param args the fleet; @param opts Pulumi's options for any resource */
   constructor(name: string, args: ClonedVmFleetArgs, opts: pulumi.CustomResourceOptions = {}) {
     const outputs = {
       contentId: undefined, members: undefined, replicas: undefined, snapshots: undefined, placement: undefined,
-      lastRun: undefined,
+      lastRun: undefined, timeline: undefined, learned: undefined,
     };
     const internal = {
       // Neither reaches a dynamic provider by itself; both are left out of every comparison.

@@ -13,6 +13,11 @@ export function readSpec(file: string): FleetSpec {
   return spec;
 }
 
+/** YAML or JSON, whatever is in it. @throws InputError */
+export function readValue(file: string): unknown {
+  return parseText(readText(file), file);
+}
+
 function readText(file: string): string {
   try {
     return readFileSync(file === "-" ? 0 : file, "utf8");

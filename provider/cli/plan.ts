@@ -1,7 +1,7 @@
 /** `vmfleet plan`: what a fleet file would do, worked out by the engine on the simulated hypervisor. */
 import { previewFleet, type CloneTrace, type Preview } from "../engine";
 import { describePlanAtLength, formatBytes, formatSeconds, plural, type FleetSpec, type PolicyName } from "../fleet";
-import { timelineSvg } from "../picture";
+import { runSvg } from "../picture";
 import { DEFAULT_IMAGE_BYTES, policyNames } from "../scheduler";
 import { InputError, readSpec, writeText } from "./input";
 import { table } from "./table";
@@ -39,7 +39,7 @@ export async function plan(file: string, options: PlanOptions): Promise<Output> 
   const compared: Preview[] = [];
   if (options.compare) for (const name of policyNames) compared.push(await preview(name));
 
-  if (options.svg !== undefined) writeText(options.svg, picture(planned, spec));
+  if (options.svg !== undefined) writeText(options.svg, pictureOf(planned, spec));
   const notes = [...assumptions(spec, time), ...planned.plan.warnings.map((warning) => `warning: ${warning}`)];
   if (options.json) {
     const result = { ...asJson(planned), ...(options.compare && { compare: compared.map(costs) }) };
@@ -55,15 +55,14 @@ function oneOf<T extends string>(option: string, value: string, allowed: readonl
   return found;
 }
 
-function picture({ clones, policy, text }: Preview, spec: FleetSpec): string {
-  return timelineSvg(inOrder(clones), {
-    hosts: byRack(spec), imageBytes: spec.imageBytes ?? DEFAULT_IMAGE_BYTES, title: policy === "none" ? text : `${spec.namePrefix}: planned, ${policy}`,
-  });
+function pictureOf({ clones, policy, text }: Preview, spec: FleetSpec): string {
+  const timeline = { clones: inOrder(clones), imageBytes: spec.imageBytes ?? DEFAULT_IMAGE_BYTES, racks: byRack(spec), leftOut: 0 };
+  return runSvg(timeline, policy === "none" ? text : `${spec.namePrefix}: planned, ${policy}`);
 }
 
-/** Hosts of a rack together, racks as declared. */
-const byRack = ({ racks, hosts }: FleetSpec): { name: string; rack: string }[] =>
-  racks.flatMap((rack) => hosts.filter((host) => host.rack === rack.name)).map(({ name, rack }) => ({ name, rack }));
+/** All hosts, those of a rack together, racks as declared. */
+const byRack = ({ racks, hosts }: FleetSpec): { name: string; hosts: string[] }[] =>
+  racks.map((rack) => ({ name: rack.name, hosts: hosts.filter((host) => host.rack === rack.name).map(({ name }) => name) }));
 
 const costs = ({ policy, summary }: Preview) => ({
   policy,

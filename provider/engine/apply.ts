@@ -1,10 +1,12 @@
 import { preflight, recordState, reconcile } from "../fleet";
-import type { FleetPlan, FleetState, Observation, RunSummary } from "../fleet/model";
+import type { FleetPlan, FleetState, Learned, Observation, RunSummary, RunTimeline } from "../fleet/model";
 import { executePlan } from "./execute";
 import { type Aftermath, lookAgain } from "./finish";
+import { lessonOf } from "./lessons";
 import { policyFor, policyProblems } from "./policy";
 import { openSession, type Session } from "./session";
 import { summaryOf } from "./summary";
+import { timelineOf } from "./timeline";
 import { FleetRefusedError, FleetRunError, type RunRequest, type RunResult } from "./types";
 
 /**
@@ -36,28 +38,38 @@ function acceptedPlan(request: RunRequest, observation: Observation): FleetPlan 
 async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): Promise<RunResult> {
   const { context, observation } = session;
   const execution = await executePlan(context, plan, observation, {
-    time: "network", watch: true, choosePolicy: (pool) => policyFor(request.spec, pool, request.clock),
+    time: "network", watch: true, choosePolicy: (pool) => policyFor(request.spec, pool, request.clock, true),
   });
   const summary = summaryOf(execution);
   const after: Aftermath = context.ledger.worked.size > 0
     ? await lookAgain(context, observation, request.previous, !session.lockLost())
     : { observation, unsettled: new Set() };
-  const state = stateOf(request, after, summary);
   const interrupted = session.interrupted();
   const reasons = context.failures.reasons();
+  const { log, topology } = execution;
+  const clones = log.traces;
+  // A run in which something broke says nothing about the next one.
+  const learned = interrupted || reasons.length > 0 ? context.learned : lessonOf(topology, log, context.learned);
+  const state = stateOf(request, after, { summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, topology.imageBytes) });
   if (interrupted) reasons.unshift(interruptedReason(interrupted, plan, state));
   if (after.failure) reasons.push(after.failure);
-  if (reasons.length > 0) throw new FleetRunError(reasons, state, { cause: context.failures.all[0]?.error });
+  if (reasons.length > 0) throw new FleetRunError(reasons, state, { cause: context.failures.all[0]?.error, clones });
   context.meter.enter("done");
-  return { state, plan, clones: execution.log.traces, summary };
+  return { state, plan, clones, summary };
 }
 
-function stateOf(request: RunRequest, { observation, unsettled }: Aftermath, summary: RunSummary): FleetState {
+interface Outcome {
+  summary: RunSummary;
+  learned: Learned | undefined;
+  timeline: RunTimeline | undefined;
+}
+
+function stateOf(request: RunRequest, { observation, unsettled }: Aftermath, { summary, learned, timeline }: Outcome): FleetState {
   const { spec, fleetId, incarnation, previous } = request;
   // A run that found nothing to do says nothing about the one that made the fleet.
   const idle = summary.policy === "none" && summary.created + summary.destroyed + summary.reconfigured + summary.bytesMoved === 0;
   const lastRun = idle && previous ? previous.lastRun : summary;
-  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun, unsettled });
+  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline: timeline ?? previous?.timeline, learned, unsettled });
 }
 
 function interruptedReason(why: string, plan: FleetPlan, state: FleetState): string {

@@ -1,4 +1,4 @@
-import type { FleetSpec, HostSpec } from "../fleet/model";
+import type { FleetSpec, HostSpec, Learned } from "../fleet/model";
 import {
   ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError,
   type CallContext, type FleetIdentity, type Hypervisor,
@@ -32,6 +32,8 @@ export interface RunContext {
   failures: Failures;
   meter: ProgressMeter;
   ledger: Ledger;
+  /** What earlier runs taught the time model, against the rates declared now. */
+  learned?: Learned;
   /** A preview: what is no copy costs nothing there and is taken as done. */
   copiesOnly?: boolean;
 }

@@ -73,8 +73,11 @@ export class Creation {
     this.enterPhase();
     if (this.copies === 0) return;
     this.context.tasks.start(async () => {
-      const policy = await this.options.choosePolicy(this.pool);
+      const { policy, makespanSeconds } = await this.options.choosePolicy(this.pool);
       this.result.policy = policy.name;
+      if (makespanSeconds !== undefined) {
+        this.result.predictedSeconds = this.result.log.elapsedSeconds + makespanSeconds + (this.context.learned?.finishSeconds ?? 0);
+      }
       distributor.begin(policy);
     });
   }

@@ -144,6 +144,7 @@ export class Distributor {
             const before = transfer.done;
             transfer.bytesDone = done;
             transfer.done = total > 0 ? Math.min(1, done / total) : 0;
+            if (this.watches) this.log.progress(transfer);
             meter.moved(transfer, done);
             // All there: it may go on serving for long, and leaves room for others.
             if (relay && transfer.done >= 1 && before < 1) this.allThere(transfer);

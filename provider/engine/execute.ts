@@ -1,6 +1,6 @@
 import { plural } from "../fleet";
 import type { FleetPlan, Observation, PolicyName } from "../fleet/model";
-import { type Policy, topologyOf } from "../scheduler";
+import { asLearned, type Topology, topologyOf } from "../scheduler";
 import { BaseKeeper } from "./bases";
 import { clear, removeReplicas } from "./clear";
 import type { RunContext } from "./context";
@@ -8,12 +8,17 @@ import { Creation } from "./creation";
 import { FoundMembers } from "./found";
 import { TransferLog } from "./log";
 import { changeMember } from "./members";
+import type { ChosenPolicy } from "./policy";
 import { SourcePool } from "./pool";
 import { countStanding } from "./standing";
 
 /** What a run did; failures are in the context. */
 export interface Execution {
   log: TransferLog;
+  /** As declared, whatever was learned. */
+  topology: Topology;
+  /** Of the makespan, said when the copies began. */
+  predictedSeconds?: number;
   policy: PolicyName | "none";
   created: number;
   destroyed: number;
@@ -25,7 +30,7 @@ export interface ExecuteOptions {
   /** Look out for stragglers. False where copies report no progress and none can lag: in a preview. */
   watch: boolean;
   /** Called when copies must be made: the policy that decides which source feeds which host. */
-  choosePolicy: (pool: SourcePool) => Promise<Policy>;
+  choosePolicy: (pool: SourcePool) => Promise<ChosenPolicy>;
 }
 
 /**
@@ -35,14 +40,15 @@ export interface ExecuteOptions {
 export async function executePlan(
   context: RunContext, plan: FleetPlan, observation: Observation, options: ExecuteOptions,
 ): Promise<Execution> {
-  const pool = new SourcePool(topologyOf(context.spec, {
+  const topology = topologyOf(context.spec, {
     imageBytes: observation.template?.allocationBytes ?? context.spec.imageBytes,
     time: options.time,
     freeLocalCopies: context.hypervisor.capabilities.freeLocalCopies,
     startupSeconds: context.hypervisor.capabilities.copyStartupSeconds,
     hopSeconds: context.hypervisor.capabilities.relayHopSeconds,
-  }), context.spec.limits.maxConcurrentClones, context.hypervisor.capabilities.relay);
-  const result = emptyExecution(context, pool);
+  });
+  const pool = new SourcePool(asLearned(topology, context.learned), context.spec.limits.maxConcurrentClones, context.hypervisor.capabilities.relay);
+  const result = emptyExecution(context, pool, topology);
   const found = new FoundMembers(observation);
   await guarded(context, async () => {
     const { destroyed, stuck } = await clear(context, plan, found);
@@ -71,7 +77,8 @@ export async function executePlan(
 
 /** Only takes away: what a removal's plan names, and touches nothing that stays. */
 export async function executeRemoval(context: RunContext, plan: FleetPlan, observation: Observation): Promise<Execution> {
-  const result = emptyExecution(context, new SourcePool(topologyOf(context.spec), 1));
+  const topology = topologyOf(context.spec);
+  const result = emptyExecution(context, new SourcePool(topology, 1), topology);
   await guarded(context, async () => {
     result.destroyed = (await clear(context, plan, new FoundMembers(observation))).destroyed;
     await removeReplicas(context, plan);
@@ -79,8 +86,8 @@ export async function executeRemoval(context: RunContext, plan: FleetPlan, obser
   return result;
 }
 
-function emptyExecution(context: RunContext, pool: SourcePool): Execution {
-  return { log: new TransferLog(context.clock, pool), policy: "none", created: 0, destroyed: 0, reconfigured: 0 };
+function emptyExecution(context: RunContext, pool: SourcePool, topology: Topology): Execution {
+  return { log: new TransferLog(context.clock, pool), topology, policy: "none", created: 0, destroyed: 0, reconfigured: 0 };
 }
 
 /** Waits for all that was started; a fault of our own is recorded like any other, so that no state is lost over it. */

@@ -1,10 +1,14 @@
 import type { CloneResult } from "../hypervisors/hypervisor";
+import { CopyTimes } from "./copyTimes";
 import type { PooledTransfer, SourcePool } from "./pool";
 import type { Clock, CloneTrace } from "./types";
 
 /** What was copied from where to where and when; the summary's numbers come from here. */
 export class TransferLog {
   readonly traces: CloneTrace[] = [];
+  /** Of the traces whose copies reported often enough. */
+  readonly times = new Map<CloneTrace, CopyTimes>();
+  private readonly reported = new WeakMap<PooledTransfer, CopyTimes>();
   /** Over the network. */
   bytesMoved = 0;
   bytesAcrossRacks = 0;
@@ -29,11 +33,20 @@ export class TransferLog {
     this.ready();
   }
 
+  /** What a copy under way says of itself. */
+  progress(transfer: PooledTransfer): void {
+    let times = this.reported.get(transfer);
+    if (!times) this.reported.set(transfer, times = new CopyTimes());
+    times.seen(transfer.bytesDone, transfer.done >= 1, this.nowSeconds());
+  }
+
   copied(transfer: PooledTransfer, label: string, { bytesMoved, bytesResent = 0 }: CloneResult): void {
     const { hosts } = this.pool.topology;
     const { earlier, from, targetHost } = transfer;
     const replaced = earlier.map((e) => ({ source: e.from.label, sourceHost: e.from.hostName, untilSeconds: e.untilSeconds }));
-    this.record(label, from.label, from.hostName, hosts[targetHost]!.name, transfer.startedAtSeconds, replaced);
+    const trace = this.record(label, from.label, from.hostName, hosts[targetHost]!.name, transfer.startedAtSeconds, replaced);
+    const times = this.reported.get(transfer);
+    if (times) this.times.set(trace, times);
     this.bytesResent += bytesResent;
     let left = bytesMoved;
     const passed = (host: number, bytes: number): void => {
@@ -57,6 +70,16 @@ export class TransferLog {
     this.lastSeconds = Math.max(this.lastSeconds, this.nowSeconds());
   }
 
+  /** From the last copy's end to the last member ready; 0 when no member was ready later. */
+  get finishSeconds(): number {
+    return Math.max(0, this.lastSeconds - this.traces.reduce((last, trace) => Math.max(last, trace.endSeconds), 0));
+  }
+
+  /** Since the first byte; 0 before it. */
+  get elapsedSeconds(): number {
+    return this.firstSeconds === undefined ? 0 : this.nowSeconds() - this.firstSeconds;
+  }
+
   /** From the first byte to the last member ready; 0 when nothing was made. */
   get makespanSeconds(): number {
     return this.firstSeconds === undefined ? 0 : Math.max(0, this.lastSeconds - this.firstSeconds);
@@ -64,9 +87,11 @@ export class TransferLog {
 
   private record(
     slot: string, source: string, sourceHost: string, targetHost: string, startSeconds: number, replaced: CloneTrace["replaced"] = [],
-  ): void {
+  ): CloneTrace {
     this.firstSeconds = Math.min(this.firstSeconds ?? startSeconds, startSeconds);
-    this.traces.push({ slot, source, sourceHost, targetHost, startSeconds, endSeconds: this.nowSeconds(), ...(replaced.length > 0 && { replaced }) });
+    const trace = { slot, source, sourceHost, targetHost, startSeconds, endSeconds: this.nowSeconds(), ...(replaced.length > 0 && { replaced }) };
+    this.traces.push(trace);
     this.ready();
+    return trace;
   }
 }

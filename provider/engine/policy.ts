@@ -1,22 +1,38 @@
 import type { FleetSpec, Problem } from "../fleet/model";
-import { choiceSteps, policies, type Policy } from "../scheduler";
+import { choiceSteps, policies, simulationSteps, type Policy } from "../scheduler";
 import type { SourcePool } from "./pool";
 import type { Clock } from "./types";
 
 /** Events simulated in one go: some milliseconds, so that locks and connections are kept alive meanwhile. */
 const STEPS_AT_ONCE = 8;
 
-/** The declared policy; for `auto`, the one whose simulation on this very pool ends first. */
-export async function policyFor(spec: FleetSpec, pool: SourcePool, clock: Clock): Promise<Policy> {
-  if (spec.policy !== "auto") return policies[spec.policy];
+export interface ChosenPolicy {
+  policy: Policy;
+  /** Of its simulation, from now to the last copy's end. Absent where nobody asked, or something stays unmade. */
+  makespanSeconds?: number;
+}
+
+/**
+ * The declared policy; for `auto`, the one whose simulation on this very pool ends first.
+ * @param predicts simulate a declared policy as well, for the time it will take
+ */
+export async function policyFor(spec: FleetSpec, pool: SourcePool, clock: Clock, predicts: boolean): Promise<ChosenPolicy> {
+  if (spec.policy !== "auto" && !predicts) return { policy: policies[spec.policy] };
   const { topology, view } = pool;
   // All are tried on the same pool, whatever happens to it meanwhile.
   const [targets, made, sources, excluded] = [[...view.targets], [...view.made], view.sources.map((one) => ({ ...one })), [...view.excluded]];
   const { maxConcurrentClones } = spec.limits;
-  const steps = choiceSteps(topology, targets, made, sources, { maxConcurrentClones, excluded, relay: pool.view.arriving !== undefined });
+  const options = { maxConcurrentClones, excluded, relay: pool.view.arriving !== undefined };
+  const { name, run } = spec.policy === "auto"
+    ? await inTurns(clock, choiceSteps(topology, targets, made, sources, options))
+    : { name: spec.policy, run: await inTurns(clock, simulationSteps(topology, targets, made, sources, policies[spec.policy], options)) };
+  return { policy: policies[name], ...(run.unmade === 0 && { makespanSeconds: run.makespanSeconds }) };
+}
+
+async function inTurns<T>(clock: Clock, steps: Generator<void, T, void>): Promise<T> {
   for (let n = 1; ; n++) {
     const step = steps.next();
-    if (step.done) return policies[step.value.name];
+    if (step.done) return step.value;
     if (n % STEPS_AT_ONCE === 0) await clock.sleep(0);
   }
 }

@@ -3,6 +3,7 @@ import { createSimulated } from "../hypervisors/simulated";
 import { DEFAULT_IMAGE_BYTES } from "../scheduler";
 import { assumeObservation } from "./assumed";
 import { executePlan } from "./execute";
+import { learnedFor } from "./lessons";
 import { policyFor, policyProblems } from "./policy";
 import { contextOf } from "./session";
 import { summaryOf } from "./summary";
@@ -17,23 +18,26 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   const spec = request.policy ? { ...request.spec, policy: request.policy } : request.spec;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "preview" });
   plan.problems.push(...policyProblems(spec, relay));
+  const learned = request.learned ?? learnedFor(spec, previous);
   const contentId = plan.contentId || "unknown";
   const imageBytes = observation?.template?.allocationBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;
   const hosts = hostsToObserve(spec, previous);
   const assumed = assumeObservation(spec, hosts, previous, observation, { contentId, imageBytes });
   const { hypervisor, clock } = createSimulated({
     spec, observation: assumed, fleetId, options: {
-      time, startupSeconds, hopSeconds: relayHopSeconds, contentId, progressSeconds: Infinity, capabilities: { relay },
+      time, learned, startupSeconds, hopSeconds: relayHopSeconds, contentId, progressSeconds: Infinity, capabilities: { relay },
     },
   });
   const run = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
   const context = { ...run, copiesOnly: true };
   const execution = await executePlan(context, { ...plan, contentId }, assumed, {
-    time, watch: false, choosePolicy: (pool) => policyFor(spec, pool, clock),
+    time, watch: false, choosePolicy: (pool) => policyFor(spec, pool, clock, false),
   });
   const broken = context.failures.all.find((failure) => failure.step === "internal error");
   if (broken) throw broken.error;
   const summary = summaryOf(execution);
+  // Members cost nothing here; what they cost after the last copy was measured.
+  if (learned && time === "network" && execution.created > 0) summary.makespanSeconds += learned.finishSeconds;
   const { policy } = summary;
   return {
     plan, policy, summary,

@@ -5,6 +5,7 @@ import { linkSignals } from "./abort";
 import type { RunContext } from "./context";
 import { Failures } from "./failures";
 import { HostBook } from "./hosts";
+import { learnedFor } from "./lessons";
 import { Ledger } from "./ledger";
 import { Limiter } from "./limiter";
 import { ProgressMeter } from "./meter";
@@ -26,6 +27,7 @@ export interface Session {
 /** Everything one run shares; `signal` is the run's own. */
 export function contextOf(request: RunRequest, signal: AbortSignal): RunContext {
   const { spec, fleetId, incarnation, hypervisor, clock, previous } = request;
+  const learned = request.learned ?? learnedFor(spec, previous);
   return {
     spec, hypervisor, clock, signal,
     fleet: { fleetId, incarnation, namePrefix: spec.namePrefix },
@@ -38,6 +40,7 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     failures: new Failures(),
     meter: new ProgressMeter(clock, request.onProgress),
     ledger: new Ledger(),
+    ...(learned && { learned }),
   };
 }
 

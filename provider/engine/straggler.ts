@@ -6,6 +6,8 @@ import { Refeeder } from "./refeed";
 const RESTART_GAIN = 2;
 /** Copies younger than this, start-up (helpers, NBD connect) included, are not judged. */
 const GRACE_SECONDS = 3;
+/** One without a byte is starting for so long: what that takes is known only from experience. */
+const PATIENCE_SECONDS = 10;
 
 /** How much of the past counts at each look. */
 const MEMORY = 0.5;
@@ -29,7 +31,7 @@ interface Account {
 export class StragglerWatch {
   private readonly accounts = new Map<PooledTransfer, Account>();
   /** Achievement (bytes done / bytes expected) of the copies that ended lately. */
-  private readonly finished: number[] = [];
+  private readonly finished: Record<Way, number[]> = { network: [], local: [] };
   /** Seconds that copies took which did not lag. */
   private readonly durations: number[] = [];
   private atSeconds: number | undefined;
@@ -45,8 +47,9 @@ export class StragglerWatch {
     this.atSeconds = nowSeconds;
     if (elapsed > 0) this.accrue(transfers, nowSeconds, elapsed);
     let changed = false;
-    const reference = this.reference(transfers);
+    const references = { network: this.reference(transfers, "network"), local: this.reference(transfers, "local") };
     for (const transfer of transfers) {
+      const reference = references[wayOf(transfer)];
       const account = this.accounts.get(transfer);
       const lags = account !== undefined && reference !== undefined && isMoving(transfer) && account.activeSeconds > GRACE_SECONDS &&
         recentAchievement(account) < this.factor * reference && !Refeeder.followsItsSource(transfer);
@@ -71,7 +74,7 @@ export class StragglerWatch {
     this.accounts.delete(transfer);
     if (whole && !transfer.straggling) keepLatest(this.durations, nowSeconds - transfer.startedAtSeconds);
     if (!whole || !account || account.expectedBytes <= 0) return;
-    keepLatest(this.finished, achievement(transfer, account));
+    keepLatest(this.finished[wayOf(transfer)], achievement(transfer, account));
   }
 
   private accrue(all: readonly PooledTransfer[], now: number, elapsed: number): void {
@@ -82,7 +85,8 @@ export class StragglerWatch {
     transfers.forEach((transfer, index) => {
       const account = this.accounts.get(transfer) ?? { expectedBytes: 0, activeSeconds: 0, recentExpected: 0, recentDone: 0, best: 0, seenBytes: 0 };
       this.accounts.set(transfer, account);
-      const active = Math.min(elapsed, Math.max(0, now - transfer.startedAtSeconds - this.topology.startupSeconds));
+      const startupSeconds = this.topology.startupSeconds + (transfer.bytesDone === 0 ? PATIENCE_SECONDS : 0);
+      const active = Math.min(elapsed, Math.max(0, now - transfer.startedAtSeconds - startupSeconds));
       account.activeSeconds += active;
       const expected = Number.isFinite(rates[index]!) ? active * rates[index]! : 0;
       account.expectedBytes += expected;
@@ -94,15 +98,15 @@ export class StragglerWatch {
   }
 
   /**
-   * What copies reach: the median of the best of each; undefined with nobody to compare with. Copies that follow a relay
+   * What copies on this way reach: the median of the best of each; undefined with nobody to compare with. Copies that follow a relay
    * show what it reaches, not what they could, so those that follow nobody count for themselves as well.
    */
-  private reference(transfers: readonly PooledTransfer[]): number | undefined {
-    const all = [...this.finished];
-    const leading = [...this.finished];
+  private reference(transfers: readonly PooledTransfer[], way: Way): number | undefined {
+    const all = [...this.finished[way]];
+    const leading = [...this.finished[way]];
     for (const transfer of transfers) {
       const account = this.accounts.get(transfer);
-      if (!account || account.activeSeconds <= GRACE_SECONDS) continue;
+      if (wayOf(transfer) !== way || !account || account.activeSeconds <= GRACE_SECONDS) continue;
       all.push(account.best);
       if (!Refeeder.followsItsSource(transfer)) leading.push(account.best);
     }
@@ -110,6 +114,11 @@ export class StragglerWatch {
     return medians.length > 0 ? Math.max(...medians) : undefined;
   }
 }
+
+/** Disks may be as fast as declared and NICs not: copies within a host say nothing about those between hosts. */
+type Way = "network" | "local";
+
+const wayOf = ({ sourceHost, targetHost }: PooledTransfer): Way => (sourceHost === targetHost ? "local" : "network");
 
 /** It has a source and lacks bytes. */
 const isMoving = ({ lost, done }: PooledTransfer): boolean => !lost && done < 1;

@@ -1,5 +1,7 @@
-import type { FleetPlan, FleetSpec, FleetState, Observation, PolicyName, RunSummary } from "../fleet/model";
+import type { CloneTrace, FleetPlan, FleetSpec, FleetState, Learned, Observation, PolicyName, RunSummary } from "../fleet/model";
 import type { Hypervisor } from "../hypervisors/hypervisor";
+
+export type { CloneTrace } from "../fleet/model";
 
 /** Time as the engine knows it: real, or the simulator's virtual one. */
 export interface Clock {
@@ -26,26 +28,14 @@ export interface Progress {
 
 export type ProgressSink = (progress: Progress) => void;
 
-/** One transfer as it happened; the simulated run of a plan and the real one give the same trace form. */
-export interface CloneTrace {
-  /** Slot name, or `replica@host` for a host's replica or upload. */
-  slot: string;
-  /** `template` or a slot name or `replica@host`. */
-  source: string;
-  sourceHost: string;
-  targetHost: string;
-  startSeconds: number;
-  endSeconds: number;
-  /** Sources it had before `source`, oldest first, and until when. Absent: one source all the time. */
-  replaced?: { source: string; sourceHost: string; untilSeconds: number }[];
-}
-
 export interface RunRequest {
   spec: FleetSpec;
   fleetId: string;
   incarnation: string;
   /** Recorded state of the last run; absent at first create. */
   previous?: FleetState;
+  /** What runs before this one taught the time model. @default previous.learned */
+  learned?: Learned;
   hypervisor: Hypervisor;
   clock: Clock;
   /** Names this run to others that wait for its lock. */
@@ -63,9 +53,13 @@ export interface RunResult {
 
 /** Some of it failed: `state` is what exists now, `reasons` say what failed where and what the next `up` will do. */
 export class FleetRunError extends Error {
-  constructor(readonly reasons: string[], readonly state: FleetState, options?: { cause?: unknown }) {
-    super(reasons.join("\n"), options);
+  /** What was copied nevertheless. */
+  readonly clones: readonly CloneTrace[];
+
+  constructor(readonly reasons: string[], readonly state: FleetState, options: { cause?: unknown; clones?: readonly CloneTrace[] } = {}) {
+    super(reasons.join("\n"), "cause" in options ? { cause: options.cause } : undefined);
     this.name = "FleetRunError";
+    this.clones = options.clones ?? [];
   }
 }
 
@@ -96,7 +90,7 @@ export interface Preview {
  *   refreshFleet(request): Promise<FleetState | null>  read: what the hosts hold now; null: nothing of the fleet
  *   previewFleet({spec, fleetId, incarnation, previous, observation?}): Promise<Preview>   pure but for the virtual clock
  */
-export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation" | "previous"> & {
+export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation" | "previous" | "learned"> & {
   observation?: Observation;
   /** Instead of the spec's. */
   policy?: PolicyName;

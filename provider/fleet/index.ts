@@ -15,5 +15,5 @@ export { seedKeeper } from "./seeds";
 export { planRemoval, type RemovalRequest } from "./removal";
 export { preflight, bytesNeeded } from "./preflight";
 export { describePlan, describePlanAtLength, formatSeconds } from "./describe";
-export { recordState, parseState, NO_RUN, type RecordRequest } from "./state";
+export { recordState, parseState, timelineSchema, NO_RUN, type RecordRequest } from "./state";
 export { fleetOutputsSchema, type FleetOutputs } from "./outputs";

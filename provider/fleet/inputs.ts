@@ -154,6 +154,8 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   stragglerFactor: share().default(0.3)
     .describe("A copy that runs below this share of its estimated rate, measured against the other copies, is given another source; 0: never."),
   retries: integer(0, 100).default(3).describe("Times one clone is tried anew, from another source where there is one."),
+  timelineFile: text("the path of a local file for the picture", 4096).optional()
+    .describe("Local file (SVG) that each create and update that cloned something writes a picture to: who fed whom, when and how fast. A preview writes none."),
   imageBytes: bytes(1, "10e9").optional()
     .describe("Planning only: bytes one copy moves, where the template cannot be asked."),
 });

@@ -124,6 +124,8 @@ export interface FleetSpec {
     /** A copy below this share of its estimated rate, measured against the other copies, gets another source. */
     stragglerFactor: number;
   };
+  /** Local file that receives the picture of each run that copied something. */
+  timelineFile?: string;
   /** Planning only: what one copy moves, where the template cannot be asked. */
   imageBytes?: number;
   /** Which rates were left out and took their documented defaults, in words (`vmfleet plan` says so). */
@@ -340,6 +342,50 @@ export interface RunSummary {
   created: number;
   destroyed: number;
   reconfigured: number;
+  /** What the time model said of the makespan when the copies began. Absent: nothing was copied, or not to be said. */
+  predictedSeconds?: number;
+}
+
+/** One transfer as it happened; the simulated run of a plan and the real one give the same trace form. */
+export interface CloneTrace {
+  /** Slot name, or `replica@host` for a host's replica or upload. */
+  slot: string;
+  /** `template` or a slot name or `replica@host`. */
+  source: string;
+  sourceHost: string;
+  targetHost: string;
+  startSeconds: number;
+  endSeconds: number;
+  /** Sources it had before `source`, oldest first, and until when. Absent: one source all the time. */
+  replaced?: { source: string; sourceHost: string; untilSeconds: number }[];
+}
+
+/** Who fed whom and when: what the picture of a run is drawn from. */
+export interface RunTimeline {
+  policy: PolicyName | "none";
+  /** What one copy moved. */
+  imageBytes: number;
+  /** The hosts of these copies, by rack, as declared. */
+  racks: { name: string; hosts: string[] }[];
+  /** At most timeline.ts's limit, those over the network first; in the order they started. */
+  clones: CloneTrace[];
+  /** Copies beyond that limit. */
+  leftOut: number;
+}
+
+/** What a fleet's own runs taught the time model; rates as parts of the declared ones. */
+export interface Learned {
+  /** Runs that taught. */
+  runs: number;
+  /** Of NICs and uplinks. */
+  networkFactor: number;
+  diskFactor: number;
+  /** Seconds a copy costs besides its bytes. Absent: as the hypervisor says. */
+  startupSeconds?: number;
+  /** Seconds a relay's reader begins after the relay itself. Absent: as the hypervisor says. */
+  hopSeconds?: number;
+  /** From the last copy's end to the last member ready. */
+  finishSeconds: number;
 }
 
 export interface FleetState {
@@ -358,4 +404,8 @@ export interface FleetState {
     unsettled?: boolean;
   })[];
   lastRun: RunSummary;
+  /** Of the last run that copied anything. Absent: none did. */
+  timeline?: RunTimeline;
+  /** Absent: no run taught anything yet. */
+  learned?: Learned;
 }

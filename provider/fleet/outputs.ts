@@ -21,6 +21,22 @@ const memberOutput = z.object({
   chain: z.array(z.string()).describe("Volumes of its disk, what the guest writes first, the base last."),
 });
 
+const policyOutput = z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).describe("Policy that was used; none: nothing was cloned.");
+
+const cloneOutput = z.object({
+  slot: z.string().describe("Name of the member, or `replica@host`."),
+  source: z.string().describe("`template`, the name of a member, or `replica@host`."),
+  sourceHost: z.string().describe("Name of the host that gave."),
+  targetHost: z.string().describe("Name of the host that got."),
+  startSeconds: z.number().describe("Since the run began to copy."),
+  endSeconds: z.number().describe("Since the run began to copy."),
+  replaced: z.array(z.object({
+    source: z.string().describe("As `source`."),
+    sourceHost: z.string().describe("Name of the host that gave."),
+    untilSeconds: z.number().describe("When another source took over."),
+  })).optional().describe("Sources it had before, oldest first."),
+});
+
 export const fleetOutputsSchema = z.object({
   fleetId: z.string().describe("Id that every object of the fleet is tagged with."),
   incarnation: z.string().describe("Random id of the resource that owns the fleet; delete removes only what bears it."),
@@ -39,7 +55,7 @@ export const fleetOutputsSchema = z.object({
   })).describe("Frozen bases that stand under a member's delta disk."),
   placement: z.record(z.string(), z.int()).describe("Members on each declared host, by its name."),
   lastRun: z.object({
-    policy: z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).describe("Policy that was used; none: nothing was cloned."),
+    policy: policyOutput,
     makespanSeconds: z.number().describe("Seconds from the first byte to the last member ready."),
     bytesMoved: z.number().describe("Bytes moved over the network."),
     bytesAcrossRacks: z.number().describe("Bytes moved across rack uplinks."),
@@ -47,7 +63,26 @@ export const fleetOutputsSchema = z.object({
     created: z.int().describe("Members made."),
     destroyed: z.int().describe("Members removed."),
     reconfigured: z.int().describe("Members changed."),
+    predictedSeconds: z.number().optional().describe("What the time model said of makespanSeconds when the copies began."),
   }).describe("What the last run did."),
+  timeline: z.object({
+    policy: policyOutput,
+    imageBytes: z.number().describe("Bytes one copy moved."),
+    racks: z.array(z.object({
+      name: z.string().describe("Name of the rack."),
+      hosts: z.array(z.string()).describe("Those of its hosts that gave or got a copy."),
+    })).describe("Where the hosts of these copies stand."),
+    clones: z.array(cloneOutput).describe("At most 256 copies, those over the network first, in the order they started."),
+    leftOut: z.int().describe("Copies beyond these; timelineFile shows all."),
+  }).optional().describe("Who fed whom and when in the last run that cloned anything; `vmfleet picture` draws it."),
+  learned: z.object({
+    runs: z.int().describe("Runs that taught."),
+    networkFactor: z.number().describe("Rate of NICs and uplinks as a part of what is declared."),
+    diskFactor: z.number().describe("Rate of disks as a part of what is declared."),
+    startupSeconds: z.number().optional().describe("Seconds a copy costs besides its bytes."),
+    hopSeconds: z.number().optional().describe("Seconds a relay's reader begins after the relay itself."),
+    finishSeconds: z.number().describe("Seconds from the last copy to the last member ready."),
+  }).optional().describe("What the fleet's own runs taught the time model; previews and `policy: auto` go by it."),
 });
 
 /** Outputs and record are one thing; `hosts` is in the record only. Does not compile when they drift apart. */

@@ -96,6 +96,7 @@ function toSpec(inputs: ParsedInputs): FleetSpec {
       retries: inputs.retries,
       stragglerFactor: inputs.stragglerFactor,
     },
+    ...(inputs.timelineFile !== undefined && { timelineFile: inputs.timelineFile }),
     ...(inputs.imageBytes !== undefined && { imageBytes: inputs.imageBytes }),
     assumed: assumedOf(inputs, racks),
   };

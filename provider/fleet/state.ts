@@ -3,7 +3,7 @@ import { z } from "zod";
 import { takeCensus } from "./census";
 import { DEFAULTS } from "./inputs";
 import { knowHosts, type KnownHost } from "./hosts";
-import type { FleetSpec, FleetState, MemberState, Observation, ObservedMember, RunSummary } from "./model";
+import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, RunSummary, RunTimeline } from "./model";
 import { compare } from "./problems";
 
 export interface RecordRequest {
@@ -16,6 +16,10 @@ export interface RecordRequest {
   /** For hosts that did not answer: their members stay as recorded, or become `lost` when the host is not declared. */
   previous?: FleetState;
   lastRun: RunSummary;
+  /** @default none */
+  timeline?: RunTimeline;
+  /** @default nothing */
+  learned?: Learned;
   /** Names of hosts that were worked on and could not be looked at since. @default none */
   unsettled?: ReadonlySet<string>;
 }
@@ -24,7 +28,7 @@ export const NO_RUN: RunSummary = {
   policy: "none", makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, bytesResent: 0, created: 0, destroyed: 0, reconfigured: 0,
 };
 
-export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, unsettled }: RecordRequest): FleetState {
+export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline, learned, unsettled }: RecordRequest): FleetState {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, false);
   const recorded = new Map((previous?.members ?? []).map((member) => [`${member.slot}/${member.generation}`, member]));
@@ -53,6 +57,8 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
       return [{ ...rest, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }), ...(isOpen && { unsettled: true }) }];
     }),
     lastRun,
+    ...(timeline && { timeline }),
+    ...(learned && { learned }),
   };
 }
 
@@ -102,9 +108,23 @@ const hostSchema = z.looseObject({
 const purpose = z.enum(["replica", "template"]);
 const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });
 const snapshotSchema = z.object({ slot: z.number(), host: z.string(), volume: z.string() });
+const policy = z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).catch("none");
+const cloneSchema = z.object({
+  slot: z.string(), source: z.string(), sourceHost: z.string(), targetHost: z.string(), startSeconds: z.number(), endSeconds: z.number(),
+  replaced: z.array(z.object({ source: z.string(), sourceHost: z.string(), untilSeconds: z.number() })).optional(),
+});
+/** What `vmfleet picture` reads as well. */
+export const timelineSchema = z.object({
+  policy, imageBytes: z.number(), racks: z.array(z.object({ name: z.string(), hosts: z.array(z.string()) })), clones: z.array(cloneSchema), leftOut: count,
+});
+const learnedSchema = z.object({
+  runs: count, networkFactor: z.number().positive(), diskFactor: z.number().positive(), startupSeconds: z.number().min(0).optional(),
+  hopSeconds: z.number().min(0).optional(), finishSeconds: count,
+});
 const lastRunSchema = z.object({
-  policy: z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).catch("none"), makespanSeconds: count, bytesMoved: count,
+  policy, makespanSeconds: count, bytesMoved: count,
   bytesAcrossRacks: count, bytesResent: count, created: count, destroyed: count, reconfigured: count,
+  predictedSeconds: z.number().optional().catch(undefined),
 }).catch(NO_RUN);
 
 /** The items that can be read; the hosts tell the rest. */
@@ -120,6 +140,7 @@ const stateSchema = z.object({
   fleetId: z.string().min(1), incarnation: z.string().min(1), contentId: word,
   members: readable(memberSchema), replicas: readable(replicaSchema), snapshots: readable(snapshotSchema),
   placement: z.record(z.string(), z.number()).catch({}), hosts: readable(hostSchema), lastRun: lastRunSchema,
+  timeline: timelineSchema.optional().catch(undefined), learned: learnedSchema.optional().catch(undefined),
 });
 
 /**
@@ -128,5 +149,9 @@ const stateSchema = z.object({
  */
 export function parseState(value: unknown): FleetState | undefined {
   const result = stateSchema.safeParse(value);
-  return result.success ? result.data : undefined;
+  if (!result.success) return undefined;
+  const { timeline, learned, lastRun: { predictedSeconds, ...lastRun }, ...state } = result.data;
+  return {
+    ...state, lastRun: { ...lastRun, ...(predictedSeconds !== undefined && { predictedSeconds }) }, ...(timeline && { timeline }), ...(learned && { learned }),
+  };
 }

@@ -1,1 +1,2 @@
 export { timelineSvg, type TimelineHost, type TimelineOptions } from "./timeline";
+export { runSvg } from "./run";

@@ -15,6 +15,8 @@ export interface Dependencies {
   createHypervisor(request: { spec: FleetSpec; holder: string }): Hypervisor;
   clock: Clock;
   link: EngineLink;
+  /** On the machine that runs Pulumi. */
+  writeFile(file: string, text: string): Promise<void>;
   newIncarnation(): string;
   /** Names this run to others that wait for its lock: `pid 123 on ci-7 since 12:00:03`. */
   holder(): string;

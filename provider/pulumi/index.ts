@@ -3,6 +3,7 @@
  * `require("pulumi-vmfleet/provider").create(inputs)`. The sdk's class is their only caller.
  */
 import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { applyFleet, previewFleet, realClock, refreshFleet, removeFleet } from "../engine";
 import { createLibvirt } from "../hypervisors/libvirt";
@@ -17,6 +18,7 @@ const provider = createProvider({
   createHypervisor: createLibvirt,
   clock: realClock,
   link: engineLink(process.argv.at(-1)),
+  writeFile,
   newIncarnation: () => randomBytes(8).toString("hex"),
   holder: () => `pid ${process.pid} on ${hostname()} since ${new Date().toTimeString().slice(0, 8)}`,
   exit: (code) => process.exit(code),

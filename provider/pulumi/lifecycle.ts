@@ -5,6 +5,7 @@ import { throttled } from "../engine";
 import { fleetIdFromUrn, parseFleetSpec } from "../fleet";
 import type { FleetSpec, FleetState } from "../fleet/model";
 import type { Dependencies } from "./dependencies";
+import { writePicture } from "./picture";
 import { progressText } from "./progress-text";
 import { type Bag, declaredInOutputs, outputsOf, recordedState, requestOf } from "./properties";
 import { redact, redactError, rowOf } from "./row";
@@ -54,11 +55,13 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
 
   async function apply(inputs: Bag, run: Run): Promise<{ id: string; outs: Bag }> {
     try {
-      const { state } = await withFleet(run, fleetDoors.applyFleet);
+      const { state, clones } = await withFleet(run, fleetDoors.applyFleet);
+      await writePicture(run.urn, run.spec, state, clones, dependencies);
       return { id: state.fleetId, outs: outputsOf(inputs, state) };
     } catch (error) {
       if (!(error instanceof FleetRunError)) throw error;
-      const { state, reasons } = error;
+      const { state, reasons, clones } = error;
+      await writePicture(run.urn, run.spec, state, clones, dependencies);
       throw new PartialFailureError(state.fleetId, outputsOf(inputs, state), reasons.map(redact), { cause: error });
     }
   }

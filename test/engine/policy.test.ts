@@ -18,13 +18,13 @@ describe("auto, in an engine that has other things to do", () => {
     const pool = poolOf();
     const { topology, targets, made, sources } = pool.view;
     const expected = choosePolicy(topology, targets, made, sources, { maxConcurrentClones: spec.limits.maxConcurrentClones }).name;
-    assert.equal((await policyFor(spec, pool, realClock)).name, expected);
+    assert.equal((await policyFor(spec, pool, realClock, false)).policy.name, expected);
   });
 
   it("lets others have their turn meanwhile", async () => {
     let turns = 0;
     const clock = { nowMs: () => realClock.nowMs(), sleep: (ms: number) => { turns++; return realClock.sleep(ms); } };
-    await policyFor(spec, poolOf(), clock);
+    await policyFor(spec, poolOf(), clock, false);
     assert.ok(turns > 3, `${turns} times`);
   });
 });

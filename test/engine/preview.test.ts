@@ -15,7 +15,10 @@ describe("previewFleet", () => {
       const preview = await previewFleet({ ...ask, spec, observation: await look(spec, { hypervisor }) });
       const run = await up(spec, { hypervisor, clock });
       assert.deepEqual(preview.clones, run.clones);
-      assert.deepEqual(preview.summary, run.summary);
+      const { predictedSeconds, ...summary } = run.summary;
+      assert.deepEqual(preview.summary, summary);
+      assert.equal(predictedSeconds, summary.makespanSeconds);
+      assert.equal(run.state.timeline!.clones.length, 60);
       assert.deepEqual(preview.plan, run.plan);
     });
   }

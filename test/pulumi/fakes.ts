@@ -59,12 +59,15 @@ export interface World {
   /** Names of the doors that were entered, and what they were given. */
   entered: { door: string; request: Partial<RunRequest> & { observation?: Observation } }[];
   exits: number[];
+  written: { file: string; text: string }[];
   engineDies(): void;
   closed(): number;
 }
 
 export interface Doors {
   apply?: (request: RunRequest) => Promise<FleetState>;
+  /** What apply copied. @default nothing */
+  clones?: RunResult["clones"];
   refresh?: (request: RunRequest) => Promise<FleetState | null>;
   remove?: (request: RunRequest) => Promise<void>;
   preview?: Partial<Preview>;
@@ -77,6 +80,7 @@ export function world(doors: Doors = {}): World {
   const said: Said[] = [];
   const entered: World["entered"] = [];
   const exits: number[] = [];
+  const written: World["written"] = [];
   let gone: () => void = () => undefined;
   let closed = 0;
   const enter = (door: string, request: object) => { entered.push({ door, request: request as never }); };
@@ -85,7 +89,7 @@ export function world(doors: Doors = {}): World {
       applyFleet: async (request) => {
         enter("apply", request);
         const made = doors.apply ? await doors.apply(request) : state({ fleetId: request.fleetId, incarnation: request.incarnation });
-        return { state: made, plan: plan(), clones: [], summary: made.lastRun } satisfies RunResult;
+        return { state: made, plan: plan(), clones: doors.clones ?? [], summary: made.lastRun } satisfies RunResult;
       },
       refreshFleet: async (request) => (enter("refresh", request), doors.refresh ? doors.refresh(request) : state()),
       removeFleet: async (request) => (enter("remove", request), doors.remove?.(request)),
@@ -110,13 +114,17 @@ export function world(doors: Doors = {}): World {
       log: async (urn, message, severity, ephemeral) => { said.push({ urn, message, severity, ephemeral }); },
       onGone: (callback) => { gone = callback; },
     },
+    writeFile: async (file, text) => {
+      if (file.startsWith("/nowhere/")) throw new Error("ENOENT");
+      written.push({ file, text });
+    },
     newIncarnation: () => "fedcba9876543210",
     holder: () => "pid 1 on test since 12:00:00",
     exit: (code) => { exits.push(code); },
     previewDeadlineMs: 50,
     progressIntervalMs: 10,
   };
-  return { provider: createProvider(dependencies), said, entered, exits, engineDies: () => gone(), closed: () => closed };
+  return { provider: createProvider(dependencies), said, entered, exits, written, engineDies: () => gone(), closed: () => closed };
 }
 
 /** Outputs as Pulumi would hold them after a create. */

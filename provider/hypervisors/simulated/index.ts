@@ -1,3 +1,4 @@
+import { asLearned } from "../../scheduler/learned";
 import { topologyOf } from "../../scheduler/topology";
 import { VirtualClock } from "./clock";
 import { SimulatedHypervisor } from "./hypervisor";
@@ -17,13 +18,13 @@ export function createSimulated(
   if (observation && fleetId === undefined) throw new TypeError("Expected `fleetId` with `observation`: whose members it lists");
   const observed = observation?.template;
   const clock = new VirtualClock();
-  const topology = topologyOf(spec, {
+  const topology = asLearned(topologyOf(spec, {
     imageBytes: options.imageBytes ?? observed?.allocationBytes,
     startupSeconds: options.startupSeconds,
     hopSeconds: options.hopSeconds,
     time: options.time,
     freeLocalCopies: options.capabilities?.freeLocalCopies,
-  });
+  }), options.learned);
   const declaredHost = spec.template.kind === "file" ? null : spec.template.host;
   const hypervisor = new SimulatedHypervisor(clock, topology, {
     contentId: options.contentId ?? observed?.contentId ?? UNSEEN_CONTENT,

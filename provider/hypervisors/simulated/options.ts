@@ -1,4 +1,4 @@
-import type { FleetSpec, Observation } from "../../fleet/model";
+import type { FleetSpec, Learned, Observation } from "../../fleet/model";
 import type { Capabilities } from "../hypervisor";
 
 /** Seconds of what is no copy. @default 0 each */
@@ -33,6 +33,8 @@ export interface SimulatedOptions {
   startupSeconds?: number;
   /** Seconds a relay's reader begins after the relay itself. @default 0 */
   hopSeconds?: number;
+  /** What a fleet's runs taught: rates and start-ups other than those declared. @default nothing */
+  learned?: Learned;
   costs?: Partial<SimulatedCosts>;
   /** @default "network" */
   time?: "network" | "unit";
