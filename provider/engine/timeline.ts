@@ -19,7 +19,7 @@ export function timelineOf(
 
 /** The hosts that gave or got a copy, by rack, both as declared. */
 export function racksOf({ racks, hosts }: FleetSpec, traces: readonly CloneTrace[]): RunTimeline["racks"] {
-  const named = new Set(traces.flatMap(({ sourceHost, targetHost }) => [sourceHost, targetHost]));
+  const named = new Set(traces.flatMap(({ sourceHost, targetHost, replaced = [] }) => [sourceHost, targetHost, ...replaced.map((one) => one.sourceHost)]));
   const byRack = new Map<string, string[]>(racks.map(({ name }) => [name, []]));
   for (const { name, rack } of hosts) {
     if (!named.has(name)) continue;

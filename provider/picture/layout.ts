@@ -16,6 +16,8 @@ export interface Stretch {
 export interface Bar {
   clone: CloneTrace;
   stretches: Stretch[];
+  /** Nothing stands in its lane from its end to then; Infinity: to the right edge. */
+  freeUntilSeconds: number;
   y: number;
   height: number;
 }
@@ -51,7 +53,7 @@ const COMFORTABLE_HEIGHT = 2200;
 /** @param hosts in the order in which they are shown; hosts that only traces name follow */
 export function layOut(clones: readonly CloneTrace[], hosts: readonly TimelineHost[]): Layout {
   const known = new Set(hosts.map((host) => host.name));
-  const others = [...new Set(clones.flatMap((clone) => [clone.sourceHost, clone.targetHost]))].filter((name) => !known.has(name));
+  const others = [...new Set(clones.flatMap(hostsOf))].filter((name) => !known.has(name));
   const all = [...others.map((name) => ({ name, rack: "" })), ...hosts];
   const into = new Map<string, CloneTrace[]>(all.map((host) => [host.name, []]));
   for (const clone of clones) into.get(clone.targetHost)!.push(clone);
@@ -67,8 +69,8 @@ export function layOut(clones: readonly CloneTrace[], hosts: readonly TimelineHo
       const own = lanes.get(host.name)!;
       const height = Math.max(ROW.least, Math.max(1, own.length) * laneHeight);
       const pad = (height - own.length * laneHeight) / 2;
-      const bars = own.flatMap((lane, i) => lane.map((clone): Bar => (
-        { clone, stretches: stretchesOf(clone), y: y + pad + i * laneHeight, height: laneHeight - 1 }
+      const bars = own.flatMap((lane, i) => lane.map((clone, n): Bar => (
+        { clone, stretches: stretchesOf(clone), freeUntilSeconds: lane[n + 1]?.startSeconds ?? Infinity, y: y + pad + i * laneHeight, height: laneHeight - 1 }
       )));
       const row = { host, y, height, bars };
       rows.set(host.name, row);
@@ -82,6 +84,10 @@ export function layOut(clones: readonly CloneTrace[], hosts: readonly TimelineHo
   const endSeconds = clones.reduce((most, clone) => Math.max(most, clone.endSeconds), 0);
   return { bands, rows, height: Math.max(0, y - BAND_GAP), laneHeight, endSeconds };
 }
+
+/** All that gave or got something of it. */
+const hostsOf = ({ sourceHost, targetHost, replaced = [] }: CloneTrace): string[] =>
+  [sourceHost, targetHost, ...replaced.map((one) => one.sourceHost)];
 
 /** Copies that overlap stand below each other. */
 function lanesOf(clones: CloneTrace[]): CloneTrace[][] {

@@ -4,7 +4,7 @@
  */
 import { formatBytes, formatSeconds, plural } from "../fleet";
 import type { CloneTrace } from "../engine/types";
-import { layOut, type Layout, type Row, type Stretch, type TimelineHost } from "./layout";
+import { layOut, type Bar, type Layout, type Row, type Stretch, type TimelineHost } from "./layout";
 
 export type { TimelineHost } from "./layout";
 
@@ -101,7 +101,8 @@ function axis(layout: Layout, x: Scale): string {
 }
 
 function bars(row: Row, x: Scale, colours: Colours, imageBytes: number): string {
-  return row.bars.map(({ clone, stretches, y, height }) => {
+  return row.bars.map((bar) => {
+    const { clone, stretches, y, height } = bar;
     const top = px(TOP + y);
     const pieces = stretches.map((stretch) => piece(stretch, row, top, height, x, colours));
     const breaks = stretches.slice(1).map(({ fromSeconds }) => {
@@ -113,7 +114,7 @@ function bars(row: Row, x: Scale, colours: Colours, imageBytes: number): string 
     const seconds = clone.endSeconds - clone.startSeconds;
     const rate = seconds > 0 ? `${formatBytes(imageBytes / seconds)}/s` : "at once";
     const about = `${clone.slot} from ${clone.source} on ${clone.sourceHost}: ${clone.startSeconds.toFixed(1)} to ${clone.endSeconds.toFixed(1)} s, ${rate}`;
-    return `<g><title>${escape(about)}</title>${pieces.join("")}${breaks.join("")}${caption(clone, rate, x, TOP + y, height, row.host.name)}</g>`;
+    return `<g><title>${escape(about)}</title>${pieces.join("")}${breaks.join("")}${caption(bar, rate, x, row.host.name)}</g>`;
   }).join("\n");
 }
 
@@ -126,15 +127,22 @@ function piece({ sourceHost, fromSeconds, toSeconds }: Stretch, row: Row, top: s
     (sourceHost === row.host.name ? `<rect ${box} fill="url(#own)"/>` : "");
 }
 
-/** As much as fits: member and feeder and rate, or the rate alone. */
-function caption(clone: CloneTrace, rate: string, x: Scale, y: number, height: number, host: string): string {
+/** As much as fits into its longest stretch: member and feeder and rate, or the rate alone; else as much as fits behind it. */
+function caption({ clone, stretches, freeUntilSeconds, y, height }: Bar, rate: string, x: Scale, host: string): string {
   if (height < 8) return "";
   const size = Math.min(10, height - 1.5);
-  const room = (x(clone.endSeconds) - x(clone.startSeconds) - 10) / (size * 0.58);
   const feeder = clone.sourceHost === host ? "" : ` from ${clone.sourceHost}`;
-  const text = [`${clone.slot}${feeder} · ${rate}`, `${clone.slot} · ${rate}`, rate].find((one) => one.length <= room);
+  const texts = [`${clone.slot}${feeder} · ${rate}`, `${clone.slot} · ${rate}`, rate];
+  const fitting = (fromX: number, toX: number): string | undefined => texts.find((text) => text.length <= (toX - fromX - 8) / (size * 0.58));
+  const longest = stretches.reduce((most, one) => (one.toSeconds - one.fromSeconds > most.toSeconds - most.fromSeconds ? one : most));
+  const endX = x(clone.endSeconds);
+  // The point of a mark stands into the stretch that it begins.
+  const insideX = x(longest.fromSeconds) + (longest === stretches[0] ? 0 : height / 2);
+  const inside = fitting(insideX, x(longest.toSeconds));
+  const text = inside ?? fitting(endX, Math.min(WIDTH - RIGHT, x(freeUntilSeconds)));
   if (!text) return "";
-  return `<text x="${px(x(clone.startSeconds) + 5)}" y="${px(y + height / 2 + size * 0.36)}" font-size="${px(size)}" fill="${INK}">${escape(text)}</text>`;
+  const at = inside ? insideX + 5 : endX + 4;
+  return `<text x="${px(at)}" y="${px(TOP + y + height / 2 + size * 0.36)}" font-size="${px(size)}" fill="${inside ? INK : FAINT}">${escape(text)}</text>`;
 }
 
 /** From the feeding host's row to the bar's beginning, bowed to the left; nothing within a host. */

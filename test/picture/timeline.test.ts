@@ -41,6 +41,16 @@ describe("timelineSvg", () => {
     assert.equal(svg.match(/fill="#d64545"\/>/g)!.length, 2, "in the key and in the bar");
   });
 
+  it("says the rate of a short copy behind it where nothing follows", () => {
+    const long = clone({ slot: "w-009", startSeconds: 0, endSeconds: 1000, targetHost: "b1" });
+    assert.match(draw([long, clone({})]), /fill="#7b8794">w-000 from a1 · 1 GB\/s</);
+    assert.doesNotMatch(draw([long, clone({}), clone({ slot: "w-001", startSeconds: 11, endSeconds: 900 })]), />w-000 from a1 · /);
+  });
+
+  it("shows hosts that died while they fed", () => {
+    assert.match(draw([clone({ replaced: [{ source: "w-009", sourceHost: "gone", untilSeconds: 4 }] })]), />gone</);
+  });
+
   it("puts copies to one host that overlap below each other", () => {
     const one = heightOf(draw([clone({}), clone({ slot: "w-001", startSeconds: 10, endSeconds: 20 })]));
     const two = heightOf(draw([clone({}), clone({ slot: "w-001" })]));
