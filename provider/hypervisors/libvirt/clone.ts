@@ -4,7 +4,6 @@ import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { describeFile, uploadChunks } from "./localFile";
-import { TOP_NODE } from "./pull";
 import type { Pacer } from "./rates";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
@@ -46,9 +45,10 @@ export async function cloneImage(
     const from = await parts.resolve(order.source);
     const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
     copy.facts.pass(facts);
-    const path = await freshVolume(session, name, order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined, facts.capacityBytes);
-    const startHelper = (over: Resolved): Promise<Helper> => Helper.start(session, settings, [{
-      path, format: "qcow2", copyOnRead: true,
+    const volume = freshVolume(session, name, order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined, facts.capacityBytes);
+    volume.catch(() => undefined); // whoever starts a helper handles it
+    const startHelper = async (over: Resolved): Promise<Helper> => Helper.start(session, settings, [{
+      path: await volume, format: "qcow2", copyOnRead: true,
       backing: over.kind === "finished" && over.local ? { kind: "file", path: over.source.path, format: over.source.format } : null,
     }]);
     const transfer = new Transfer({
@@ -60,8 +60,7 @@ export async function cloneImage(
       openFeed: (source) => openFeed(source, parts.exporters, session.name, settings),
     }, order.source);
     running(transfer);
-    const helper = await session.run("clone", () => transfer.run());
-    await session.run("flush", () => helper.finish(TOP_NODE));
+    await session.run("clone", () => transfer.run());
     const local = order.source.host === session.name;
     return { bytesMoved: local ? 0 : facts.allocationBytes, bytesResent: transfer.bytesResent };
   } catch (error) {

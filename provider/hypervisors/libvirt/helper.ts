@@ -1,15 +1,21 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { HypervisorError } from "../hypervisor";
 import { helperXml, type DiskXml } from "./domainXml";
 import { helperDomainName } from "./names";
 import type { Domain, LibvirtClient } from "./rpc/client";
-import { QmpError } from "./rpc/errors";
-import { Flag } from "./rpc/protocol";
+import { isLibvirtError, LibvirtError, QmpError } from "./rpc/errors";
+import { ErrorCode, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 
 /** Host starts of QEMU are slow on a loaded machine, and the first after the daemon's start probes capabilities. */
 const START_DEADLINE_MS = 120_000;
 const UNEXPORT_DEADLINE_MS = 5_000;
+/** After this libvirt is asked to end what does not leave. */
+const QUIT_PATIENCE_MS = 5_000;
+const LIFECYCLE_STOPPED = 5;
+/** The block device of the first disk that libvirt's XML gives a domain. */
+const DISK_DEVICE = "/machine/peripheral/virtio-disk0/virtio-backend";
 /** Ids of exports begin with a letter. */
 const exportId = (exportName: string): string => `x${exportName}`;
 
@@ -107,10 +113,36 @@ export class Helper {
     await this.client.destroyDomain(this.domain, 0, START_DEADLINE_MS).catch(() => undefined);
   }
 
+  /**
+   * Writes out what the first disk holds, while readers go on. By the device that is there: over a node of its own
+   * qemu-io would first wait for every read under way, and so does everyone behind it.
+   * @throws when not all of it could be written
+   */
+  async flush(): Promise<void> {
+    const answer = await this.qmp<string>("human-monitor-command", { "command-line": `qemu-io -d ${DISK_DEVICE} flush` });
+    if (answer.trim() !== "") throw new Error(`flush: ${answer.trim()}`);
+  }
+
   /** Ends QEMU by its own leave, so that every byte and all metadata are on disk. @throws when it would not. */
-  async finish(node: string): Promise<void> {
-    const answer = await this.qmp<string>("human-monitor-command", { "command-line": `qemu-io ${node} flush` });
-    if (/error|fail/i.test(answer)) throw new Error(`flush of ${node}: ${answer.trim()}`);
-    await this.client.destroyDomain(this.domain, Flag.destroyGraceful, START_DEADLINE_MS);
+  async finish(): Promise<void> {
+    await this.flush();
+    // libvirt looks only every fifth of a second whether what it ends is gone: one that leaves by itself is seen at once.
+    let gone = (): void => undefined;
+    const left = new Promise<void>((resolve) => { gone = resolve; });
+    const uuid = this.domain.uuid.toString("hex");
+    const unlisten = await this.client.onLifecycle((domain, event) => {
+      if (event === LIFECYCLE_STOPPED && domain.uuid.toString("hex") === uuid) gone();
+    });
+    try {
+      await this.qmp("quit").catch((error: unknown) => {
+        if (!(error instanceof LibvirtError)) throw error; // it was gone before it could answer
+      });
+      await Promise.race([left, sleep(QUIT_PATIENCE_MS, undefined, { ref: false })]);
+    } finally {
+      unlisten();
+    }
+    await this.client.destroyDomain(this.domain, Flag.destroyGraceful, START_DEADLINE_MS).catch((error: unknown) => {
+      if (!isLibvirtError(error, ErrorCode.noDomain)) throw error;
+    });
   }
 }

@@ -5,7 +5,7 @@ import { LibvirtError, QmpError } from "./rpc/errors";
 const JOB = "vmfleet-pull";
 const SINK = "vmfleet-sink";
 /** libvirt's names for the first disk's nodes: its image, the file below, and the copy-on-read filter over it. */
-export const TOP_NODE = "libvirt-1-format";
+const TOP_NODE = "libvirt-1-format";
 const TOP_FILE_NODE = "libvirt-1-storage";
 export const FILTER_NODE = "libvirt-CoR-vda";
 const CONNECT_DEADLINE_MS = 20_000;
@@ -115,10 +115,6 @@ export class Pull {
     while ((await this.job()) !== undefined) await sleep(10);
   }
 
-  /** So that a helper's sudden death costs little of what has arrived. */
-  async flush(): Promise<void> {
-    await this.helper.qmp("human-monitor-command", { "command-line": `qemu-io ${TOP_NODE} flush` });
-  }
 }
 
 const nodeName = (n: number): string => `vmfleet-source-${n}`;

@@ -8,6 +8,8 @@ import type { Pacer } from "./rates";
 import { LibvirtError } from "./rpc/errors";
 
 const POLL_MS = 100;
+/** Near its end a copy is looked at more often: those behind it wait for its end. */
+const LAST_POLLS_MS = 10;
 const FLUSH_EVERY_MS = 10_000;
 /** What the mirror has under way at most, and so what an exchange of the source fetches twice at most. */
 const IN_FLIGHT_BYTES = 16 << 20;
@@ -30,7 +32,10 @@ export interface TransferOptions {
   pacer: Pacer;
   /** What a reference stands for at this moment: a copy still arriving, or a finished image. */
   resolve(ref: ImageRef): Promise<Resolved>;
-  /** A finished image of the same host stands under the disk from the start, opened by the helper itself. */
+  /**
+   * A finished image of the same host stands under the disk from the start, opened by the helper itself. Called at once,
+   * beside `openFeed`: whatever a helper needs is made meanwhile.
+   */
   startHelper(over: Resolved): Promise<Helper>;
   openFeed(from: Resolved): Promise<Feed>;
   context: CallContext;
@@ -46,6 +51,7 @@ export class Transfer {
   private helper: Helper | undefined;
   private pull: Pull | undefined;
   private feed: Feed | undefined;
+  private startedAt = Date.now();
   private lastOffset = -1;
   private lastMove = Date.now();
   private lastFlush = Date.now();
@@ -59,17 +65,20 @@ export class Transfer {
 
   constructor(private readonly options: TransferOptions, private source: ImageRef) {}
 
-  /** Resolves with the helper that holds the complete image; nobody reads from it any more. */
-  async run(): Promise<Helper> {
+  /** Resolves when the image is complete and closed, and nobody reads from it any more. */
+  async run(): Promise<void> {
     const { copy, context } = this.options;
     try {
       await this.begin();
       await this.watch();
       this.options.pacer.end(copy);
+      // While its readers still read: what is left to write then is little.
+      await this.helper!.flush();
       await copy.unread(context.signal);
       await this.pull!.cancel();
-      await this.feed?.close();
-      return this.helper!;
+      // The source's host need not be done before this one closes its file.
+      const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
+      if (finished.status === "rejected") throw finished.reason;
     } catch (error) {
       this.options.pacer.end(copy);
       copy.lostSource();
@@ -91,14 +100,16 @@ export class Transfer {
   private async begin(): Promise<void> {
     const { copy, context, facts } = this.options;
     const from = await this.options.resolve(this.source);
-    const [helper, feed] = await Promise.allSettled([this.startHelper(from), this.options.openFeed(from)]);
+    // Readers open their exports as soon as there is a helper: later, its connecting would keep them waiting.
+    const started = this.startHelper(from).then(() => copy.hasHelper(this.helper!));
+    const [helper, feed] = await Promise.allSettled([started, this.options.openFeed(from)]);
     if (feed.status === "fulfilled") this.feed = feed.value;
     if (helper.status === "rejected") throw helper.reason;
-    copy.hasHelper(this.helper!);
     context.signal?.throwIfAborted();
     if (feed.status === "rejected") await this.findOther(feed.reason as Error);
     else await this.connect().catch((error: unknown) => this.findOther(error as Error));
     await this.pull!.start(facts.capacityBytes);
+    this.startedAt = Date.now();
   }
 
   private async startHelper(over: Resolved): Promise<void> {
@@ -139,7 +150,7 @@ export class Transfer {
         job = await this.pull!.job();
         if (Date.now() - this.lastFlush > FLUSH_EVERY_MS) {
           this.lastFlush = Date.now();
-          await this.pull!.flush();
+          await this.helper!.flush();
         }
       } catch (error) {
         if (!(error instanceof LibvirtError) || ++this.restarts > MAX_HELPER_RESTARTS) throw error;
@@ -158,8 +169,14 @@ export class Transfer {
       if (this.exchange) await this.exchangeSource();
       else if (job["io-status"] !== "ok") await this.recover(`reading from ${this.feed!.host} failed`);
       else if (Date.now() - this.lastMove > stallMs + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${stallMs / 1000} s`, true);
-      else await sleep(POLL_MS);
+      else await sleep(this.untilNextLook(job));
     }
+  }
+
+  /** Half of what is left of the time, by how fast it went so far. */
+  private untilNextLook({ offset, len }: PullJob): number {
+    const leftMs = offset > 0 ? ((len - offset) / offset) * (Date.now() - this.startedAt) : POLL_MS;
+    return Math.min(POLL_MS, Math.max(LAST_POLLS_MS, leftMs / 2));
   }
 
   /**

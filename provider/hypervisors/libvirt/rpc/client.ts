@@ -292,14 +292,18 @@ export class LibvirtClient {
   private readonly blockJobListeners = new Set<(event: BlockJobEvent) => void>();
   private readonly registrations = new Map<number, Promise<void>>();
 
-  /** Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration, one for all. */
-  onLifecycle(listener: (domain: Domain, event: number) => void): Promise<void> {
+  /**
+   * Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration, one for all; the
+   * answer ends the listening.
+   */
+  async onLifecycle(listener: (domain: Domain, event: number) => void): Promise<() => void> {
     this.lifecycleListeners.add(listener);
-    return this.register(EventId.lifecycle, Proc.domainEventCallbackLifecycle, (r) => {
+    await this.register(EventId.lifecycle, Proc.domainEventCallbackLifecycle, (r) => {
       const domain = readDomain(r);
       const event = r.i32();
       for (const each of this.lifecycleListeners) each(domain, event);
     });
+    return () => this.lifecycleListeners.delete(listener);
   }
 
   /** Events of every block job of the host: ready, completed, failed, cancelled. The answer ends the listening. */
