@@ -61,7 +61,7 @@ export class Exporters {
     const leave = async (): Promise<void> => {
       if (--mine.readers > 0) return;
       if (this.shared.get(key) === mine) this.shared.delete(key);
-      await mine.helper.then((helper) => helper.stop(), () => undefined);
+      await mine.helper.then((helper) => helper.dismiss(), () => undefined);
     };
     try {
       const helper = await mine.helper;

@@ -108,7 +108,7 @@ export class Helper {
     );
   }
 
-  /** Ends QEMU; `flush` waits for it to write out what it holds. Never throws: a dead host has no helper any more. */
+  /** Ends QEMU at once. Never throws: a dead host has no helper any more. */
   async stop(): Promise<void> {
     await this.client.destroyDomain(this.domain, 0, START_DEADLINE_MS).catch(() => undefined);
   }
@@ -126,7 +126,20 @@ export class Helper {
   /** Ends QEMU by its own leave, so that every byte and all metadata are on disk. @throws when it would not. */
   async finish(): Promise<void> {
     await this.flush();
-    // libvirt looks only every fifth of a second whether what it ends is gone: one that leaves by itself is seen at once.
+    await this.leave();
+    await this.client.destroyDomain(this.domain, Flag.destroyGraceful, START_DEADLINE_MS).catch((error: unknown) => {
+      if (!isLibvirtError(error, ErrorCode.noDomain)) throw error;
+    });
+  }
+
+  /** Ends QEMU where nothing is left to write. Never throws. */
+  async dismiss(): Promise<void> {
+    await this.leave().catch(() => undefined);
+    await this.stop();
+  }
+
+  /** libvirt looks only every fifth of a second whether what it ends is gone; one that leaves by itself is seen at once. */
+  private async leave(): Promise<void> {
     let gone = (): void => undefined;
     const left = new Promise<void>((resolve) => { gone = resolve; });
     const uuid = this.domain.uuid.toString("hex");
@@ -134,15 +147,12 @@ export class Helper {
       if (event === LIFECYCLE_STOPPED && domain.uuid.toString("hex") === uuid) gone();
     });
     try {
-      await this.qmp("quit").catch((error: unknown) => {
+      await this.qmp("quit", undefined, QUIT_PATIENCE_MS).catch((error: unknown) => {
         if (!(error instanceof LibvirtError)) throw error; // it was gone before it could answer
       });
       await Promise.race([left, sleep(QUIT_PATIENCE_MS, undefined, { ref: false })]);
     } finally {
       unlisten();
     }
-    await this.client.destroyDomain(this.domain, Flag.destroyGraceful, START_DEADLINE_MS).catch((error: unknown) => {
-      if (!isLibvirtError(error, ErrorCode.noDomain)) throw error;
-    });
   }
 }

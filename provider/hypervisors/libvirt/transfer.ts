@@ -10,7 +10,8 @@ import { LibvirtError } from "./rpc/errors";
 const POLL_MS = 100;
 /** Near its end a copy is looked at more often: those behind it wait for its end. */
 const LAST_POLLS_MS = 10;
-const FLUSH_EVERY_MS = 10_000;
+/** What a helper's sudden death costs at most; each flush holds up those behind it for a moment. */
+const FLUSH_EVERY_MS = 30_000;
 /** What the mirror has under way at most, and so what an exchange of the source fetches twice at most. */
 const IN_FLIGHT_BYTES = 16 << 20;
 /** Failures in a row, without a byte between, after which a source that still answers is given up. */
