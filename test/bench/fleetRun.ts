@@ -1,4 +1,6 @@
-/** One fleet: predicted, made on real daemons under a clock and the interfaces' counters, and removed again. */
+/** One fleet: predicted, made on real daemons under a clock and the interfaces' counters, compared, and removed again. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { applyFleet, FleetRunError, previewFleet, realClock, removeFleet, type CloneTrace } from "../../provider/engine";
 import type { FleetSpec, RunSummary } from "../../provider/fleet/model";
 import type { CallContext, CloneOrder, Hypervisor } from "../../provider/hypervisors/hypervisor";
@@ -6,131 +8,129 @@ import { createLibvirt } from "../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory } from "../hypervisors/libvirt/labFleet";
 import type { Lab } from "../lab/lab.mjs";
 import { readCounters, trafficBetween, type TrafficCounts } from "./counters";
+import type { BenchGround } from "./ground";
+import { differences } from "./identical";
 import { loadAverage, watchCpu } from "./machine";
 
-/** Seconds of a run, measured or predicted, from the engine's first copy on (measured: see `FleetRun`). */
-export interface RunTimes {
+export interface FleetRun {
+  kind: "fleet";
   policy: RunSummary["policy"];
-  /** First byte to last member ready. */
-  makespanSeconds: number;
-  /** First byte to last copy done. */
-  clonePhaseSeconds: number;
+  /** From the first copy's call to the last copy's file closed and the helper that wrote it gone. */
+  copySeconds: number;
+  /** The whole call: also lock, look, definition of the members, removal of their delta disks. */
+  callSeconds: number;
+  predictedSeconds: number;
   bytesMoved: number;
   bytesAcrossRacks: number;
-}
-
-export interface FleetRun extends RunTimes {
+  bytesResent: number;
+  traffic: TrafficCounts;
+  clones: CloneTrace[];
+  /** Copies that were tried and did not end well; the engine gave them to another source, or another time. */
+  failedCopies: string[];
+  /** What `qemu-img compare` says, and what virsh finds after the removal that was not there before. */
+  faults: string[];
   /** Of the whole machine over the minute before. */
   loadAverage: number;
   /** Share of all cores' time that was busy meanwhile, with this and with everything else the machine did. */
   cpuBusyShare: number;
-  /** First call to last member ready: locking and looking included. */
-  fromCallSeconds: number;
-  /** First call to its end: the last consolidation included. */
-  callSeconds: number;
-  traffic: TrafficCounts;
-  predicted: RunTimes;
-  clones: CloneTrace[];
-  /** Copies that were tried and did not end well; the engine gave them to another source, or another time. */
-  failedCopies: FailedCopy[];
-  predictedClones: CloneTrace[];
-  /** What virsh finds after the removal that was not there before. */
-  leftovers: string[];
 }
 
-export interface FailedCopy {
-  sourceHost: string | null;
-  targetHost: string;
-  /** Since the first call. */
-  startSeconds: number;
-  endSeconds: number;
-  error: string;
+export interface RunHooks {
+  /** The run may fail for members of these hosts. */
+  lostHosts?: readonly string[];
+  /** While copies run; `done` is their sum. */
+  onBytes?: (done: number, fleetId: string) => void;
+  /** Before members are compared and removed. */
+  afterRun?: () => Promise<void>;
 }
 
-export async function runFleet(lab: Lab, spec: FleetSpec): Promise<FleetRun> {
+export async function runFleet(ground: BenchGround, spec: FleetSpec, hooks: RunHooks = {}): Promise<FleetRun> {
+  const { lab, template } = ground;
   const fleetId = freshFleetId();
-  const incarnation = "bench";
   const stockBefore = await stock(lab);
   const load = loadAverage();
-  const prediction = await predict(spec, fleetId, incarnation);
-  const failedCopies: FailedCopy[] = [];
-  const hypervisor = watchCopies(createLibvirt({ spec }), failedCopies);
-  const common = { spec, fleetId, incarnation, hypervisor, clock: realClock, holder: "bench" };
+  const watched = watchCopies(createLibvirt({ spec }));
+  const common = { spec, fleetId, incarnation: "bench", hypervisor: watched.hypervisor, clock: realClock, holder: "bench" };
+  const predictedSeconds = spanOf((await previewOf(spec, fleetId)).clones);
   try {
     const before = await readCounters(lab);
     const cpuBusy = watchCpu();
     const startMs = performance.now();
-    let readyMs = startMs;
-    const result = await applyFleet({
-      ...common,
-      onProgress: ({ membersDone, membersTotal, note }) => {
-        if (membersTotal > 0 && membersDone === membersTotal && note !== undefined) readyMs = performance.now();
-      },
-    });
-    const endMs = performance.now();
+    const result = await applyFleet({ ...common, onProgress: ({ bytesDone }) => hooks.onBytes?.(bytesDone, fleetId) })
+      .catch((error: unknown) => {
+        if (!(error instanceof FleetRunError) || !hooks.lostHosts) throw error;
+        return { state: error.state, clones: [], summary: error.state.lastRun };
+      });
+    const callSeconds = (performance.now() - startMs) / 1000;
     const cpuBusyShare = cpuBusy();
     const traffic = trafficBetween(before, await readCounters(lab));
+    await hooks.afterRun?.();
+    const expected = lab.hosts.slice(1).filter(({ name }) => !hooks.lostHosts?.includes(name));
+    const disks = await disksOf(lab, fleetId);
+    const faults = await differences(template.path, disks);
+    if (disks.length < expected.length) faults.push(`expected the disks of ${expected.length} members, found ${disks.length}`);
     await removeFleet({ ...common, previous: result.state });
+    faults.push(...(await stock(lab)).filter((name) => !stockBefore.includes(name)).map((name) => `left behind: ${name}`));
+    const { policy, bytesMoved, bytesAcrossRacks, bytesResent } = result.summary;
     return {
-      ...timesOf(result.summary, result.clones),
-      loadAverage: load,
-      cpuBusyShare,
-      fromCallSeconds: (readyMs - startMs) / 1000,
-      callSeconds: (endMs - startMs) / 1000,
-      traffic,
-      predicted: timesOf(prediction.summary, prediction.clones),
-      clones: result.clones,
-      failedCopies,
-      predictedClones: prediction.clones,
-      leftovers: (await stock(lab)).filter((name) => !stockBefore.includes(name)),
+      kind: "fleet", policy, copySeconds: watched.seconds(), callSeconds, predictedSeconds, bytesMoved, bytesAcrossRacks, bytesResent,
+      traffic, clones: result.clones, failedCopies: watched.failed, faults, loadAverage: load, cpuBusyShare,
     };
   } catch (error) {
     // The lab may not be ours to throw away.
     if (error instanceof FleetRunError) await removeFleet({ ...common, previous: error.state });
     throw error;
   } finally {
-    await hypervisor.close();
+    await watched.hypervisor.close();
   }
 }
 
-/** The same hypervisor, whose failed copies are written down; the engine itself does not tell of those that it mended. */
-function watchCopies(hypervisor: Hypervisor, failed: FailedCopy[]): Hypervisor {
-  const zeroMs = performance.now();
-  const seconds = (): number => (performance.now() - zeroMs) / 1000;
-  return Object.assign(Object.create(hypervisor) as Hypervisor, {
+/** The same hypervisor, under a clock from the first copy's call to the last one's end. */
+function watchCopies(hypervisor: Hypervisor): { hypervisor: Hypervisor; failed: string[]; seconds(): number } {
+  let firstMs = Infinity;
+  let lastMs = 0;
+  const failed: string[] = [];
+  const watched = Object.assign(Object.create(hypervisor) as Hypervisor, {
     async clone(order: CloneOrder, context?: CallContext) {
-      const startSeconds = seconds();
+      firstMs = Math.min(firstMs, performance.now());
       try {
         return await hypervisor.clone(order, context);
       } catch (error) {
-        failed.push({
-          sourceHost: order.source.host, targetHost: order.target.host, startSeconds, endSeconds: seconds(),
-          error: context?.signal?.aborted ? `ended by the engine: ${String(context.signal.reason)}` : String(error),
-        });
+        failed.push(`${order.source.host} -> ${order.target.host}: ${context?.signal?.aborted ? String(context.signal.reason) : String(error)}`);
         throw error;
+      } finally {
+        lastMs = performance.now();
       }
     },
   });
+  return { hypervisor: watched, failed, seconds: () => (lastMs - firstMs) / 1000 };
 }
 
-async function predict(spec: FleetSpec, fleetId: string, incarnation: string): ReturnType<typeof previewFleet> {
+const spanOf = (clones: readonly CloneTrace[]): number =>
+  Math.max(...clones.map((clone) => clone.endSeconds)) - Math.min(...clones.map((clone) => clone.startSeconds));
+
+/** What the provider would preview. */
+export async function previewOf(spec: FleetSpec, fleetId: string): ReturnType<typeof previewFleet> {
   const hypervisor = createLibvirt({ spec });
   try {
     const observation = await hypervisor.observe({
       fleetId, namePrefix: spec.namePrefix, hosts: spec.hosts, spec, preflight: true,
       deadlineMs: spec.timeouts.connectMs + spec.timeouts.callMs,
     });
-    const { copyStartupSeconds } = hypervisor.capabilities;
-    return await previewFleet({ spec, fleetId, incarnation, observation, startupSeconds: copyStartupSeconds });
+    const { copyStartupSeconds, relayHopSeconds, relay } = hypervisor.capabilities;
+    return await previewFleet({
+      spec, fleetId, incarnation: "bench", observation, startupSeconds: copyStartupSeconds, relayHopSeconds, relay,
+    });
   } finally {
     await hypervisor.close();
   }
 }
 
-function timesOf({ policy, makespanSeconds, bytesMoved, bytesAcrossRacks }: RunSummary, clones: readonly CloneTrace[]): RunTimes {
-  const first = Math.min(...clones.map((clone) => clone.startSeconds));
-  const last = Math.max(...clones.map((clone) => clone.endSeconds));
-  return { policy, makespanSeconds, clonePhaseSeconds: last - first, bytesMoved, bytesAcrossRacks };
+async function disksOf(lab: Lab, fleetId: string): Promise<string[]> {
+  const perHost = await Promise.all(lab.hosts.map(async ({ poolDir }) => (
+    (await readdir(poolDir)).filter((name) => name.includes(fleetId) && name.includes(".base.")).map((name) => join(poolDir, name))
+  )));
+  return perHost.flat();
 }
 
 async function stock(lab: Lab): Promise<string[]> {

@@ -1,53 +1,26 @@
-/** The bench's fleet as a user would write it. */
+/** The bench's fleet as a user would write it: one member on each host but the template's. */
 import { randomBytes } from "node:crypto";
 import type { FleetSpec } from "../../provider/fleet/model";
 import { specOf } from "../hypervisors/libvirt/labFleet";
-import type { InstalledTemplate } from "../lab/image.mjs";
-import type { Lab } from "../lab/lab.mjs";
+import type { BenchGround } from "./ground";
 import type { BenchPolicy } from "./options";
 
-export interface BenchFleet {
-  policy: BenchPolicy;
-  powerOn: boolean;
-  /** Over all hosts, or on this one alone. */
-  count: number;
-  onlyOn?: string;
-}
+/** Disks take no part in it: each file is written at its NIC's rate. */
+const DISK_BYTES_PER_SECOND = 1e9;
 
-/** What every fleet of a run has in common. */
-export interface BenchGround {
-  lab: Lab;
-  /** On the lab's first host. */
-  template: InstalledTemplate;
-  rates: MeasuredRates;
-}
-
-/** What the hosts are declared to do, so that a prediction's error is the model's and not that of a guess. */
-export interface MeasuredRates {
-  /** Of each host, when all write. */
-  diskBytesPerSecond: number;
-  /** What one plain copy reaches, as a part of what the topology file says: headers take a twentieth. */
-  nicShare: number;
-}
-
-export function benchSpec({ lab, template, rates }: BenchGround, fleet: BenchFleet): FleetSpec {
-  const { policy, powerOn, count, onlyOn } = fleet;
+/** @param nicShare what a plain copy reaches, as a part of what the topology file says: headers take a twentieth */
+export function benchSpec({ lab, template }: Pick<BenchGround, "lab" | "template">, policy: BenchPolicy, nicShare: number): FleetSpec {
   return specOf({
     namePrefix: `bench-${randomBytes(3).toString("hex")}`,
     template: { host: lab.hosts[0]!.name, pool: "default", volume: template.volume },
     policy,
-    powerOn,
-    ...(onlyOn === undefined && { count }),
-    racks: lab.racks.map(({ name, uplinkBitsPerSecond }) => ({ name, uplinkBitsPerSecond: Math.round(uplinkBitsPerSecond * rates.nicShare) })),
-    hosts: lab.hosts.map(({ name, uri, rack, address, nicBitsPerSecond }) => ({
-      name, uri, rack, pool: "default", transferAddress: address,
-      nicBitsPerSecond: Math.round(nicBitsPerSecond * rates.nicShare), diskBytesPerSecond: Math.round(rates.diskBytesPerSecond),
-      ...(onlyOn !== undefined && { count: name === onlyOn ? count : 0 }),
+    powerOn: false,
+    racks: lab.racks.map(({ name, uplinkBitsPerSecond }) => ({ name, uplinkBitsPerSecond: Math.round(uplinkBitsPerSecond * nicShare) })),
+    hosts: lab.hosts.map(({ name, uri, rack, address, nicBitsPerSecond }, i) => ({
+      name, uri, rack, pool: "default", transferAddress: address, count: i === 0 ? 0 : 1,
+      nicBitsPerSecond: Math.round(nicBitsPerSecond * nicShare), diskBytesPerSecond: DISK_BYTES_PER_SECOND,
     })),
-    vm: {
-      numCpus: 1, memory: 96, networks: [{ network: "default" }], domainType: "qemu",
-      kernel: template.kernel, initrd: template.initrd, cmdline: template.cmdline, serialLog: "/var/log/libvirt/qemu/{name}.serial.log",
-    },
+    vm: { numCpus: 1, memory: 96, networks: [{ network: "default" }], domainType: "qemu" },
     allowUnauthenticatedTcp: true,
     shutdownTimeout: 1,
   });

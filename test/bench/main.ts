@@ -1,39 +1,53 @@
 /** `npm run bench`, once everything is installed (scripts/bench.mjs). */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { down, installTemplate, status, up } from "../lab";
 import type { Lab } from "../lab/lab.mjs";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
 import { freshFleetId } from "../hypervisors/libvirt/labFleet";
-import { benchSpec, type BenchGround, type MeasuredRates } from "./inputs";
-import { machineFacts, loadAverage } from "./machine";
-import { measure, routeOf } from "./measure";
+import { caseOf, type CaseName, type CaseReport } from "./cases";
+import type { BenchGround } from "./ground";
+import { benchSpec } from "./inputs";
+import { machineFacts, type MachineFacts } from "./machine";
 import { parseOptions, USAGE, type BenchOptions } from "./options";
 import { PlainCopies } from "./plain";
-import { reportOf, reportText } from "./report";
 
 const OWN_LAB = "bench";
-const RATE_LOOKS = 3;
-const NOMINAL: MeasuredRates = { diskBytesPerSecond: 1e9, nicShare: 1 };
+const TOPOLOGIES = { 4: join(__dirname, "../lab/topology.json"), 8: join(__dirname, "../lab/topology-8.json") };
 /** Of the virtual disk: room for the guest's own data beyond the random part. */
 const SPARE_BYTES = 32 * 1024 * 1024;
+
+/** What the JSON file holds. */
+interface Results {
+  startedAt: string;
+  options: BenchOptions;
+  machine: MachineFacts;
+  imageBytes: number;
+  hosts: { name: string; rack: string; nicBitsPerSecond: number }[];
+  measured: Partial<Record<CaseName, unknown>>;
+  reports: Partial<Record<CaseName, unknown>>;
+}
 
 const log = (line: string): void => console.error(line);
 /** Ends what must not outlive us; set while a lab of ours is up. */
 let removeLab = async (): Promise<void> => undefined;
 
 async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2));
-  if (options.help) return console.log(USAGE);
+  const asked = parseOptions(process.argv.slice(2));
+  if (asked.help) return console.log(USAGE);
+  const earlier = asked.resume === undefined ? undefined : JSON.parse(readFileSync(asked.resume, "utf8")) as Results;
+  // Of an earlier run's options only where and how long it goes on is this one's.
+  const { minutes, lab: labName, repeat } = asked;
+  const options: BenchOptions = earlier ? { ...earlier.options, repeat, minutes, lab: labName } : asked;
   const lab = await openLab(options);
   try {
-    await bench(lab, options);
+    await bench(lab, options, earlier, asked.resume);
   } finally {
     await removeLab();
   }
 }
 
-async function openLab({ lab: name, topology }: BenchOptions): Promise<Lab> {
+async function openLab({ lab: name, hosts }: BenchOptions): Promise<Lab> {
   if (name !== undefined) {
     const found = await status({ name });
     if (found === null || found.hosts.some((host) => host.pid === null)) {
@@ -48,66 +62,64 @@ async function openLab({ lab: name, topology }: BenchOptions): Promise<Lab> {
     await down({ name: OWN_LAB });
     removeLab = async () => undefined;
   };
-  return up({ name: OWN_LAB, topology, log, owner: process.pid });
+  return up({ name: OWN_LAB, topology: TOPOLOGIES[hosts], log, owner: process.pid });
 }
 
-async function bench(lab: Lab, options: BenchOptions): Promise<void> {
-  const startedAt = new Date();
-  const machine = await machineFacts();
+async function bench(lab: Lab, options: BenchOptions, earlier: Results | undefined, resumed: string | undefined): Promise<void> {
+  const beganMs = performance.now();
   const template = await installTemplate({
     name: lab.name, host: lab.hosts[0]!.name, volume: `bench-${options.imageBytes}.qcow2`,
     dataBytes: options.imageBytes, virtualBytes: options.imageBytes + SPARE_BYTES, log,
   });
-  const imageBytes = await allocationOf({ lab, template, rates: NOMINAL });
-  const plainCopies = new PlainCopies(lab, imageBytes);
+  const imageBytes = await allocationOf({ lab, template });
+  const hosts = lab.hosts.map(({ name, rack, nicBitsPerSecond }) => ({ name, rack, nicBitsPerSecond }));
+  if (earlier && JSON.stringify(earlier.hosts) !== JSON.stringify(hosts)) throw new Error("--resume: expected a file of the same hosts");
+  const results: Results = earlier ?? {
+    startedAt: new Date().toISOString(), options, machine: await machineFacts(), imageBytes, hosts, measured: {}, reports: {},
+  };
+  const file = resumed ?? join(options.out, `${results.startedAt.replaceAll(":", "-").slice(0, 19)}.json`);
+  const pictures = file.replace(/\.json$/, "");
+  mkdirSync(pictures, { recursive: true });
+  const plain = new PlainCopies(lab, imageBytes);
+  const ground: BenchGround = {
+    lab, template, imageBytes, plain, log,
+    mayGoOn: () => options.minutes === undefined || performance.now() - beganMs < options.minutes * 60_000,
+    picture: (name, svg) => writeFileSync(join(pictures, `${name}.svg`), svg),
+  };
+  const faults: string[] = [];
   try {
-    await plainCopies.prepare();
-    const rates = await measureRates(lab, plainCopies, imageBytes);
-    const ground: BenchGround = { lab, template, rates };
-    log(`image ${(imageBytes / 1e6).toFixed(1)} MB; disk ${(rates.diskBytesPerSecond / 1e6).toFixed(0)} MB/s a host when all write; NICs carry ${(100 * rates.nicShare).toFixed(0)} % of their rate`);
-    const measured = await measure(ground, plainCopies, options, log);
-    const report = reportOf(measured, imageBytes, rates.diskBytesPerSecond);
-    const { copyStartupSeconds } = createLibvirt({ spec: benchSpec(ground, { policy: "auto", powerOn: false, count: 1 }) }).capabilities;
-    const file = save(options.out, startedAt, {
-      startedAt: startedAt.toISOString(), options, machine, loadAverageAtEnd: loadAverage(),
-      topology: { racks: lab.racks, hosts: lab.hosts.map(({ name, rack, nicBitsPerSecond }) => ({ name, rack, nicBitsPerSecond })) },
-      imageBytes, rates, copyStartupSeconds, report, measured,
-    });
-    const hosts = lab.hosts.length;
-    console.log([
-      "",
-      `${options.members} full clones on ${hosts} hosts, image ${(imageBytes / 1e6).toFixed(1)} MB, ${options.powerOn ? "guests started" : "guests not started (--power-on includes their boots)"}; medians of ${options.repeat}`,
-      `one plain copy (nc): ${report.plainSeconds.acrossRacks.toFixed(2)} s across racks, ${report.plainSeconds.withinRack.toFixed(2)} s within a rack`,
-      `one clone costs beyond its bytes: ${report.startupSeconds.acrossRacks.toFixed(2)} s across racks, ${report.startupSeconds.local.toFixed(2)} s on the template's host; the time model says ${copyStartupSeconds} s`,
-      "",
-      reportText(report),
-      "",
-      `median s: first call to last member ready. makespan s, which is predicted: first byte to last member ready. Median prediction error ${(100 * report.medianPredictionError).toFixed(0)} %.`,
-      report.leftovers.length === 0 ? "After each removal virsh found nothing of ours." : `LEFT BEHIND: ${report.leftovers.join(", ")}`,
-      `${machine.cores} cores, kernel ${machine.kernel}, ${machine.qemu}; load ${machine.loadAverage} at the start. All measurements: ${file}`,
-    ].join("\n"));
-    if (report.leftovers.length > 0) process.exitCode = 1;
+    await plain.prepare();
+    for (const name of options.cases) {
+      const one = caseOf(name);
+      let report: CaseReport | undefined;
+      const save = (measured: unknown): void => {
+        results.measured[name] = measured;
+        report = one.report(measured, ground);
+        results.reports[name] = report.data;
+        writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`);
+      };
+      const measured = await one.measure(ground, options, results.measured[name], save);
+      report ??= measured === undefined || results.measured[name] === undefined ? undefined : one.report(measured, ground);
+      if (!report) continue;
+      console.log(`\n${report.text}`);
+      faults.push(...report.faults);
+    }
   } finally {
-    await plainCopies.remove();
+    await plain.remove();
   }
-}
-
-/** The best of some looks: what else the machine does at that moment is no property of the hosts. */
-async function measureRates(lab: Lab, plainCopies: PlainCopies, imageBytes: number): Promise<MeasuredRates> {
-  const { from, across } = routeOf(lab.hosts);
-  const nominal = Math.min(from.nicBitsPerSecond, across.nicBitsPerSecond) / 8;
-  const disk: number[] = [];
-  const nic: number[] = [];
-  for (let look = 0; look < RATE_LOOKS; look++) {
-    disk.push(await plainCopies.diskBytesPerSecond());
-    nic.push(imageBytes / (await plainCopies.copy(from, across)) / nominal);
-  }
-  return { diskBytesPerSecond: Math.max(...disk), nicShare: Math.min(1, Math.max(...nic)) };
+  const { machine } = results;
+  console.log([
+    "",
+    `${hosts.length} hosts, NICs of ${hosts[0]!.nicBitsPerSecond / 1e6} Mbit/s, on one machine: ${machine.cores} cores of ${machine.cpu}, kernel ${machine.kernel}, ${machine.qemu}, ${machine.libvirt}`,
+    `All measurements: ${file}; pictures beside it in ${basename(pictures)}/`,
+    faults.length === 0 ? "Every copy is identical to the template, and virsh found nothing of ours after each removal." : `FAULTS:\n  ${faults.join("\n  ")}`,
+  ].join("\n"));
+  if (faults.length > 0) process.exitCode = 1;
 }
 
 /** What a clone moves, as the provider sees it. */
-async function allocationOf(ground: BenchGround): Promise<number> {
-  const spec = benchSpec(ground, { policy: "auto", powerOn: false, count: 1 });
+async function allocationOf(ground: Pick<BenchGround, "lab" | "template">): Promise<number> {
+  const spec = benchSpec(ground, "auto", 1);
   const hypervisor = createLibvirt({ spec });
   try {
     const { template, templateProblem } = await hypervisor.observe({
@@ -119,13 +131,6 @@ async function allocationOf(ground: BenchGround): Promise<number> {
   } finally {
     await hypervisor.close();
   }
-}
-
-function save(dir: string, startedAt: Date, content: unknown): string {
-  mkdirSync(dir, { recursive: true });
-  const file = join(dir, `${startedAt.toISOString().replaceAll(":", "-").slice(0, 19)}.json`);
-  writeFileSync(file, `${JSON.stringify(content, undefined, 2)}\n`);
-  return file;
 }
 
 async function interrupted(signal: NodeJS.Signals): Promise<void> {

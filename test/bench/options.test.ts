@@ -4,21 +4,22 @@ import { parseOptions } from "./options";
 describe("options of the bench", () => {
   it("have defaults", () => {
     assert.deepEqual(parseOptions([]), {
-      policies: ["singleSource", "rounds", "earliestCompletion", "auto"], members: 12, repeat: 3, imageBytes: 96 * 1024 * 1024,
-      out: "bench-results", lab: undefined, topology: undefined, powerOn: false, help: false,
+      cases: ["copy"], subjects: ["singleSource", "rounds", "earliestCompletion", "relay", "auto", "swarm"], hosts: 4, repeat: 3,
+      imageBytes: 512 * 1024 * 1024, out: "bench-results", help: false,
     });
   });
 
   it("take each policy once, in the order given", () => {
-    assert.deepEqual(parseOptions(["--policies", "rounds,auto,rounds"]).policies, ["rounds", "auto"]);
+    assert.deepEqual(parseOptions(["--policies", "rounds,auto,rounds"]).subjects, ["rounds", "auto"]);
   });
 
   for (const [args, message] of [
-    [["--policies", "rounds,fastest"], /^--policies: expected some of auto, .*, got "fastest"$/],
+    [["--cases", "copy,all"], /^--cases: expected some of copy, relayLoss.*, got "all"$/],
+    [["--policies", "rounds,fastest"], /^--policies: expected some of singleSource, .*, got "fastest"$/],
+    [["--hosts", "5"], /^--hosts: expected 4 or 8, got "5"$/],
     [["--repeat", "0"], /^--repeat: expected an integer from 1 to 100, got "0"$/],
-    [["--members", "many"], /^--members: expected an integer from 1 to 1000, got "many"$/],
     [["--image-mib", "1e3"], /^--image-mib: expected an integer from 1 to 100000, got "1e3"$/],
-    [["--lab", "lab", "--topology", "x.json"], /^--topology: expected without --lab/],
+    [["--minutes", "soon"], /^--minutes: expected an integer from 1 to 10000, got "soon"$/],
     [["--fast"], /--fast/],
   ] as const) {
     it(`refuses ${args.join(" ")}`, () => {

@@ -1,6 +1,6 @@
 /**
- * What everything is held against: the bytes that one clone moves, sent from file to file by nc, and written to the
- * disks by dd. Neither knows of QEMU or libvirt.
+ * What everything is held against: the bytes that one clone moves, sent from file to file by nc, which knows nothing of
+ * QEMU or libvirt.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,13 +17,12 @@ export class PlainCopies {
   private readonly source = (host: LabHost): string => join(host.dataDir, "bench-source.raw");
   private readonly copied = (host: LabHost): string => join(host.dataDir, "bench-copy.raw");
 
-  /** Random bytes on every host, so that any can send. */
+  /** Random bytes on the first host, which sends. */
   async prepare(): Promise<void> {
-    const [first, ...others] = this.lab.hosts;
+    const [first] = this.lab.hosts;
     await run([
       "dd", "if=/dev/urandom", `of=${this.source(first!)}`, "bs=1M", "iflag=count_bytes,fullblock", `count=${this.bytes}`, "status=none",
     ], { timeoutMs: DD_TIMEOUT_MS });
-    for (const host of others) await run(["cp", "--reflink=never", this.source(first!), this.source(host)], { timeoutMs: DD_TIMEOUT_MS });
     await run(["sync", "-f", this.source(first!)], { timeoutMs: DD_TIMEOUT_MS });
   }
 
@@ -39,20 +38,6 @@ export class PlainCopies {
     const seconds = (performance.now() - startMs) / 1000;
     await rm(this.copied(to));
     return seconds;
-  }
-
-  /**
-   * Bytes per second that each host's disk takes when all write at once, past the page cache as clones do: in the lab
-   * they are one disk, and a host's part of it is what the time model should be told.
-   */
-  async diskBytesPerSecond(): Promise<number> {
-    const startMs = performance.now();
-    await Promise.all(this.lab.hosts.map((host) => (
-      run(["dd", `if=${this.source(host)}`, `of=${this.copied(host)}`, "bs=1M", "oflag=direct", "conv=fdatasync", "status=none"], { timeoutMs: DD_TIMEOUT_MS })
-    )));
-    const seconds = (performance.now() - startMs) / 1000;
-    await Promise.all(this.lab.hosts.map((host) => rm(this.copied(host))));
-    return this.bytes / seconds;
   }
 
   async remove(): Promise<void> {

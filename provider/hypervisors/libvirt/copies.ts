@@ -47,6 +47,10 @@ export class Copy {
   private idle: (() => void) | undefined;
   /** Counts the helpers it had: an export of an earlier one is gone. */
   epoch = 0;
+  /** When its last byte came, as Date.now() tells it. */
+  movedAtMs = Date.now();
+  /** How long its own source may be silent. */
+  patienceMs = 0;
   ended: Error | undefined;
 
   constructor(readonly host: string) {}
@@ -81,7 +85,14 @@ export class Copy {
       const helper = await this.helper.wait();
       const { epoch } = this;
       const at = await helper.exportNode(FILTER_NODE);
-      return { at, epoch, close: async () => { this.release(reader); await helper.unexport(at); } };
+      return {
+        at, epoch,
+        close: async () => {
+          // The export goes first: QEMU drains all readers when a job ends, and one that goes meanwhile can hang it.
+          await helper.unexport(at);
+          this.release(reader);
+        },
+      };
     } catch (error) {
       this.release(reader);
       throw new SourceLostError(this.host, targetHost, (error as Error).message, { cause: error });

@@ -143,7 +143,7 @@ export class Transfer {
   }
 
   private async watch(): Promise<void> {
-    const { context, stallMs, targetHost, pool } = this.options;
+    const { context, targetHost, pool } = this.options;
     for (;;) {
       context.signal?.throwIfAborted();
       let job: PullJob | undefined;
@@ -165,13 +165,25 @@ export class Transfer {
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
         this.lastOffset = job.offset;
-        this.lastMove = Date.now();
+        this.lastMove = this.options.copy.movedAtMs = Date.now();
       }
       if (this.exchange) await this.exchangeSource();
       else if (job["io-status"] !== "ok") await this.recover(`reading from ${this.feed!.host} failed`);
-      else if (Date.now() - this.lastMove > stallMs + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${stallMs / 1000} s`, true);
+      else if (Date.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((Date.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
+  }
+
+  /**
+   * Of a silent line of relays the first one looks for another source, and the others go on behind it: each has a little
+   * more patience than the one it reads from.
+   */
+  private patienceMs(): number {
+    const { copy, stallMs } = this.options;
+    const { upstream } = this.feed!;
+    const isStill = upstream && !upstream.ended && Date.now() - upstream.movedAtMs > stallMs / 2;
+    copy.patienceMs = isStill ? Math.max(stallMs, upstream.patienceMs) + stallMs / 4 : stallMs;
+    return copy.patienceMs;
   }
 
   /** Half of what is left of the time, by how fast it went so far. */
