@@ -11,6 +11,7 @@ export { hostsToObserve, knowHosts } from "./hosts";
 export { ownerOf } from "./leftovers";
 export { isStillRead } from "./refusals";
 export { quietChanges } from "./changes";
+export { isUnarrived } from "./arrival";
 export { seedKeeper } from "./seeds";
 export { planRemoval, type RemovalRequest } from "./removal";
 export { preflight, bytesNeeded } from "./preflight";

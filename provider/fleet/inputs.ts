@@ -135,6 +135,8 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
     .describe("The hosts that may hold members."),
   vm: vmSchema.prefault({}).describe("Hardware of each member."),
   powerOn: flag().default(true).describe("true: members run, and one found stopped is started. false: members are stopped."),
+  start: choice(["immediately", "whenCopied"]).default("whenCopied")
+    .describe("whenCopied: a member starts once its disk is there. immediately: it starts at once, what it reads is fetched first and the rest arrives while it runs. Without powerOn, on one host, or where the hypervisor cannot, as whenCopied."),
   keepSeeds: choice(["none", "rack", "host"]).default("none")
     .describe("Unwritten bases that stay as sources for later growth: none, one a rack, or one a host."),
   onTemplateChange: choice(["keep", "replace"]).default("keep")

@@ -18,6 +18,8 @@ export type CloneSpec = { kind: "full" } | { kind: "linked" } | { kind: "mixed";
 
 export type CloneKind = "full" | "linked";
 
+export type StartMode = "immediately" | "whenCopied";
+
 export type PolicyName = "rounds" | "earliestCompletion" | "relay" | "singleSource";
 
 /** Exactly one way to say how many. `each` is keyed by host name and holds every host (0 when left out). */
@@ -96,6 +98,8 @@ export interface FleetSpec {
   hosts: HostSpec[];
   vm: VmSpec;
   powerOn: boolean;
+  /** immediately: a member runs while its disk is still arriving. whenCopied: once it is there. */
+  start: StartMode;
   keepSeeds: "none" | "rack" | "host";
   onTemplateChange: "keep" | "replace";
   allowRecreate: boolean;
@@ -155,8 +159,10 @@ export interface DiskInfo {
  * frozen: holds exactly the template's content, nobody writes it, may be a source.
  * consolidating: the guest's delta is being merged into it. consolidated: one flat disk, no source any more.
  * replica: a linked clone's delta stands over the host's replica.
+ * arriving: started before its disk was there; its image (a full member's base, a linked one's replica) is not whole.
+ * arrived: that image is whole, and the member's disk is being put over it.
  */
-export type BaseState = "frozen" | "consolidating" | "consolidated" | "replica";
+export type BaseState = "frozen" | "consolidating" | "consolidated" | "replica" | "arriving" | "arrived";
 
 export type PowerState = "running" | "stopped" | "paused";
 
@@ -296,6 +302,11 @@ export interface FleetPlan {
   reconfigure: PlannedReconfigure[];
   /** Members, kept otherwise, whose frozen or half-merged base an earlier run left for this one to merge. */
   consolidate: { slot: number; name: string; host: string; reason: string }[];
+  /**
+   * Members, kept otherwise, that an earlier run started before their disk was there and did not get to the end with:
+   * what is missing is fetched, their guests go on. `base` says how far they came.
+   */
+  complete: (PlannedCreate & { base: "arriving" | "arrived" })[];
   move: PlannedMove[];
   destroy: PlannedDestroy[];
   lost: { slot: number; name: string; host: string; reason: string }[];

@@ -17,7 +17,7 @@ const memberOutput = z.object({
   contentId: contentId.describe("Identifies the template content it was cloned from."),
   macs: z.array(z.string()).describe("MAC addresses, in the order of vm.networks."),
   state: z.enum(["running", "stopped", "paused", "lost"]).describe("Power state; lost: its host is gone."),
-  base: z.enum(["frozen", "consolidating", "consolidated", "replica"]).describe("What its base image is to the fleet."),
+  base: z.enum(["frozen", "consolidating", "consolidated", "replica", "arriving", "arrived"]).describe("What its base image is to the fleet; arriving, arrived: the member runs (or waits) while its disk is not all there, or not yet put over it."),
   chain: z.array(z.string()).describe("Volumes of its disk, what the guest writes first, the base last."),
 });
 

@@ -12,7 +12,7 @@ const MEMBER_OVERHEAD_BYTES = 1_048_576;
  */
 export function preflight(spec: FleetSpec, observation: Observation, plan: FleetPlan): Problem[] {
   const reachable = observation.hosts.filter((host): host is ReachableHost => host.status === "reachable");
-  const busy = new Set([...plan.create, ...plan.reconfigure].map((one) => one.host));
+  const busy = new Set([...plan.create, ...plan.complete, ...plan.reconfigure].map((one) => one.host));
   return tidy([
     ...plan.problems,
     ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => host.problems),
@@ -35,7 +35,7 @@ function spaceProblems(spec: FleetSpec, observation: Observation, plan: FleetPla
 
 /** Bytes that the plan writes to the host's pool at once. */
 export function bytesNeeded(spec: FleetSpec, observation: Observation, plan: FleetPlan, host: ReachableHost): number {
-  const create = plan.create.filter((one) => one.host === host.name);
+  const create = [...plan.create, ...plan.complete.filter((one) => one.base === "arriving")].filter((one) => one.host === host.name);
   const image = observation.template?.allocationBytes ?? spec.imageBytes ?? 0;
   const full = create.filter((one) => one.kind === "full").length;
   const linked = create.length > full;

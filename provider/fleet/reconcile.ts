@@ -11,6 +11,7 @@ import type { FleetPlan, FleetSpec, FleetState, Observation, PlannedCreate, Plan
 import { place, removalOrder } from "./placement";
 import { tidy } from "./problems";
 import { refusals } from "./refusals";
+import { isCompletable, isUnarrived } from "./arrival";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "./seeds";
 import { planWarnings } from "./warnings";
@@ -68,6 +69,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
     destroy,
     ...sortKept(context, kept),
     consolidate: unmerged(context, kept),
+    complete: unarrived(context, kept),
     move: moves.paired.map(({ from, to }) => ({
       slot: from.slot, name: from.name, from: from.host.name, to: to.name,
       reason: `move: data is lost; ${leavingReason(from, to)}`,
@@ -215,7 +217,8 @@ function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]
   const result: Pick<FleetPlan, "keep" | "adopt" | "reconfigure"> = { keep: [], adopt: [], reconfigure: [] };
   for (const { slot, name, host, member } of kept) {
     const at = { slot, name, host: host.name };
-    const difference = member ? differenceOf(spec, member) : null;
+    // One whose disk is still to be completed is brought to its declared shape by that.
+    const difference = member && !isUnarrived(member) ? differenceOf(spec, member) : null;
     const adopted = member !== undefined && member.incarnation !== incarnation;
     if (adopted) result.adopt.push({ ...at, reason: "made by another run or resource of this fleet" });
     if (difference) result.reconfigure.push({ ...at, ...difference });
@@ -224,6 +227,16 @@ function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]
     }
   }
   return result;
+}
+
+/** What is still arriving, or has and is not yet in its place. Of another content only what is whole can be completed. */
+function unarrived({ contentId }: PlanContext, kept: readonly Incumbent[]): FleetPlan["complete"] {
+  return kept.flatMap(({ slot, name, host, member }) => {
+    if (!member || !isUnarrived(member) || !isCompletable(member, contentId)) return [];
+    const { base, kind, generation } = member;
+    const reason = base === "arriving" ? "it was started before its disk was there, and the rest has not arrived" : "its disk has arrived and is not in its place yet";
+    return [{ slot, name, host: host.name, rack: host.rack, kind, generation, base, reason }];
+  });
 }
 
 /** What an earlier run did not get to; `keepSeeds` leaves the first of each rack or host, as the engine does. */

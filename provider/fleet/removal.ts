@@ -47,7 +47,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
   return {
     fleetId,
     contentId: previous?.contentId ?? observation.template?.contentId ?? "",
-    create: [], adopt: [], reconfigure: [], consolidate: [], move: [],
+    create: [], adopt: [], reconfigure: [], consolidate: [], complete: [], move: [],
     keep: others.map(({ slot, name, host }) => ({ slot, name, host, reason: "belongs to another run or resource of this fleet" })),
     destroy: own.map(({ slot, name, host, generation }) => ({ slot, name, host, generation, reason: "the fleet is deleted" })),
     lost: unseen.map(({ slot, name, host }) => ({ slot, name, host: host.name, reason: `its host does not answer: ${host.unseenReason}` })),

@@ -77,6 +77,7 @@ function toSpec(inputs: ParsedInputs): FleetSpec {
     hosts: inputs.hosts.map(hostOf),
     vm: vmOf(inputs.vm),
     powerOn: inputs.powerOn,
+    start: inputs.start,
     keepSeeds: inputs.keepSeeds,
     onTemplateChange: inputs.onTemplateChange,
     allowRecreate: inputs.allowRecreate,

@@ -95,7 +95,7 @@ const memberSchema = z.looseObject({
   slot: z.int().min(0), name: z.string(), host: z.string(), hostUuid: word, rack: word, uuid: word,
   kind: z.enum(["full", "linked"]).catch("full"), generation: z.int().min(0).catch(0), contentId: word,
   macs: z.array(z.string()).catch([]), state: z.enum(["running", "stopped", "paused", "lost"]).catch("running"),
-  base: z.enum(["frozen", "consolidating", "consolidated", "replica"]).catch("consolidated"), chain: z.array(z.string()).catch([]),
+  base: z.enum(["frozen", "consolidating", "consolidated", "replica", "arriving", "arrived"]).catch("consolidated"), chain: z.array(z.string()).catch([]),
 });
 const hostSchema = z.looseObject({
   name: z.string(), uri: z.string(), rack: z.string().catch(DEFAULTS.rack), pool: z.string().catch("default"),

@@ -1,4 +1,5 @@
 /** What the user should know about a plan though it stops nothing. */
+import { isCompletable, isUnarrived } from "./arrival";
 import { diskWarning, namesOf } from "./changes";
 import { kindOfSlot } from "./identity";
 import { ownerOf } from "./leftovers";
@@ -15,6 +16,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...contentWarnings(context, plan, members),
     ...kindWarnings(context, members),
     ...diskWarning(context.spec, members),
+    ...arrivalWarnings(context, members),
     ...leftoverWarnings(context),
   ];
 }
@@ -53,6 +55,12 @@ function kindWarnings({ spec }: PlanContext, members: readonly ObservedMember[])
   const differing = members.filter((member) => member.kind !== kindOfSlot(spec.clone, member.slot));
   if (differing.length === 0) return [];
   return [`clone: ${namesOf(differing)} ${differing.length === 1 ? "stays" : "stay"} as made; the change concerns new members only`];
+}
+
+function arrivalWarnings({ contentId }: PlanContext, members: readonly ObservedMember[]): string[] {
+  const stuck = members.filter((member) => isUnarrived(member) && !isCompletable(member, contentId));
+  if (stuck.length === 0) return [];
+  return [`${namesOf(stuck)}: started before the disk was there, and the template has changed since: what is missing cannot be fetched any more. Bring the template back, or make them anew (onTemplateChange: replace)`];
 }
 
 function leftoverWarnings({ table, previous }: PlanContext): string[] {

@@ -21,6 +21,8 @@ export interface Capabilities {
   linked: boolean;
   instant: boolean;
   liveMigration: boolean;
+  /** Members can run before their disk is there: `startEarly` and `settle` work. @default false */
+  immediate?: boolean;
   /** Same-host copies cost nothing (reflink, native snapshot). */
   freeLocalCopies: boolean;
   /** Seconds each copy costs besides moving its bytes: the time model's start-up, here and in previews. @default 0 */
@@ -104,6 +106,12 @@ export interface ReconfigureOrder {
   autostart: boolean;
 }
 
+/** A member that runs before its disk is there. */
+export interface EarlyOrder extends ReconfigureOrder {
+  /** What its disk will stand over: the image that a `clone` under way makes on the same host. */
+  base: SnapshotOrder["base"];
+}
+
 export interface MemberRef {
   fleet: FleetIdentity;
   host: string;
@@ -168,6 +176,20 @@ export interface Hypervisor {
   power(order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, context?: CallContext): Promise<void>;
   /** Where `capabilities.relay`. Resolves when the copy reads from the new source; rejects when there is no such copy. */
   resource?(order: ResourceOrder): Promise<void>;
+  /**
+   * Where `capabilities.immediate`. Starts a member over an image that still arrives, as soon as that image's copy is
+   * connected; what the guest reads is fetched first and stays. Until the copy ends the adapter keeps the guest going:
+   * where a read fails for want of a source, the guest stands still, sees no error, and goes on when there is one.
+   * A member found so from an earlier run is given this copy to read from, and started if it does not run.
+   * Resolves when the guest runs; rejects when no copy to `base` is under way, or it fails before that.
+   */
+  startEarly?(order: EarlyOrder, context?: CallContext): Promise<void>;
+  /**
+   * Where `capabilities.immediate`; its image is whole and nothing writes it. Puts the member over it, the guest running
+   * or not: it is then as `snapshot` and `reconfigure` would have made it. Finishes one found half-way. A member that
+   * was not started early, or is settled, or is not there, is left as it is.
+   */
+  settle?(order: EarlyOrder, context?: CallContext): Promise<void>;
   /** Rewrites a member's incarnation. */
   adopt(order: MemberRef, context?: CallContext): Promise<void>;
   destroy(order: DestroyOrder, context?: CallContext): Promise<void>;

@@ -1,5 +1,7 @@
 #!/bin/sh
 # The whole guest: says who it is on its disk and its serial console, ticks, and obeys the power button.
+# Kernel arguments: vmfleet.read=SKIP,COUNT reads so many MiB of the disk before the first line; vmfleet.walk=SKIP,COUNT
+# reads one MiB at each tick, from SKIP on.
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -30,9 +32,23 @@ if [ -b /dev/vda ]; then
 else
   echo "VMFLEET NO DISK"
 fi
+read -r cmdline < /proc/cmdline
+walk=0 walk_end=0
+for arg in $cmdline; do
+  value="${arg#*=}"
+  case "$arg" in
+    vmfleet.read=*) dd if=/dev/vda of=/dev/null bs=1048576 skip="${value%,*}" count="${value#*,}" 2>/dev/null || echo "VMFLEET READ FAILED" ;;
+    vmfleet.walk=*) walk="${value%,*}"; walk_end=$((walk + ${value#*,})) ;;
+  esac
+done
 echo "VMFLEET BOOTED mac=$mac"
 n=0
 while :; do
+  if [ "$walk" -lt "$walk_end" ]; then
+    dd if=/dev/vda of=/dev/null bs=1048576 skip="$walk" count=1 2>/dev/null || echo "VMFLEET READ FAILED"
+    walk=$((walk + 1))
+    [ "$walk" -eq "$walk_end" ] && echo "VMFLEET WALKED"
+  fi
   echo "tick $n"
   n=$((n + 1))
   pause 1

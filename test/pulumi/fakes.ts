@@ -40,7 +40,7 @@ export const state = (changes: Partial<FleetState> = {}): FleetState => ({
 });
 
 export const plan = (changes: Partial<FleetPlan> = {}): FleetPlan => ({
-  fleetId: "abcdefghij", contentId: "c", create: [], adopt: [], keep: [], reconfigure: [], consolidate: [], move: [], destroy: [], lost: [],
+  fleetId: "abcdefghij", contentId: "c", create: [], adopt: [], keep: [], reconfigure: [], consolidate: [], complete: [], move: [], destroy: [], lost: [],
   cleanup: [], removeReplicas: [], placement: {}, problems: [], warnings: [], ...changes,
 });
 

@@ -2,13 +2,15 @@ import { hostname } from "node:os";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError,
-  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type FleetLock,
+  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./clone";
 import { Copies, type Copy } from "./copies";
 import { Exporters, type Resolved, type Source } from "./feeds";
 import type { Transfer } from "./transfer";
+import { startEarly } from "./early";
+import { settleMember } from "./settle";
 import { consolidateMember } from "./consolidate";
 import type { HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
@@ -37,6 +39,9 @@ export interface LibvirtOptions {
  */
 const COPY_STARTUP_SECONDS = 1;
 
+/** Of one copy: members that start over the same replica while it arrives. */
+const MAX_EARLY_GUESTS = 1024;
+
 export const createLibvirt = (options: LibvirtOptions): Hypervisor => new LibvirtHypervisor(options);
 
 /** The port over libvirt's RPC. One connection a host; made for one run and closed after it. */
@@ -58,7 +63,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.capabilities = {
       // Only where the program asks for it by name: `auto` stays with finished sources until relays have seen more days.
       relay: options.spec.policy === "relay",
-      linked: true, instant: false, liveMigration: false, freeLocalCopies: false, copyStartupSeconds: COPY_STARTUP_SECONDS,
+      linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false, copyStartupSeconds: COPY_STARTUP_SECONDS,
     };
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
     for (const host of options.spec.hosts) this.session(host);
@@ -89,7 +94,8 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   private helperSettings(fleetId: string): HelperSettings {
-    return { fleetId, holder: this.holder, domainType: this.spec.vm.domainType, arch: this.spec.vm.arch };
+    return { fleetId, holder: this.holder, domainType: this.spec.vm.domainType, arch: this.spec.vm.arch,
+      ...(this.spec.start === "immediately" && { guests: MAX_EARLY_GUESTS }) };
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
@@ -243,6 +249,17 @@ export class LibvirtHypervisor implements Hypervisor {
 
   async reconfigure(order: ReconfigureOrder): Promise<void> {
     await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId));
+  }
+
+  async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {
+    // Before anything is awaited: the copy was ordered in the same breath, and may fail before we look.
+    const copy = this.copies.get(copyKey(order.fleet.fleetId, order.base));
+    if (!copy) throw new HypervisorError(order.host, "start early", `no copy is under way that ${order.name} could read from`);
+    await startEarly(order, await this.place(order.host, order.fleet.fleetId), copy, context);
+  }
+
+  async settle(order: EarlyOrder, context?: CallContext): Promise<void> {
+    await settleMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context);
   }
 
   async consolidate(order: MemberRef, context?: CallContext): Promise<void> {

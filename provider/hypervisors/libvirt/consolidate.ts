@@ -71,7 +71,7 @@ async function commitLive(client: LibvirtClient, domain: Domain, deltaName: stri
 }
 
 /** Wakes whoever waits for the job's next event, or after POLL_MS: an event may have come before we listened. */
-async function jobNews(client: LibvirtClient, domain: Domain): Promise<{ next(): Promise<void>; end(): void }> {
+export async function jobNews(client: LibvirtClient, domain: Domain): Promise<{ next(): Promise<void>; end(): void }> {
   const uuid = domain.uuid.toString("hex");
   let wake = (): void => undefined;
   const end = await client.onBlockJob((event) => {
@@ -80,15 +80,15 @@ async function jobNews(client: LibvirtClient, domain: Domain): Promise<{ next():
   return { next: () => Promise.race([sleep(POLL_MS), new Promise<void>((resolve) => { wake = resolve; })]), end };
 }
 
-async function followJob(
-  client: LibvirtClient, domain: Domain, deltaName: string, news: { next(): Promise<void> }, context: CallContext,
+export async function followJob(
+  client: LibvirtClient, domain: Domain, topName: string, news: { next(): Promise<void> }, context: CallContext,
 ): Promise<void> {
   for (;;) {
     context.signal?.throwIfAborted();
     const job = await jobInfo(client, domain);
     if (job === null) {
-      if (isActive(await client.domainState(domain)) && (await rootDisk(client, domain)).current === deltaName) {
-        throw new Error("the block commit ended without its pivot");
+      if (isActive(await client.domainState(domain)) && (await rootDisk(client, domain)).current === topName) {
+        throw new Error("the block job ended without its pivot");
       }
       return;
     }
@@ -110,7 +110,7 @@ async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
   }
 }
 
-async function jobInfo(client: LibvirtClient, domain: Domain): Promise<BlockJobInfo | null> {
+export async function jobInfo(client: LibvirtClient, domain: Domain): Promise<BlockJobInfo | null> {
   try {
     return await client.blockJobInfo(domain, DISK);
   } catch (error) {

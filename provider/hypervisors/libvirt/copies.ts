@@ -2,6 +2,9 @@ import { SourceLostError } from "../hypervisor";
 import { FILTER_NODE } from "./pull";
 import type { Helper, NbdExport } from "./helper";
 
+/** How long a copy is slow after a guest was seen to read. */
+const YIELD_MS = 500;
+
 /** What a copy is of: fixed for its whole life, known before its first byte. */
 export interface ImageFacts {
   capacityBytes: number;
@@ -52,6 +55,7 @@ export class Copy {
   /** How long its own source may be silent. */
   patienceMs = 0;
   ended: Error | undefined;
+  private guestsWaitedAt = -Infinity;
 
   constructor(readonly host: string) {}
 
@@ -98,6 +102,26 @@ export class Copy {
       throw new SourceLostError(this.host, targetHost, (error as Error).message, { cause: error });
     }
   }
+  /**
+   * Serves a guest of its own host, once all above is connected. The guest does not hold up its end: without this export
+   * the guest stands still until its disk is put over the finished image.
+   */
+  async serveGuest(): Promise<{ at: NbdExport; epoch: number }> {
+    if (this.ended) throw this.ended;
+    const helper = await this.helper.wait();
+    await this.connected.wait();
+    const { epoch } = this;
+    return { at: await helper.exportNode(FILTER_NODE), epoch };
+  }
+
+  /** Guests are reading what has not arrived: the copy leaves them the way. */
+  guestsWait(): void {
+    this.guestsWaitedAt = Date.now();
+  }
+  get isYielding(): boolean {
+    return Date.now() - this.guestsWaitedAt < YIELD_MS;
+  }
+
   private release(reader: object): void {
     this.readers.delete(reader);
     if (this.readers.size === 0) this.idle?.();

@@ -7,6 +7,8 @@ export interface DiskXml {
   format: string;
   readOnly?: boolean;
   copyOnRead?: boolean;
+  /** The guest stands still where a read or write fails, and tries it again when it is resumed. */
+  stopOnError?: boolean;
   /** Given: stands in the XML instead of what the image's header says. `null`: the image stands alone. */
   backing?: BackingXml | null;
 }
@@ -34,6 +36,7 @@ function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
     "@type": "file", "@device": "disk",
     driver: {
       "@name": "qemu", "@type": disk.format, "@cache": "none", "@discard": "unmap",
+      "@error_policy": disk.stopOnError ? "stop" : undefined, "@rerror_policy": disk.stopOnError ? "stop" : undefined,
       "@copy_on_read": disk.copyOnRead ? "on" : undefined,
     },
     source: { "@file": disk.path },
@@ -113,6 +116,11 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml,
     },
   });
 }
+
+/** Where a block copy goes: an image that exists, with the backing its header names. */
+export const blockCopyTargetXml = (path: string): string => buildXml({
+  disk: { "@type": "file", "@device": "disk", driver: { "@name": "qemu", "@type": "qcow2" }, source: { "@file": path } },
+});
 
 /** A volume to be made; `backingPath` makes it a delta over a qcow2 base. */
 export function volumeXml(

@@ -24,6 +24,8 @@ export interface HelperSettings {
   holder: string;
   domainType: string;
   arch: string;
+  /** Guests of the helper's own host that may read from it at once, beside the copies. @default 0 */
+  guests?: number;
 }
 
 export interface NbdExport {
@@ -39,7 +41,10 @@ export interface NbdExport {
 export class Helper {
   private server: Promise<{ host: string; port: number }> | undefined;
 
-  private constructor(readonly session: HostSession, readonly client: LibvirtClient, readonly domain: Domain) {}
+  private constructor(
+    readonly session: HostSession, readonly client: LibvirtClient, readonly domain: Domain,
+    private readonly guests: number,
+  ) {}
 
   static async start(session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
     const client = await session.client();
@@ -48,7 +53,7 @@ export class Helper {
     const xml = helperXml(name, tag, settings.domainType, settings.arch, disks);
     try {
       const domain = await client.createDomain(xml, Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
-      return new Helper(session, client, domain);
+      return new Helper(session, client, domain, settings.guests ?? 0);
     } catch (error) {
       throw session.wrap("start helper", error);
     }
@@ -96,7 +101,7 @@ export class Helper {
       const port = transferPorts.from + ((first + i) % count);
       try {
         await this.qmp("nbd-server-start", {
-          addr: { type: "inet", data: { host, port: String(port) } }, "max-connections": maxConcurrent,
+          addr: { type: "inet", data: { host, port: String(port) } }, "max-connections": maxConcurrent + this.guests,
         });
         return { host, port };
       } catch (error) {

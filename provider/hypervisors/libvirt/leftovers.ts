@@ -11,6 +11,8 @@ export interface OwnVolume {
 export interface Owner extends Pick<ObservedMember, "slot" | "generation" | "chain" | "disks"> {
   /** Its disk is its base, running and defined: a delta beside it was merged and forgotten. */
   flat: boolean;
+  /** Its writes stand, or may stand, in its early disk. */
+  unarrived: boolean;
 }
 
 export const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind: "replica" | "template" }>): boolean =>
@@ -32,6 +34,8 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
         return owner === undefined;
       case "delta":
         return owner === undefined || owner.flat;
+      case "early":
+        return owner === undefined || !owner.unarrived;
       case "pending":
         return true;
       case "disk":

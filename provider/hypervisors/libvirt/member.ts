@@ -16,7 +16,7 @@ import { all, parseXml, text } from "./xml";
 
 const POLL_MS = 200;
 /** Starting QEMU is slow on a loaded host. */
-const START_DEADLINE_MS = 120_000;
+export const START_DEADLINE_MS = 120_000;
 
 export interface Place {
   session: HostSession;
@@ -85,15 +85,21 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
     const xml = memberXml(order, tag, { path: (await volumeFacts(client, top)).path, format: "qcow2" }, extra);
     const domain = await client.defineDomain(xml);
     if (order.autostart || found) await client.setAutostart(domain, order.autostart);
-    for (const disk of order.vm.disks) await deleteVolume(client, pool, volumeName(at.scope, { kind: "pending", ...of, label: disk.label }));
+    await dropPending(client, at, order);
   });
+}
+
+/** The member exists: its disks to keep need their marks no more. */
+export async function dropPending(client: LibvirtClient, at: Place, { slot, generation, vm }: ReconfigureOrder): Promise<void> {
+  const { pool } = await at.session.pool();
+  for (const { label } of vm.disks) await deleteVolume(client, pool, volumeName(at.scope, { kind: "pending", slot, generation, label }));
 }
 
 type Slot = { slot: number; generation: number };
 type DataDisk = DiskXml & { label: string };
 
 /** A new member's data disks. One that is to be kept bears its mark until the member exists. */
-async function makeDataDisks(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, order: ReconfigureOrder): Promise<DataDisk[]> {
+export async function makeDataDisks(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, order: ReconfigureOrder): Promise<DataDisk[]> {
   const made: DataDisk[] = [];
   for (const disk of order.vm.disks) {
     const name = volumeName(scope, { kind: "disk", ...of, label: disk.label, onDelete: disk.onDelete });
@@ -109,7 +115,7 @@ async function makeDataDisks(client: LibvirtClient, pool: Pool, scope: VolumeSco
 }
 
 /** The disks a member has, in its own order, whatever is declared by now: a redefinition takes none away. */
-async function dataDisks(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, domain: Domain): Promise<DataDisk[]> {
+export async function dataDisks(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, domain: Domain): Promise<DataDisk[]> {
   const attached = all(parseXml(await client.domainXml(domain, Flag.xmlInactive)), "domain", "devices", "disk")
     .map((disk) => baseName(text(disk, "source", "@file")));
   const place = (name: string): number => (attached.includes(name) ? attached.indexOf(name) : attached.length);
@@ -194,7 +200,7 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, a
 async function assertOwnDisks(client: LibvirtClient, domain: Domain, pool: Pool, { session, scope }: Place, of: Slot): Promise<void> {
   if (!(await client.poolIsActive(pool))) throw new Error(`its storage pool ${pool.name} is not active: virsh pool-start it on ${session.name}`);
   const { current, persistent } = await rootDisk(client, domain);
-  const own = (["base", "delta"] as const).map((kind) => volumeName(scope, { kind, slot: of.slot, generation: of.generation }));
+  const own = (["base", "delta", "early"] as const).map((kind) => volumeName(scope, { kind, slot: of.slot, generation: of.generation }));
   for (const file of [current, persistent]) {
     if (file === undefined || !own.includes(file)) throw new Error(`its disk is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
     if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);

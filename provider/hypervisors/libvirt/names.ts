@@ -16,6 +16,8 @@ export interface VolumeScope {
 export type VolumeName =
   | { kind: "base"; slot: number; generation: number }
   | { kind: "delta"; slot: number; generation: number }
+  /** What the guest writes while its base or replica is still arriving. */
+  | { kind: "early"; slot: number; generation: number }
   | { kind: "disk"; slot: number; generation: number; label: string; onDelete: "delete" | "keep" }
   /** Exists while a disk to keep has no member yet: told apart from a disk whose member was removed. */
   | { kind: "pending"; slot: number; generation: number; label: string }
@@ -32,6 +34,7 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
   switch (name.kind) {
     case "base":
     case "delta":
+    case "early":
       return `${head}s${name.slot}.g${name.generation}.${name.kind}.qcow2`;
     case "disk":
       return `${head}s${name.slot}.g${name.generation}.disk-${name.onDelete}.${name.label}.qcow2`;
@@ -52,8 +55,8 @@ export function parseVolumeName(scope: VolumeScope, text: string): VolumeName | 
   const head = prefix(scope);
   if (!text.startsWith(head)) return null;
   const rest = text.slice(head.length);
-  let m = /^s(\d+)\.g(\d+)\.(base|delta)\.qcow2$/.exec(rest);
-  if (m) return { kind: m[3] as "base" | "delta", slot: Number(m[1]), generation: Number(m[2]) };
+  let m = /^s(\d+)\.g(\d+)\.(base|delta|early)\.qcow2$/.exec(rest);
+  if (m) return { kind: m[3] as "base" | "delta" | "early", slot: Number(m[1]), generation: Number(m[2]) };
   m = /^s(\d+)\.g(\d+)\.disk-(delete|keep)\.([^.]+)\.qcow2$/.exec(rest);
   if (m) {
     return { kind: "disk", slot: Number(m[1]), generation: Number(m[2]), onDelete: m[3] as "delete" | "keep", label: m[4]! };

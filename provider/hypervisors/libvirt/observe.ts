@@ -1,4 +1,5 @@
 import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost } from "../../fleet/model";
+import { isUnarrived } from "../../fleet/arrival";
 import type { ObserveRequest } from "../hypervisor";
 import { baseName, filesInUse, rootPath } from "./domainDisks";
 import { asPartial, isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
@@ -31,7 +32,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     }
     const volumes = usable ? await ownVolumes(client, usable, scope) : { own: [], foreignBackings: () => Promise.resolve(new Set<string>()) };
     const seen = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes.own, scope)));
-    const owners = seen.map(({ member, flat }): Owner => ({ ...member, flat }));
+    const owners = seen.map(({ member, flat }): Owner => ({ ...member, flat, unarrived: isUnarrived(member) }));
     const members = seen.map(({ member }) => member).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
     return {
       status: "reachable",
@@ -161,6 +162,7 @@ async function observeMember(
  * snapshot or copy) counts as merged: its base is no source, and nothing of it is merged by us.
  */
 function baseState(tag: MemberTag, flat: boolean, xmls: ParsedXml[], scope: VolumeScope): ObservedMember["base"] {
+  if (tag.base === "arriving" || tag.base === "arrived") return tag.base;
   if (tag.kind === "linked") return "replica";
   const delta = volumeName(scope, { kind: "delta", slot: tag.slot, generation: tag.generation });
   const base = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });

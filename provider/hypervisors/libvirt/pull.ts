@@ -95,6 +95,13 @@ export class Pull {
     return (await this.helper.qmp<PullJob[]>("query-block-jobs")).find((job) => job.device === JOB);
   }
 
+  /** @param bytesPerSecond 0: no limit */
+  async setSpeed(bytesPerSecond: number): Promise<void> {
+    await this.helper.qmp("block-job-set-speed", { device: JOB, speed: bytesPerSecond }).catch((error: unknown) => {
+      if (!(error instanceof QmpError)) throw error; // it has just ended
+    });
+  }
+
   async resume(): Promise<void> {
     await this.helper.qmp("block-job-resume", { device: JOB }).catch((error: unknown) => {
       if (!(error instanceof QmpError)) throw error; // it was not paused

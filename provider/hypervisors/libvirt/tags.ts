@@ -1,4 +1,4 @@
-import type { CloneKind } from "../../fleet/model";
+import type { BaseState, CloneKind } from "../../fleet/model";
 import { element, parseXml, type XmlNode } from "./xml";
 
 /** Namespace and prefix of our element in a domain's metadata. */
@@ -14,7 +14,7 @@ export interface MemberTag {
   kind: CloneKind;
   contentId: string;
   /** Only what the chain cannot show: a merge that was begun must never be taken for a frozen base. */
-  base: "frozen" | "consolidating" | "consolidated" | "replica";
+  base: BaseState;
 }
 export interface HelperTag {
   purpose: "helper" | "lock";
@@ -43,6 +43,11 @@ export function tagFleetId(xml: string): string | undefined {
   return (parseXml(xml)["fleet"] as Record<string, string> | undefined)?.["@fleetId"];
 }
 
+const BASE_STATES: Record<BaseState, true> = {
+  frozen: true, consolidating: true, consolidated: true, replica: true, arriving: true, arrived: true,
+};
+const isBaseState = (text: string | undefined): text is BaseState => text !== undefined && Object.hasOwn(BASE_STATES, text);
+
 /** Null: not ours, or written by something we do not understand; either way not to be touched. */
 export function parseTag(xml: string): Tag | null {
   const root = parseXml(xml)["fleet"] as Record<string, string> | undefined;
@@ -56,7 +61,7 @@ export function parseTag(xml: string): Tag | null {
   const base = root["@base"];
   if (purpose !== "member" || !Number.isInteger(slot) || !Number.isInteger(generation)) return null;
   if (kind !== "full" && kind !== "linked") return null;
-  if (base !== "frozen" && base !== "consolidating" && base !== "consolidated" && base !== "replica") return null;
+  if (!isBaseState(base)) return null;
   return {
     purpose, fleetId, slot, generation, kind, base,
     incarnation: root["@incarnation"] ?? "", contentId: root["@contentId"] ?? "",

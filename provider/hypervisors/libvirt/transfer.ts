@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { NoSpaceError, SourceLostError, type CallContext, type ImageRef } from "../hypervisor";
+import { abortable } from "./abortable";
 import type { Copy, ImageFacts } from "./copies";
 import type { Feed, Resolved } from "./feeds";
 import { Pull, type PullJob } from "./pull";
@@ -23,6 +24,9 @@ const RELAY_PATIENCE_MS = 60_000;
 /** How often, and after how long, a relay that just changed is looked up again. */
 const RECONNECTS = 10;
 const RECONNECT_MS = 300;
+/** What a copy still takes while guests of its host wait for their reads, and how many looks long at most in all. */
+const YIELDING_BYTES_PER_SECOND = 4 << 20;
+const MAX_YIELDING_LOOKS = 300;
 
 export interface TransferOptions {
   copy: Copy;
@@ -61,6 +65,7 @@ export class Transfer {
   private bytesPerSecond: number | undefined;
   private restarts = 0;
   private exchange: { ref: ImageRef; done(): void; failed(error: unknown): void } | undefined;
+  private yielded = { is: false, looks: 0 };
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
 
@@ -161,6 +166,7 @@ export class Transfer {
       if (!job) throw this.lost("the copy ended before it was complete");
       this.report(job);
       if (job.ready) return;
+      await this.yieldToGuests();
       if (job["io-status"] === "nospace") throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
@@ -172,6 +178,19 @@ export class Transfer {
       else if (Date.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((Date.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
+  }
+
+  /** What a guest waits for comes before what it may want later; but not for ever. */
+  private async yieldToGuests(): Promise<void> {
+    const { copy, bytesPerSecond = 0 } = this.options;
+    const is = copy.isYielding && this.yielded.looks < MAX_YIELDING_LOOKS;
+    if (is) {
+      this.yielded.looks++;
+      this.lastMove = Date.now(); // slow because we said so
+    }
+    if (is === this.yielded.is) return;
+    this.yielded.is = is;
+    await this.pull!.setSpeed(is ? YIELDING_BYTES_PER_SECOND : bytesPerSecond);
   }
 
   /**
@@ -284,6 +303,7 @@ export class Transfer {
     const { copy, facts } = this.options;
     copy.lostHelper();
     this.lastOffset = -1;
+    this.yielded.is = false;
     await this.startHelper(await this.options.resolve(this.source));
     copy.hasHelper(this.helper!);
     await this.reconnect(this.source, true).catch((error: unknown) => this.findOther(error as Error));
@@ -306,16 +326,3 @@ export class Transfer {
 
 /** A limit to waiting for something else; keeps no process alive that has nothing else to do. */
 const idle = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
-
-async function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
-  if (!signal) return promise;
-  signal.throwIfAborted();
-  let off = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    const listener = (): void => reject(signal.reason as Error);
-    signal.addEventListener("abort", listener, { once: true });
-    off = () => signal.removeEventListener("abort", listener);
-  });
-  return Promise.race([promise, aborted]).finally(off);
-}
-

@@ -1,6 +1,8 @@
 /** The lab as tests see it: its hosts as a fleet's inputs, its template, and an independent look by virsh. */
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { parseFleetSpec } from "../../../provider/fleet";
 import type { FleetSpec } from "../../../provider/fleet/model";
@@ -91,4 +93,11 @@ export async function inventory(host: LabHost): Promise<{ domains: string[]; vol
     domains: lines(await virsh(host, "list", "--all", "--name")).sort(),
     volumes: lines(await virsh(host, "vol-list", "default")).map((l) => l.split(/\s+/)[0]!).sort(),
   };
+}
+
+/** Whether the fleet's images on a host (bases, replicas) hold exactly the template's content. @throws when not */
+export async function compareWithTemplate(host: LabHost, templatePath: string, fleetId: string): Promise<void> {
+  const images = (await readdir(host.poolDir)).filter((file) => file.startsWith(`vmfleet-${fleetId}.`) && /\.(base|replica\.[0-9a-f]+)\.qcow2$/.test(file));
+  if (images.length === 0) throw new Error(`no image of ${fleetId} on ${host.name}`);
+  for (const image of images) await run("qemu-img", ["compare", "-U", templatePath, join(host.poolDir, image)]);
 }

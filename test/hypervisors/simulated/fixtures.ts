@@ -20,7 +20,7 @@ export function spec(): FleetSpec {
       numCpus: 1, memory: 256, networks: [{ network: "default", adapterType: "virtio" }], disks: [],
       domainType: "qemu", arch: "x86_64", autostart: false,
     },
-    powerOn: true, keepSeeds: "none", onTemplateChange: "keep", allowRecreate: false, deletionProtection: false,
+    powerOn: true, start: "whenCopied", keepSeeds: "none", onTemplateChange: "keep", allowRecreate: false, deletionProtection: false,
     abandonHosts: [], allowUnauthenticatedTcp: false,
     timeouts: { callMs: 1000, connectMs: 1000, shutdownMs: 1000, lockMs: 1000, stallMs: 1000 },
     limits: { maxConcurrentClones: 100, maxConcurrentOperations: 100, retries: 3, stragglerFactor: 0.3 },

@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import { RpcConnection, type ConnectionOptions } from "./connection";
 import { ConnectionLostError, isLibvirtError, QmpError } from "./errors";
 import {
-  AuthType, ErrorCode, EventId, Flag, Proc, Program, QemuProc,
+  AuthType, DomainState, ErrorCode, EventId, Flag, PausedReason, Proc, Program, QemuProc,
 } from "./protocol";
 import { uploadStream, type UploadChunk } from "./stream";
 import { XdrReader, XdrWriter } from "./xdr";
@@ -160,6 +160,11 @@ export class LibvirtClient {
   async domainState(domain: Domain): Promise<number> {
     return (await this.remote(Proc.domainGetState, "domainGetState", writeDomain(new XdrWriter(), domain).u32(0))).i32();
   }
+  /** It stands still because a disk failed to read or write (its error policy is `stop`). */
+  async isStoppedByDisk(domain: Domain): Promise<boolean> {
+    const r = await this.remote(Proc.domainGetState, "domainGetState", writeDomain(new XdrWriter(), domain).u32(0));
+    return r.i32() === DomainState.paused && r.i32() === PausedReason.ioError;
+  }
   async domainXml(domain: Domain, flags = 0): Promise<string> {
     return (await this.remote(Proc.domainGetXmlDesc, "domainGetXMLDesc", writeDomain(new XdrWriter(), domain).u32(flags))).string();
   }
@@ -201,6 +206,16 @@ export class LibvirtClient {
     const args = writeDomain(new XdrWriter(), domain).string(disk).optionalString(null).optionalString(null).u64(0)
       .u32(Flag.blockCommitActive);
     await this.remote(Proc.domainBlockCommit, "domainBlockCommit", args, LONG_CALL_MS);
+  }
+  /** Copies what stands in the disk's top image alone into one that exists; both stand on images of the same content. */
+  async blockCopyTop(domain: Domain, disk: string, targetXml: string): Promise<void> {
+    const noParameters = 0;
+    const args = writeDomain(new XdrWriter(), domain).string(disk).string(targetXml).u32(noParameters)
+      .u32(Flag.blockCopyShallow | Flag.blockCopyReuseExternal | Flag.blockCopyTransientJob);
+    await this.remote(Proc.domainBlockCopy, "domainBlockCopy", args, LONG_CALL_MS);
+  }
+  async blockJobAbort(domain: Domain, disk: string): Promise<void> {
+    await this.remote(Proc.domainBlockJobAbort, "domainBlockJobAbort", writeDomain(new XdrWriter(), domain).string(disk).u32(0), LONG_CALL_MS);
   }
   async blockJobInfo(domain: Domain, disk: string): Promise<BlockJobInfo | null> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).u32(0);

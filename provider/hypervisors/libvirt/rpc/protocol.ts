@@ -61,6 +61,7 @@ export const Proc = {
   domainEventCallbackLifecycle: 318,
   domainEventBlockJob2: 339,
   connectGetDomainCapabilities: 342,
+  domainBlockCopy: 345,
   domainDefineXmlFlags: 350,
 } as const;
 
@@ -72,7 +73,9 @@ export const DomainState = {
   nostate: 0, running: 1, blocked: 2, paused: 3, shutdown: 4, shutoff: 5, crashed: 6, pmsuspended: 7,
 } as const;
 /** virDomainBlockJobType */
-export const BlockJobType = { activeCommit: 4 } as const;
+export const BlockJobType = { copy: 2, activeCommit: 4 } as const;
+/** virDomainPausedReason */
+export const PausedReason = { ioError: 5 } as const;
 
 export const Flag = {
   startPaused: 1,
@@ -87,6 +90,9 @@ export const Flag = {
   metadataElement: 2, // virDomainMetadataType, not a flag word
   blockCommitActive: 4,
   blockJobAbortPivot: 2,
+  blockCopyShallow: 1,
+  blockCopyReuseExternal: 2,
+  blockCopyTransientJob: 4,
   volUploadSparse: 1,
 } as const;
 

@@ -1,0 +1,127 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CallContext, EarlyOrder } from "../hypervisor";
+import { abortable } from "./abortable";
+import type { Copy } from "./copies";
+import { memberXml, type DiskXml } from "./domainXml";
+import type { NbdExport } from "./helper";
+import { dataDisks, dropPending, findMember, isActive, makeDataDisks, START_DEADLINE_MS, type Place } from "./member";
+import { volumeName } from "./names";
+import type { Domain, LibvirtClient } from "./rpc/client";
+import { ConnectionLostError, isLibvirtError, QmpError } from "./rpc/errors";
+import { ErrorCode } from "./rpc/protocol";
+import type { MemberTag } from "./tags";
+import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+
+const LOOK_MS = 200;
+const CONNECT_DEADLINE_MS = 20_000;
+/** Reads of fewer bytes between two looks are a guest at rest. */
+const READING_BYTES = 64 << 10;
+/** libvirt's names for the first disk's nodes, as in a helper. */
+const TOP_NODE = "libvirt-1-format";
+const TOP_FILE_NODE = "libvirt-1-storage";
+const NODE_PREFIX = "vmfleet-early-";
+
+/**
+ * Starts a member before its disk is there (docs/adr/0050): its writes go to an overlay of its own, what it reads comes
+ * through the copy-on-read filter of the helper that brings the image to this very host. The overlay's header names no
+ * backing and the export dies with the helper, so the definition cannot be started by anyone until it is settled: what
+ * a guest does not have yet must never be read as zeros.
+ */
+export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, context: CallContext = {}): Promise<void> {
+  const { capacityBytes } = await abortable(copy.facts.wait(), context.signal);
+  const served = await abortable(copy.serveGuest(), context.signal);
+  const domain = await at.session.run("start early", async (client) => {
+    const found = await findMember(client, order);
+    if (found && found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
+    if (found && found.tag.base !== "arriving") throw new Error(`${order.name} has its disk already`);
+    if (found && isActive(await client.domainState(found.domain))) {
+      await feedGuest(client, found.domain, served.at);
+      if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
+      return found.domain;
+    }
+    const { disk, extra } = await earlyDisks(client, order, at, capacityBytes, found?.domain);
+    const tag: MemberTag = found?.tag ?? {
+      purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
+      kind: order.kind, contentId: order.contentId, base: "arriving",
+    };
+    const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, extra));
+    await dropPending(client, at, order);
+    await client.startDomain(defined, START_DEADLINE_MS);
+    return defined;
+  });
+  void mind(at, domain, copy, served.epoch);
+}
+
+async function earlyDisks(
+  client: LibvirtClient, order: EarlyOrder, at: Place, capacityBytes: number, found: Domain | undefined,
+): Promise<{ disk: DiskXml; extra: (DiskXml & { label: string })[] }> {
+  const { pool } = await at.session.pool();
+  const of = { slot: order.slot, generation: order.generation };
+  const name = volumeName(at.scope, { kind: "early", ...of });
+  if (!found) await deleteVolume(client, pool, name); // of a run that did not get to the member
+  else if (!(await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} is gone`);
+  const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
+  const extra = found ? await dataDisks(client, pool, at.scope, of, found) : await makeDataDisks(client, pool, at.scope, of, order);
+  return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
+}
+
+/** Puts a running guest's overlay over another export. The one it stood over may be dead. */
+async function feedGuest(client: LibvirtClient, domain: Domain, at: NbdExport): Promise<void> {
+  const name = `${NODE_PREFIX}${randomBytes(4).toString("hex")}`;
+  const nodes = await client.qmp<{ "node-name"?: string }[]>(domain, "query-named-block-nodes", { flat: true });
+  await client.qmp(domain, "blockdev-add", {
+    driver: "nbd", "node-name": name, "read-only": true, export: at.exportName, server: { type: "inet", host: at.host, port: String(at.port) },
+  }, CONNECT_DEADLINE_MS);
+  await client.qmp(domain, "blockdev-reopen", {
+    options: [{
+      driver: "qcow2", "node-name": TOP_NODE, "read-only": false, discard: "unmap", cache: { direct: true, "no-flush": false },
+      file: TOP_FILE_NODE, backing: name,
+    }],
+  }, CONNECT_DEADLINE_MS);
+  // libvirt's own node of the first export stays: it takes that away itself when the disk moves.
+  for (const node of nodes) {
+    if (node["node-name"]?.startsWith(NODE_PREFIX)) await client.qmp(domain, "blockdev-del", { "node-name": node["node-name"] });
+  }
+}
+
+/**
+ * Keeps an early guest going until its copy ends: one that stands still because a read failed is resumed when the copy
+ * has a source again, over another export where the helper is another; and while it reads, the copy leaves it the way.
+ */
+async function mind(at: Place, domain: Domain, copy: Copy, firstEpoch: number): Promise<void> {
+  let epoch = firstEpoch;
+  let readBytes = 0;
+  while (!copy.ended) {
+    await sleep(LOOK_MS, undefined, { ref: false });
+    try {
+      const client = await at.session.client();
+      if (await client.isStoppedByDisk(domain)) {
+        const served = copy.epoch === epoch ? undefined : await copy.serveGuest();
+        await copy.whenFed();
+        if (served) {
+          await feedGuest(client, domain, served.at);
+          ({ epoch } = served);
+        }
+        await client.resumeDomain(domain);
+      } else {
+        const now = await bytesRead(client, domain);
+        if (now - readBytes > READING_BYTES) copy.guestsWait();
+        readBytes = now;
+      }
+    } catch (error) {
+      if (error instanceof ConnectionLostError || isLibvirtError(error, ErrorCode.noDomain)) return;
+      // It does not run now, or the export went once more: looked at again.
+    }
+  }
+}
+
+async function bytesRead(client: LibvirtClient, domain: Domain): Promise<number> {
+  try {
+    const stats = await client.qmp<{ stats: { rd_bytes: number } }[]>(domain, "query-blockstats");
+    return stats[0]?.stats.rd_bytes ?? 0;
+  } catch (error) {
+    if (error instanceof QmpError) return 0;
+    throw error;
+  }
+}
