@@ -2,10 +2,14 @@ import type { FleetPlan, Observation, PlannedCreate } from "../fleet/model";
 import type { BaseKeeper } from "./bases";
 import type { RunContext } from "./context";
 import { Distributor } from "./distributor";
+import { EarlyStart } from "./early";
 import type { ExecuteOptions, Execution } from "./execute";
 import { makeMember } from "./members";
 import type { SourcePool } from "./pool";
 import { replicaLabel, upload } from "./sources";
+
+/** A member to be made; with `base`, one that an earlier run started before its disk was there. */
+export type Wanted = PlannedCreate & Partial<Pick<FleetPlan["complete"][number], "base" | "contentId">>;
 
 /** Makes the members a plan creates: their base images by the policy, each member as soon as its base is there. */
 export class Creation {
@@ -21,7 +25,7 @@ export class Creation {
   constructor(
     private readonly context: RunContext,
     private readonly plan: FleetPlan,
-    private readonly creates: PlannedCreate[],
+    private readonly wanted: Wanted[],
     private readonly observation: Observation,
     private readonly pool: SourcePool,
     private readonly keeper: BaseKeeper,
@@ -30,7 +34,12 @@ export class Creation {
   ) {
     this.indexOf = new Map(pool.topology.hosts.map((host) => [host.name, host.index]));
     this.lacking = this.hostsLackingReplica();
-    this.copies = creates.reduce((sum, { kind }) => (kind === "full" ? sum + 1 : sum), this.lacking.size);
+    this.copies = wanted.reduce((sum, { kind, base }) => (kind === "full" && base !== "arrived" ? sum + 1 : sum), this.lacking.size);
+  }
+
+  /** There are members to make, or to complete. */
+  get isNeeded(): boolean {
+    return this.wanted.length > 0;
   }
 
   /** A local file that nobody holds yet is sent to one host first. */
@@ -53,7 +62,7 @@ export class Creation {
         ? [host.name] : []
     )));
     const lacking = new Set<string>();
-    for (const { kind, host } of this.creates) if (kind === "linked" && !holders.has(host)) lacking.add(host);
+    for (const { kind, host, base } of this.wanted) if (kind === "linked" && base !== "arrived" && !holders.has(host)) lacking.add(host);
     return lacking;
   }
 
@@ -67,7 +76,8 @@ export class Creation {
       },
     );
     this.copying = this.copies;
-    this.making = this.creates.length;
+    this.making = this.wanted.length;
+    this.startArrived();
     this.startLinked(distributor);
     this.startFull(distributor);
     this.enterPhase();
@@ -85,13 +95,14 @@ export class Creation {
   /** Their hosts' replicas are wanted before full members' bases: more than one member waits for each. */
   private startLinked(distributor: Distributor): void {
     const { contentId } = this.plan;
-    const byHost = new Map<string, PlannedCreate[]>();
-    for (const create of this.creates) {
-      if (create.kind === "linked") byHost.set(create.host, [...(byHost.get(create.host) ?? []), create]);
+    const byHost = new Map<string, Wanted[]>();
+    for (const create of this.wanted) {
+      if (create.kind === "linked" && create.base !== "arrived") byHost.set(create.host, [...(byHost.get(create.host) ?? []), create]);
     }
     for (const [host, members] of byHost) {
       const ref = { kind: "replica", purpose: "replica", host, contentId } as const;
-      const whole = () => members.forEach((member) => this.startMember(member, ref, () => undefined));
+      const earlies = new Map(members.map((member) => [member, this.early(member, ref)]));
+      const whole = () => members.forEach((member) => this.startMember(member, ref, () => undefined, earlies.get(member)));
       if (!this.lacking.has(host)) {
         whole();
         continue;
@@ -99,35 +110,58 @@ export class Creation {
       const failed = (error: unknown) => this.copied(() => members.forEach((member) => this.notCloned(member, error)));
       distributor.want({
         host: this.indexOf.get(host)!, target: ref, label: replicaLabel(host), failed, whole: () => this.copied(whole),
+        begun: (local) => earlies.forEach((early) => early.begin(local)),
       });
     }
   }
 
   private startFull(distributor: Distributor): void {
-    for (const create of this.creates) {
-      if (create.kind !== "full") continue;
+    for (const create of this.wanted) {
+      if (create.kind !== "full" || create.base === "arrived") continue;
       const { host, slot, name, generation, rack } = create;
       const target = { kind: "base", host, slot, generation } as const;
+      const early = this.early(create, target);
       distributor.want({
         host: this.indexOf.get(host)!, target, label: name,
         failed: (error) => this.copied(() => this.notCloned(create, error)),
+        begun: (local) => early.begin(local),
         whole: (source) => this.copied(() => this.startMember(create, target, () => {
           this.keeper.add({ slot, name, host, rack, generation, source, seed: source !== undefined });
           distributor.ask();
-        })),
+        }, early)),
       });
     }
   }
 
+  /** Their images are whole: nothing has to be copied. */
+  private startArrived(): void {
+    for (const create of this.wanted) {
+      if (create.base !== "arrived") continue;
+      const { host, slot, name, generation, rack, kind, contentId = this.plan.contentId } = create;
+      const base = kind === "full"
+        ? { kind: "base", host, slot, generation } as const
+        : { kind: "replica", purpose: "replica", host, contentId } as const;
+      this.startMember(create, base, () => {
+        if (kind === "full") this.keeper.add({ slot, name, host, rack, generation, seed: contentId === this.plan.contentId });
+      }, this.early(create, base));
+    }
+  }
+
+  private early(create: Wanted, base: Parameters<typeof makeMember>[3]): EarlyStart {
+    return new EarlyStart(this.context, create, create.contentId ?? this.plan.contentId, base, create.base !== undefined);
+  }
+
   /** @param whole called once the member is defined, ready or not */
-  private startMember(create: PlannedCreate, base: Parameters<typeof makeMember>[3], whole: () => void): void {
+  private startMember(create: Wanted, base: Parameters<typeof makeMember>[3], whole: () => void, early: EarlyStart | undefined): void {
     const { tasks, meter } = this.context;
     tasks.start(async () => {
-      const made = await makeMember(this.context, create, this.plan.contentId, base);
+      const made = await makeMember(this.context, create, create.contentId ?? this.plan.contentId, base, early);
       if (made === "ready") {
-        this.result.created++;
         this.result.log.ready();
-        meter.memberDone(create.name);
+        if (create.base === undefined) {
+          this.result.created++;
+          meter.memberDone(create.name);
+        }
       }
       if (made !== "nothing") whole();
       this.making--;
@@ -149,7 +183,7 @@ export class Creation {
     else if (this.keeper.isMerging) meter.enterOnce("consolidate");
   }
 
-  private notCloned({ host, name }: PlannedCreate, error: unknown): void {
+  private notCloned({ host, name }: Wanted, error: unknown): void {
     this.context.failures.add({ host, name, step: "clone", error, next: "clones it again" });
     this.making--;
   }

@@ -15,6 +15,8 @@ export interface WantedCopy {
   target: CloneOrder["target"];
   /** Slot name or `replica@host`. */
   label: string;
+  /** A copy to it has just been ordered. @param local from a finished image of its own host */
+  begun?(local: boolean): void;
   /** The image is there and is a source from now on (undefined: its host was given up meanwhile). */
   whole(source: PooledSource | undefined): void;
   /** It will not be there in this run. Not called when the run is cancelled. */
@@ -137,7 +139,7 @@ export class Distributor {
     tasks.start(async () => {
       try {
         const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target };
-        const result = await hypervisor.clone(order, {
+        const cloning = hypervisor.clone(order, {
           signal: link.signal,
           ...(relay && { onSourceLost: () => this.sourceLost(transfer) }),
           onProgress: (done, total) => {
@@ -150,6 +152,8 @@ export class Distributor {
             if (relay && transfer.done >= 1 && before < 1) this.allThere(transfer);
           },
         });
+        copy.begun?.(source.host === copy.host && !source.arriving);
+        const result = await cloning;
         this.finish(transfer, true);
         this.log.copied(transfer, copy.label, result);
         copy.whole(this.promoted(transfer));

@@ -55,12 +55,12 @@ export async function executePlan(
     result.destroyed = destroyed;
     const creates = plan.create.filter((create) => !stuck.has(create.slot));
     const keeper = new BaseKeeper(context, pool);
-    const creation = new Creation(context, plan, creates, observation, pool, keeper, result, options);
+    const creation = new Creation(context, plan, [...creates, ...plan.complete], observation, pool, keeper, result, options);
     announce(context, plan, creation.copies * pool.topology.imageBytes);
     // Before the standing bases are counted: a merge of the same member then waits for its change.
     changeMembers(context, plan, found, result);
     countStanding(context, plan, observation, pool, keeper);
-    if (creates.length > 0) {
+    if (creation.isNeeded) {
       await creation.findSources();
       context.meter.enter("clone");
       creation.start();

@@ -2,11 +2,12 @@ import { memberMacs, memberUuid } from "../fleet/identity";
 import type { CloneKind, ObservedMember, PlannedReconfigure } from "../fleet/model";
 import type { ImageRef, MemberRef, ReconfigureOrder } from "../hypervisors/hypervisor";
 import { operate, type RunContext } from "./context";
+import type { EarlyStart } from "./early";
 
 /** How far a member came. whole: it is defined, and found again by whoever looks. */
 export type Made = "nothing" | "whole" | "ready";
 
-interface NewMember {
+export interface NewMember {
   slot: number;
   name: string;
   host: string;
@@ -15,11 +16,13 @@ interface NewMember {
 }
 
 /**
- * From a base that is there to a member that runs: delta disk over the frozen base, define, power on (FIG. 5). Waits
- * for no other member. Errors are recorded, never thrown.
+ * From a base that is there to a member that runs: delta disk over the frozen base, define, power on (FIG. 5). One that
+ * was started early runs already: its disk is put over the base first. Waits for no other member. Errors are recorded,
+ * never thrown.
  */
 export async function makeMember(
   context: RunContext, member: NewMember, contentId: string, base: Extract<ImageRef, { kind: "replica" | "base" }>,
+  early?: EarlyStart,
 ): Promise<Made> {
   const { hypervisor, spec, fleet, failures, signal, ledger, book } = context;
   if (context.copiesOnly) return "ready";
@@ -27,6 +30,12 @@ export async function makeMember(
   let step = "snapshot";
   let made: Made = "nothing";
   try {
+    await early?.ended();
+    if (early?.isBegun) {
+      step = "settle";
+      await operate(context, host, (call) => hypervisor.settle!(early.order, call));
+      step = "snapshot";
+    }
     await operate(context, host, (call) => hypervisor.snapshot({ fleet, host, slot, generation, base }, call));
     step = "define";
     const order = definition(context, { ...member, contentId });
@@ -35,11 +44,12 @@ export async function makeMember(
     made = "whole";
     step = "power on";
     if (spec.powerOn) await power(context, { fleet, host, slot, name, generation }, "running");
+    else if (early?.found) await power(context, { fleet, host, slot, name, generation }, "stopped");
     return "ready";
   } catch (error) {
     if (!signal.aborted) {
-      if (made === "nothing" && !book.failure(host)) ledger.notDefined(host, slot, generation);
-      const next = made === "whole" ? "starts it" : kind === "full" ? "clones it again" : "makes it again";
+      if (made === "nothing" && !early?.isBegun && !book.failure(host)) ledger.notDefined(host, slot, generation);
+      const next = made === "whole" ? "starts it" : step === "settle" ? "completes its disk" : kind === "full" ? "clones it again" : "makes it again";
       failures.add({ host, name, step, error, next });
     }
     return made;
@@ -79,7 +89,7 @@ function power(context: RunContext, member: MemberRef, to: "running" | "stopped"
   ));
 }
 
-function definition(
+export function definition(
   { fleet, spec }: RunContext,
   member: { slot: number; name: string; host: string; kind: CloneKind; generation: number; contentId: string },
 ): ReconfigureOrder {
@@ -99,7 +109,7 @@ function definition(
 }
 
 /** As a host shows it once it is defined; what only the host can tell is left for whoever sees it next. */
-function asDefined({ fleet, slot, name, uuid, macs, kind, generation, contentId, vm }: ReconfigureOrder): ObservedMember {
+export function asDefined({ fleet, slot, name, uuid, macs, kind, generation, contentId, vm }: ReconfigureOrder): ObservedMember {
   return {
     slot, name, uuid, macs, kind, generation, contentId, incarnation: fleet.incarnation, power: "running",
     base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],

@@ -21,7 +21,7 @@ export function countStanding(
       .filter((m) => m.kind === "full" && !leaving.has(`${m.slot}@${host.name}`))
       .sort((a, b) => a.slot - b.slot);
     const replicas = host.replicas.filter((r) => r.purpose === "replica" && r.contentId === contentId);
-    const made = members.filter((m) => m.contentId === contentId).length + replicas.length;
+    const made = members.filter((m) => m.contentId === contentId && m.base !== "arriving").length + replicas.length;
     pool.view.made[index] = made;
     pool.view.targets[index] = made;
     for (const member of members) {

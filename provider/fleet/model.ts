@@ -306,7 +306,7 @@ export interface FleetPlan {
    * Members, kept otherwise, that an earlier run started before their disk was there and did not get to the end with:
    * what is missing is fetched, their guests go on. `base` says how far they came.
    */
-  complete: (PlannedCreate & { base: "arriving" | "arrived" })[];
+  complete: (PlannedCreate & { base: "arriving" | "arrived"; contentId: string })[];
   move: PlannedMove[];
   destroy: PlannedDestroy[];
   lost: { slot: number; name: string; host: string; reason: string }[];

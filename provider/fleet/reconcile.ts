@@ -233,9 +233,9 @@ function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]
 function unarrived({ contentId }: PlanContext, kept: readonly Incumbent[]): FleetPlan["complete"] {
   return kept.flatMap(({ slot, name, host, member }) => {
     if (!member || !isUnarrived(member) || !isCompletable(member, contentId)) return [];
-    const { base, kind, generation } = member;
+    const { base, kind, generation, contentId: content } = member;
     const reason = base === "arriving" ? "it was started before its disk was there, and the rest has not arrived" : "its disk has arrived and is not in its place yet";
-    return [{ slot, name, host: host.name, rack: host.rack, kind, generation, base, reason }];
+    return [{ slot, name, host: host.name, rack: host.rack, kind, generation, base, contentId: content, reason }];
   });
 }
 

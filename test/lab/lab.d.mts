@@ -73,6 +73,8 @@ export function status(options?: { name?: string }): Promise<Lab | null>;
 
 /** A link that goes down makes the host vanish without a reset. */
 export function setLink(options: HostName & { up: boolean }): Promise<void>;
+/** What the host's network card carries from now on; without a rate, as its topology says. */
+export function setRate(options: HostName & { bitsPerSecond?: number }): Promise<void>;
 /** kill -9 of libvirtd; guests run on. */
 export function killDaemon(options: HostName): Promise<void>;
 /** kill -9 of libvirtd and all guests. */

@@ -10,7 +10,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { run, until } from "./exec.mjs";
 import { daemonPid, prepareHost, seedCapabilities, startLibvirtd, virsh, warmCapabilities } from "./daemon.mjs";
-import { createNetwork, findExisting, interfaceBytes, removeNetwork, setNic, subnetsInUse } from "./network.mjs";
+import { createNetwork, findExisting, interfaceBytes, removeNetwork, setNic, setNicRate, subnetsInUse } from "./network.mjs";
 import { killProcesses, labProcesses } from "./processes.mjs";
 import {
   checkLabName, DATA_ROOT, DEFAULT_LAB, DEFAULT_TOPOLOGY_FILE, labPaths, layOut, parseTopology, RUN_ROOT, subnetCandidates,
@@ -218,6 +218,12 @@ function findHost(name, hostName) {
 
 /** A link that goes down makes the host vanish without a reset; up again, it is back with its address. */
 export const setLink = async ({ name = DEFAULT_LAB, host, up: isUp }) => { await setNic(findHost(name, host), isUp); };
+
+/** The host's network card carries so much from now on; without a rate, what the topology gave it. */
+export async function setRate({ name = DEFAULT_LAB, host, bitsPerSecond }) {
+  const found = findHost(name, host);
+  await setNicRate(found, bitsPerSecond ?? found.nicBitsPerSecond);
+}
 
 /** kill -9 of the host's libvirtd; its guests run on. */
 export async function killDaemon({ name = DEFAULT_LAB, host }) {

@@ -80,6 +80,11 @@ export async function removeNetwork(layout) {
 
 export const setNic = (host, up) => run(["ip", "-n", host.netns, "link", "set", "eth0", up ? "up" : "down"]);
 
+/** Another rate for a host's network card, both ways. */
+export const setNicRate = (host, bitsPerSecond) => Promise.all([
+  limit(host.netns, "eth0", bitsPerSecond), limit(host.rackNetns, host.rackInterface, bitsPerSecond),
+]);
+
 /** Bytes since the interface was made. */
 export async function interfaceBytes(netns, device) {
   const [{ stats64 }] = JSON.parse(await run(["ip", "-n", netns, "-s", "-j", "link", "show", "dev", device]));

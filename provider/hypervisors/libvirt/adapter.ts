@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { isUnarrived } from "../../fleet/arrival";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError,
@@ -56,6 +57,8 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly exporters = new Exporters();
   private readonly pacer: Pacer;
   private readonly transfers = new Map<string, Transfer>();
+  /** Members of an earlier run were seen that wait for their disks. */
+  private hasEarly = false;
 
   constructor(options: LibvirtOptions) {
     this.spec = options.spec;
@@ -95,7 +98,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private helperSettings(fleetId: string): HelperSettings {
     return { fleetId, holder: this.holder, domainType: this.spec.vm.domainType, arch: this.spec.vm.arch,
-      ...(this.spec.start === "immediately" && { guests: MAX_EARLY_GUESTS }) };
+      ...((this.spec.start === "immediately" || this.hasEarly) && { guests: MAX_EARLY_GUESTS }) };
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
@@ -110,6 +113,7 @@ export class LibvirtHypervisor implements Hypervisor {
     ]);
     deadline.cancel();
     const observation: Observation = { hosts, ...template };
+    this.hasEarly ||= hosts.some((host) => host.status === "reachable" && host.members.some(isUnarrived));
     const upload = uploadHost(observation);
     if (observation.template && this.spec.template.kind === "file" && upload) observation.template.host = upload;
     return observation;

@@ -53,6 +53,7 @@ export async function cloneImage(
     }]);
     const transfer = new Transfer({
       copy, facts, context, startHelper, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      forGuests: (settings.guests ?? 0) > 0,
       resolve: async (ref) => {
         const found = await parts.resolve(ref);
         return { ...found, local: found.kind === "finished" && found.source.session === session };

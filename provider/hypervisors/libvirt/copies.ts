@@ -3,7 +3,7 @@ import { FILTER_NODE } from "./pull";
 import type { Helper, NbdExport } from "./helper";
 
 /** How long a copy is slow after a guest was seen to read. */
-const YIELD_MS = 500;
+const YIELD_MS = 1_000;
 
 /** What a copy is of: fixed for its whole life, known before its first byte. */
 export interface ImageFacts {

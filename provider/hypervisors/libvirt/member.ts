@@ -70,6 +70,7 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
     const of = { slot: order.slot, generation: order.generation };
     const deltaName = volumeName(at.scope, { kind: "delta", ...of });
     const flatName = volumeName(at.scope, { kind: "base", ...of });
+    if (found && (found.tag.base === "arriving" || found.tag.base === "arrived")) throw new Error(`the disk of ${order.name} is still arriving`);
     const disk = found ? await rootDisk(client, found.domain) : undefined;
     if (disk && disk.persistent !== flatName && disk.persistent !== deltaName) {
       throw new Error(`the disk of ${order.name} is ${disk.persistent ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);

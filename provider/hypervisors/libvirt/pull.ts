@@ -84,10 +84,12 @@ export class Pull {
     return this.limiting;
   }
 
-  async start(capacityBytes: number): Promise<void> {
+  /** @param inFlightBytes what it has under way at most. @default 16 MiB, QEMU's own */
+  async start(capacityBytes: number, inFlightBytes?: number): Promise<void> {
     await this.helper.qmp("blockdev-add", { driver: "null-co", "node-name": SINK, size: capacityBytes, "read-zeroes": false });
     await this.helper.qmp("blockdev-mirror", {
       "job-id": JOB, device: FILTER_NODE, target: SINK, sync: "full", "on-source-error": "stop", "on-target-error": "report",
+      ...(inFlightBytes === undefined ? {} : { "buf-size": inFlightBytes }),
     });
   }
 

@@ -15,6 +15,8 @@ const LAST_POLLS_MS = 10;
 const FLUSH_EVERY_MS = 30_000;
 /** What the mirror has under way at most, and so what an exchange of the source fetches twice at most. */
 const IN_FLIGHT_BYTES = 16 << 20;
+/** The same where guests wait behind it. */
+const GUESTS_IN_FLIGHT_BYTES = 4 << 20;
 /** Failures in a row, without a byte between, after which a source that still answers is given up. */
 const MAX_FAILURES = 5;
 const MAX_HELPER_RESTARTS = 3;
@@ -25,7 +27,7 @@ const RELAY_PATIENCE_MS = 60_000;
 const RECONNECTS = 10;
 const RECONNECT_MS = 300;
 /** What a copy still takes while guests of its host wait for their reads, and how many looks long at most in all. */
-const YIELDING_BYTES_PER_SECOND = 4 << 20;
+const YIELDING_BYTES_PER_SECOND = 512 << 10;
 const MAX_YIELDING_LOOKS = 300;
 
 export interface TransferOptions {
@@ -35,6 +37,8 @@ export interface TransferOptions {
   facts: ImageFacts;
   stallMs: number;
   pacer: Pacer;
+  /** Guests may read from it while it arrives: it keeps less under way, so that their reads wait less. */
+  forGuests?: boolean;
   /** What a reference stands for at this moment: a copy still arriving, or a finished image. */
   resolve(ref: ImageRef): Promise<Resolved>;
   /**
@@ -104,7 +108,7 @@ export class Transfer {
   }
 
   private async begin(): Promise<void> {
-    const { copy, context, facts } = this.options;
+    const { copy, context } = this.options;
     const from = await this.options.resolve(this.source);
     // Readers open their exports as soon as there is a helper: later, its connecting would keep them waiting.
     const started = this.startHelper(from).then(() => copy.hasHelper(this.helper!));
@@ -114,8 +118,13 @@ export class Transfer {
     context.signal?.throwIfAborted();
     if (feed.status === "rejected") await this.findOther(feed.reason as Error);
     else await this.connect().catch((error: unknown) => this.findOther(error as Error));
-    await this.pull!.start(facts.capacityBytes);
+    await this.startPull();
     this.startedAt = Date.now();
+  }
+
+  private startPull(): Promise<void> {
+    const { facts, forGuests } = this.options;
+    return this.pull!.start(facts.capacityBytes, forGuests ? GUESTS_IN_FLIGHT_BYTES : undefined);
   }
 
   private async startHelper(over: Resolved): Promise<void> {
@@ -182,7 +191,7 @@ export class Transfer {
 
   /** What a guest waits for comes before what it may want later; but not for ever. */
   private async yieldToGuests(): Promise<void> {
-    const { copy, bytesPerSecond = 0 } = this.options;
+    const { copy } = this.options;
     const is = copy.isYielding && this.yielded.looks < MAX_YIELDING_LOOKS;
     if (is) {
       this.yielded.looks++;
@@ -190,7 +199,7 @@ export class Transfer {
     }
     if (is === this.yielded.is) return;
     this.yielded.is = is;
-    await this.pull!.setSpeed(is ? YIELDING_BYTES_PER_SECOND : bytesPerSecond);
+    await this.pull!.setSpeed(is ? YIELDING_BYTES_PER_SECOND : 0);
   }
 
   /**
@@ -300,14 +309,14 @@ export class Transfer {
 
   /** Our own QEMU died: its disk keeps what was flushed; a new one goes on from there. */
   private async restart(): Promise<void> {
-    const { copy, facts } = this.options;
+    const { copy } = this.options;
     copy.lostHelper();
     this.lastOffset = -1;
     this.yielded.is = false;
     await this.startHelper(await this.options.resolve(this.source));
     copy.hasHelper(this.helper!);
     await this.reconnect(this.source, true).catch((error: unknown) => this.findOther(error as Error));
-    await this.pull!.start(facts.capacityBytes);
+    await this.startPull();
   }
 
   /** How long a copy may move nothing only because it is limited: all that is under way is let through at its rate. */

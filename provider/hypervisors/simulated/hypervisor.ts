@@ -3,7 +3,7 @@ import { PROVIDER_HOST } from "../../scheduler/timeModel";
 import type { Topology } from "../../scheduler/types";
 import {
   ForeignNameError, HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError,
-  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type FleetLock,
+  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder,
   type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
@@ -46,7 +46,7 @@ export class SimulatedHypervisor implements Hypervisor {
     options: SimulatedOptions = {},
   ) {
     this.capabilities = {
-      relay: true, linked: true, instant: false, liveMigration: false,
+      relay: true, linked: true, instant: false, immediate: true, liveMigration: false,
       freeLocalCopies: topology.freeLocalCopies, copyStartupSeconds: topology.startupSeconds,
       relayHopSeconds: topology.hopSeconds ?? 0, ...options.capabilities,
     };
@@ -117,6 +117,7 @@ export class SimulatedHypervisor implements Hypervisor {
       return result;
     } catch (error) {
       host.poolFreeBytes += imageBytes - image.bytes();
+      this.pauseEarly(host, order);
       throw error;
     }
   }
@@ -145,12 +146,50 @@ export class SimulatedHypervisor implements Hypervisor {
     const host = await this.step(order.host, "reconfigure", this.costs.defineSeconds, context);
     const { fleetId, incarnation } = order.fleet;
     const key = volumeKey(fleetId, order.slot, order.generation);
-    const taken = host.foreignNames.includes(order.name)
-      || [...host.members.values()].some((m) => m.name === order.name && (m.fleetId !== fleetId || m.slot !== order.slot));
-    if (taken) throw new ForeignNameError(order.host, "reconfigure", `the name ${order.name} is taken by a domain without our tag`);
+    this.checkName(host, order, "reconfigure");
+    if (host.early.has(key)) throw new HypervisorError(order.host, "reconfigure", `the disk of slot ${order.slot} is still arriving`);
     const hasDisk = order.kind === "linked" ? host.deltas.get(key)?.over === "replica" : host.bases.get(key)?.whole;
     if (!hasDisk) throw new HypervisorError(order.host, "reconfigure", `slot ${order.slot} has no disk yet`);
     host.define(order, fleetId, incarnation);
+  }
+
+  async startEarly(order: EarlyOrder, context: CallContext = {}): Promise<void> {
+    const { slot, generation, base } = order;
+    const { fleetId, incarnation } = order.fleet;
+    const image = sourceKeyOf(fleetId, base);
+    const key = volumeKey(fleetId, slot, generation);
+    const assertArriving = (): void => {
+      if (!this.copies.isUnderWay(image)) throw new HypervisorError(order.host, "start early", `no copy is under way that slot ${slot} could read from`);
+    };
+    assertArriving();
+    const found = this.hosts.get(order.host)?.members.has(slotKey(fleetId, slot)) ?? false;
+    const seconds = (this.topology.startupSeconds ?? 0) + (found ? 0 : this.costs.defineSeconds + this.costs.startSeconds);
+    const host = await this.step(order.host, "start early", seconds, context);
+    assertArriving();
+    const disk = host.early.get(key);
+    if (found && !disk) throw new HypervisorError(order.host, "start early", `slot ${slot} has its disk already`);
+    if (!found) {
+      this.checkName(host, order, "start early");
+      host.early.set(key, { fleetId, slot, generation, state: "arriving", disk: host.disk(`${fleetId}-${slot}-${generation}-early`, this.topology.imageBytes, 0) });
+      host.define(order, fleetId, incarnation);
+    }
+    this.member(host, order, "start early").power = "running";
+  }
+
+  async settle(order: EarlyOrder, context: CallContext = {}): Promise<void> {
+    const host = await this.step(order.host, "settle", 0, context);
+    const { slot, generation, base } = order;
+    const { fleetId } = order.fleet;
+    const key = volumeKey(fleetId, slot, generation);
+    const early = host.early.get(key);
+    const member = host.members.get(slotKey(fleetId, slot));
+    if (!early || member?.generation !== generation) return;
+    if (!host.holdsContent(fleetId, base)) throw new HypervisorError(order.host, "settle", `no whole, unwritten image for slot ${slot}`);
+    early.state = "arrived";
+    await this.step(order.host, "settle", this.costs.snapshotSeconds, context);
+    host.deltas.set(key, { fleetId, slot, generation, over: base.kind, disk: host.disk(`${fleetId}-${slot}-${generation}-delta`, this.topology.imageBytes, 0) });
+    host.early.delete(key);
+    if (member.power === "paused") member.power = "running";
   }
 
   async consolidate(order: MemberRef, context: CallContext = {}): Promise<void> {
@@ -173,8 +212,9 @@ export class SimulatedHypervisor implements Hypervisor {
   ): Promise<void> {
     const host = await this.step(order.host, "power", order.to === "running" ? this.costs.startSeconds : 0, context);
     const member = this.member(host, order, "power");
-    member.power = order.to;
     const key = volumeKey(order.fleet.fleetId, order.slot, order.generation);
+    if (order.to === "running" && host.early.has(key)) throw new HypervisorError(order.host, "power", `the disk of slot ${order.slot} is still arriving`);
+    member.power = order.to;
     const base = host.bases.get(key);
     // A guest without a delta writes its base.
     if (order.to === "running" && base && !host.deltas.has(key)) {
@@ -251,6 +291,24 @@ export class SimulatedHypervisor implements Hypervisor {
     const host = this.host(name);
     if (host.down !== undefined) throw new HostUnreachableError(name, step, host.down);
     return host;
+  }
+
+  private checkName(host: SimulatedHost, { fleet, name, slot }: ReconfigureOrder, step: string): void {
+    const taken = host.foreignNames.includes(name)
+      || [...host.members.values()].some((m) => m.name === name && (m.fleetId !== fleet.fleetId || m.slot !== slot));
+    if (taken) throw new ForeignNameError(host.name, step, `the name ${name} is taken by a domain without our tag`);
+  }
+
+  /** Guests that read from a copy that broke off stand still. */
+  private pauseEarly(host: SimulatedHost, { fleet, target }: CloneOrder): void {
+    for (const { fleetId, slot, generation, state } of host.early.values()) {
+      const member = host.members.get(slotKey(fleetId, slot));
+      if (fleetId !== fleet.fleetId || state !== "arriving" || member?.power !== "running") continue;
+      const reads = target.kind === "base"
+        ? target.slot === slot && target.generation === generation
+        : member.kind === "linked" && member.contentId === target.contentId;
+      if (reads) member.power = "paused";
+    }
   }
 
   private member(host: SimulatedHost, order: MemberRef, step: string): SimulatedMember {

@@ -23,6 +23,15 @@ export interface SimulatedDelta {
   over: "base" | "replica";
 }
 
+/** Of a member that runs before its image is there: what its guest writes. */
+export interface SimulatedEarly {
+  fleetId: string;
+  slot: number;
+  generation: number;
+  disk: DiskInfo;
+  state: Extract<BaseState, "arriving" | "arrived">;
+}
+
 export interface SimulatedReplica {
   fleetId: string;
   contentId: string;
@@ -43,6 +52,7 @@ export class SimulatedHost {
   readonly members = new Map<string, SimulatedMember>();
   readonly bases = new Map<string, SimulatedBase>();
   readonly deltas = new Map<string, SimulatedDelta>();
+  readonly early = new Map<string, SimulatedEarly>();
   readonly replicas = new Map<string, SimulatedReplica>();
   /** Found at the start: leftovers of other runs that this world knows only by name. */
   leftovers: { fleetId: string; partial: ObservedPartial }[] = [];
@@ -87,6 +97,13 @@ export class SimulatedHost {
       const top = chain[0];
       // A record may not know the volumes.
       const bottom = chain[chain.length - 1] ?? this.disk(`unknown-${slot}`, 0, 0);
+      if (base === "arriving" || base === "arrived") {
+        this.early.set(key, { fleetId, slot, generation, disk: top ?? this.disk(`unknown-${slot}`, 0, 0), state: base });
+        if (member.kind === "full") {
+          this.bases.set(key, { fleetId, slot, generation, disk: this.disk(`unknown-${slot}-base`, 0, 0), whole: base === "arrived", state: "frozen" });
+        }
+        continue;
+      }
       if (base === "replica") {
         if (top) this.deltas.set(key, { fleetId, slot, generation, disk: top, over: "replica" });
         continue;
@@ -105,6 +122,7 @@ export class SimulatedHost {
     const partialVolumes = [
       ...ours(this.bases.values()).filter((base) => !isOwned(base.slot, base.generation)),
       ...ours(this.deltas.values()).filter((delta) => !isOwned(delta.slot, delta.generation)),
+      ...ours(this.early.values()).filter((early) => !isOwned(early.slot, early.generation)),
     ].map(({ slot, generation, disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, slot, generation, bytes: disk.allocationBytes }));
     const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole)
       .map(({ disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes }));
@@ -135,12 +153,16 @@ export class SimulatedHost {
   }
 
   baseStateOf(member: SimulatedMember): BaseState {
+    const early = this.early.get(volumeKey(member.fleetId, member.slot, member.generation));
+    if (early) return early.state;
     if (member.kind === "linked") return "replica";
     return this.bases.get(volumeKey(member.fleetId, member.slot, member.generation))!.state;
   }
 
   chainOf(member: SimulatedMember): DiskInfo[] {
     const key = volumeKey(member.fleetId, member.slot, member.generation);
+    const early = this.early.get(key);
+    if (early) return [{ ...early.disk }];
     const delta = this.deltas.get(key)?.disk;
     const bottom = member.kind === "linked"
       ? this.replicas.get(replicaKey(member.fleetId, "replica", member.contentId))?.disk
@@ -194,10 +216,11 @@ export class SimulatedHost {
 
   removePartial(fleetId: string, name: string): void {
     this.leftovers = this.leftovers.filter((l) => l.fleetId !== fleetId || l.partial.name !== name);
-    const isPartial = (x: SimulatedBase | SimulatedDelta): boolean => x.fleetId === fleetId && x.disk.volume === name
+    const isPartial = (x: SimulatedBase | SimulatedDelta | SimulatedEarly): boolean => x.fleetId === fleetId && x.disk.volume === name
       && this.members.get(slotKey(fleetId, x.slot))?.generation !== x.generation;
     for (const [key, base] of this.bases) if (isPartial(base)) this.removeBase(key);
     for (const [key, delta] of this.deltas) if (isPartial(delta)) this.deltas.delete(key);
+    for (const [key, early] of this.early) if (isPartial(early)) this.early.delete(key);
     for (const [key, replica] of this.replicas) {
       if (replica.fleetId === fleetId && !replica.whole && replica.disk.volume === name) this.removeReplica(key);
     }
@@ -213,6 +236,7 @@ export class SimulatedHost {
   private removeVolumes(key: string): void {
     this.removeBase(key);
     this.deltas.delete(key);
+    this.early.delete(key);
   }
 
   private removeBase(key: string): void {

@@ -6,11 +6,12 @@ import { memberMacs, memberUuid } from "../../../provider/fleet/identity";
 import type { FleetSpec, ObservedMember } from "../../../provider/fleet/model";
 import type { CallContext, EarlyOrder, FleetIdentity, Hypervisor, ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
-import { compareWithTemplate, freshFleetId, inventory, lab, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
+import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
 
 const MIB = 1 << 20;
-/** Ten seconds of a lab host's network card: time for an emulated guest to boot. */
-const DATA_MIB = 480;
+const DATA_MIB = 96;
+/** At which the image takes twenty seconds: time for an emulated guest to boot. */
+const SLOW_BITS_PER_SECOND = 40e6;
 
 describe("members that start immediately", function () {
   this.timeout(180_000);
@@ -23,18 +24,20 @@ describe("members that start immediately", function () {
 
   before(async () => {
     hosts = (await labStatus()).hosts;
-    const inputs = await labInputs({ dataBytes: DATA_MIB * MIB, virtualBytes: 512 * MIB });
+    const inputs = await labInputs({ dataBytes: DATA_MIB * MIB, virtualBytes: 256 * MIB });
     const vm = inputs.vm as { cmdline: string };
     // Of the image's end, so that the guest is there before the copy.
-    vm.cmdline += " vmfleet.read=440,8 vmfleet.walk=450,6";
-    spec = specOf({ ...inputs, count: 1, stallTimeout: 2, start: "immediately", policy: "relay" });
+    vm.cmdline += " vmfleet.read=86,4 vmfleet.walk=91,4";
+    spec = specOf({ ...inputs, count: 1, stallTimeout: 6, start: "immediately", policy: "relay" });
     templatePath = join(hosts[0]!.poolDir, (inputs.template as { volume: string }).volume);
   });
   beforeEach(async () => {
     fleet = { fleetId: freshFleetId(), incarnation: "one", namePrefix: "early" };
     hv = await open();
+    await setSpeed(SLOW_BITS_PER_SECOND);
   });
   afterEach(async () => {
+    await fullSpeed();
     for (const host of await look()) {
       for (const m of host.members) await hv.destroy({ kind: "member", fleet, host: host.name, slot: m.slot, name: m.name, generation: m.generation, shutdownMs: 0 });
     }
@@ -72,6 +75,14 @@ describe("members that start immediately", function () {
     assert.ok(found);
     return found;
   };
+  /** Slow enough for an emulated guest to boot first; then the rest may hurry. */
+  const setSpeed = (bitsPerSecond?: number) => Promise.all([0, 1].map((i) => lab.setRate({ name: LAB_NAME, host: hosts[i]!.name, bitsPerSecond })));
+  const fullSpeed = () => setSpeed();
+  const helperPid = async (i: number): Promise<number> => {
+    const helper = (await inventory(hosts[i]!)).domains.find((d) => d.startsWith(`vmfleet-helper-${fleet.fleetId}.`));
+    assert.ok(helper, `a helper on ${hosts[i]!.name}`);
+    return Number(await readFile(join(hosts[i]!.runDir, "run", "qemu", `${helper}.pid`), "utf8"));
+  };
   const says = (i: number, line: string) => lab.until(async () => (await serial(i)).includes(line), { what: `${line} of guest ${i}`, timeoutMs: 120_000 });
   const assertHealthy = async (i: number) => {
     const log = await serial(i);
@@ -99,15 +110,157 @@ describe("members that start immediately", function () {
     const copying = copy(1).then(() => { copied = true; });
     await hv.startEarly!(early(1));
     assert.equal((await member(1)).base, "arriving");
-    const started = Date.now();
     await says(1, "VMFLEET BOOTED");
-    console.log("booted after", Date.now() - started);
     assert.equal(copied, false, "the guest was first");
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(1));
+    await hv.settle!(early(1));
+    await says(1, "VMFLEET WALKED");
+    await assertSettled(1);
+    await assertHealthy(1);
+    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+  });
+
+  it("starts linked clones over a replica that arrives", async () => {
+    const copying = copy(1, template(), {}, replica(1));
+    await hv.startEarly!(early(1, replica(1)));
+    await says(1, "VMFLEET BOOTED");
+    assert.deepEqual((await look()).flatMap((h) => h.replicas), [], "the replica is not whole yet");
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(1, replica(1)));
+    await says(1, "VMFLEET WALKED");
+    await assertSettled(1, "replica");
+    await assertHealthy(1);
+    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+  });
+
+  it("makes the guest wait, and go on, when the source's QEMU is killed while it boots", async () => {
+    let lost = 0;
+    const copying = copy(1, template(), { onSourceLost: () => { lost++; return Promise.resolve(template()); } });
+    await hv.startEarly!(early(1));
+    process.kill(await helperPid(0), "SIGKILL");
+    await says(1, "VMFLEET BOOTED");
+    assert.ok(lost > 0);
+    await fullSpeed();
     await copying;
     await hv.settle!(early(1));
     await says(1, "VMFLEET WALKED");
     await assertSettled(1);
     await assertHealthy(1);
     await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+  });
+
+  it("makes the guest wait while nothing sends, and go on from another source", async () => {
+    let answer = (_: ImageRef): void => undefined;
+    const another = new Promise<ImageRef>((resolve) => { answer = resolve; });
+    const copying = copy(1, template(), { onSourceLost: () => another });
+    await hv.startEarly!(early(1));
+    await lab.setLink({ name: LAB_NAME, host: hosts[0]!.name, up: false });
+    try {
+      await lab.until(async () => (await virsh(hosts[1]!, "domstate", "--reason", name(1))).includes("I/O error"), { what: "the guest to stand still", timeoutMs: 60_000 });
+    } finally {
+      await lab.setLink({ name: LAB_NAME, host: hosts[0]!.name, up: true });
+    }
+    answer(template());
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(1));
+    await says(1, "VMFLEET WALKED");
+    await assertSettled(1);
+    await assertHealthy(1);
+  });
+
+  it("gives the guest another export when the helper on its own host is killed", async () => {
+    const copying = copy(1);
+    await hv.startEarly!(early(1));
+    process.kill(await helperPid(1), "SIGKILL");
+    await says(1, "VMFLEET BOOTED");
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(1));
+    await says(1, "VMFLEET WALKED");
+    await assertSettled(1);
+    await assertHealthy(1);
+    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+  });
+
+  it("completes, in a later run, what a killed provider left: the guest waited and goes on", async () => {
+    const cut = copy(1).catch(() => undefined);
+    await hv.startEarly!(early(1));
+    await hv.close();
+    await cut;
+    await lab.until(async () => (await virsh(hosts[1]!, "domstate", "--reason", name(1))).includes("I/O error"), { what: "the guest to stand still", timeoutMs: 60_000 });
+    hv = await open();
+    assert.equal((await member(1)).base, "arriving");
+    assert.deepEqual((await look()).flatMap((h) => h.partials.map((p) => p.name)), []);
+    const copying = copy(1);
+    await hv.startEarly!(early(1));
+    await says(1, "VMFLEET BOOTED");
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(1));
+    await says(1, "VMFLEET WALKED");
+    await assertSettled(1);
+    await assertHealthy(1);
+    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+  });
+
+  it("settles one whose image was whole when the provider was killed, also in the middle of the move", async () => {
+    const copying = copy(1);
+    await hv.startEarly!(early(1));
+    await fullSpeed();
+    await copying;
+    await Promise.all([hv.settle!(early(1)).catch(() => undefined), lab.delay(150).then(() => hv.close())]);
+    hv = await open();
+    await hv.settle!(early(1));
+    await says(1, "VMFLEET WALKED");
+    await assertSettled(1);
+    await assertHealthy(1);
+    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+  });
+
+  it("cannot be started by anybody while its disk is not there; a later run starts it", async () => {
+    const cut = copy(1).catch(() => undefined);
+    await hv.startEarly!(early(1));
+    await hv.close();
+    await cut;
+    await virsh(hosts[1]!, "destroy", name(1));
+    await assert.rejects(virsh(hosts[1]!, "start", name(1)));
+    hv = await open();
+    const copying = copy(1);
+    await hv.startEarly!(early(1));
+    await says(1, "VMFLEET BOOTED");
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(1));
+    await assertSettled(1);
+    await assertHealthy(1);
+  });
+
+  it("settles one that does not run, and keeps what its guest wrote", async () => {
+    const copying = copy(1);
+    await hv.startEarly!(early(1));
+    await says(1, "VMFLEET BOOTED");
+    await virsh(hosts[1]!, "destroy", name(1));
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(1));
+    const path = (await member(1)).chain[0]!.path;
+    assert.match((await lab.run(["qemu-io", "-U", "-f", "qcow2", "-r", "-c", "read -v 0 32", path])), /VMFLEET MAC=/);
+    await hv.power({ ...early(1), to: "running", shutdownMs: 0 });
+    await assertSettled(1);
+  });
+
+  it("removes one that still arrives, with all that is its own", async () => {
+    const cut = copy(1).catch(() => undefined);
+    await hv.startEarly!(early(1));
+    await hv.close();
+    await cut;
+    hv = await open();
+    await hv.destroy({ ...early(1), kind: "member", shutdownMs: 0 });
+    const { domains, volumes } = await inventory(hosts[1]!);
+    assert.deepEqual([...domains, ...volumes].filter((n) => n.includes(fleet.fleetId)), []);
   });
 });
