@@ -248,7 +248,7 @@ describe("members that start immediately", function () {
     await copying;
     await hv.settle!(early(1));
     const path = (await member(1)).chain[0]!.path;
-    assert.match((await lab.run(["qemu-io", "-U", "-f", "qcow2", "-r", "-c", "read -v 0 32", path])), /VMFLEET MAC=/);
+    assert.match((await lab.run(["qemu-io", "-U", "-f", "qcow2", "-r", "-c", "read -v 0 32", path])), /VMFLEET.MAC/);
     await hv.power({ ...early(1), to: "running", shutdownMs: 0 });
     await assertSettled(1);
   });
