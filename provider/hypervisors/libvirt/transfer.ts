@@ -163,7 +163,8 @@ export class Transfer {
       let job: PullJob | undefined;
       try {
         job = await this.pull!.job();
-        if (Date.now() - this.lastFlush > FLUSH_EVERY_MS) {
+        // Only while bytes come: a flush waits for the reads under way, and QEMU answers nothing until then.
+        if (job && job.offset !== this.lastOffset && Date.now() - this.lastFlush > FLUSH_EVERY_MS) {
           this.lastFlush = Date.now();
           await this.helper!.flush();
         }

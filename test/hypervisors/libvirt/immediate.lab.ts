@@ -10,8 +10,8 @@ import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs,
 
 const MIB = 1 << 20;
 const DATA_MIB = 96;
-/** At which the image takes twenty seconds: time for an emulated guest to boot. */
-const SLOW_BITS_PER_SECOND = 40e6;
+/** At which the image takes over a minute: time for an emulated guest to boot. */
+const SLOW_BITS_PER_SECOND = 10e6;
 
 describe("members that start immediately", function () {
   this.timeout(300_000);
@@ -28,7 +28,7 @@ describe("members that start immediately", function () {
     const vm = inputs.vm as { cmdline: string };
     // Of the image's end, so that the guest is there before the copy.
     vm.cmdline += " vmfleet.read=86,4 vmfleet.walk=91,4";
-    spec = specOf({ ...inputs, count: 1, stallTimeout: 6, start: "immediately", policy: "relay" });
+    spec = specOf({ ...inputs, count: 1, stallTimeout: 15, start: "immediately", policy: "relay" });
     templatePath = join(hosts[0]!.poolDir, (inputs.template as { volume: string }).volume);
   });
   beforeEach(async () => {
@@ -87,6 +87,12 @@ describe("members that start immediately", function () {
   const standsStill = (i: number) => lab.until(
     async () => (await virsh(hosts[i]!, "domstate", "--reason", name(i))).includes("I/O error"), { what: `guest ${i} to stand still`, timeoutMs: 120_000 },
   );
+  /** The rest of the copy, and what comes after it. */
+  const completed = async (i: number, copying: Promise<unknown>, image: EarlyOrder["base"] = base(i)) => {
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(i, image));
+  };
   const assertHealthy = async (i: number) => {
     const log = await serial(i);
     assert.equal(log.split("VMFLEET BOOTED").length, 2, `booted once: ${log}`);
@@ -115,9 +121,7 @@ describe("members that start immediately", function () {
     assert.equal((await member(1)).base, "arriving");
     await says(1, "VMFLEET BOOTED");
     assert.equal(copied, false, "the guest was first");
-    await fullSpeed();
-    await copying;
-    await hv.settle!(early(1));
+    await completed(1, copying);
     await hv.settle!(early(1));
     await says(1, "VMFLEET WALKED");
     await assertSettled(1);
@@ -130,9 +134,7 @@ describe("members that start immediately", function () {
     await hv.startEarly!(early(1, replica(1)));
     await says(1, "VMFLEET BOOTED");
     assert.deepEqual((await look()).flatMap((h) => h.replicas), [], "the replica is not whole yet");
-    await fullSpeed();
-    await copying;
-    await hv.settle!(early(1, replica(1)));
+    await completed(1, copying, replica(1));
     await says(1, "VMFLEET WALKED");
     await assertSettled(1, "replica");
     await assertHealthy(1);
@@ -146,9 +148,7 @@ describe("members that start immediately", function () {
     process.kill(await helperPid(0), "SIGKILL");
     await says(1, "VMFLEET BOOTED");
     assert.ok(lost > 0);
-    await fullSpeed();
-    await copying;
-    await hv.settle!(early(1));
+    await completed(1, copying);
     await says(1, "VMFLEET WALKED");
     await assertSettled(1);
     await assertHealthy(1);
@@ -168,9 +168,7 @@ describe("members that start immediately", function () {
       process.kill(silent, "SIGKILL");
     }
     answer(template());
-    await fullSpeed();
-    await copying;
-    await hv.settle!(early(1));
+    await completed(1, copying);
     await says(1, "VMFLEET WALKED");
     await assertSettled(1);
     await assertHealthy(1);
@@ -181,9 +179,7 @@ describe("members that start immediately", function () {
     await hv.startEarly!(early(1));
     process.kill(await helperPid(1), "SIGKILL");
     await says(1, "VMFLEET BOOTED");
-    await fullSpeed();
-    await copying;
-    await hv.settle!(early(1));
+    await completed(1, copying);
     await says(1, "VMFLEET WALKED");
     await assertSettled(1);
     await assertHealthy(1);
@@ -202,9 +198,7 @@ describe("members that start immediately", function () {
     const copying = copy(1);
     await hv.startEarly!(early(1));
     await says(1, "VMFLEET BOOTED");
-    await fullSpeed();
-    await copying;
-    await hv.settle!(early(1));
+    await completed(1, copying);
     await says(1, "VMFLEET WALKED");
     await assertSettled(1);
     await assertHealthy(1);
@@ -236,9 +230,7 @@ describe("members that start immediately", function () {
     const copying = copy(1);
     await hv.startEarly!(early(1));
     await says(1, "VMFLEET BOOTED");
-    await fullSpeed();
-    await copying;
-    await hv.settle!(early(1));
+    await completed(1, copying);
     await assertSettled(1);
     await assertHealthy(1);
   });
