@@ -26,9 +26,9 @@ const RELAY_PATIENCE_MS = 60_000;
 /** How often, and after how long, a relay that just changed is looked up again. */
 const RECONNECTS = 10;
 const RECONNECT_MS = 300;
-/** What a copy still takes while guests of its host wait for their reads, and how many looks long at most in all. */
+/** What a copy still takes while guests of its host wait for their reads, and for how long at most in all. */
 const YIELDING_BYTES_PER_SECOND = 512 << 10;
-const MAX_YIELDING_LOOKS = 300;
+const MAX_YIELDING_MS = 30_000;
 
 export interface TransferOptions {
   copy: Copy;
@@ -69,7 +69,7 @@ export class Transfer {
   private bytesPerSecond: number | undefined;
   private restarts = 0;
   private exchange: { ref: ImageRef; done(): void; failed(error: unknown): void } | undefined;
-  private yielded = { is: false, looks: 0 };
+  private yielded = { is: false, forMs: 0, lookedAtMs: 0 };
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
 
@@ -193,11 +193,11 @@ export class Transfer {
   /** What a guest waits for comes before what it may want later; but not for ever. */
   private async yieldToGuests(): Promise<void> {
     const { copy } = this.options;
-    const is = copy.isYielding && this.yielded.looks < MAX_YIELDING_LOOKS;
-    if (is) {
-      this.yielded.looks++;
-      this.lastMove = Date.now(); // slow because we said so
-    }
+    const nowMs = Date.now();
+    if (this.yielded.is) this.yielded.forMs += nowMs - this.yielded.lookedAtMs;
+    this.yielded.lookedAtMs = nowMs;
+    const is = copy.isYielding && this.yielded.forMs < MAX_YIELDING_MS;
+    if (is) this.lastMove = nowMs; // slow because we said so
     if (is === this.yielded.is) return;
     this.yielded.is = is;
     await this.pull!.setSpeed(is ? YIELDING_BYTES_PER_SECOND : 0);
