@@ -31,14 +31,15 @@ const NODE_PREFIX = "vmfleet-early-";
 export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, context: CallContext = {}): Promise<void> {
   const { capacityBytes } = await abortable(copy.facts.wait(), context.signal);
   const served = await abortable(copy.serveGuest(), context.signal);
-  const domain = await at.session.run("start early", async (client) => {
+  await at.session.run("start early", async (client) => {
     const found = await findMember(client, order);
     if (found && found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
     if (found && found.tag.base !== "arriving") throw new Error(`${order.name} has its disk already`);
     if (found && isActive(await client.domainState(found.domain))) {
       await feedGuest(client, found.domain, served.at);
       if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
-      return found.domain;
+      void mind(client, found.domain, copy, served.epoch);
+      return;
     }
     const { disk, extra } = await earlyDisks(client, order, at, capacityBytes, found?.domain);
     const tag: MemberTag = found?.tag ?? {
@@ -48,9 +49,8 @@ export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, conte
     const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, extra));
     await dropPending(client, at, order);
     await client.startDomain(defined, START_DEADLINE_MS);
-    return defined;
+    void mind(client, defined, copy, served.epoch);
   });
-  void mind(at, domain, copy, served.epoch);
 }
 
 async function earlyDisks(
@@ -88,14 +88,14 @@ async function feedGuest(client: LibvirtClient, domain: Domain, at: NbdExport): 
 /**
  * Keeps an early guest going until its copy ends: one that stands still because a read failed is resumed when the copy
  * has a source again, over another export where the helper is another; and while it reads, the copy leaves it the way.
+ * Ends with its connection: so does the copy.
  */
-async function mind(at: Place, domain: Domain, copy: Copy, firstEpoch: number): Promise<void> {
+async function mind(client: LibvirtClient, domain: Domain, copy: Copy, firstEpoch: number): Promise<void> {
   let epoch = firstEpoch;
   let readBytes = 0;
   while (!copy.ended) {
     await sleep(LOOK_MS, undefined, { ref: false });
     try {
-      const client = await at.session.client();
       if (await client.isStoppedByDisk(domain)) {
         const served = copy.epoch === epoch ? undefined : await copy.serveGuest();
         await copy.whenFed();
