@@ -18,11 +18,18 @@ interface Traffic {
   /** Bytes per second. */
   arriving: number;
   leaving: number;
+  /** Copies to other hosts. */
+  readers: number;
   /** Copies within the host. */
   local: number;
 }
 
-const NO_TRAFFIC = (): Traffic => ({ arriving: 0, leaving: 0, local: 0 });
+const NO_TRAFFIC = (): Traffic => ({ arriving: 0, leaving: 0, readers: 0, local: 0 });
+
+function send(traffic: Traffic, bytesPerSecond: number): void {
+  traffic.leaving += bytesPerSecond;
+  traffic.readers++;
+}
 
 /** What is all there and only serves takes no room of its own. */
 function count(traffic: Traffic, host: number, transfer: Transfer, topology: Topology): void {
@@ -31,15 +38,19 @@ function count(traffic: Traffic, host: number, transfer: Transfer, topology: Top
   const rate = transfer.bytesPerSecond ?? soloRate(topology, sourceHost, targetHost);
   if (sourceHost === targetHost) traffic.local++;
   else if (host === targetHost) traffic.arriving += rate;
-  else traffic.leaving += rate;
+  else send(traffic, rate);
 }
 
 /** Local copies that may start on a host with this traffic. */
 function localCopies(topology: Topology, host: number, traffic: Traffic, whole: boolean): number {
-  const { arriving, leaving, local } = traffic;
+  const { arriving, leaving, readers, local } = traffic;
+  const { diskBytesPerSecond } = topology.hosts[host]!;
   if (topology.freeLocalCopies) return whole ? Infinity : 0;
   if (arriving > 0) return alongsideArrival(topology, host, Math.max(arriving, leaving)) - local;
-  return leaving > LENDS_BELOW * topology.hosts[host]!.diskBytesPerSecond ? 0 : overlapping(topology, host) - local;
+  if (leaving > LENDS_BELOW * diskBytesPerSecond) return 0;
+  // Each more takes an equal share of the disk: not so many that the readers get less than they can take.
+  const harmless = leaving > 0 ? Math.floor(readers * (diskBytesPerSecond / leaving - 1) * 1.001) : Infinity;
+  return Math.min(overlapping(topology, host), harmless) - local;
 }
 
 /** More than one copy at once on an idle disk only to overlap start-ups. */
@@ -92,7 +103,7 @@ class Relay {
     edges.forEach(({ from, to }, i) => {
       if (pool.full || !pool.hasRoom(from) || !pool.isRemaining(to) || !pool.canFeed(from)) return;
       pool.decideRelay(from, to, rates[i]!);
-      this.at(from).leaving += rates[i]!;
+      send(this.at(from), rates[i]!);
       this.at(to).arriving += rates[i]!;
     });
   }
