@@ -9,8 +9,9 @@ const CAUGHT_UP_PART = 0.8;
 /** A copy that lags on with another source for this long is slow itself. */
 const PATIENCE_SECONDS = 3;
 
-/** A reader with less to come is waited for. */
+/** A reader with less to come, in parts and in time, is waited for. */
 const NEARLY_DONE = 0.9;
+const SOON_SECONDS = 3;
 
 interface Waiting {
   transfer: PooledTransfer;
@@ -108,16 +109,34 @@ export class Refeeder {
   }
 
   private handOn(relay: PooledTransfer, reader: PooledTransfer): void {
-    const { from, lost, done, sourceHost, targetHost } = reader;
-    if (from !== relay.makes || sourceHost === targetHost || lost || done > NEARLY_DONE || this.handed.has(reader)) return;
+    const { from, lost, sourceHost, targetHost } = reader;
+    if (from !== relay.makes || sourceHost === targetHost || lost || this.isNearlyDone(reader) || this.handed.has(reader)) return;
     const { hosts } = this.pool.topology;
     const { rack } = hosts[targetHost]!;
-    const to = this.nearest(reader, ({ host, arriving, serving }) => (
-      arriving === true || serving > 0 || host === sourceHost || hosts[host]!.rack !== rack
-    ), true);
+    const to = this.nearest(reader, (source) => {
+      const { host, arriving } = source;
+      return arriving === true || host === sourceHost || hosts[host]!.rack !== rack || this.isBusy(source) || this.hasOwnToMake(host);
+    }, true);
     if (!to) return;
     this.handed.add(reader);
     this.turn(reader, to);
+  }
+
+  /** Feeds a copy that lacks something: one that is all there only serves on. */
+  private isBusy(source: PooledSource): boolean {
+    if (source.serving === 0) return false;
+    for (const transfer of this.pool.index.transfersAt(source.host)) if ((transfer as PooledTransfer).from === source && transfer.done < 1) return true;
+    return false;
+  }
+
+  /** Its disk is spoken for. */
+  private hasOwnToMake(host: number): boolean {
+    const { targets, made, making } = this.pool.view;
+    return targets[host]! > made[host]! + making[host]!;
+  }
+
+  private isNearlyDone({ done, startedAtSeconds }: PooledTransfer): boolean {
+    return done > NEARLY_DONE && (this.log.nowSeconds() - startedAtSeconds) * (1 / done - 1) < SOON_SECONDS;
   }
 
   /** It runs no slower than the copy it reads from: that one is to blame if it lags. */

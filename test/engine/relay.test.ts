@@ -79,6 +79,18 @@ describe("relay", () => {
     assert.ok(lastEnd(quick) < 15, `${lastEnd(quick)} s`);
   });
 
+  it("lets the member of a relay go on although its reader is slow, even one with little to come", async () => {
+    // 100 GB: the last tenth takes the slow host more than a minute, all others have theirs after 100 s.
+    const inputsOf = inputs(5, 1, { policy: "relay", countPerHost: 1, imageBytes: 100 * GIGABYTE });
+    const spec = specOf({
+      ...inputsOf, hosts: (inputsOf.hosts as { name: string }[]).map((host) => ({ ...host, nicBitsPerSecond: host.name === "a3" ? 7.4e9 : 1e10 })),
+    });
+    const { clones } = await up(spec, world(spec));
+    const last = lastEnd(clones);
+    assert.ok(last > 107, `${last} s`);
+    for (const clone of clones) if (!["a1", "a3"].includes(clone.targetHost)) assert.ok(clone.endSeconds < 102, `${clone.slot} on ${clone.targetHost}: ${clone.endSeconds} s`);
+  });
+
   it("is refused where the hypervisor cannot, in apply and in preview", async () => {
     const spec = relayed(2, 1);
     const error = await up(spec, world(spec, { capabilities: { relay: false } })).then(() => undefined, (e: unknown) => e);
