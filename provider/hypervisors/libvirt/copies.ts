@@ -59,6 +59,9 @@ export class Copy {
 
   constructor(readonly host: string) {}
 
+  get isRead(): boolean {
+    return this.readers.size > 0;
+  }
   get isConnected(): boolean {
     return this.connected.open;
   }

@@ -48,17 +48,33 @@ export class Pull {
       server: { type: "inet", host: at.host, port: String(at.port) },
     }, CONNECT_DEADLINE_MS);
     if (bytesPerSecond !== undefined) await this.throttle(name);
+    await this.stand(this.throttled ? throttleName(this.node) : name);
+    await this.drop(old, oldThrottled);
+  }
+
+  /** All has arrived: the overlay stands alone, and the export is let go. */
+  async disconnect(): Promise<void> {
+    await this.stand(null);
+    await this.drop(this.node, this.throttled);
+    this.throttled = false;
+    this.node = 0;
+  }
+
+  private async stand(over: string | null): Promise<void> {
     await this.helper.qmp("blockdev-reopen", {
       options: [{
         driver: "qcow2", "node-name": TOP_NODE, "read-only": false, discard: "unmap", cache: { direct: true, "no-flush": false },
-        file: TOP_FILE_NODE, backing: this.throttled ? throttleName(this.node) : name,
+        file: TOP_FILE_NODE, backing: over,
       }],
     }, CONNECT_DEADLINE_MS);
-    if (oldThrottled) {
-      await this.helper.qmp("blockdev-del", { "node-name": throttleName(old) });
-      await this.helper.qmp("object-del", { id: groupName(old) });
+  }
+
+  private async drop(node: number, throttled: boolean): Promise<void> {
+    if (throttled) {
+      await this.helper.qmp("blockdev-del", { "node-name": throttleName(node) });
+      await this.helper.qmp("object-del", { id: groupName(node) });
     }
-    if (old > 0) await this.helper.qmp("blockdev-del", { "node-name": nodeName(old) });
+    if (node > 0) await this.helper.qmp("blockdev-del", { "node-name": nodeName(node) });
   }
 
   /** A filter over the export: reads of what is on the disk already are not held up by it, as a limit to the job would. */

@@ -68,6 +68,8 @@ export class Transfer {
   /** As limited now; undefined: not limited. */
   private bytesPerSecond: number | undefined;
   private restarts = 0;
+  /** It needs no source any more. */
+  private complete = false;
   private exchange: { ref: ImageRef; done(): void; failed(error: unknown): void } | undefined;
   private yielded = { is: false, forMs: 0, lookedAtMs: 0 };
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
@@ -84,6 +86,7 @@ export class Transfer {
       this.options.pacer.end(copy);
       // While its readers still read: what is left to write then is little.
       await this.helper!.flush();
+      await this.letGo();
       await copy.unread(context.signal);
       await this.pull!.cancel();
       // The source's host need not be done before this one closes its file.
@@ -101,10 +104,22 @@ export class Transfer {
 
   /** Reads from another source from now on. Resolves when it does. */
   redirect(ref: ImageRef): Promise<void> {
+    if (this.complete) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.exchange?.failed(new Error("another source was chosen meanwhile"));
       this.exchange = { ref, done: resolve, failed: reject };
     });
+  }
+
+  /** All is there: whoever fed us may end, however long we go on for those that read from us. */
+  private async letGo(): Promise<void> {
+    this.complete = true;
+    this.exchange?.done();
+    const { feed } = this;
+    if (!feed || !this.options.copy.isRead) return;
+    this.feed = undefined;
+    if (feed.at) await this.pull!.disconnect();
+    void feed.close();
   }
 
   private async begin(): Promise<void> {
