@@ -89,6 +89,23 @@ describe("relays between real hosts", function () {
     await assertIdentical(1);
   });
 
+  it("keeps none waiting but the feeder of a slow host, not who feeds that one", async () => {
+    const slow = { ...spec, hosts: spec.hosts.map((host, i) => (i === 3 ? { ...host, transferRateBitsPerSecond: 8e7 } : host)) };
+    const limited = createLibvirt({ spec: slow });
+    try {
+      const order = (source: ImageRef, i: number, context: CallContext = {}) =>
+        limited.clone({ fleet, contentId, source, target: base(i) }, context);
+      let arrived = 0;
+      const first = order(template(), 1).then(() => arrived);
+      const rest = [order(base(1), 2), order(base(2), 3, { onProgress: (done) => { arrived = done; } })];
+      assert.ok(await first < DATA * 0.8, `it ended when the slow host had ${arrived} of ${DATA} bytes`);
+      await Promise.all(rest);
+      await assertIdentical(1, 2, 3);
+    } finally {
+      await limited.close();
+    }
+  });
+
   for (const [how, end] of [
     ["is killed", async () => { process.kill(await helperPid(1), "SIGKILL"); await lab.killHost({ name: LAB_NAME, host: hosts[1]!.name }); return () => lab.startDaemon({ name: LAB_NAME, host: hosts[1]!.name }); }],
     ["loses its link", async () => { await lab.setLink({ name: LAB_NAME, host: hosts[1]!.name, up: false }); return () => lab.setLink({ name: LAB_NAME, host: hosts[1]!.name, up: true }); }],
