@@ -21,6 +21,8 @@ const GUESTS_IN_FLIGHT_BYTES = 4 << 20;
 const MAX_FAILURES = 5;
 const MAX_HELPER_RESTARTS = 3;
 const STOP_PATIENCE_MS = 3_000;
+/** Readers that take longer than this do not keep our own source waiting. */
+const READER_PATIENCE_MS = 1_000;
 /** A relay that answers, if only with an error, lives and is looking for another source itself. */
 const RELAY_PATIENCE_MS = 60_000;
 /** How often, and after how long, a relay that just changed is looked up again. */
@@ -116,7 +118,10 @@ export class Transfer {
     this.complete = true;
     this.exchange?.done();
     const { feed } = this;
-    if (!feed || !this.options.copy.isRead) return;
+    const { copy, context } = this.options;
+    // Readers as quick as we are end right behind us, and an exchange would only hold them up.
+    await Promise.race([copy.unread(context.signal), idle(READER_PATIENCE_MS)]);
+    if (!feed || !copy.isRead) return;
     this.feed = undefined;
     if (feed.at) await this.pull!.disconnect();
     void feed.close();
