@@ -39,6 +39,8 @@ export interface LibvirtOptions {
  * one plain copy of the same bytes).
  */
 const COPY_STARTUP_SECONDS = 1;
+/** One NBD connect, during which a relay answers nobody: measured there too (relay against one plain copy). */
+const RELAY_HOP_SECONDS = 0.1;
 
 /** Of one copy: members that start over the same replica while it arrives. */
 const MAX_EARLY_GUESTS = 1024;
@@ -64,9 +66,8 @@ export class LibvirtHypervisor implements Hypervisor {
     this.spec = options.spec;
     this.pacer = new Pacer(options.spec);
     this.capabilities = {
-      // Only where the program asks for it by name: `auto` stays with finished sources until relays have seen more days.
-      relay: options.spec.policy === "relay",
-      linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false, copyStartupSeconds: COPY_STARTUP_SECONDS,
+      relay: true, linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false,
+      copyStartupSeconds: COPY_STARTUP_SECONDS, relayHopSeconds: RELAY_HOP_SECONDS,
     };
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
     for (const host of options.spec.hosts) this.session(host);
