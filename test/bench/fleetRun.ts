@@ -6,7 +6,7 @@ import type { FleetSpec, RunSummary } from "../../provider/fleet/model";
 import type { CallContext, CloneOrder, Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory } from "../hypervisors/libvirt/labFleet";
-import type { Lab } from "../lab/lab.mjs";
+import type { Lab, LabHost } from "../lab/lab.mjs";
 import { readCounters, trafficBetween, type TrafficCounts } from "./counters";
 import type { BenchGround } from "./ground";
 import { differences } from "./identical";
@@ -66,7 +66,7 @@ export async function runFleet(ground: BenchGround, spec: FleetSpec, hooks: RunH
     const traffic = trafficBetween(before, await readCounters(lab));
     await hooks.afterRun?.();
     const expected = lab.hosts.slice(1).filter(({ name }) => !hooks.lostHosts?.includes(name));
-    const disks = await disksOf(lab, fleetId);
+    const disks = await disksOf(expected, fleetId);
     const faults = await differences(template.path, disks);
     if (disks.length < expected.length) faults.push(`expected the disks of ${expected.length} members, found ${disks.length}`);
     await removeFleet({ ...common, previous: result.state });
@@ -126,8 +126,8 @@ export async function previewOf(spec: FleetSpec, fleetId: string): ReturnType<ty
   }
 }
 
-async function disksOf(lab: Lab, fleetId: string): Promise<string[]> {
-  const perHost = await Promise.all(lab.hosts.map(async ({ poolDir }) => (
+async function disksOf(hosts: readonly LabHost[], fleetId: string): Promise<string[]> {
+  const perHost = await Promise.all(hosts.map(async ({ poolDir }) => (
     (await readdir(poolDir)).filter((name) => name.includes(fleetId) && name.includes(".base.")).map((name) => join(poolDir, name))
   )));
   return perHost.flat();
