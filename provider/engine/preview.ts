@@ -1,4 +1,5 @@
 import { describePlan, hostsToObserve, reconcile } from "../fleet";
+import type { FleetPlan, FleetSpec } from "../fleet/model";
 import { createSimulated } from "../hypervisors/simulated";
 import { DEFAULT_IMAGE_BYTES } from "../scheduler";
 import { assumeObservation } from "./assumed";
@@ -42,7 +43,10 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   return {
     plan, policy, summary,
     clones: execution.log.traces,
-    text: describePlan(plan, summary),
+    text: `${describePlan(plan, summary)}${startsEarly(spec, plan) ? ", guests start before their disks are there" : ""}`,
     observed: observation?.hosts.some((host) => host.status === "reachable") ?? false,
   };
 }
+
+const startsEarly = ({ start, powerOn }: FleetSpec, plan: FleetPlan): boolean =>
+  start === "immediately" && powerOn && plan.create.length > 0 && plan.problems.length === 0;

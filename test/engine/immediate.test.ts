@@ -1,6 +1,6 @@
 /** Members that start before their disk is there, run by the engine on the simulator. */
 import assert from "node:assert/strict";
-import { FleetRunError } from "../../provider/engine";
+import { FleetRunError, previewFleet } from "../../provider/engine";
 import { createSimulated } from "../../provider/hypervisors/simulated";
 import { assertSettled, COSTS, down, inputs, look, reachable, specOf, up, world } from "./world";
 
@@ -79,6 +79,13 @@ describe("a fleet that starts immediately", () => {
     assert.equal(plan.complete.length, 6);
     assert.deepEqual(clones, []);
     await assertSettled(declared, later, 6);
+  });
+
+  it("says in the preview that guests do not wait for their disks", async () => {
+    const text = async (more: Record<string, unknown>) => (await previewFleet({ spec: spec(more), fleetId: "fleetaaaaa", incarnation: "one" })).text;
+    assert.match(await text({}), /guests start before their disks are there$/);
+    assert.doesNotMatch(await text({ powerOn: false }), /before their disks/);
+    assert.doesNotMatch(await text({ start: "whenCopied" }), /before their disks/);
   });
 
   it("says so when the template changed and what is missing cannot be had any more", async () => {
