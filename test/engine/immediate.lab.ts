@@ -59,7 +59,7 @@ describe("a fleet on real hosts that starts immediately", function () {
     }
     for (const host of hosts) {
       const { domains, volumes } = await inventory(host);
-      assert.deepEqual([...domains.filter((d) => d.includes("helper")), ...volumes.filter((v) => v.includes(".early."))], []);
+      assert.deepEqual([...domains.filter((d) => d.startsWith(`vmfleet-helper-${fleetId}.`)), ...volumes.filter((v) => v.includes(fleetId) && v.includes(".early."))], []);
     }
   }
 
