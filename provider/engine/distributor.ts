@@ -67,7 +67,7 @@ export class Distributor {
   ) {
     this.queues = pool.topology.hosts.map(() => []);
     this.watch = new StragglerWatch(pool.topology, context.spec.limits.stragglerFactor);
-    this.refeeder = new Refeeder(context, contentId, pool, log);
+    this.refeeder = new Refeeder(context, contentId, pool, log, () => this.ask());
     context.book.onGivenUp((name) => this.hostGivenUp(name));
     for (const host of pool.topology.hosts) if (context.book.failure(host.name)) this.hostGivenUp(host.name);
   }

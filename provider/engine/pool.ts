@@ -29,6 +29,8 @@ export interface PooledTransfer extends Transfer {
   earlier: readonly { from: PooledSource; bytes: number; untilSeconds: number }[];
   /** Has no source now. */
   lost: boolean;
+  /** What it still reads from while it is being given another source: until that is done, room is kept at both. */
+  leaving: { source: PooledSource } | undefined;
   position: number;
 }
 
@@ -139,7 +141,7 @@ export class SourcePool {
       ref, label, kind, id: this.nextId++, host: targetHost, hostName, serving: 0, position: -1, arriving: true, arrival: undefined,
     };
     const transfer: PooledTransfer = {
-      source: from.id, madeId: makes.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, position: this.transfers.length,
+      source: from.id, madeId: makes.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, leaving: undefined, position: this.transfers.length,
       startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false, bytesPerSecond,
     };
     makes.arrival = transfer;
@@ -155,6 +157,7 @@ export class SourcePool {
 
   /** The copy has no source any more. It still counts on its target. */
   lose(transfer: PooledTransfer): void {
+    this.leave(transfer);
     if (transfer.lost) return;
     this.read(transfer, -1);
     if (transfer.sourceHost === transfer.targetHost) this.busy[transfer.targetHost]!++;
@@ -177,9 +180,24 @@ export class SourcePool {
     this.index.begin(transfer);
   }
 
-  /** As before refeed(): the copy did not change its source after all. */
-  unfeed(transfer: PooledTransfer, from: PooledSource): void {
-    this.refeed(transfer, from, 0);
+  /** As refeed(), of a copy that goes on reading from where it does until turned() or unturn(). */
+  turn(transfer: PooledTransfer, to: PooledSource, nowSeconds: number): void {
+    const { from } = transfer;
+    this.refeed(transfer, to, nowSeconds);
+    transfer.leaving = { source: from };
+    this.hold(transfer, from, 1);
+  }
+
+  /** It reads from its new source alone. */
+  turned(transfer: PooledTransfer): void {
+    this.leave(transfer);
+  }
+
+  /** As before turn(): the copy did not change its source after all. Its room there was kept. */
+  unturn(transfer: PooledTransfer): void {
+    const { leaving } = transfer;
+    if (!leaving) return;
+    this.refeed(transfer, leaving.source, 0);
     transfer.earlier = transfer.earlier.slice(0, -2);
   }
 
@@ -216,6 +234,20 @@ export class SourcePool {
   private count(source: PooledSource, by: 1 | -1): void {
     this.sourcesInRack[this.topology.hosts[source.host]!.rack]! += by;
     if (source.kind !== "template") this.copies += by;
+  }
+
+  private leave(transfer: PooledTransfer): void {
+    const { leaving } = transfer;
+    if (!leaving) return;
+    transfer.leaving = undefined;
+    this.hold(transfer, leaving.source, -1);
+    this.index.touch(leaving.source.host);
+  }
+
+  /** Counts once on a host that the copy concerns anyway. */
+  private hold({ sourceHost, targetHost }: PooledTransfer, source: PooledSource, by: 1 | -1): void {
+    source.serving += by;
+    if (source.host !== sourceHost && source.host !== targetHost) this.busy[source.host]! += by;
   }
 
   /** A copy within a host counts there once. */

@@ -35,7 +35,7 @@ export class Refeeder {
 
   constructor(
     private readonly context: RunContext, private readonly contentId: string,
-    private readonly pool: SourcePool, private readonly log: TransferLog,
+    private readonly pool: SourcePool, private readonly log: TransferLog, private readonly ask: () => void,
   ) {}
 
   /**
@@ -80,7 +80,7 @@ export class Refeeder {
   /** A copy that lags: first it gets another source; if that does not help, those that read from it do. */
   relieve(transfer: PooledTransfer, nowSeconds: number): void {
     const movedSeconds = this.moved.get(transfer);
-    if (transfer.lost) return;
+    if (transfer.lost || transfer.leaving) return;
     if (movedSeconds === undefined) {
       const { from } = transfer;
       this.moved.set(transfer, nowSeconds);
@@ -109,8 +109,8 @@ export class Refeeder {
   }
 
   private handOn(relay: PooledTransfer, reader: PooledTransfer): void {
-    const { from, lost, sourceHost, targetHost } = reader;
-    if (from !== relay.makes || sourceHost === targetHost || lost || this.isNearlyDone(reader) || this.handed.has(reader)) return;
+    const { from, lost, leaving, sourceHost, targetHost } = reader;
+    if (from !== relay.makes || sourceHost === targetHost || lost || leaving || this.isNearlyDone(reader) || this.handed.has(reader)) return;
     const { hosts } = this.pool.topology;
     const { rack } = hosts[targetHost]!;
     const to = this.nearest(reader, (source) => {
@@ -146,6 +146,8 @@ export class Refeeder {
 
   private move(transfer: PooledTransfer): boolean {
     const { hypervisor } = this.context;
+    // One change at a time: with two nobody could say what it reads from. What is lost finds another by itself.
+    if (transfer.lost || transfer.leaving) return false;
     const source = hypervisor.resource ? this.nearest(transfer, ({ host }) => host === transfer.sourceHost, true) : undefined;
     if (source) this.turn(transfer, source);
     return source !== undefined;
@@ -153,16 +155,21 @@ export class Refeeder {
 
   private turn(transfer: PooledTransfer, source: PooledSource): void {
     const { hypervisor, fleet, tasks } = this.context;
-    const before = transfer.from;
-    this.pool.refeed(transfer, source, this.log.nowSeconds());
+    this.pool.turn(transfer, source, this.log.nowSeconds());
     const { contentId } = this;
+    const { leaving } = transfer;
+    // Not when it ended, or lost its source and was given another, in the meantime.
+    const isStill = (): boolean => transfer.leaving === leaving;
     tasks.start(async () => {
       const target = transfer.makes.ref as Exclude<ImageRef, { kind: "template" }>;
       try {
         await hypervisor.resource!({ fleet, contentId, target, source: source.ref });
+        if (isStill()) this.pool.turned(transfer);
       } catch {
         // It reads from where it did. If that is gone the copy itself says so.
-        if (this.pool.isUnderWay(transfer) && transfer.from === source) this.pool.unfeed(transfer, before);
+        if (isStill()) this.pool.unturn(transfer);
+      } finally {
+        this.ask(); // there is room again at one of the two
       }
     });
   }

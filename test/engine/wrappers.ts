@@ -1,6 +1,6 @@
 /** Hypervisors around a hypervisor: one that keeps a diary, one that holds the engine to its promises, one that crashes. */
 import type { FleetSpec } from "../../provider/fleet";
-import type { CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, SourceLostError } from "../../provider/hypervisors/hypervisor";
+import type { CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, ResourceOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
 
 type Call = (order: never, context?: CallContext) => Promise<unknown>;
 const METHODS = ["lock", "observe", "clone", "snapshot", "reconfigure", "consolidate", "power", "resource", "adopt", "destroy", "inspect"] as const;
@@ -44,10 +44,10 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
 
   const targetKey = (target: CloneOrder["target"]) => `${target.host}/${target.kind === "base" ? target.slot : "replica"}`;
   /** What each copy under way reads now. */
-  const reading = new Map<string, () => void>();
-  const read = (source: ImageRef, target: CloneOrder["target"]) => {
-    reading.get(targetKey(target))?.();
-    const hosts = new Set([source.host, target.host].filter((h) => h !== null));
+  const reading = new Map<string, { hosts: Set<string>; end(): void }>();
+  /** @param known hosts on which the copy counts already */
+  const occupy = (source: ImageRef, target: CloneOrder["target"], known = new Set<string>()) => {
+    const hosts = new Set([source.host, target.host].filter((h) => h !== null && !known.has(h)) as string[]);
     const base = source.kind === "base" ? `${source.host}/${source.slot}` : undefined;
     if (base && merging.has(base)) offences.push(`${base} read after its merge began`);
     for (const host of hosts) {
@@ -56,11 +56,35 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       if (busy.get(host)! > cap) offences.push(`${busy.get(host)} copies at once on ${host}`);
     }
     if (base) count(readers, base, 1);
-    reading.set(targetKey(target), () => {
+    let over = false;
+    return { hosts, end: () => {
+      if (over) return;
+      over = true;
       for (const host of hosts) count(busy, host, -1);
       if (base) count(readers, base, -1);
-      reading.delete(targetKey(target));
-    });
+    } };
+  };
+  const read = (source: ImageRef, target: CloneOrder["target"]) => {
+    reading.get(targetKey(target))?.end();
+    reading.set(targetKey(target), occupy(source, target));
+  };
+  const duringTurn = async ({ source, target }: ResourceOrder, proceed: () => Promise<unknown>) => {
+    const now = reading.get(targetKey(target));
+    if (!now) return proceed();
+    // Until it is done the copy may read from either.
+    const next = occupy(source, target, now.hosts);
+    const both = { hosts: new Set([...now.hosts, ...next.hosts]), end: () => [now, next].forEach((one) => one.end()) };
+    reading.set(targetKey(target), both);
+    const isStill = () => reading.get(targetKey(target)) === both;
+    try {
+      const done = await proceed();
+      if (isStill()) read(source, target);
+      return done;
+    } catch (error) {
+      next.end();
+      if (isStill()) reading.set(targetKey(target), now);
+      throw error;
+    }
   };
   const duringClone = async (order: CloneOrder, context: CallContext | undefined, proceed: (context?: CallContext) => Promise<unknown>) => {
     const { source, target } = order;
@@ -78,7 +102,8 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       return await proceed({ ...context, ...(onSourceLost && { onSourceLost }) });
     } finally {
       clones--;
-      reading.get(targetKey(target))?.();
+      reading.get(targetKey(target))?.end();
+      reading.delete(targetKey(target));
     }
   };
   const duringOperation = async (proceed: () => Promise<unknown>) => {
@@ -111,11 +136,7 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
   };
   const hypervisor = wrap(inner, async (method, order, context, proceed) => {
     if (method === "clone") return order.source.host === null ? duringOperation(proceed) : duringClone(order, context, proceed);
-    if (method === "resource") {
-      const done = await proceed();
-      if (reading.has(targetKey(order.target))) read(order.source, order.target);
-      return done;
-    }
+    if (method === "resource") return duringTurn(order, proceed);
     if (method === "lock" || method === "observe" || method === "inspect") return proceed();
     if (method === "consolidate") {
       const base = `${(order as MemberRef).host}/${(order as MemberRef).slot}`;
