@@ -12,8 +12,8 @@ export interface Aftermath {
 }
 
 /**
- * What exists after the run. A cancelled or failed run leaves partial copies: they are removed where their host lets
- * us, so that nothing of ours stays that no state mentions. Never throws: a host that vanished is told as it was last
+ * What exists after the run. A cancelled or failed run leaves partial copies: those that the next run can go on from
+ * stay, their hosts recorded as unsettled; the others are removed where their host lets us. Never throws: a host that vanished is told as it was last
  * seen, with what this run did there.
  *
  * @param tidy false when the lock was lost: another run may own what looks like a leftover
@@ -40,6 +40,7 @@ export async function lookAgain(
   }
   const silent = after.hosts.filter((host) => host.status === "unreachable").map((host) => host.name);
   const told = after.hosts.map((host) => (host.status === "unreachable" ? lastSeen.get(host.name) ?? host : host));
+  const unfinished = context.signal.aborted || context.failures.all.length > 0;
   // Asked of everything known, so that a volume in a shared pool is not taken for a leftover while its member is out of sight.
   const table = knowHosts(spec, previous, { ...after, hosts: told });
   const hosts = await Promise.all(told.map((host) => (
@@ -51,7 +52,7 @@ export async function lookAgain(
     const partials = [];
     for (const partial of host.partials) {
       try {
-        if (ownerOf(partial, host.name, table, previous) !== undefined) partials.push(partial);
+        if (ownerOf(partial, host.name, table, previous) !== undefined || (unfinished && partial.resumable)) partials.push(partial);
         else await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
       } catch {
         partials.push(partial); // the next run's plan removes it first

@@ -194,7 +194,10 @@ export interface ObservedReplica {
   users: number[];
 }
 
-/** Something of ours that is not whole: a volume no member owns, a stale helper. Removed before anything is made. */
+/**
+ * Something of ours that is not whole: a volume no member owns, a stale helper. Removed before anything is made, unless
+ * the plan goes on from it.
+ */
 export interface ObservedPartial {
   kind: "volume" | "domain";
   name: string;
@@ -202,6 +205,8 @@ export interface ObservedPartial {
   /** Where it can be told from the name. */
   generation?: number;
   bytes: number;
+  /** An unfinished copy whose bytes can be trusted: `clone` to the same target goes on from it. */
+  resumable?: { contentId: string };
 }
 
 export interface ReachableHost {

@@ -55,6 +55,8 @@ function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
     ...(member.kind === "linked" ? member.chain.slice(0, -1) : member.chain),
     ...member.disks.filter((disk) => disk.onDelete === "delete"),
   ]);
-  const partials = plan.cleanup.filter((one) => one.host === host.name).map((one) => one.partial.bytes);
+  // What is removed, and what the plan goes on from: that need not be written again.
+  const removed = new Set(plan.cleanup.filter((one) => one.host === host.name).map((one) => one.partial));
+  const partials = host.partials.filter((one) => removed.has(one) || one.resumable).map((one) => one.bytes);
   return [...disks.map((disk) => disk.allocationBytes), ...partials].reduce((sum, bytes) => sum + bytes, 0);
 }

@@ -12,6 +12,7 @@ import { place, removalOrder } from "./placement";
 import { tidy } from "./problems";
 import { refusals } from "./refusals";
 import { isCompletable, isUnarrived } from "./arrival";
+import { resumedPartials, unfinishedBases, type UnfinishedBase } from "./resumes";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "./seeds";
 import { planWarnings } from "./warnings";
@@ -36,6 +37,8 @@ export interface PlanContext extends ReconcileRequest {
   contentId: string;
   /** By slot; absent: 0. */
   nextGeneration: ReadonlyMap<number, number>;
+  /** By slot: copies of this content that a run left unfinished. */
+  unfinished: ReadonlyMap<number, UnfinishedBase>;
 }
 
 export function reconcile(request: ReconcileRequest): FleetPlan {
@@ -62,6 +65,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
   ].sort((a, b) => a.slot - b.slot || a.generation - b.generation);
   const kept = staying.filter((one) => !replaced.has(one) && !missing.has(one));
 
+  const complete = unarrived(context, kept);
   const plan: FleetPlan = {
     fleetId: request.fleetId,
     contentId,
@@ -69,7 +73,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
     destroy,
     ...sortKept(context, kept),
     consolidate: unmerged(context, kept),
-    complete: unarrived(context, kept),
+    complete,
     move: moves.paired.map(({ from, to }) => ({
       slot: from.slot, name: from.name, from: from.host.name, to: to.name,
       reason: `move: data is lost; ${leavingReason(from, to)}`,
@@ -78,7 +82,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
       slot: one.slot, name: one.name, host: one.host.name,
       reason: `its host is no longer declared and does not answer: ${one.host.unseenReason}`,
     })),
-    cleanup: cleanupOf(context),
+    cleanup: cleanupOf(context, [...create, ...complete]),
     removeReplicas: [],
     placement: placementOf(spec, kept, create),
     problems: [],
@@ -95,7 +99,7 @@ function contextOf(request: ReconcileRequest): PlanContext {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, mode === "preview" && !observation);
   const contentId = observation?.template?.contentId ?? previous?.contentId ?? "";
-  return { ...request, mode, table, census, contentId, nextGeneration: nextGenerations(table, previous) };
+  return { ...request, mode, table, census, contentId, nextGeneration: nextGenerations(table, previous), unfinished: unfinishedBases(table, previous, contentId) };
 }
 
 const bySlot = (a: { slot: number }, b: { slot: number }) => a.slot - b.slot;
@@ -160,10 +164,10 @@ function pairMoves(context: PlanContext, targets: ReadonlyMap<string, number>, s
 
 function created(context: PlanContext, slot: number, host: KnownHost): Omit<PlannedCreate, "reason"> {
   const { spec } = context;
-  return {
-    slot, name: slotName(spec.namePrefix, slot), host: host.name, rack: host.rack,
-    kind: kindOfSlot(spec.clone, slot), generation: context.nextGeneration.get(slot) ?? 0,
-  };
+  const kind = kindOfSlot(spec.clone, slot);
+  const unfinished = context.unfinished.get(slot);
+  const generation = kind === "full" && unfinished?.host === host.name ? unfinished.generation : context.nextGeneration.get(slot) ?? 0;
+  return { slot, name: slotName(spec.namePrefix, slot), host: host.name, rack: host.rack, kind, generation };
 }
 
 /** One more than any object of the slot that was ever seen or recorded: volume names are never used twice. */
@@ -188,17 +192,26 @@ function recreations(context: PlanContext, missing: readonly Incumbent[], replac
   ];
 }
 
-/** New members take the lowest slots that nobody holds. */
+/** New members take the lowest slots that nobody holds; of these a host takes first those it holds an unfinished copy for. */
 function growth(context: PlanContext, staying: readonly Incumbent[], moves: Moves): PlannedCreate[] {
   const { census } = context;
   const taken = new Set([...staying, ...census.lost, ...moves.paired.map(({ from }) => from)].map((one) => one.slot));
   const forgotten = new Map(census.forgotten.map((one) => [one.slot, one]));
-  let slot = 0;
-  return moves.open.map((host) => {
-    while (taken.has(slot)) slot++;
-    taken.add(slot);
+  const free: number[] = [];
+  for (let slot = 0; free.length < moves.open.length; slot++) if (!taken.has(slot)) free.push(slot);
+  const begun = new Map<string, number[]>();
+  for (const slot of free) {
+    const host = context.unfinished.get(slot)?.host;
+    if (host !== undefined && kindOfSlot(context.spec.clone, slot) === "full") begun.set(host, [...(begun.get(host) ?? []), slot]);
+  }
+  const resumed = moves.open.map((host) => begun.get(host.name)?.shift());
+  const given = new Set(resumed);
+  const rest = free.filter((slot) => !given.has(slot)).values();
+  return moves.open.map((host, index) => {
+    const slot = resumed[index] ?? rest.next().value!;
     const before = forgotten.get(slot);
-    const reason = before ? `replaces the one lost with the abandoned host ${before.host.name}` : `${host.name} is below its target`;
+    const reason = before ? `replaces the one lost with the abandoned host ${before.host.name}`
+      : `${host.name} is below its target${resumed[index] === undefined ? "" : "; goes on from the copy that an earlier run began"}`;
     return { ...created(context, slot, host), reason };
   });
 }
@@ -253,10 +266,11 @@ function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]):
     });
 }
 
-function cleanupOf({ table, previous }: PlanContext): FleetPlan["cleanup"] {
+function cleanupOf({ table, previous, unfinished, contentId }: PlanContext, create: readonly PlannedCreate[]): FleetPlan["cleanup"] {
+  const resumed = resumedPartials(table, unfinished, create, contentId);
   return table.hosts.flatMap(({ name, seen }) =>
     (seen?.partials ?? [])
-      .filter((partial) => ownerOf(partial, name, table, previous) === undefined)
+      .filter((partial) => !resumed.has(partial) && ownerOf(partial, name, table, previous) === undefined)
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1))
       .map((partial) => ({ host: name, partial, reason: "left over from a run that did not end" })),
   );

@@ -191,7 +191,7 @@ describe("on a bad day", () => {
     await hold.release();
   });
 
-  it("a cancelled run keeps what is whole, removes what is partial, and the next one completes it", async () => {
+  it("a cancelled run keeps what is whole and what can be gone on with, and the next one completes it", async () => {
     const spec = specOf(inputs(4, 2, { count: 12 }));
     for (const atMs of [100, 1500, 2300, 3600]) {
       const where = world(spec);
@@ -201,11 +201,27 @@ describe("on a bad day", () => {
       assert.match(reasons[0]!, /^cancelled: \d+ of 12 members exist; the next `pulumi up` completes the rest$/);
       assert.equal(reasons.length, 1);
       const hosts = await reachable(spec, where);
-      assert.deepEqual(hosts.flatMap((h) => h.partials), []);
+      const partials = hosts.flatMap((h) => h.partials);
+      assert.ok(partials.every((p) => p.resumable?.contentId === state.contentId), "nothing else stays");
       assert.deepEqual(hosts.flatMap((h) => h.members.map((m) => m.slot)).sort(), state.members.map((m) => m.slot).sort());
-      await up(spec, where, state);
+      const { summary } = await up(spec, where, state);
       await assertSettled(spec, where, 12);
+      assert.ok(partials.length === 0 || summary.created === 12 - state.members.length);
     }
+  });
+
+  it("a run after a cancelled one fetches only what is missing", async () => {
+    const spec = specOf(inputs(4, 1, { countPerHost: 1 }));
+    const where = world(spec);
+    const cancel = new AbortController();
+    where.clock.at(900, () => cancel.abort(new Error("ctrl-c")));
+    const { state } = await failed(up(spec, where, undefined, { signal: cancel.signal }));
+    const arrived = (await reachable(spec, where)).flatMap((h) => h.partials).reduce((sum, p) => sum + p.bytes, 0);
+    const wanted = spec.hosts.slice(1).length * 1e9 - (await reachable(spec, where)).slice(1).flatMap((h) => h.members).length * 1e9;
+    assert.ok(arrived > 0);
+    const { summary } = await up(spec, where, state);
+    const local = (await reachable(spec, where))[0]!.members.length;
+    assert.ok(local > 0 && summary.bytesMoved <= wanted - arrived + 1e9 && summary.bytesMoved < wanted, `${summary.bytesMoved} moved, ${arrived} had arrived`);
   });
 
   it("a run cancelled before it began touches nothing", async () => {

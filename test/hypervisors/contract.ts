@@ -285,6 +285,33 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       assert.deepEqual((await look(second)).members, []);
     });
 
+    for (const kind of ["base", "replica"] as const) {
+      it(`goes on with a ${kind} that was aborted, fetching only the rest`, async () => {
+        const target = kind === "base" ? base(second, 0) : replica(second);
+        const abort = new AbortController();
+        let total = 0;
+        await hv.clone({ fleet, contentId, source: template(), target }, {
+          signal: abort.signal, onProgress: (done, of) => { total = of; if (done > of / 4) abort.abort(new Error("enough")); },
+        }).catch(() => undefined);
+        assert.ok((await look(second)).partials.every((p) => p.resumable?.contentId === contentId), "nothing else stays");
+        const { bytesMoved } = await clone(template(), target);
+        assert.ok(bytesMoved < total, `${bytesMoved} of ${total}`);
+        const whole = await look(second);
+        if (kind === "replica") assert.deepEqual([whole.replicas.length, whole.partials], [1, []]);
+      });
+    }
+
+    it("goes on with no copy of another content", async () => {
+      const abort = new AbortController();
+      await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
+        signal: abort.signal, onProgress: (done, of) => { if (done > of / 4) abort.abort(new Error("enough")); },
+      }).catch(() => undefined);
+      const { partials } = await look(second);
+      assert.ok(partials.every((p) => p.resumable?.contentId !== "0123456789abcdef".repeat(4)));
+      for (const partial of partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
+      assert.deepEqual((await look(second)).partials, []);
+    });
+
     it("makes a member anew from the copy that was aborted", async () => {
       const abort = new AbortController();
       await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {

@@ -6,6 +6,7 @@ import {
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
+import { discardArrival, endArrival } from "./arrivals";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./clone";
 import { Copies, type Copy } from "./copies";
 import { Exporters, type Resolved, type Source } from "./feeds";
@@ -162,8 +163,9 @@ export class LibvirtHypervisor implements Hypervisor {
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
       const parts = { exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
-      const result = await cloneImage(order, target, copy, parts, settings, running, context);
-      if (relayed || order.source.kind === "template") await this.templateUnchanged(order, target);
+      const { resumed, ...result } = await cloneImage(order, target, copy, parts, settings, running, context);
+      // What an earlier attempt left came from the template too, perhaps.
+      if (relayed || resumed || order.source.kind === "template") await this.templateUnchanged(order, target);
       await markComplete(order, target);
       this.copies.end(key);
       return result;
@@ -226,8 +228,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async templateUnchanged(order: CloneOrder, target: Place): Promise<void> {
     const trouble = await this.templateTrouble(order);
     if (trouble === undefined) return;
-    const { pool } = await target.session.pool();
-    await target.session.run("clean up", (client) => deleteVolume(client, pool, targetVolumeName(target.scope, order.target)));
+    await discardArrival(target, order.target);
     // Whether it was written while its host was silent nobody can say: the copy counts for nothing then.
     if (trouble === SILENT) throw new SourceLostError(this.template?.observed.host ?? "", order.target.host, "the template's host went silent, so the copy cannot be vouched for");
     throw new TemplateChangedError(order.target.host, "clone", trouble);
@@ -288,8 +289,12 @@ export class LibvirtHypervisor implements Hypervisor {
         const ref = { kind: "replica" as const, host: order.host, contentId: order.contentId, purpose: order.purpose };
         await deleteVolume(client, pool, markerName(at.scope, ref)); // without its mark it is partial, whatever comes
         for (const format of ["qcow2", "raw"] as const) await deleteVolume(client, pool, targetVolumeName(at.scope, ref, format));
+        await endArrival(client, pool, at.scope, parseVolumeName(at.scope, targetVolumeName(at.scope, ref))!);
       } else if (order.partial.kind === "volume") {
-        if (parseVolumeName(at.scope, order.partial.name)) await deleteVolume(client, pool, order.partial.name);
+        const name = parseVolumeName(at.scope, order.partial.name);
+        if (!name) return;
+        await deleteVolume(client, pool, order.partial.name);
+        await endArrival(client, pool, at.scope, name);
       } else if (isHelperDomain(order.fleet.fleetId, order.partial.name)) {
         const domain = await client.lookupDomain(order.partial.name);
         if (domain) await client.destroyDomain(domain, 0);

@@ -1,4 +1,5 @@
-import { HypervisorError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
+import { HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
+import { type Arrival, beginArrival, discardArrival, endArrival } from "./arrivals";
 import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
@@ -7,7 +8,7 @@ import { describeFile, uploadChunks } from "./localFile";
 import type { Pacer } from "./rates";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
-import type { VolumeScope } from "./names";
+import { contentPrefix, type VolumeScope } from "./names";
 import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
 export interface CloneSettings extends HelperSettings {
@@ -32,27 +33,29 @@ export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
 /**
  * One copy between hosts or on one host. The source's helper exports the image over NBD (a relay's, while it still
  * arrives), the target's reads it through a copy-on-read filter; of a finished image on the same host the target's
- * helper opens the file itself. What fails or is aborted is removed again, as far as the host still answers.
+ * helper opens the file itself. What was aborted or lost its source stays for the next attempt; what else fails is
+ * removed again, as far as the host still answers.
  */
 export async function cloneImage(
   order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, running: (transfer: Transfer) => void, context: CallContext,
-): Promise<CloneResult> {
+): Promise<CloneResult & { resumed: boolean }> {
   const { session } = target;
-  const name = targetVolumeName(target.scope, order.target);
-  const { pool } = await session.pool();
+  let arrival: Promise<Arrival> | undefined;
   try {
     context.signal?.throwIfAborted();
     const from = await parts.resolve(order.source);
     const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
     copy.facts.pass(facts);
-    const volume = freshVolume(session, name, order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined, facts.capacityBytes);
-    volume.catch(() => undefined); // whoever starts a helper handles it
+    const marker = order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined;
+    arrival = beginArrival(target, order.target, order.contentId, facts.capacityBytes, marker);
+    arrival.catch(() => undefined); // whoever starts a helper handles it
+    const volume = arrival;
     const startHelper = async (over: Resolved): Promise<Helper> => Helper.start(session, settings, [{
-      path: await volume, format: "qcow2", copyOnRead: true,
+      path: (await volume).path, format: "qcow2", copyOnRead: true,
       backing: over.kind === "finished" && over.local ? { kind: "file", path: over.source.path, format: over.source.format } : null,
     }]);
     const transfer = new Transfer({
-      copy, facts, context, startHelper, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      copy, facts, context, startHelper, arrivedBytes: async () => (await volume).arrivedBytes, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
       forGuests: (settings.guests ?? 0) > 0,
       resolve: async (ref) => {
         const found = await parts.resolve(ref);
@@ -62,23 +65,19 @@ export async function cloneImage(
     }, order.source);
     running(transfer);
     await session.run("clone", () => transfer.run());
+    const { arrivedBytes } = await volume;
     const local = order.source.host === session.name;
-    return { bytesMoved: local ? 0 : facts.allocationBytes, bytesResent: transfer.bytesResent };
+    return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, resumed: arrivedBytes !== undefined };
   } catch (error) {
-    await session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
+    await arrival?.catch(() => undefined);
+    if (!leavesArrived(error, context)) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
   }
 }
 
-async function freshVolume(session: HostSession, name: string, marker: string | undefined, capacityBytes: number): Promise<string> {
-  const { pool } = await session.pool();
-  return session.run("make volume", async (client) => {
-    if (marker !== undefined) await deleteVolume(client, pool, marker); // first: what is being rewritten is not whole
-    await deleteVolume(client, pool, name);
-    const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
-    return (await volumeFacts(client, volume)).path;
-  });
-}
+/** Ends that leave what has arrived as good as it was: the next attempt goes on from it. */
+const leavesArrived = (error: unknown, { signal }: CallContext): boolean =>
+  signal?.aborted === true || error instanceof SourceLostError || error instanceof HostUnreachableError;
 
 /** A local file goes up once, over a connection of its own, holes left out. */
 export async function uploadTemplate(
@@ -121,7 +120,10 @@ export async function markComplete(order: CloneOrder, target: { session: HostSes
   const ref = order.target;
   if (ref.kind !== "replica") return;
   const { pool } = await target.session.pool();
-  await target.session.run("mark", (client) => ensureVolume(client, pool, markerName(target.scope, ref), 1, "raw"));
+  await target.session.run("mark", async (client) => {
+    await ensureVolume(client, pool, markerName(target.scope, ref), 1, "raw");
+    await endArrival(client, pool, target.scope, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
+  });
 }
 
 export async function sourceFacts(session: HostSession, volumeName: string, targetHost: string): Promise<VolumeFacts> {

@@ -38,6 +38,8 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
         return owner === undefined || !owner.unarrived;
       case "pending":
         return true;
+      case "arriving":
+        return !owner?.unarrived;
       case "disk":
         return owner === undefined && (name.onDelete === "delete" || isPending(name, names));
       case "replica":

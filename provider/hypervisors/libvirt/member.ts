@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   ForeignNameError, type CallContext, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../hypervisor";
+import { endArrival } from "./arrivals";
 import { baseName, rootDisk } from "./domainDisks";
 import { memberXml, type DiskXml } from "./domainXml";
 import { parseVolumeName, volumeName, type VolumeScope } from "./names";
@@ -84,6 +85,8 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
       contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen",
     };
     const xml = memberXml(order, tag, { path: (await volumeFacts(client, top)).path, format: "qcow2" }, extra);
+    // Before it is a member's: what a guest may have written is no copy to go on with.
+    if (!found && order.kind === "full") await endArrival(client, pool, at.scope, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);
     if (order.autostart || found) await client.setAutostart(domain, order.autostart);
     await dropPending(client, at, order);

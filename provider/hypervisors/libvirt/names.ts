@@ -13,6 +13,12 @@ export interface VolumeScope {
   hostUuid: string;
 }
 
+/** Tells one run of a host from the next. Seconds since 1970 by our clock, and since its start by its own. */
+export interface HostUp {
+  bootSeconds: number;
+  upSeconds: number;
+}
+
 export type VolumeName =
   | { kind: "base"; slot: number; generation: number }
   | { kind: "delta"; slot: number; generation: number }
@@ -21,6 +27,9 @@ export type VolumeName =
   | { kind: "disk"; slot: number; generation: number; label: string; onDelete: "delete" | "keep" }
   /** Exists while a disk to keep has no member yet: told apart from a disk whose member was removed. */
   | { kind: "pending"; slot: number; generation: number; label: string }
+  /** Exists while a copy is not whole: of what, and since when its host was up when it began (arrivals.ts). */
+  | { kind: "arriving"; of: "base"; slot: number; generation: number; contentId: string; since: HostUp }
+  | { kind: "arriving"; of: "replica"; contentId: string; since: HostUp }
   | { kind: "replica" | "template"; contentPrefix: string; format: "qcow2" | "raw" }
   | { kind: "complete"; of: "replica" | "template"; contentId: string };
 
@@ -40,6 +49,10 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
       return `${head}s${name.slot}.g${name.generation}.disk-${name.onDelete}.${name.label}.qcow2`;
     case "pending":
       return `${head}s${name.slot}.g${name.generation}.pending.${name.label}`;
+    case "arriving": {
+      const of = name.of === "base" ? `s${name.slot}.g${name.generation}` : name.of;
+      return `${head}${of}.arriving.${name.contentId}.${name.since.bootSeconds}-${name.since.upSeconds}`;
+    }
     case "replica":
     case "template":
       return `${head}${name.kind}.${name.contentPrefix}.${name.format}`;
@@ -63,6 +76,12 @@ export function parseVolumeName(scope: VolumeScope, text: string): VolumeName | 
   }
   m = /^s(\d+)\.g(\d+)\.pending\.([^.]+)$/.exec(rest);
   if (m) return { kind: "pending", slot: Number(m[1]), generation: Number(m[2]), label: m[3]! };
+  m = /^(?:s(\d+)\.g(\d+)|replica)\.arriving\.([0-9a-f]+)\.(\d+)-(\d+)$/.exec(rest);
+  if (m) {
+    const facts = { contentId: m[3]!, since: { bootSeconds: Number(m[4]), upSeconds: Number(m[5]) } };
+    if (m[1] === undefined) return { kind: "arriving", of: "replica", ...facts };
+    return { kind: "arriving", of: "base", slot: Number(m[1]), generation: Number(m[2]), ...facts };
+  }
   m = /^(replica|template)\.([0-9a-f]+)\.(qcow2|raw)$/.exec(rest);
   if (m) return { kind: m[1] as "replica" | "template", contentPrefix: m[2]!, format: m[3] as "qcow2" | "raw" };
   m = /^(replica|template)\.([0-9a-f]+)\.complete$/.exec(rest);

@@ -2,7 +2,8 @@ import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerS
 import { isUnarrived } from "../../fleet/arrival";
 import type { ObserveRequest } from "../hypervisor";
 import { baseName, filesInUse, rootPath } from "./domainDisks";
-import { asPartial, isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
+import { asPartials, hostUp } from "./arrivals";
+import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
 import { isActive } from "./member";
 import { isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "./names";
 import { preflightHost } from "./preflight";
@@ -34,6 +35,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     const seen = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes.own, scope)));
     const owners = seen.map(({ member, flat }): Owner => ({ ...member, flat, unarrived: isUnarrived(member) }));
     const members = seen.map(({ member }) => member).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
+    const leftovers = await unreferenced(client, leftoverVolumes(volumes.own, owners), domains.all, volumes.foreignBackings);
     return {
       status: "reachable",
       name: session.name,
@@ -42,7 +44,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       members,
       replicas: replicas(volumes.own, members),
       partials: [
-        ...(await unreferenced(client, leftoverVolumes(volumes.own, owners), domains.all, volumes.foreignBackings)).map(asPartial),
+        ...asPartials(leftovers, leftovers.some(({ name }) => name.kind === "arriving") ? await hostUp(client) : null),
         ...domains.helpers.map((d): ObservedPartial => ({ kind: "domain", name: d.name, bytes: 0 })),
       ],
       kept: keptDisks(volumes.own, owners),

@@ -7,6 +7,8 @@ const SINK = "vmfleet-sink";
 /** libvirt's names for the first disk's nodes: its image, the file below, and the copy-on-read filter over it. */
 const TOP_NODE = "libvirt-1-format";
 const TOP_FILE_NODE = "libvirt-1-storage";
+/** And for the image the first one's XML puts below it. */
+const LOCAL_NODES = ["libvirt-2-format", "libvirt-2-storage"];
 export const FILTER_NODE = "libvirt-CoR-vda";
 const CONNECT_DEADLINE_MS = 20_000;
 const YANK_DEADLINE_MS = 5_000;
@@ -25,6 +27,7 @@ export interface PullJob {
  * while the job runs.
  */
 export class Pull {
+  private hasSink = false;
   private node = 0;
   /** The present connection has a limit. */
   private throttled = false;
@@ -48,25 +51,16 @@ export class Pull {
       server: { type: "inet", host: at.host, port: String(at.port) },
     }, CONNECT_DEADLINE_MS);
     if (bytesPerSecond !== undefined) await this.throttle(name);
-    await this.stand(this.throttled ? throttleName(this.node) : name);
+    await this.reopen(this.throttled ? throttleName(this.node) : name);
     await this.drop(old, oldThrottled);
   }
 
   /** All has arrived: the overlay stands alone, and the export is let go. */
   async disconnect(): Promise<void> {
-    await this.stand(null);
+    await this.reopen(null);
     await this.drop(this.node, this.throttled);
     this.throttled = false;
     this.node = 0;
-  }
-
-  private async stand(over: string | null): Promise<void> {
-    await this.helper.qmp("blockdev-reopen", {
-      options: [{
-        driver: "qcow2", "node-name": TOP_NODE, "read-only": false, discard: "unmap", cache: { direct: true, "no-flush": false },
-        file: TOP_FILE_NODE, backing: over,
-      }],
-    }, CONNECT_DEADLINE_MS);
   }
 
   private async drop(node: number, throttled: boolean): Promise<void> {
@@ -75,6 +69,30 @@ export class Pull {
       await this.helper.qmp("object-del", { id: groupName(node) });
     }
     if (node > 0) await this.helper.qmp("blockdev-del", { "node-name": nodeName(node) });
+  }
+
+  /** The overlay over the file that its helper opened below it. */
+  async stayLocal(): Promise<void> {
+    for (const node of LOCAL_NODES) {
+      try {
+        return await this.reopen(node);
+      } catch (error) {
+        if (!(error instanceof QmpError)) throw error; // another libvirt's name; with none the image is only checked less
+      }
+    }
+  }
+
+  /**
+   * Lazy: until it is closed in order the image is marked as dirty, and QEMU itself checks and repairs it when it is
+   * opened after a sudden death. The mark goes with the close; nothing of it stays in the image.
+   */
+  private async reopen(backing: string | null): Promise<void> {
+    await this.helper.qmp("blockdev-reopen", {
+      options: [{
+        driver: "qcow2", "node-name": TOP_NODE, "read-only": false, "lazy-refcounts": true, discard: "unmap",
+        cache: { direct: true, "no-flush": false }, file: TOP_FILE_NODE, backing,
+      }],
+    }, CONNECT_DEADLINE_MS);
   }
 
   /** A filter over the export: reads of what is on the disk already are not held up by it, as a limit to the job would. */
@@ -102,9 +120,26 @@ export class Pull {
 
   /** @param inFlightBytes what it has under way at most. @default 16 MiB, QEMU's own */
   async start(capacityBytes: number, inFlightBytes?: number): Promise<void> {
-    await this.helper.qmp("blockdev-add", { driver: "null-co", "node-name": SINK, size: capacityBytes, "read-zeroes": false });
+    await this.mirror("full", capacityBytes, inFlightBytes);
+  }
+
+  /** Bytes of the image that the overlay itself holds, to 64 KiB. Only while no pull runs. */
+  async bytesHeld(capacityBytes: number): Promise<number> {
+    await this.mirror("top", capacityBytes); // its length is what is allocated in the overlay; it need not run
+    let job = await this.job();
+    while (job && job.len === 0 && !job.ready) {
+      await sleep(10); // it is still looking
+      job = await this.job();
+    }
+    await this.cancel();
+    return job?.len ?? 0;
+  }
+
+  private async mirror(sync: "full" | "top", capacityBytes: number, inFlightBytes?: number): Promise<void> {
+    if (!this.hasSink) await this.helper.qmp("blockdev-add", { driver: "null-co", "node-name": SINK, size: capacityBytes, "read-zeroes": false });
+    this.hasSink = true;
     await this.helper.qmp("blockdev-mirror", {
-      "job-id": JOB, device: FILTER_NODE, target: SINK, sync: "full", "on-source-error": "stop", "on-target-error": "report",
+      "job-id": JOB, device: FILTER_NODE, target: SINK, sync, "on-source-error": "stop", "on-target-error": "report",
       ...(inFlightBytes === undefined ? {} : { "buf-size": inFlightBytes }),
     });
   }

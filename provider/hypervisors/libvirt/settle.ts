@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext, EarlyOrder } from "../hypervisor";
+import { endArrival } from "./arrivals";
 import { followJob, jobInfo, jobNews } from "./consolidate";
 import { rootDisk } from "./domainDisks";
 import { blockCopyTargetXml, memberXml } from "./domainXml";
@@ -34,6 +35,7 @@ export async function settleMember(order: EarlyOrder, at: Place, settings: Helpe
     const { domain } = found;
     const tag: MemberTag = { ...found.tag, base: "arrived" };
     if (found.tag.base === "arriving") await setTag(client, domain, tag);
+    if (order.base.kind === "base") await endArrival(client, pool, at.scope, { kind: "base", ...of });
     const image = await client.lookupVolume(pool, targetVolumeName(at.scope, order.base));
     if (!image) throw new Error(`the image ${targetVolumeName(at.scope, order.base)} is gone`);
     const under = await volumeFacts(client, image);

@@ -37,6 +37,8 @@ export interface TransferOptions {
   targetHost: string;
   pool: string;
   facts: ImageFacts;
+  /** Allocated in the disk by what an earlier attempt fetched. Undefined: the disk is fresh. */
+  arrivedBytes(): Promise<number | undefined>;
   stallMs: number;
   pacer: Pacer;
   /** Guests may read from it while it arrives: it keeps less under way, so that their reads wait less. */
@@ -59,6 +61,8 @@ export interface TransferOptions {
  */
 export class Transfer {
   bytesResent = 0;
+  /** Of the image, in the disk when the copy began: not fetched again. */
+  bytesFound = 0;
   private helper: Helper | undefined;
   private pull: Pull | undefined;
   private feed: Feed | undefined;
@@ -138,6 +142,7 @@ export class Transfer {
     context.signal?.throwIfAborted();
     if (feed.status === "rejected") await this.findOther(feed.reason as Error);
     else await this.connect().catch((error: unknown) => this.findOther(error as Error));
+    await this.takeStock();
     await this.startPull();
     this.startedAt = Date.now();
   }
@@ -145,6 +150,16 @@ export class Transfer {
   private startPull(): Promise<void> {
     const { facts, forGuests } = this.options;
     return this.pull!.start(facts.capacityBytes, forGuests ? GUESTS_IN_FLIGHT_BYTES : undefined);
+  }
+
+  /** What an earlier attempt left; of what it had fetched it may have forgotten what was not flushed. */
+  private async takeStock(): Promise<void> {
+    const { facts } = this.options;
+    const arrivedBytes = await this.options.arrivedBytes();
+    if (arrivedBytes === undefined) return;
+    this.bytesFound = await this.pull!.bytesHeld(facts.capacityBytes);
+    this.best = Math.min(this.bytesFound, facts.allocationBytes);
+    this.bytesResent += Math.max(0, Math.min(arrivedBytes, facts.allocationBytes) - this.bytesFound - qcow2MetadataBytes(facts.capacityBytes));
   }
 
   private async startHelper(over: Resolved): Promise<void> {
@@ -163,6 +178,7 @@ export class Transfer {
     });
     try {
       if (at) await pull.connect(at, this.bytesPerSecond);
+      else await pull.stayLocal();
     } catch (error) {
       if (error instanceof LibvirtError) throw error; // our own helper is gone
       throw this.lost(`cannot connect to ${this.feed!.host}: ${(error as Error).message}`, error);
@@ -353,6 +369,9 @@ export class Transfer {
     context.onProgress?.(this.best, facts.allocationBytes);
   }
 }
+
+/** At most: tables of 8 and 2 bytes for each 64 KiB, and the first clusters of each sort. */
+const qcow2MetadataBytes = (capacityBytes: number): number => (1 << 20) + Math.ceil(capacityBytes / 6400);
 
 /** A limit to waiting for something else; keeps no process alive that has nothing else to do. */
 const idle = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });

@@ -24,6 +24,8 @@ export interface CopyOrder {
   targetHost: string;
   targetKey: string;
   slot: number | undefined;
+  /** There already, of an earlier attempt. @default 0 */
+  arrivedBytes?: number;
   context: CallContext;
   /** Called with the bytes that are there, when they are asked for and at the end. */
   onBytes: (bytes: number) => void;
@@ -90,7 +92,7 @@ export class Copies {
       if (!this.index.has(order.targetHost)) throw new HypervisorError(order.targetHost, "clone", "not a host of the topology");
       const copy = {
         order, source: { host: order.targetHost, key: "" }, upstream: undefined, readers: undefined, loads: [], part: 1, failure: undefined,
-        bytesMoved: 0, bytesResent: 0, bytesBefore: 0,
+        bytesMoved: 0, bytesResent: 0, bytesBefore: order.arrivedBytes ?? 0,
       } as unknown as Copy;
       const onAbort = (): void => this.break(copy, signal!.reason as Error);
       copy.settle = (error) => {
@@ -200,7 +202,7 @@ export class Copies {
     const nowSeconds = this.clock.nowMs() / 1000;
     const { targetHost, slot } = copy.order;
     const before = copy.flow as Flow<Copy> | undefined;
-    const arrived = before ? this.partOf(copy) : 0;
+    const arrived = before ? this.partOf(copy) : Math.min(1, (copy.order.arrivedBytes ?? 0) / this.topology.imageBytes);
     const fault = this.failures.find(({ fault: f, left }) => left > 0 && f.targetHost === targetHost && (f.slot === undefined || f.slot === slot));
     if (fault) fault.left--;
     copy.upstream?.readers?.delete(copy);

@@ -98,8 +98,9 @@ export class SimulatedHypervisor implements Hypervisor {
     const first = this.sourceOf(order, source);
     const imageBytes = this.topology.imageBytes;
     const roomBytes = host.poolFreeBytes;
-    if (roomBytes < imageBytes) {
-      throw new NoSpaceError(target.host, "clone", `the pool has ${roomBytes} bytes free, the copy needs ${imageBytes}`);
+    const neededBytes = imageBytes - image.arrivedBytes;
+    if (roomBytes < neededBytes) {
+      throw new NoSpaceError(target.host, "clone", `the pool has ${roomBytes} bytes free, the copy needs ${neededBytes}`);
     }
     host.poolFreeBytes -= imageBytes;
     image.begin();
@@ -110,6 +111,7 @@ export class SimulatedHypervisor implements Hypervisor {
         targetHost: target.host,
         targetKey: sourceKeyOf(fleetId, target),
         slot: target.kind === "base" ? target.slot : undefined,
+        arrivedBytes: image.arrivedBytes,
         context,
         onBytes: image.setBytes,
       });
@@ -117,6 +119,7 @@ export class SimulatedHypervisor implements Hypervisor {
       return result;
     } catch (error) {
       host.poolFreeBytes += imageBytes - image.bytes();
+      if (!context.signal?.aborted && !(error instanceof SourceLostError) && !(error instanceof HostUnreachableError)) image.spoil();
       this.pauseEarly(host, order);
       throw error;
     }
@@ -344,7 +347,7 @@ export class SimulatedHypervisor implements Hypervisor {
 
   /** The volume a clone makes: partial from its first byte until finish(). */
   private imageAt(order: CloneOrder): {
-    whole: boolean; begin(): void; setBytes(bytes: number): void; bytes(): number; finish(): void;
+    whole: boolean; arrivedBytes: number; begin(): void; setBytes(bytes: number): void; bytes(): number; spoil(): void; finish(): void;
   } {
     const { target } = order;
     const { fleetId } = order.fleet;
@@ -352,14 +355,20 @@ export class SimulatedHypervisor implements Hypervisor {
     const volume = target.kind === "base"
       ? `${fleetId}-${target.slot}-${target.generation}-base`
       : `${fleetId}-${target.purpose}-${target.contentId.slice(0, 12)}`;
-    const fresh = { fleetId, disk: host.disk(volume, this.topology.imageBytes, 0), whole: false };
     const existing = target.kind === "base"
       ? host.bases.get(volumeKey(fleetId, target.slot, target.generation))
       : host.replicas.get(replicaKey(fleetId, target.purpose, target.contentId));
+    const resumed = existing && !existing.whole && existing.arriving === order.contentId ? existing.disk : undefined;
+    const arrivedBytes = Math.min(resumed?.allocationBytes ?? 0, this.topology.imageBytes);
+    const fresh = {
+      fleetId, disk: host.disk(resumed?.volume ?? volume, this.topology.imageBytes, arrivedBytes), whole: false,
+      arriving: order.contentId as string | undefined,
+    };
     return {
       whole: existing?.whole ?? false,
+      arrivedBytes,
       begin: () => {
-        // What an earlier attempt left is overwritten.
+        // What an earlier attempt left is gone on from, or overwritten.
         host.poolFreeBytes += existing?.disk.allocationBytes ?? 0;
         if (target.kind === "base") {
           const { slot, generation } = target;
@@ -371,7 +380,9 @@ export class SimulatedHypervisor implements Hypervisor {
       },
       setBytes: (bytes) => { fresh.disk.allocationBytes = bytes; },
       bytes: () => fresh.disk.allocationBytes,
+      spoil: () => { fresh.arriving = undefined; },
       finish: () => {
+        fresh.arriving = undefined;
         fresh.disk.allocationBytes = this.topology.imageBytes;
         fresh.whole = true;
       },

@@ -12,6 +12,8 @@ export interface SimulatedBase {
   disk: DiskInfo;
   /** All of it is there. */
   whole: boolean;
+  /** Not whole, but what is there can be gone on from: the content it is of. */
+  arriving?: string;
   state: Extract<BaseState, "frozen" | "consolidating" | "consolidated">;
 }
 
@@ -38,6 +40,8 @@ export interface SimulatedReplica {
   purpose: "replica" | "template";
   disk: DiskInfo;
   whole: boolean;
+  /** As a base's. */
+  arriving?: string;
 }
 
 export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string };
@@ -86,7 +90,7 @@ export class SimulatedHost {
     this.problems = found.problems;
     this.foreignNames = [...found.foreignNames];
     this.kept = found.kept.map((kept) => ({ fleetId, ...kept }));
-    this.leftovers = found.partials.map((partial) => ({ fleetId, partial }));
+    for (const partial of found.partials) this.restorePartial(fleetId, partial);
     for (const { contentId, purpose, disk } of found.replicas) {
       this.replicas.set(replicaKey(fleetId, purpose, contentId), { fleetId, contentId, purpose, disk, whole: true });
     }
@@ -113,6 +117,15 @@ export class SimulatedHost {
     }
   }
 
+  private restorePartial(fleetId: string, partial: ObservedPartial): void {
+    const { name, slot, generation, bytes } = partial;
+    const arriving = partial.resumable?.contentId;
+    const unfinished = { fleetId, disk: this.disk(name, bytes, bytes), whole: false, arriving };
+    if (arriving === undefined) this.leftovers.push({ fleetId, partial });
+    else if (slot === undefined) this.replicas.set(replicaKey(fleetId, "replica", arriving), { ...unfinished, contentId: arriving, purpose: "replica" });
+    else this.bases.set(volumeKey(fleetId, slot, generation ?? 0), { ...unfinished, slot, generation: generation ?? 0, state: "frozen" });
+  }
+
   observe(fleetId: string, namePrefix: string, preflight: boolean): ReachableHost | UnreachableHost {
     if (this.down !== undefined) return { status: "unreachable", name: this.name, reason: this.down };
     const ours = <T extends { fleetId: string }>(all: Iterable<T>): T[] => [...all].filter((x) => x.fleetId === fleetId);
@@ -123,9 +136,12 @@ export class SimulatedHost {
       ...ours(this.bases.values()).filter((base) => !isOwned(base.slot, base.generation)),
       ...ours(this.deltas.values()).filter((delta) => !isOwned(delta.slot, delta.generation)),
       ...ours(this.early.values()).filter((early) => !isOwned(early.slot, early.generation)),
-    ].map(({ slot, generation, disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, slot, generation, bytes: disk.allocationBytes }));
+    ].map((volume): ObservedPartial => ({
+      kind: "volume", name: volume.disk.volume, slot: volume.slot, generation: volume.generation, bytes: volume.disk.allocationBytes,
+      ...("arriving" in volume && resumable(volume.arriving)),
+    }));
     const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole)
-      .map(({ disk }): ObservedPartial => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes }));
+      .map(({ disk, arriving }): ObservedPartial => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes, ...resumable(arriving) }));
     const otherNames = [...this.members.values()].filter((m) => m.fleetId !== fleetId).map((m) => m.name);
     return {
       status: "reachable",
@@ -257,3 +273,5 @@ export class SimulatedHost {
     };
   }
 }
+
+const resumable = (contentId: string | undefined): Pick<ObservedPartial, "resumable"> => (contentId === undefined ? {} : { resumable: { contentId } });

@@ -151,7 +151,7 @@ describe("relays between real hosts", function () {
     await assertIdentical(1, 2, 3);
   });
 
-  it("fails, with nothing left, when no other source is to be had", async () => {
+  it("fails, with nothing left but what the next run goes on from, when no other source is to be had", async () => {
     let cut: Promise<unknown> | undefined;
     const results = await Promise.allSettled([
       hop(template(), 1),
@@ -161,6 +161,6 @@ describe("relays between real hosts", function () {
     await cut;
     await lab.startDaemon({ name: LAB_NAME, host: hosts[1]!.name });
     assert.deepEqual(results.map((r) => r.status), ["rejected", "rejected", "rejected"]);
-    assert.deepEqual([await made(2), await made(3)], [[], []]);
+    for (const i of [2, 3]) assert.deepEqual((await made(i)).map((file) => /arriving|base/.exec(file)?.[0]).sort(), ["arriving", "base"]);
   });
 });

@@ -245,6 +245,14 @@ export class LibvirtClient {
   async poolXml(pool: Pool): Promise<string> {
     return (await this.remote(Proc.storagePoolGetXmlDesc, "storagePoolGetXMLDesc", writePool(new XdrWriter(), pool).u32(0))).string();
   }
+  /** Seconds the host's first processor has been running or idle, by the host's own count: since it started, about. */
+  async nodeUpSeconds(): Promise<number> {
+    const call = (count: number) => this.remote(Proc.nodeGetCpuStats, "nodeGetCPUStats", new XdrWriter().i32(0).i32(count).u32(0));
+    const counted = await call(0);
+    counted.list((r) => r);
+    const times = (await call(counted.i32())).list((r) => ({ field: r.string(), ns: r.u64() }));
+    return times.filter(({ field }) => ["user", "kernel", "idle", "iowait"].includes(field)).reduce((sum, { ns }) => sum + ns, 0) / 1e9;
+  }
   async refreshPool(pool: Pool): Promise<void> {
     await this.remote(Proc.storagePoolRefresh, "storagePoolRefresh", writePool(new XdrWriter(), pool).u32(0), LONG_CALL_MS);
   }

@@ -47,6 +47,7 @@ export const Proc = {
   domainCreateWithFlags: 196,
   storageVolUpload: 208,
   domainGetState: 212,
+  nodeGetCpuStats: 227,
   domainUndefineFlags: 231,
   domainDestroyFlags: 234,
   domainBlockJobAbort: 237,

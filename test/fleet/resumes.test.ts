@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import type { ObservedPartial } from "../../provider/fleet";
+import { CONTENT, member, observation, plan, reachable, spec } from "./build";
+
+const unfinished = (slot: number, changes: Partial<ObservedPartial> = {}): ObservedPartial => ({
+  kind: "volume", name: `base-${slot}`, slot, generation: 0, bytes: 1e8, resumable: { contentId: CONTENT }, ...changes,
+});
+const hosts = (partials: Record<string, ObservedPartial[]>, members: Record<string, ReturnType<typeof member>[]> = {}) =>
+  observation(["a1", "a2", "b1", "b2"].map((name) => reachable(name, members[name] ?? [], { partials: partials[name] ?? [] })));
+const made = ({ create }: ReturnType<typeof plan>) => create.map(({ slot, host, generation }) => `${slot}@${host}.g${generation}`);
+
+describe("a plan after a run that was killed", () => {
+  it("goes on with the copies of the slots it makes on the same hosts, under the same names", () => {
+    const { cleanup, ...rest } = plan(spec({ countPerHost: 1 }), hosts({ a2: [unfinished(1)], b1: [unfinished(2, { generation: 3 })] }));
+    assert.deepEqual(made({ cleanup, ...rest }), ["0@a1.g0", "1@a2.g0", "2@b1.g3", "3@b2.g0"]);
+    assert.deepEqual(cleanup, []);
+  });
+
+  it("gives hosts the slots that they hold copies for, whoever else finished", () => {
+    const whole = { a1: [member(0)], a2: [member(5)] };
+    const result = plan(spec({ countPerHost: 2 }), hosts({ a2: [unfinished(1)], b1: [unfinished(2)], b2: [unfinished(7)] }, whole));
+    assert.deepEqual(made(result), ["1@a2.g0", "2@b1.g0", "3@a1.g0", "4@b1.g0", "6@b2.g0", "7@b2.g0"]);
+    assert.deepEqual(result.cleanup, []);
+  });
+
+  it("removes those of another content, of another host's slots, and those that are not wanted", () => {
+    const partials = { a1: [unfinished(0, { resumable: { contentId: "c0" } })], a2: [unfinished(9)] };
+    const result = plan(spec({ countPerHost: 1 }), hosts(partials));
+    assert.deepEqual(made(result)[0], "0@a1.g1");
+    assert.deepEqual(result.cleanup.map((one) => one.partial.name), ["base-0", "base-9"]);
+  });
+
+  it("uses no generation again that a later object of the slot has passed", () => {
+    const seen = hosts({ a1: [unfinished(0)], b1: [{ kind: "volume", name: "other", slot: 0, generation: 1, bytes: 1 }] });
+    const result = plan(spec({ countPerHost: 1 }), seen);
+    assert.equal(made(result)[0], "0@a1.g2");
+    assert.ok(result.cleanup.some((one) => one.partial.name === "base-0"));
+  });
+
+  it("goes on with a base although its delta and disks were begun, which are removed", () => {
+    const result = plan(spec({ countPerHost: 1 }), hosts({ a1: [unfinished(0), { kind: "volume", name: "delta-0", slot: 0, generation: 0, bytes: 1 }] }));
+    assert.equal(made(result)[0], "0@a1.g0");
+    assert.deepEqual(result.cleanup.map((one) => one.partial.name), ["delta-0"]);
+  });
+
+  it("goes on with a replica where linked members need one, and removes it where none do", () => {
+    const replica: ObservedPartial = { kind: "volume", name: "replica", bytes: 1e8, resumable: { contentId: CONTENT } };
+    const seen = hosts({ a1: [replica], b2: [{ ...replica, name: "unwanted" }] });
+    const result = plan(spec({ clone: "linked", count: undefined, hosts: ["a1", "a2", "b1", "b2"].map((name) => ({ name, uri: `qemu+ssh://root@${name}/system`, rack: `rack-${name[0]}`, count: name === "b2" ? 0 : 1 })) }), seen);
+    assert.deepEqual(result.cleanup.map((one) => one.partial.name), ["unwanted"]);
+  });
+});
