@@ -48,7 +48,9 @@ describe("copies between real hosts", function () {
   const base = (host: LabHost, slot = 0) => ({ kind: "base", host: host.name, slot, generation: 0 }) as const;
   const clone = (hv: Hypervisor, observation: Observation, source: ImageRef, target: CloneOrder["target"], onProgress?: (done: number) => void) =>
     hv.clone({ fleet, contentId: observation.template!.contentId, source, target }, { onProgress });
-  const volumesOf = async (host: LabHost) => (await inventory(host)).volumes.filter((v) => v.includes(fleet.fleetId));
+  const ownOf = async (host: LabHost) => (await inventory(host)).volumes.filter((v) => v.includes(fleet.fleetId));
+  /** Without the marks of copies that are no member's yet. */
+  const volumesOf = async (host: LabHost) => (await ownOf(host)).filter((v) => !v.includes(".arriving."));
   const helpersOf = async (host: LabHost) => (await inventory(host)).domains.filter((d) => d.includes(fleet.fleetId));
 
   it("moves only what is allocated of a sparse 10 GiB image, raw or qcow2", async () => {
@@ -123,7 +125,7 @@ describe("copies between real hosts", function () {
           (e) => e instanceof SourceLostError && e.sourceHost === from.name && e.host === to.name,
         );
         assert.ok(vanished, "it was under way");
-        assert.deepEqual((await volumesOf(to)).map((v) => v.split(".").slice(3, 5).join(".").replace(/[0-9a-f]{64}/, "content")), ["arriving.content", "base.qcow2"]);
+        assert.deepEqual((await ownOf(to)).map((v) => v.split(".")[4]), ["arriving", "base"]);
         assert.deepEqual(await helpersOf(to), []);
       } finally {
         await vanished;

@@ -47,7 +47,7 @@ describe("relays between real hosts", function () {
   const hop = (source: ImageRef, i: number, context: CallContext = {}, slot = i): Promise<CloneResult> =>
     hv.clone({ fleet, contentId, source, target: base(i, slot) }, context);
   const made = async (i: number): Promise<string[]> =>
-    (await readdir(hosts[i]!.poolDir)).filter((name) => name.includes(fleet.fleetId)).map((name) => join(hosts[i]!.poolDir, name));
+    (await readdir(hosts[i]!.poolDir)).filter((name) => name.includes(fleet.fleetId) && name.endsWith(".qcow2")).map((name) => join(hosts[i]!.poolDir, name));
   async function assertIdentical(...indices: number[]): Promise<void> {
     for (const i of indices) {
       const files = await made(i);
@@ -161,6 +161,9 @@ describe("relays between real hosts", function () {
     await cut;
     await lab.startDaemon({ name: LAB_NAME, host: hosts[1]!.name });
     assert.deepEqual(results.map((r) => r.status), ["rejected", "rejected", "rejected"]);
-    for (const i of [2, 3]) assert.deepEqual((await made(i)).map((file) => /arriving|base/.exec(file)?.[0]).sort(), ["arriving", "base"]);
+    for (const i of [2, 3]) {
+      const own = (await inventory(hosts[i]!)).volumes.filter((name) => name.includes(fleet.fleetId));
+      assert.deepEqual(own.map((name) => name.split(".")[4]), ["arriving", "base"]);
+    }
   });
 });
