@@ -34,7 +34,7 @@ export function lessonOf(topology: Topology, log: TransferLog, before: Learned |
 }
 
 /** Uploads are left out: the way from the provider's own machine is no part of the model. */
-function observedCopies({ hosts }: Topology, { traces, times }: TransferLog): ObservedCopy[] {
+function observedCopies({ hosts }: Topology, { traces, times, resumed }: TransferLog): ObservedCopy[] {
   const hostIndex = new Map(hosts.map((host) => [host.name, host.index]));
   const known = traces.filter(({ sourceHost, targetHost }) => hostIndex.has(sourceHost) && hostIndex.has(targetHost));
   // A relay's copy begins no later than its readers', and stands before them.
@@ -56,7 +56,7 @@ function observedCopies({ hosts }: Topology, { traces, times }: TransferLog): Ob
     return {
       ...(firstByteSeconds !== undefined && { firstByteSeconds }), ...(lastByteSeconds !== undefined && { lastByteSeconds }),
       sourceHost: hostIndex.get(sourceHost)!, targetHost: hostIndex.get(targetHost)!, startSeconds, endSeconds,
-      ...(arriving && { upstream }), ...(replaced && { disturbed: true }),
+      ...(arriving && { upstream }), ...((replaced || resumed.has(trace)) && { disturbed: true }),
     };
   });
 }

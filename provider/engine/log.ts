@@ -8,6 +8,8 @@ export class TransferLog {
   readonly traces: CloneTrace[] = [];
   /** Of the traces whose copies reported often enough. */
   readonly times = new Map<CloneTrace, CopyTimes>();
+  /** Went on from what an earlier attempt left: they took less than a copy takes. */
+  readonly resumed = new Set<CloneTrace>();
   private readonly reported = new WeakMap<PooledTransfer, CopyTimes>();
   /** Over the network. */
   bytesMoved = 0;
@@ -40,13 +42,14 @@ export class TransferLog {
     times.seen(transfer.bytesDone, transfer.done >= 1, this.nowSeconds());
   }
 
-  copied(transfer: PooledTransfer, label: string, { bytesMoved, bytesResent = 0 }: CloneResult): void {
+  copied(transfer: PooledTransfer, label: string, { bytesMoved, bytesResent = 0, resumed }: CloneResult): void {
     const { hosts } = this.pool.topology;
     const { earlier, from, targetHost } = transfer;
     const replaced = earlier.map((e) => ({ source: e.from.label, sourceHost: e.from.hostName, untilSeconds: e.untilSeconds }));
     const trace = this.record(label, from.label, from.hostName, hosts[targetHost]!.name, transfer.startedAtSeconds, replaced);
     const times = this.reported.get(transfer);
     if (times) this.times.set(trace, times);
+    if (resumed) this.resumed.add(trace);
     this.bytesResent += bytesResent;
     let left = bytesMoved;
     const passed = (host: number, bytes: number): void => {

@@ -15,6 +15,7 @@ export interface UnfinishedBase {
  * recorded of its slot; what stands beside it on its host under the same generation is of the same attempt.
  */
 export function unfinishedBases(table: HostTable, previous: FleetState | undefined, contentId: string): Map<number, UnfinishedBase> {
+  if (!table.hosts.some(({ seen }) => seen?.partials.some((partial) => partial.resumable))) return new Map();
   const known: { host?: string; slot?: number; generation?: number; partial?: ObservedPartial }[] = [
     ...(previous?.members ?? []).map(({ slot, generation }) => ({ slot, generation })),
     ...table.hosts.flatMap(({ name, seen }) => [

@@ -71,6 +71,8 @@ export interface CloneResult {
   bytesMoved: number;
   /** Of these, bytes that had arrived before and were fetched again, after a source was replaced or a run resumed. */
   bytesResent?: number;
+  /** It went on from what an earlier attempt had left. @default false */
+  resumed?: boolean;
 }
 
 /** Feeds a copy under way from another source; what has arrived stays. For a source that lags. */

@@ -5,7 +5,7 @@
  */
 import type { Learned } from "../fleet/model";
 import { replay, type ReplayedCopy } from "./replay";
-import type { Topology } from "./types";
+import type { LinkLimit, Topology } from "./types";
 
 /** A copy that was made. */
 export interface ObservedCopy extends ReplayedCopy {
@@ -13,7 +13,7 @@ export interface ObservedCopy extends ReplayedCopy {
   /** Where the copy told. */
   firstByteSeconds?: number;
   lastByteSeconds?: number;
-  /** Its source was replaced on the way: it loads the network, and tells nothing. @default false */
+  /** Its source was replaced on the way, or part of it was there before: it loads the network, and tells nothing. @default false */
   disturbed?: boolean;
 }
 
@@ -60,11 +60,14 @@ export function asLearned(topology: Topology, learned: Learned | undefined): Top
     ...topology,
     startupSeconds, ...(hopSeconds !== undefined && { hopSeconds }),
     hosts: topology.hosts.map((host) => ({
-      ...host, nicBytesPerSecond: host.nicBytesPerSecond * networkFactor, diskBytesPerSecond: host.diskBytesPerSecond * diskFactor,
+      ...host, nicBytesPerSecond: learnedRate(host.nicBytesPerSecond, host.nicLimit, networkFactor), diskBytesPerSecond: host.diskBytesPerSecond * diskFactor,
     })),
-    racks: topology.racks.map((rack) => ({ ...rack, uplinkBytesPerSecond: rack.uplinkBytesPerSecond * networkFactor })),
+    racks: topology.racks.map((rack) => ({ ...rack, uplinkBytesPerSecond: learnedRate(rack.uplinkBytesPerSecond, rack.uplinkLimit, networkFactor) })),
   };
 }
+
+const learnedRate = (bytesPerSecond: number, limit: LinkLimit | undefined, factor: number): number =>
+  (limit ? Math.min(limit.ofBytesPerSecond * factor, limit.bytesPerSecond) : bytesPerSecond * factor);
 
 /**
  * @param topology as declared

@@ -1,5 +1,5 @@
 import type { FleetSpec } from "../fleet/model";
-import type { Topology } from "./types";
+import type { LinkLimit, Topology } from "./types";
 
 /** What one copy moves when neither the template could be asked nor `imageBytes` was given. */
 export const DEFAULT_IMAGE_BYTES = 10e9;
@@ -28,7 +28,8 @@ export function topologyOf(
   const racks = spec.racks.map((rack, index) => ({
     index,
     name: rack.name,
-    uplinkBytesPerSecond: limited(rack.uplinkBitsPerSecond, rack.transferRateBitsPerSecond) / 8,
+    uplinkBytesPerSecond: Math.min(rack.uplinkBitsPerSecond, rack.transferRateBitsPerSecond ?? Infinity) / 8,
+    ...(rack.transferRateBitsPerSecond !== undefined && { uplinkLimit: limit(rack.uplinkBitsPerSecond, rack.transferRateBitsPerSecond) }),
   }));
   const rackIndex = new Map(racks.map((rack) => [rack.name, rack.index]));
   const hosts = spec.hosts.map((host, index) => {
@@ -42,7 +43,8 @@ export function topologyOf(
       index,
       name: host.name,
       rack,
-      nicBytesPerSecond: limited(host.nicBitsPerSecond, host.transferRateBitsPerSecond) / 8,
+      nicBytesPerSecond: Math.min(host.nicBitsPerSecond, host.transferRateBitsPerSecond ?? Infinity) / 8,
+      ...(host.transferRateBitsPerSecond !== undefined && { nicLimit: limit(host.nicBitsPerSecond, host.transferRateBitsPerSecond) }),
       diskBytesPerSecond: host.diskBytesPerSecond,
       maxConcurrent: host.maxConcurrent,
     };
@@ -58,5 +60,4 @@ export function topologyOf(
   };
 }
 
-/** What copies may use of a link. */
-const limited = (bitsPerSecond: number, limit = Infinity): number => Math.min(bitsPerSecond, limit);
+const limit = (ofBits: number, bits: number): LinkLimit => ({ ofBytesPerSecond: ofBits / 8, bytesPerSecond: bits / 8 });

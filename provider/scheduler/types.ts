@@ -9,7 +9,10 @@ export interface SchedulerHost {
   index: number;
   name: string;
   rack: number;
+  /** What copies may use of the card. */
   nicBytesPerSecond: number;
+  /** Where copies may not use all of it. */
+  nicLimit?: LinkLimit;
   diskBytesPerSecond: number;
   maxConcurrent: number;
 }
@@ -17,7 +20,16 @@ export interface SchedulerHost {
 export interface SchedulerRack {
   index: number;
   name: string;
+  /** What copies may use of the uplink. */
   uplinkBytesPerSecond: number;
+  /** Where copies may not use all of it. */
+  uplinkLimit?: LinkLimit;
+}
+
+/** A link's own rate and what is allowed of it: what is learned of the one does not move the other. */
+export interface LinkLimit {
+  ofBytesPerSecond: number;
+  bytesPerSecond: number;
 }
 
 /** The fixed part of one run. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { expectedRates, FlowNetwork, PROVIDER_HOST, soloRate, soloSeconds } from "../../provider/scheduler";
+import { asLearned, expectedRates, FlowNetwork, PROVIDER_HOST, soloRate, soloSeconds, topologyOf } from "../../provider/scheduler";
 import { capacitiesOf, maxMinRates, pathOf } from "../../provider/scheduler/timeModel";
+import { host, spec } from "../fleet/build";
 import { cases, topology } from "./fixtures";
 
 describe("time model: one copy", () => {
@@ -111,5 +112,24 @@ describe("flow network", () => {
     const network = new FlowNetwork<number>(topology({ racks: [4, 4, 4] }));
     for (let i = 0; i < 12; i++) network.start(i, (i + 4) % 12, i, 0);
     assert.deepEqual(network.advanceTo(network.nextSeconds()).map((f) => f.tag), [...Array(12).keys()]);
+  });
+});
+
+describe("time model: limits to transfers", () => {
+  const limited = topologyOf(spec({
+    hosts: [host("a1", { nicBitsPerSecond: 1e10, transferRateBitsPerSecond: 2e9 }), host("b1", { nicBitsPerSecond: 1e9, transferRateBitsPerSecond: 2e9 })],
+    racks: [{ name: "rack-a", uplinkBitsPerSecond: 4e10, transferRateBitsPerSecond: 8e8 }, { name: "rack-b" }],
+    template: { host: "a1", pool: "default", volume: "golden.qcow2" },
+  }));
+
+  it("give a card or an uplink the lesser of its rate and its limit", () => {
+    assert.deepEqual(limited.hosts.map((one) => one.nicBytesPerSecond), [2.5e8, 1.25e8]);
+    assert.deepEqual(limited.racks.map((one) => one.uplinkBytesPerSecond), [1e8, 5e9]);
+  });
+
+  it("stay what they are when the card itself was learned to be slower or faster", () => {
+    const learned = (networkFactor: number) => asLearned(limited, { runs: 1, networkFactor, diskFactor: 1, finishSeconds: 0 }).hosts.map((one) => one.nicBytesPerSecond);
+    assert.deepEqual(learned(0.5), [2.5e8, 6.25e7]);
+    assert.deepEqual(learned(4), [2.5e8, 2.5e8]);
   });
 });

@@ -163,9 +163,9 @@ export class LibvirtHypervisor implements Hypervisor {
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
       const parts = { exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
-      const { resumed, ...result } = await cloneImage(order, target, copy, parts, settings, running, context);
+      const result = await cloneImage(order, target, copy, parts, settings, running, context);
       // What an earlier attempt left came from the template too, perhaps.
-      if (relayed || resumed || order.source.kind === "template") await this.templateUnchanged(order, target);
+      if (relayed || result.resumed || order.source.kind === "template") await this.templateUnchanged(order, target);
       await markComplete(order, target);
       this.copies.end(key);
       return result;

@@ -38,7 +38,7 @@ export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
  */
 export async function cloneImage(
   order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, running: (transfer: Transfer) => void, context: CallContext,
-): Promise<CloneResult & { resumed: boolean }> {
+): Promise<CloneResult> {
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
   try {
@@ -67,7 +67,7 @@ export async function cloneImage(
     await session.run("clone", () => transfer.run());
     const { arrivedBytes } = await volume;
     const local = order.source.host === session.name;
-    return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, resumed: arrivedBytes !== undefined };
+    return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, ...(arrivedBytes !== undefined && { resumed: true }) };
   } catch (error) {
     await arrival?.catch(() => undefined);
     if (!leavesArrived(error, context)) await discardArrival(target, order.target).catch(() => undefined);

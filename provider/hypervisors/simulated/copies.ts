@@ -104,7 +104,7 @@ export class Copies {
         this.reads(copy, { host: order.targetHost, key: "" });
         copy.upstream?.readers?.delete(copy);
         if (error) reject(error);
-        else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }) });
+        else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }), ...((order.arrivedBytes ?? 0) > 0 && { resumed: true }) });
         const { host } = order.source;
         if (copy.readers) for (const reader of [...copy.readers]) this.lose(reader, lost(host ?? "", reader, `the copy on ${order.targetHost} broke off`));
       };
