@@ -27,6 +27,7 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...(options.planning ? [] : [...duplicates(hosts, "hosts", "uri"), ...reachProblems(raw, hosts)]),
     ...portProblems(hosts),
     ...vmProblems(record(raw.vm)),
+    ...tlsProblems(raw),
   ];
 }
 
@@ -36,6 +37,12 @@ const items = (value: unknown): Raw[] => (Array.isArray(value) ? value.map(recor
 const str = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 const num = (value: unknown): number | undefined => (typeof value === "number" && Number.isFinite(value) ? value : undefined);
 const given = (value: unknown): boolean => value !== undefined;
+
+/** A guest that starts early reads from its own host's export, and libvirt gives its disk no certificates of ours. */
+function tlsProblems(raw: Raw): Problem[] {
+  if (raw.transferTls !== true || raw.start !== "immediately") return [];
+  return [{ path: "start", message: 'expected "whenCopied" with transferTls, got "immediately"; guests cannot read from copies over TLS yet' }];
+}
 
 const EXACTLY_ONE = "exactly one of count, countPerHost and hosts[].count";
 

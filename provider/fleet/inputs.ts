@@ -18,6 +18,7 @@ export const DEFAULTS = {
   diskBytesPerSecond: 1e9,
   transferPorts: { from: 10809, to: 10872 },
   hostMaxConcurrent: 8,
+  transferTlsDirectories: ["/etc/pki/libvirt-nbd", "/etc/pki/qemu"],
 } as const;
 
 const fleetIdError = (issue: { input?: unknown }) =>
@@ -146,6 +147,10 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   abandonHosts: list("a list of host names", text("a host's name or URI")).default([])
     .describe("Hosts given up for dead: their members are forgotten and made anew elsewhere. Refused for a host that answers."),
   allowUnauthenticatedTcp: flag().default(false).describe("Allow qemu+tcp URIs, which carry neither authentication nor encryption."),
+  transferTls: flag().default(false)
+    .describe("Copies between hosts go over TLS, both ends verified, with the certificates of the hosts' QEMU: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem and client-key.pem, readable by QEMU's user; a server's certificate names its transferAddress."),
+  transferTlsDirectory: absolutePath("the path of a directory on the hosts").optional()
+    .describe("Directory of those certificates on every host. Default: `/etc/pki/libvirt-nbd`, or `/etc/pki/qemu` where that has none, as for libvirt's nbd_tls."),
   shutdownTimeout: seconds(0).default(60).describe("Seconds a guest has to shut down before it is switched off; 0: switched off at once."),
   connectTimeout: seconds().default(10).describe("Seconds after which a host that does not answer counts as unreachable."),
   callTimeout: seconds().default(30).describe("Seconds one call to a host may take."),

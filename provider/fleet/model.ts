@@ -106,6 +106,8 @@ export interface FleetSpec {
   deletionProtection: boolean;
   abandonHosts: string[];
   allowUnauthenticatedTcp: boolean;
+  /** Copies go over TLS; each host's certificates are in the first of these directories that has usable ones. Absent: plain. */
+  transferTls?: { directories: string[] };
   timeouts: {
     /** Deadline of one call to a host. */
     callMs: number;

@@ -84,6 +84,9 @@ function toSpec(inputs: ParsedInputs): FleetSpec {
     deletionProtection: inputs.deletionProtection,
     abandonHosts: inputs.abandonHosts,
     allowUnauthenticatedTcp: inputs.allowUnauthenticatedTcp,
+    ...(inputs.transferTls && {
+      transferTls: { directories: inputs.transferTlsDirectory === undefined ? [...DEFAULTS.transferTlsDirectories] : [inputs.transferTlsDirectory] },
+    }),
     timeouts: {
       callMs: milliseconds(inputs.callTimeout),
       connectMs: milliseconds(inputs.connectTimeout),

@@ -26,6 +26,12 @@ describe("inputs that are well-formed", () => {
     assert.deepEqual([parsed.racks[0]!.uplinkBitsPerSecond, parsed.imageBytes], [4e10, 10e9]);
   });
 
+  it("has copies go plain by default, and over TLS with libvirt's directories or the one that was given", () => {
+    assert.equal(spec({}).transferTls, undefined);
+    assert.deepEqual(spec({ transferTls: true }).transferTls, { directories: ["/etc/pki/libvirt-nbd", "/etc/pki/qemu"] });
+    assert.deepEqual(spec({ transferTls: true, transferTlsDirectory: "/etc/pki/nbd" }).transferTls, { directories: ["/etc/pki/nbd"] });
+  });
+
   it("keeps limits to transfers, and has none by default", () => {
     const parsed = spec({ racks: [{ name: "rack-a", transferRateBitsPerSecond: "2e9" }, { name: "rack-b" }], hosts: [host("a1", { transferRateBitsPerSecond: 1e9 }), host("b1")] });
     assert.deepEqual([...parsed.racks, ...parsed.hosts].map((one) => one.transferRateBitsPerSecond), [2e9, undefined, 1e9, undefined]);

@@ -99,8 +99,11 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   private helperSettings(fleetId: string): HelperSettings {
-    return { fleetId, holder: this.holder, domainType: this.spec.vm.domainType, arch: this.spec.vm.arch,
-      ...((this.spec.start === "immediately" || this.hasEarly) && { guests: MAX_EARLY_GUESTS }) };
+    const { vm, transferTls, start } = this.spec;
+    return {
+      fleetId, holder: this.holder, domainType: vm.domainType, arch: vm.arch, tlsDirectories: transferTls?.directories,
+      ...((start === "immediately" || this.hasEarly) && { guests: MAX_EARLY_GUESTS }),
+    };
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {

@@ -50,10 +50,20 @@ export async function cloneImage(
     arrival = beginArrival(target, order.target, order.contentId, facts.capacityBytes, marker);
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
-    const startHelper = async (over: Resolved): Promise<Helper> => Helper.start(session, settings, [{
-      path: (await volume).path, format: "qcow2", copyOnRead: true,
-      backing: over.kind === "finished" && over.local ? { kind: "file", path: over.source.path, format: over.source.format } : null,
-    }]);
+    const startHelper = async (over: Resolved): Promise<Helper> => {
+      const { path } = await volume;
+      const local = over.kind === "finished" && over.local ? over.source : undefined;
+      const helper = await Helper.start(session, settings, [{
+        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format } : null,
+      }]);
+      try {
+        if (!local) await helper.tls("client"); // before anything looks like a lost source
+        return helper;
+      } catch (error) {
+        await helper.stop();
+        throw error;
+      }
+    };
     const transfer = new Transfer({
       copy, facts, context, startHelper, arrivedBytes: async () => (await volume).arrivedBytes, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
       forGuests: (settings.guests ?? 0) > 0,

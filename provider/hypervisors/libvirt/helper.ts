@@ -7,6 +7,7 @@ import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError, QmpError } from "./rpc/errors";
 import { ErrorCode, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
+import { loadCredentials, type TlsEnd } from "./tls";
 
 /** Host starts of QEMU are slow on a loaded machine, and the first after the daemon's start probes capabilities. */
 const START_DEADLINE_MS = 120_000;
@@ -26,12 +27,15 @@ export interface HelperSettings {
   arch: string;
   /** Guests of the helper's own host that may read from it at once, beside the copies. @default 0 */
   guests?: number;
+  /** Where exports are read and served over TLS: directories of certificates. Absent: plain. */
+  tlsDirectories?: readonly string[];
 }
 
 export interface NbdExport {
   host: string;
   port: number;
   exportName: string;
+  tls?: boolean;
 }
 
 /**
@@ -41,9 +45,11 @@ export interface NbdExport {
 export class Helper {
   private server: Promise<{ host: string; port: number }> | undefined;
 
+  private readonly credentials = new Map<TlsEnd, Promise<string>>();
+
   private constructor(
     readonly session: HostSession, readonly client: LibvirtClient, readonly domain: Domain,
-    private readonly guests: number,
+    private readonly guests: number, private readonly tlsDirectories: readonly string[] | undefined,
   ) {}
 
   static async start(session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
@@ -53,7 +59,7 @@ export class Helper {
     const xml = helperXml(name, tag, settings.domainType, settings.arch, disks);
     try {
       const domain = await client.createDomain(xml, Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
-      return new Helper(session, client, domain, settings.guests ?? 0);
+      return new Helper(session, client, domain, settings.guests ?? 0, settings.tlsDirectories);
     } catch (error) {
       throw session.wrap("start helper", error);
     }
@@ -61,6 +67,14 @@ export class Helper {
 
   qmp<T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> {
     return this.client.qmp<T>(this.domain, command, args, timeoutMs);
+  }
+
+  /** `tls-creds` of one end of an NBD connection; nothing where copies go plain. @throws TransferTlsError */
+  async tls(end: TlsEnd): Promise<{ "tls-creds"?: string }> {
+    if (!this.tlsDirectories) return {};
+    let loaded = this.credentials.get(end);
+    if (!loaded) this.credentials.set(end, loaded = loadCredentials(this.session.name, end, this.tlsDirectories, (command, args) => this.qmp(command, args)));
+    return { "tls-creds": await loaded };
   }
 
   /**
@@ -84,7 +98,7 @@ export class Helper {
     const { host, port } = await this.server;
     const exportName = randomBytes(16).toString("hex");
     await this.qmp("block-export-add", { type: "nbd", id: exportId(exportName), "node-name": node, name: exportName, writable: false });
-    return { host, port, exportName };
+    return { host, port, exportName, tls: this.tlsDirectories !== undefined };
   }
 
   /** Cuts the reader off. Never throws: a helper that is gone serves nobody. */
@@ -95,13 +109,14 @@ export class Helper {
   private async serve(): Promise<{ host: string; port: number }> {
     const { transferAddress: host, transferPorts, maxConcurrent } = this.session.spec;
     if (host === undefined) throw new HypervisorError(this.session.name, "export", "the host has no transferAddress");
+    const tls = await this.tls("server");
     const count = transferPorts.to - transferPorts.from + 1;
     const first = randomBytes(4).readUInt32BE(0) % count;
     for (let i = 0; i < count; i++) {
       const port = transferPorts.from + ((first + i) % count);
       try {
         await this.qmp("nbd-server-start", {
-          addr: { type: "inet", data: { host, port: String(port) } }, "max-connections": maxConcurrent + this.guests,
+          addr: { type: "inet", data: { host, port: String(port) } }, "max-connections": maxConcurrent + this.guests, ...tls,
         });
         return { host, port };
       } catch (error) {

@@ -48,7 +48,7 @@ export class Pull {
     if (bytesPerSecond !== undefined) this.bytesPerSecond = bytesPerSecond; // `limit` may come before we are connected
     await this.helper.qmp("blockdev-add", {
       driver: "nbd", "node-name": name, "read-only": true, export: at.exportName,
-      server: { type: "inet", host: at.host, port: String(at.port) },
+      server: { type: "inet", host: at.host, port: String(at.port) }, ...(await this.helper.tls("client")),
     }, CONNECT_DEADLINE_MS);
     if (bytesPerSecond !== undefined) await this.throttle(name);
     await this.reopen(this.throttled ? throttleName(this.node) : name);

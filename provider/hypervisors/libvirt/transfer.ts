@@ -181,7 +181,7 @@ export class Transfer {
       else await pull.stayLocal();
     } catch (error) {
       if (error instanceof LibvirtError) throw error; // our own helper is gone
-      throw this.lost(`cannot connect to ${this.feed!.host}: ${(error as Error).message}`, error);
+      throw this.lost(`cannot connect to ${host}: ${(error as Error).message}${at?.tls ? tlsAdvice(host, at.host, targetHost) : ""}`, error);
     }
     await abortable(this.feed!.upstream?.whenFed() ?? Promise.resolve(), context.signal);
     copy.isFed();
@@ -372,6 +372,10 @@ export class Transfer {
 
 /** At most: tables of 8 and 2 bytes for each 64 KiB, and the first clusters of each sort. */
 const qcow2MetadataBytes = (capacityBytes: number): number => (1 << 20) + Math.ceil(capacityBytes / 6400);
+
+/** A handshake that fails says little at the end that notices. */
+const tlsAdvice = (server: string, address: string, client: string): string =>
+  `; over TLS (transferTls): the certificate of ${server} must name ${address}, and ${client} needs client-cert.pem and client-key.pem of the same CA`;
 
 /** A limit to waiting for something else; keeps no process alive that has nothing else to do. */
 const idle = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
