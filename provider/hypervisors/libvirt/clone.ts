@@ -1,10 +1,12 @@
 import { HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
 import { type Arrival, beginArrival, discardArrival, endArrival } from "./arrivals";
 import type { Copy } from "./copies";
+import { isSparse } from "./extents";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { describeFile, uploadChunks } from "./localFile";
+import { MapVolume } from "./mapVolume";
 import type { Pacer } from "./rates";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
@@ -41,6 +43,7 @@ export async function cloneImage(
 ): Promise<CloneResult> {
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
+  let map: MapVolume | undefined;
   try {
     context.signal?.throwIfAborted();
     const from = await parts.resolve(order.source);
@@ -50,12 +53,14 @@ export async function cloneImage(
     arrival = beginArrival(target, order.target, order.contentId, facts.capacityBytes, marker);
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
+    const overNetwork = from.kind === "arriving" || from.source.session !== session;
+    if (overNetwork && isSparse(facts)) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch);
     const startHelper = async (over: Resolved): Promise<Helper> => {
       const { path } = await volume;
       const local = over.kind === "finished" && over.local ? over.source : undefined;
       const helper = await Helper.start(session, settings, [{
         path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format } : null,
-      }]);
+      }, ...(map ? [map.disk] : [])]);
       try {
         if (!local) await helper.tls("client"); // before anything looks like a lost source
         return helper;
@@ -65,7 +70,8 @@ export async function cloneImage(
       }
     };
     const transfer = new Transfer({
-      copy, facts, context, startHelper, arrivedBytes: async () => (await volume).arrivedBytes, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      copy, facts, context, startHelper, map, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      arrivedBytes: async () => (await volume).arrivedBytes,
       forGuests: (settings.guests ?? 0) > 0,
       resolve: async (ref) => {
         const found = await parts.resolve(ref);
@@ -82,6 +88,8 @@ export async function cloneImage(
     await arrival?.catch(() => undefined);
     if (!leavesArrived(error, context)) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
+  } finally {
+    await map?.remove();
   }
 }
 

@@ -1,5 +1,6 @@
 import { SourceLostError } from "../hypervisor";
 import { FILTER_NODE } from "./pull";
+import type { Extent } from "./extents";
 import type { Helper, NbdExport } from "./helper";
 
 /** How long a copy is slow after a guest was seen to read. */
@@ -44,6 +45,8 @@ class Gate<T> {
  */
 export class Copy {
   readonly facts = new Gate<ImageFacts>();
+  /** What of the image is data; undefined: its source does not say. Known before the helper is. */
+  readonly extents = new Gate<readonly Extent[] | undefined>();
   private readonly helper = new Gate<Helper>();
   private readonly connected = new Gate<void>();
   private readonly readers = new Set<object>();
@@ -91,7 +94,7 @@ export class Copy {
     try {
       const helper = await this.helper.wait();
       const { epoch } = this;
-      const at = await helper.exportNode(FILTER_NODE);
+      const at = await helper.exportNode(helper.mapped?.readNode ?? FILTER_NODE);
       return {
         at, epoch,
         close: async () => {
@@ -140,7 +143,7 @@ export class Copy {
   /** No more copy: complete and closed, or failed. */
   end(error: Error): void {
     this.ended = error;
-    for (const gate of [this.facts, this.helper, this.connected]) gate.fail(error);
+    for (const gate of [this.facts, this.extents, this.helper, this.connected]) gate.fail(error);
   }
 }
 

@@ -9,6 +9,11 @@ export interface DiskXml {
   copyOnRead?: boolean;
   /** The guest stands still where a read or write fails, and tries it again when it is resumed. */
   stopOnError?: boolean;
+  /**
+   * Of a helper: in a drive whose medium can be taken out, and so in nobody's way. Such disks leave the names of the
+   * others and of QEMU's nodes as if they were not there: they are listed first, and libvirt counts from the last on.
+   */
+  drive?: "cdrom" | "floppy";
   /** Given: stands in the XML instead of what the image's header says. `null`: the image stands alone. */
   backing?: BackingXml | null;
 }
@@ -50,6 +55,14 @@ function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
   };
 }
 
+const mediumXml = (disk: DiskXml): XmlNode => ({
+  "@type": "file", "@device": disk.drive,
+  driver: { "@name": "qemu", "@type": disk.format, "@cache": "none" },
+  source: { "@file": disk.path },
+  target: disk.drive === "cdrom" ? { "@dev": "hda", "@bus": "ide" } : { "@dev": "fda", "@bus": "fdc" },
+  readonly: disk.readOnly ? {} : undefined,
+});
+
 /**
  * A helper: transient, paused, 2 MiB, no guest. It exists for the QEMU process behind it, which opens disks with the
  * labels and the user that the host gives to any guest. `machine='pc'` starts fastest of those that carry virtio.
@@ -65,7 +78,7 @@ export function helperXml(name: string, tag: HelperTag, domainType: string, arch
       os: { type: { "@arch": arch, ...(arch === "x86_64" ? { "@machine": "pc" } : {}), "#": "hvm" } },
       on_poweroff: "destroy",
       devices: {
-        disk: disks.map((disk, index) => diskXml(disk, index)),
+        disk: [...disks.filter((disk) => disk.drive).map(mediumXml), ...disks.filter((disk) => !disk.drive).map((disk, index) => diskXml(disk, index))],
         controller: [{ "@type": "usb", "@model": "none" }],
         memballoon: { "@model": "none" },
       },

@@ -1,6 +1,8 @@
 import { SourceLostError } from "../hypervisor";
 import type { Copy, ImageFacts } from "./copies";
+import { isSparse, type Extent } from "./extents";
 import { Helper, type HelperSettings, type NbdExport } from "./helper";
+import { Scan } from "./scan";
 import type { HostSession } from "./session";
 
 /** A finished image on a host. */
@@ -23,6 +25,8 @@ export interface Feed {
   /** Set when it is a copy that is still arriving itself. */
   upstream?: Copy;
   epoch: number;
+  /** What of the image is data; undefined: nobody says. */
+  extents(): Promise<readonly Extent[] | undefined>;
   close(): Promise<void>;
 }
 
@@ -32,17 +36,20 @@ export function openFeed(
 ): Promise<Feed> {
   if (from.kind === "arriving") return relayFeed(from.copy, targetHost);
   if (!from.local) return exporters.open(from.source, targetHost, settings);
-  return Promise.resolve({ host: from.source.session.name, epoch: 0, close: () => Promise.resolve() });
+  return Promise.resolve({ host: from.source.session.name, epoch: 0, extents: () => Promise.resolve(undefined), close: () => Promise.resolve() });
 }
 
 /** A relay's export: waits until the relay has a helper. */
 async function relayFeed(upstream: Copy, targetHost: string): Promise<Feed> {
-  return { host: upstream.host, upstream, ...(await upstream.serve(targetHost)) };
+  return { host: upstream.host, upstream, extents: () => upstream.extents.wait(), ...(await upstream.serve(targetHost)) };
 }
 
 interface Shared {
   helper: Promise<Helper>;
   readers: number;
+  /** Of a sparse image. */
+  scan?: Promise<Scan | undefined>;
+  extents?: Promise<readonly Extent[] | undefined>;
 }
 
 /** One read-only helper per finished image, however many read it at a time; gone with its last reader. */
@@ -53,7 +60,8 @@ export class Exporters {
     const key = `${source.session.name}\0${source.path}`;
     let shared = this.shared.get(key);
     if (!shared) {
-      shared = { helper: Helper.start(source.session, settings, [{ path: source.path, format: source.format, readOnly: true }]), readers: 0 };
+      const scan = isSparse(source) ? Scan.prepare(source, settings) : undefined;
+      shared = { helper: startExporter(source, settings, scan), readers: 0, scan };
       this.shared.set(key, shared);
     }
     const mine = shared;
@@ -62,12 +70,14 @@ export class Exporters {
       if (--mine.readers > 0) return;
       if (this.shared.get(key) === mine) this.shared.delete(key);
       await mine.helper.then((helper) => helper.dismiss(), () => undefined);
+      await (await mine.scan)?.remove();
     };
     try {
       const helper = await mine.helper;
       const at = await source.session.run("export", async () => helper.exportNode(await helper.topNode()));
       return {
         host: source.session.name, at, epoch: 0,
+        extents: () => mine.extents ??= Promise.resolve(mine.scan).then((scan) => scan?.run(helper)),
         close: async () => {
           if (mine.readers > 1) await helper.unexport(at);
           await leave();
@@ -80,4 +90,9 @@ export class Exporters {
       throw new SourceLostError(source.session.name, targetHost, (error as Error).message, { cause: error });
     }
   }
+}
+
+async function startExporter(source: Source, settings: HelperSettings, scan?: Promise<Scan | undefined>): Promise<Helper> {
+  const disk = (await scan)?.disk;
+  return Helper.start(source.session, settings, [{ path: source.path, format: source.format, readOnly: true }, ...(disk ? [disk] : [])]);
 }

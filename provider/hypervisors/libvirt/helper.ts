@@ -43,6 +43,8 @@ export interface NbdExport {
  * this process, whatever becomes of it.
  */
 export class Helper {
+  /** Set where the copy has a map of its image: what its readers read, and what its pull reads. */
+  mapped: { readNode: string; pullNode: string } | undefined;
   private server: Promise<{ host: string; port: number }> | undefined;
 
   private readonly credentials = new Map<TlsEnd, Promise<string>>();
@@ -82,7 +84,8 @@ export class Helper {
    * own.
    */
   async topNode(): Promise<string> {
-    const [first] = await this.qmp<{ inserted?: { "node-name"?: string } }[]>("query-block");
+    const drives = await this.qmp<{ removable: boolean; inserted?: { "node-name"?: string } }[]>("query-block");
+    const first = drives.find(({ removable }) => !removable);
     const node = first?.inserted?.["node-name"];
     if (node === undefined) throw new Error("the helper has no disk");
     return node;

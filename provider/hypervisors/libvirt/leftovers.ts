@@ -37,6 +37,7 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
       case "early":
         return owner === undefined || !owner.unarrived;
       case "pending":
+      case "map":
         return true;
       case "arriving":
         return !owner?.unarrived;

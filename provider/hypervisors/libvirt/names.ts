@@ -31,6 +31,8 @@ export type VolumeName =
   | { kind: "arriving"; of: "base"; slot: number; generation: number; contentId: string; since: HostUp }
   | { kind: "arriving"; of: "replica"; contentId: string; since: HostUp }
   | { kind: "replica" | "template"; contentPrefix: string; format: "qcow2" | "raw" }
+  /** Of a sparse image, in its copy's helper. */
+  | { kind: "map"; id: string }
   | { kind: "complete"; of: "replica" | "template"; contentId: string };
 
 const CONTENT_PREFIX = 16;
@@ -56,6 +58,8 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
     case "replica":
     case "template":
       return `${head}${name.kind}.${name.contentPrefix}.${name.format}`;
+    case "map":
+      return `${head}map.${name.id}`;
     case "complete":
       return `${head}${name.of}.${name.contentId}.complete`;
   }
@@ -84,6 +88,8 @@ export function parseVolumeName(scope: VolumeScope, text: string): VolumeName | 
   }
   m = /^(replica|template)\.([0-9a-f]+)\.(qcow2|raw)$/.exec(rest);
   if (m) return { kind: m[1] as "replica" | "template", contentPrefix: m[2]!, format: m[3] as "qcow2" | "raw" };
+  m = /^map\.([0-9a-f]+)$/.exec(rest);
+  if (m) return { kind: "map", id: m[1]! };
   m = /^(replica|template)\.([0-9a-f]+)\.complete$/.exec(rest);
   if (m) return { kind: "complete", of: m[1] as "replica" | "template", contentId: m[2]! };
   return null;

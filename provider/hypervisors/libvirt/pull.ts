@@ -139,7 +139,8 @@ export class Pull {
     if (!this.hasSink) await this.helper.qmp("blockdev-add", { driver: "null-co", "node-name": SINK, size: capacityBytes, "read-zeroes": false });
     this.hasSink = true;
     await this.helper.qmp("blockdev-mirror", {
-      "job-id": JOB, device: FILTER_NODE, target: SINK, sync, "on-source-error": "stop", "on-target-error": "report",
+      "job-id": JOB, device: sync === "full" ? this.helper.mapped?.pullNode ?? FILTER_NODE : FILTER_NODE, target: SINK, sync,
+      "on-source-error": "stop", "on-target-error": "report",
       ...(inFlightBytes === undefined ? {} : { "buf-size": inFlightBytes }),
     });
   }

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { NoSpaceError, SourceLostError, type CallContext, type ImageRef } from "../hypervisor";
 import { abortable } from "./abortable";
 import type { Copy, ImageFacts } from "./copies";
+import type { Extent } from "./extents";
 import type { Feed, Resolved } from "./feeds";
+import type { MapVolume } from "./mapVolume";
 import { Pull, type PullJob } from "./pull";
 import { Helper } from "./helper";
 import type { Pacer } from "./rates";
@@ -51,6 +53,8 @@ export interface TransferOptions {
    */
   startHelper(over: Resolved): Promise<Helper>;
   openFeed(from: Resolved): Promise<Feed>;
+  /** Where a sparse image's map goes: a drive of the helper. */
+  map?: Pick<MapVolume, "attach">;
   context: CallContext;
 }
 
@@ -71,6 +75,7 @@ export class Transfer {
   private lastMove = Date.now();
   private lastFlush = Date.now();
   private failures = 0;
+  private extents: Promise<readonly Extent[] | undefined> = Promise.resolve(undefined);
   /** As limited now; undefined: not limited. */
   private bytesPerSecond: number | undefined;
   private restarts = 0;
@@ -134,9 +139,14 @@ export class Transfer {
   private async begin(): Promise<void> {
     const { copy, context } = this.options;
     const from = await this.options.resolve(this.source);
+    const opening = this.options.openFeed(from);
+    this.extents = askExtents(from, opening).then((extents) => {
+      copy.extents.pass(extents);
+      return extents;
+    });
     // Readers open their exports as soon as there is a helper: later, its connecting would keep them waiting.
     const started = this.startHelper(from).then(() => copy.hasHelper(this.helper!));
-    const [helper, feed] = await Promise.allSettled([started, this.options.openFeed(from)]);
+    const [helper, feed] = await Promise.allSettled([started, opening]);
     if (feed.status === "fulfilled") this.feed = feed.value;
     if (helper.status === "rejected") throw helper.reason;
     context.signal?.throwIfAborted();
@@ -165,6 +175,9 @@ export class Transfer {
   private async startHelper(over: Resolved): Promise<void> {
     this.helper = await this.options.startHelper(over);
     this.pull = new Pull(this.helper);
+    const extents = this.options.map && (await this.extents);
+    // Without its map a copy asks its source for each stretch: slower, as right.
+    if (extents) await this.options.map!.attach(this.helper, extents).catch(() => undefined);
   }
 
   /** Over the feed, and then true for whoever reads from us: when all above is connected too. */
@@ -376,6 +389,10 @@ const qcow2MetadataBytes = (capacityBytes: number): number => (1 << 20) + Math.c
 /** A handshake that fails says little at the end that notices. */
 const tlsAdvice = (server: string, address: string, client: string): string =>
   `; over TLS (transferTls): the certificate of ${server} must name ${address}, and ${client} needs client-cert.pem and client-key.pem of the same CA`;
+
+/** From a relay as soon as it knows, before it can be read; undefined when nobody says. */
+const askExtents = (from: Resolved, opening: Promise<Feed>): Promise<readonly Extent[] | undefined> =>
+  (from.kind === "arriving" ? from.copy.extents.wait() : opening.then((feed) => feed.extents())).catch(() => undefined);
 
 /** A limit to waiting for something else; keeps no process alive that has nothing else to do. */
 const idle = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });

@@ -299,6 +299,13 @@ export class LibvirtClient {
     await uploadStream(this.rpc, Proc.storageVolUpload, serial, chunks, signal);
   }
 
+  /** Reads the file of a domain's raw disk, `vda`: at most 4 MiB. @throws LibvirtError beyond its end */
+  async peekDisk(domain: Domain, disk: string, offset: number, length: number): Promise<Buffer> {
+    const args = writeDomain(new XdrWriter(), domain).string(disk).u64(offset).u32(length).u32(0);
+    const r = await this.remote(Proc.domainBlockPeek, "domainBlockPeek", args);
+    return Buffer.from(r.bytes(r.u32()));
+  }
+
   // ---- QEMU's own monitor
   /** @throws QmpError when QEMU refuses, LibvirtError when the domain is gone. */
   async qmp<T = unknown>(domain: Domain, execute: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> {

@@ -45,6 +45,7 @@ export const Proc = {
   connectGetLibVersion: 157,
   domainHasManagedSaveImage: 183,
   domainCreateWithFlags: 196,
+  domainBlockPeek: 103,
   storageVolUpload: 208,
   domainGetState: 212,
   nodeGetCpuStats: 227,

@@ -1,0 +1,142 @@
+/**
+ * A map of an image as a qcow2 file that holds no data: its data file is whatever node it is opened over, every cluster
+ * with data stands there at its own offset, and all else is a hole (qcow2 specification, "external data file"). Where
+ * QEMU asks such a node what is data and what is a hole, the answer is at hand, whatever lies below.
+ */
+import type { Extent } from "./extents";
+import type { UploadChunk } from "./rpc/stream";
+
+const MAGIC = 0x514649fb;
+const EXTERNAL_DATA_FILE = 4n;
+/** The entry's cluster belongs to this image alone. */
+const COPIED = 1n << 63n;
+/** Of an entry of either level: where its cluster stands. */
+const OFFSET_MASK = 0x00fffffffffffe00n;
+/** Of an entry of the second level: the cluster reads as zeros. */
+const ZERO = 1;
+const HEADER_BYTES = 104;
+const ENTRY_BYTES = 8;
+const REFCOUNT_BYTES = 2;
+const MIN_CLUSTER_BITS = 16;
+const MAX_CLUSTER_BITS = 21;
+/** Of entries, before clusters are made larger: 64 GiB keep clusters of 64 KiB. */
+const MAX_FINE_BYTES = 8 << 20;
+/** Of entries, with the largest clusters: 16 TiB. */
+const MAX_BYTES = 64 << 20;
+
+interface Layout {
+  clusterBits: number;
+  clusterBytes: number;
+  /** Bytes of the image that one table of the second level speaks of. */
+  tableSpanBytes: number;
+  tables: number;
+  refcountBlocks: number;
+  l1Clusters: number;
+  /** Index of the first cluster of each part. */
+  l1At: number;
+  tablesAt: number;
+  clusters: number;
+}
+
+/** Undefined: an image that has no map. */
+function layoutOf(capacityBytes: number): Layout | undefined {
+  if (capacityBytes <= 0 || capacityBytes % 512 !== 0) return undefined;
+  let clusterBits = MIN_CLUSTER_BITS;
+  const entryBytes = (): number => Math.ceil(capacityBytes / 2 ** clusterBits) * ENTRY_BYTES;
+  while (clusterBits < MAX_CLUSTER_BITS && entryBytes() > MAX_FINE_BYTES) clusterBits++;
+  if (entryBytes() > MAX_BYTES) return undefined;
+  const clusterBytes = 2 ** clusterBits;
+  const tables = Math.ceil(entryBytes() / clusterBytes);
+  const l1Clusters = Math.ceil((tables * ENTRY_BYTES) / clusterBytes);
+  const perBlock = clusterBytes / REFCOUNT_BYTES;
+  let refcountBlocks = 1;
+  while (refcountBlocks * perBlock < 2 + refcountBlocks + l1Clusters + tables) refcountBlocks++;
+  const l1At = 2 + refcountBlocks;
+  return {
+    clusterBits, clusterBytes, tableSpanBytes: (clusterBytes / ENTRY_BYTES) * clusterBytes, tables, refcountBlocks, l1Clusters,
+    l1At, tablesAt: l1At + l1Clusters, clusters: l1At + l1Clusters + tables,
+  };
+}
+
+/** What the map of any image of this capacity takes at most. Undefined: such an image has none. */
+export function mapBytes(capacityBytes: number): number | undefined {
+  const layout = layoutOf(capacityBytes);
+  return layout && layout.clusters * layout.clusterBytes;
+}
+
+/** The file, `mapBytes` long with its holes. @throws RangeError for an image that has no map */
+export function mapImage(extents: readonly Extent[], capacityBytes: number): UploadChunk[] {
+  const layout = layoutOf(capacityBytes);
+  if (!layout) throw new RangeError(`no map of an image of ${capacityBytes} bytes`);
+  const { clusterBytes, tableSpanBytes, tables } = layout;
+  const filled = new Map<number, Buffer>();
+  for (const { offsetBytes, lengthBytes } of extents) {
+    const end = Math.min(offsetBytes + lengthBytes, capacityBytes);
+    for (let at = Math.floor(offsetBytes / clusterBytes) * clusterBytes; at < end; at += clusterBytes) {
+      const index = Math.floor(at / tableSpanBytes);
+      let table = filled.get(index);
+      if (!table) filled.set(index, table = Buffer.alloc(clusterBytes));
+      table.writeBigUInt64BE(COPIED | BigInt(at), ((at % tableSpanBytes) / clusterBytes) * ENTRY_BYTES);
+    }
+  }
+  const chunks: UploadChunk[] = [{ data: head(layout, capacityBytes, filled) }];
+  for (let index = 0; index < tables; index++) {
+    const table = filled.get(index);
+    chunks.push(table ? { data: table } : { holeBytes: clusterBytes });
+  }
+  return chunks;
+}
+
+/** Header, reference counts and the first level. */
+function head(layout: Layout, capacityBytes: number, filled: ReadonlyMap<number, unknown>): Buffer {
+  const { clusterBits, clusterBytes, tables, refcountBlocks, l1At, tablesAt } = layout;
+  const out = Buffer.alloc(tablesAt * clusterBytes);
+  out.writeUInt32BE(MAGIC, 0);
+  out.writeUInt32BE(3, 4);
+  out.writeUInt32BE(clusterBits, 20);
+  out.writeBigUInt64BE(BigInt(capacityBytes), 24);
+  out.writeUInt32BE(tables, 36);
+  out.writeBigUInt64BE(BigInt(l1At * clusterBytes), 40);
+  out.writeBigUInt64BE(BigInt(clusterBytes), 48);
+  out.writeUInt32BE(1, 56);
+  out.writeBigUInt64BE(EXTERNAL_DATA_FILE, 72);
+  out.writeUInt32BE(4, 96); // counts of 2^4 bits
+  out.writeUInt32BE(HEADER_BYTES, 100);
+  for (let block = 0; block < refcountBlocks; block++) {
+    out.writeBigUInt64BE(BigInt((2 + block) * clusterBytes), clusterBytes + block * ENTRY_BYTES);
+  }
+  // The blocks follow each other, so a cluster's count stands at its index.
+  const count = (cluster: number): number => out.writeUInt16BE(1, 2 * clusterBytes + cluster * REFCOUNT_BYTES);
+  for (let cluster = 0; cluster < tablesAt; cluster++) count(cluster);
+  for (const index of filled.keys()) {
+    count(tablesAt + index);
+    out.writeBigUInt64BE(COPIED | BigInt((tablesAt + index) * clusterBytes), l1At * clusterBytes + index * ENTRY_BYTES);
+  }
+  return out;
+}
+
+/**
+ * What QEMU made of such a file, in ascending order. A cluster that was never written, or only with zeros, is a hole.
+ * @throws RangeError where the file is not one of ours
+ */
+export function extentsIn(file: Buffer, capacityBytes: number): Extent[] {
+  const layout = layoutOf(capacityBytes);
+  if (!layout || file.length < layout.clusters * layout.clusterBytes || file.readUInt32BE(0) !== MAGIC) throw new RangeError("not a map of this image");
+  const { clusterBytes, tableSpanBytes, tables, l1At } = layout;
+  const extents: Extent[] = [];
+  for (let index = 0; index < tables; index++) {
+    const tableAt = Number(file.readBigUInt64BE(l1At * clusterBytes + index * ENTRY_BYTES) & OFFSET_MASK);
+    if (tableAt === 0) continue;
+    for (let entry = 0; entry < clusterBytes / ENTRY_BYTES; entry++) {
+      const low = file.readUInt32BE(tableAt + entry * ENTRY_BYTES + 4);
+      const high = file.readUInt32BE(tableAt + entry * ENTRY_BYTES);
+      if ((low & ZERO) !== 0 || (high === 0 && low === 0)) continue;
+      const offsetBytes = index * tableSpanBytes + entry * clusterBytes;
+      const lengthBytes = Math.min(clusterBytes, capacityBytes - offsetBytes);
+      const last = extents.at(-1);
+      if (last && last.offsetBytes + last.lengthBytes === offsetBytes) last.lengthBytes += lengthBytes;
+      else extents.push({ offsetBytes, lengthBytes });
+    }
+  }
+  return extents;
+}

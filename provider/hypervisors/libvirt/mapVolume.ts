@@ -1,0 +1,82 @@
+/**
+ * Sparse images: what is a hole is asked once, where the image lives, and told to every copy of it (ADR 0054). A copy
+ * that must ask its source for each stretch waits behind its own data, hop by hop.
+ */
+import { randomBytes } from "node:crypto";
+import type { DiskXml } from "./domainXml";
+import type { Extent } from "./extents";
+import type { Helper } from "./helper";
+import { mapBytes, mapImage } from "./mapImage";
+import { volumeName, type VolumeScope } from "./names";
+import { FILTER_NODE } from "./pull";
+import type { Volume } from "./rpc/client";
+import type { UploadChunk } from "./rpc/stream";
+import type { HostSession } from "./session";
+import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+
+/** Whose helpers have drives for a CD and a floppy disk. */
+const DRIVES_ARCH = "x86_64";
+/** Read by the copies that read from this one: holes read as zeros. */
+const MAP_NODE = "vmfleet-map";
+/** Read by the pull: holes are not even zeros, so that it passes over them instead of writing zeros to its sink. */
+const WANTED_NODE = "vmfleet-wanted";
+const NOTHING_NODE = "vmfleet-nothing";
+
+/** The volume that a helper has its map in. Made with the helper, filled when the map is known, gone with the helper. */
+export class MapVolume {
+  private constructor(
+    private readonly session: HostSession, private readonly volume: Volume, readonly path: string, readonly bytes: number,
+    readonly capacityBytes: number,
+  ) {}
+
+  /** Undefined: an image that can have no map, or a machine that has no drive for it. */
+  static async make(session: HostSession, scope: VolumeScope, capacityBytes: number, arch: string): Promise<MapVolume | undefined> {
+    const bytes = mapBytes(capacityBytes);
+    if (bytes === undefined || arch !== DRIVES_ARCH) return undefined;
+    const { pool } = await session.pool();
+    const name = volumeName(scope, { kind: "map", id: randomBytes(6).toString("hex") });
+    return session.run("make map", async (client) => {
+      const volume = await ensureVolume(client, pool, name, bytes, "raw");
+      return new MapVolume(session, volume, (await volumeFacts(client, volume)).path, bytes, capacityBytes);
+    });
+  }
+
+  /** In the helper. */
+  get disk(): DiskXml {
+    return { path: this.path, format: "raw", readOnly: true, drive: "cdrom" };
+  }
+
+  async write(extents: readonly Extent[]): Promise<void> {
+    const client = await this.session.client(); // small enough not to stand in the way of other calls
+    await client.uploadVolume(this.volume, this.bytes, each(mapImage(extents, this.capacityBytes)));
+  }
+
+  /** The drive that has it in the helper, and the node that QEMU has over it. */
+  async drive(helper: Helper): Promise<{ node: string; device: string }> {
+    const drives = await helper.qmp<{ qdev?: string; inserted?: { "node-name"?: string; file: string } }[]>("query-block");
+    const drive = drives.find(({ inserted }) => inserted?.file === this.path);
+    const node = drive?.inserted?.["node-name"];
+    if (node === undefined || drive?.qdev === undefined) throw new Error("the helper has no drive for the map");
+    return { node, device: drive.qdev };
+  }
+
+  /** Puts the map over the helper's copy-on-read filter. */
+  async attach(helper: Helper, extents: readonly Extent[]): Promise<void> {
+    await this.write(extents);
+    const map = { driver: "qcow2", "read-only": true, file: (await this.drive(helper)).node, "data-file": FILTER_NODE };
+    await helper.qmp("blockdev-add", { driver: "null-co", "node-name": NOTHING_NODE, size: this.capacityBytes, "read-only": true, "read-zeroes": false });
+    await helper.qmp("blockdev-add", { ...map, "node-name": MAP_NODE, backing: null });
+    await helper.qmp("blockdev-add", { ...map, "node-name": WANTED_NODE, backing: NOTHING_NODE });
+    helper.mapped = { readNode: MAP_NODE, pullNode: WANTED_NODE };
+  }
+
+  /** When its helper has ended. Never throws: what is left is a leftover, and known by its name. */
+  async remove(): Promise<void> {
+    const { pool } = await this.session.pool();
+    await this.session.run("clean up", (client) => deleteVolume(client, pool, this.volume.name)).catch(() => undefined);
+  }
+}
+
+async function* each(chunks: UploadChunk[]): AsyncGenerator<UploadChunk> {
+  yield* chunks;
+}
