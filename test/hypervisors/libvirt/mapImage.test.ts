@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { Extent } from "../../../provider/hypervisors/libvirt/extents";
+import { extentsIn, mapBytes, mapImage } from "../../../provider/hypervisors/libvirt/mapImage";
+import type { UploadChunk } from "../../../provider/hypervisors/libvirt/rpc/stream";
+
+const CLUSTER = 65_536;
+const GIB = 2 ** 30;
+const fileOf = (chunks: UploadChunk[]): Buffer =>
+  Buffer.concat(chunks.map((chunk) => ("data" in chunk ? chunk.data : Buffer.alloc(chunk.holeBytes))));
+
+describe("the map of an image", () => {
+  it("tells what it was told", () => {
+    const stretches = fc.array(fc.tuple(fc.integer({ min: 1, max: 12_000 }), fc.integer({ min: 1, max: 3_000 })), { maxLength: 20 });
+    fc.assert(fc.property(stretches, (list) => {
+      let at = 0;
+      const extents = list.map(([gap, length]): Extent => {
+        const extent = { offsetBytes: (at + gap) * CLUSTER, lengthBytes: length * CLUSTER };
+        at += gap + length;
+        return extent;
+      });
+      const capacityBytes = (at + 1) * CLUSTER;
+      const file = fileOf(mapImage(extents, capacityBytes));
+      assert.equal(file.length, mapBytes(capacityBytes));
+      assert.deepEqual(extentsIn(file, capacityBytes), extents);
+    }), { numRuns: 30 });
+  });
+
+  it("takes whole clusters for data, the last as far as the image goes", () => {
+    const capacityBytes = 3 * CLUSTER + 512;
+    const file = fileOf(mapImage([{ offsetBytes: 10, lengthBytes: 1 }, { offsetBytes: 3 * CLUSTER, lengthBytes: 512 }], capacityBytes));
+    assert.deepEqual(extentsIn(file, capacityBytes), [{ offsetBytes: 0, lengthBytes: CLUSTER }, { offsetBytes: 3 * CLUSTER, lengthBytes: 512 }]);
+  });
+
+  it("stays small for large images, by larger clusters", () => {
+    assert.equal(mapBytes(10 * GIB), 1_572_864);
+    assert.ok(mapBytes(64 * GIB)! < 9 * 2 ** 20);
+    assert.ok(mapBytes(1024 * GIB)! < 16 * 2 ** 20);
+  });
+
+  it("is none for an image that is too large, or that no sectors fill", () => {
+    assert.equal(mapBytes(17 * 1024 * GIB), undefined);
+    assert.equal(mapBytes(GIB + 1), undefined);
+    assert.throws(() => mapImage([], GIB + 1), RangeError);
+  });
+
+  it("is not read from a file that is none", () => {
+    assert.throws(() => extentsIn(Buffer.alloc(mapBytes(GIB)!), GIB), RangeError);
+  });
+});
