@@ -16,6 +16,7 @@ const anyName: fc.Arbitrary<VolumeName> = fc.oneof(
   fc.record({ kind: fc.constantFrom("replica" as const, "template" as const), contentPrefix: fc.stringMatching(/^[0-9a-f]{16}$/), format: fc.constantFrom("qcow2" as const, "raw" as const) }),
   fc.record({ kind: fc.constant("arriving" as const), of: fc.constant("base" as const), slot: fc.nat(999), generation: fc.nat(9), contentId: fc.stringMatching(/^[0-9a-f]{64}$/), since: fc.record({ bootSeconds: fc.nat(2_000_000_000), upSeconds: fc.nat(1e9) }, { noNullPrototype: true }) }),
   fc.record({ kind: fc.constant("arriving" as const), of: fc.constant("replica" as const), contentId: fc.stringMatching(/^[0-9a-f]{64}$/), since: fc.record({ bootSeconds: fc.nat(2_000_000_000), upSeconds: fc.nat(1e9) }, { noNullPrototype: true }) }),
+  fc.record({ kind: fc.constant("map" as const), id: fc.stringMatching(/^[0-9a-f]{12}$/) }),
   fc.record({ kind: fc.constant("complete" as const), of: fc.constantFrom("replica" as const, "template" as const), contentId: fc.stringMatching(/^[0-9a-f]{64}$/) }),
 );
 
