@@ -117,7 +117,7 @@ export class Copy {
     const helper = await this.helper.wait();
     await this.connected.wait();
     const { epoch } = this;
-    return { at: await helper.exportNode(FILTER_NODE), epoch };
+    return { at: await helper.exportNode(helper.mapped?.readNode ?? FILTER_NODE), epoch };
   }
 
   /** Guests are reading what has not arrived: the copy leaves them the way. */
