@@ -1,8 +1,10 @@
 /** What the bench can measure: one file a case; a new one is named here. */
 import { copyCase } from "./copyCase";
 import type { BenchGround } from "./ground";
+import { immediateCase } from "./immediate";
 import type { BenchOptions } from "./options";
 import { relayLossCase } from "./relayLoss";
+import { sparseCase } from "./sparseCase";
 
 export interface BenchCase {
   /**
@@ -20,7 +22,7 @@ export interface CaseReport {
   faults: string[];
 }
 
-export const caseNames = ["copy", "relayLoss"] as const;
+export const caseNames = ["copy", "relayLoss", "immediate", "sparse"] as const;
 export type CaseName = (typeof caseNames)[number];
 
-export const caseOf = (name: CaseName): BenchCase => ({ copy: copyCase, relayLoss: relayLossCase })[name];
+export const caseOf = (name: CaseName): BenchCase => ({ copy: copyCase, relayLoss: relayLossCase, immediate: immediateCase, sparse: sparseCase })[name];
