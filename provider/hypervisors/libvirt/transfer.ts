@@ -144,15 +144,21 @@ export class Transfer {
       copy.extents.pass(extents);
       return extents;
     });
+    const arrived = this.options.arrivedBytes();
+    arrived.catch(() => undefined); // the helper's start says it
     // Readers open their exports as soon as there is a helper: later, its connecting would keep them waiting.
-    const started = this.startHelper(from).then(() => copy.hasHelper(this.helper!));
+    const started = this.startHelper(from).then(async () => (await arrived) === undefined ? this.openToReaders() : undefined);
     const [helper, feed] = await Promise.allSettled([started, opening]);
     if (feed.status === "fulfilled") this.feed = feed.value;
     if (helper.status === "rejected") throw helper.reason;
     context.signal?.throwIfAborted();
     if (feed.status === "rejected") await this.findOther(feed.reason as Error);
     else await this.connect().catch((error: unknown) => this.findOther(error as Error));
-    await this.takeStock();
+    const arrivedBytes = await arrived;
+    if (arrivedBytes !== undefined) {
+      await this.takeStock(arrivedBytes);
+      await this.openToReaders();
+    }
     await this.startPull();
     this.startedAt = Date.now();
   }
@@ -162,11 +168,12 @@ export class Transfer {
     return this.pull!.start(facts.capacityBytes, forGuests ? GUESTS_IN_FLIGHT_BYTES : undefined);
   }
 
-  /** What an earlier attempt left; of what it had fetched it may have forgotten what was not flushed. */
-  private async takeStock(): Promise<void> {
+  /**
+   * What an earlier attempt left; of what it had fetched it may have forgotten what was not flushed. The overlay must
+   * be connected (over nothing, all of it would count) and must not have its map yet (QEMU mirrors root nodes only).
+   */
+  private async takeStock(arrivedBytes: number): Promise<void> {
     const { facts } = this.options;
-    const arrivedBytes = await this.options.arrivedBytes();
-    if (arrivedBytes === undefined) return;
     this.bytesFound = await this.pull!.bytesHeld(facts.capacityBytes);
     this.best = Math.min(this.bytesFound, facts.allocationBytes);
     this.bytesResent += Math.max(0, Math.min(arrivedBytes, facts.allocationBytes) - this.bytesFound - qcow2MetadataBytes(facts.capacityBytes));
@@ -175,9 +182,13 @@ export class Transfer {
   private async startHelper(over: Resolved): Promise<void> {
     this.helper = await this.options.startHelper(over);
     this.pull = new Pull(this.helper);
+  }
+
+  private async openToReaders(): Promise<void> {
     const extents = this.options.map && (await this.extents);
     // Without its map a copy asks its source for each stretch: slower, as right.
-    if (extents) await this.options.map!.attach(this.helper, extents).catch(() => undefined);
+    if (extents) await this.options.map!.attach(this.helper!, extents).catch(() => undefined);
+    this.options.copy.hasHelper(this.helper!);
   }
 
   /** Over the feed, and then true for whoever reads from us: when all above is connected too. */
@@ -364,7 +375,7 @@ export class Transfer {
     this.lastOffset = -1;
     this.yielded.is = false;
     await this.startHelper(await this.options.resolve(this.source));
-    copy.hasHelper(this.helper!);
+    await this.openToReaders();
     await this.reconnect(this.source, true).catch((error: unknown) => this.findOther(error as Error));
     await this.startPull();
   }
