@@ -149,7 +149,8 @@ export async function runSparse(image: SparseImage): Promise<SparseRun> {
 
 async function faultsOf(host: LabHost, fleetId: string, image: SparseImage, { dataBytes }: SparseSize): Promise<string[]> {
   const { domains, volumes } = await inventory(host);
-  const made = volumes.filter((name) => name.includes(fleetId));
+  // A base bears its arriving mark until its member is defined.
+  const made = volumes.filter((name) => name.includes(fleetId) && !name.includes(".arriving."));
   const faults = [
     ...domains.filter((name) => name.includes(fleetId)).map((name) => `${host.name}: domain ${name} is left`),
     ...(made.length === 1 ? [] : [`${host.name}: expected one volume, got ${made.join(", ") || "none"}`]),

@@ -89,7 +89,7 @@ describe("limits to what copies use", function () {
     const sent = (await lab.nicBytes(a1)).tx - before.tx;
     assert.ok(sent > DATA / 4 && sent < DATA * 0.9, `${sent} bytes came from the first source`);
     const [made, golden] = await Promise.all([b1, a1].map(async (host) => (await inventory(host)).volumes
-      .filter((v) => (host === b1 ? v.includes(fleet.fleetId) : v === (inputs.template as { volume: string }).volume)).map((v) => join(host.poolDir, v))[0]!));
+      .filter((v) => (host === b1 ? v.includes(fleet.fleetId) && v.endsWith(".base.qcow2") : v === (inputs.template as { volume: string }).volume)).map((v) => join(host.poolDir, v))[0]!));
     await run("qemu-img", ["compare", "-U", made!, golden!]);
   });
 

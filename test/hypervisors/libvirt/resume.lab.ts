@@ -99,7 +99,8 @@ describe("copies that a killed run left", function () {
     it(`are gone on with after kill -9 of the provider, a ${kind} fetching only the rest`, async () => {
       const what = order(kind === "base" ? undefined : { kind, purpose: "replica", host: to.name, contentId });
       await copyUntil(DATA / 2, what, (pid) => void process.kill(pid, "SIGKILL"));
-      const [partial, ...others] = await partials();
+      // The map of a sparse image is the killed copy's own: the next one makes another.
+      const [partial, ...others] = (await partials()).filter(({ name }) => !name.includes(".map."));
       assert.deepEqual([partial?.resumable, others], [{ contentId }, []]);
       const missing = DATA - partial!.bytes;
       const { arrived, moved } = await resume(what);
