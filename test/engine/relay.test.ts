@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { FleetRefusedError, FleetRunError, previewFleet, type CloneTrace } from "../../provider/engine";
 import type { FleetSpec, FleetState } from "../../provider/fleet";
 import type { Fault } from "../../provider/hypervisors/simulated";
-import { assertSettled, inputs, specOf, up, world, type World } from "./world";
+import { assertSettled, COSTS, inputs, specOf, up, world, type World } from "./world";
 import { supervised } from "./wrappers";
 
 const GIGABYTE = 1e9;
@@ -160,11 +160,11 @@ describe("relay on a bad day", () => {
     );
     await fc.assert(fc.asyncProperty(
       fc.array(fault, { minLength: 1, maxLength: 5 }), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 8 }),
-      fc.constantFrom(undefined, 3), fc.constantFrom("none", "rack", "host"),
-      async (faults, each, maxConcurrent, maxConcurrentClones, keepSeeds) => {
+      fc.constantFrom(undefined, 3), fc.constantFrom("none", "rack", "host"), fc.constantFrom(0, 0.3, 2),
+      async (faults, each, maxConcurrent, maxConcurrentClones, keepSeeds, resourceSeconds) => {
         const from = inputs(7, 3, { policy: "relay", countPerHost: each, keepSeeds, ...(maxConcurrentClones && { maxConcurrentClones }) });
         const spec = specOf({ ...from, hosts: (from.hosts as object[]).map((host) => ({ ...host, maxConcurrent })) });
-        const where = world(spec, { faults });
+        const where = world(spec, { faults, costs: { ...COSTS, resourceSeconds } });
         const { hypervisor, offences } = supervised(where.hypervisor, spec);
         let state: FleetState | undefined;
         for (let run = 0; run < 40; run++) {
@@ -184,7 +184,7 @@ describe("relay on a bad day", () => {
       // A copy that is being given another source keeps its place at the one it leaves until that is done.
       examples: [[
         [{ kind: "slowHost", host: "a1", factor: 0.01, fromSeconds: 0 }, { kind: "cloneFails", targetHost: "a2", atFraction: 0, error: "sourceLost", times: 4 }],
-        3, 2, 3, "none",
+        3, 2, 3, "none", 0,
       ]],
     });
   }).timeout(180_000);

@@ -36,6 +36,8 @@ interface Copy {
   source: CopySource;
   flow: Flow<Copy>;
   upstream: Copy | undefined;
+  /** It is being given this source, and goes to it at once if it loses its own. */
+  turning: { ref: ImageRef; over: (error?: Error) => void } | undefined;
   /** Made when there is one. */
   readers: Set<Copy> | undefined;
   /** Hosts on which it counts. */
@@ -91,13 +93,15 @@ export class Copies {
     return new Promise((resolve, reject) => {
       if (!this.index.has(order.targetHost)) throw new HypervisorError(order.targetHost, "clone", "not a host of the topology");
       const copy = {
-        order, source: { host: order.targetHost, key: "" }, upstream: undefined, readers: undefined, loads: [], part: 1, failure: undefined,
+        order, source: { host: order.targetHost, key: "" }, upstream: undefined, turning: undefined, readers: undefined, loads: [], part: 1, failure: undefined,
         bytesMoved: 0, bytesResent: 0, bytesBefore: order.arrivedBytes ?? 0,
       } as unknown as Copy;
       const onAbort = (): void => this.break(copy, signal!.reason as Error);
       copy.settle = (error) => {
         if (!this.active.delete(copy)) return;
         this.underWay.delete(order.targetKey);
+        copy.turning?.over(new HypervisorError(order.targetHost, "resource", "the copy ended"));
+        copy.turning = undefined;
         signal?.removeEventListener("abort", onAbort);
         this.occupy(copy, []);
         this.account(copy);
@@ -119,10 +123,25 @@ export class Copies {
   }
 
   /** Feeds a copy under way from elsewhere; what has arrived stays. @throws HypervisorError when there is no such copy */
-  resource(targetKey: string, targetHost: string, ref: ImageRef): void {
+  async resource(targetKey: string, targetHost: string, ref: ImageRef, seconds: number): Promise<void> {
     const copy = this.underWay.get(targetKey);
     if (!copy) throw new HypervisorError(targetHost, "resource", "no copy under way to this image");
-    if (this.network.needsSource(copy.flow)) this.switchTo(copy, copy.order.sourceOf(ref));
+    if (!this.network.needsSource(copy.flow)) return;
+    if (seconds === 0) return this.switchTo(copy, copy.order.sourceOf(ref));
+    copy.turning?.over(new HypervisorError(targetHost, "resource", "another source was chosen meanwhile"));
+    await new Promise<void>((resolve, reject) => {
+      const turning = copy.turning = { ref, over: (error?: Error) => (error ? reject(error) : resolve()) };
+      this.clock.at(this.clock.nowMs() + 1000 * seconds, () => {
+        if (copy.turning !== turning) return;
+        copy.turning = undefined;
+        try {
+          if (this.network.needsSource(copy.flow)) this.switchTo(copy, copy.order.sourceOf(ref));
+          resolve();
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+    });
   }
 
   isUnderWay(key: string): boolean {
@@ -219,7 +238,7 @@ export class Copies {
     if (before) this.network.stop(before, nowSeconds);
   }
 
-  /** Another source, if the caller has one; else the copy is over. */
+  /** The source it is being given, or another, if the caller has one; else the copy is over. */
   private lose(copy: Copy, error: SourceLostError): void {
     const { onSourceLost } = copy.order.context;
     if (!this.active.has(copy)) return;
@@ -236,11 +255,14 @@ export class Copies {
     this.reads(copy, { host: copy.order.targetHost, key: "" });
     this.occupy(copy, [this.index.get(copy.order.targetHost)!]);
     this.clock.kick();
-    onSourceLost(error).then((ref) => {
+    const { turning } = copy;
+    copy.turning = undefined;
+    (turning ? Promise.resolve(turning.ref) : onSourceLost(error)).then((ref) => {
       if (!this.active.has(copy) || copy.source.key !== "") return;
       if (ref === null) return this.break(copy, error);
       this.switchTo(copy, copy.order.sourceOf(ref));
-    }).catch((reason: unknown) => {
+    }).then(() => turning?.over(), (reason: unknown) => {
+      turning?.over(reason as Error);
       if (reason instanceof SourceLostError) this.lose(copy, reason);
       else this.break(copy, reason as Error);
     });

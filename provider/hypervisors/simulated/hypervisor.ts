@@ -14,7 +14,7 @@ import type { SimulatedCosts, SimulatedOptions } from "./options";
 import { replicaKey, SimulatedHost, slotKey, volumeKey, type SimulatedMember } from "./world";
 
 const NO_COSTS: SimulatedCosts = {
-  defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0,
+  defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0, resourceSeconds: 0,
 };
 
 export interface SimulatedTemplate {
@@ -129,7 +129,7 @@ export class SimulatedHypervisor implements Hypervisor {
     this.reachable(target.host, "resource");
     if (!this.capabilities.relay) throw new HypervisorError(target.host, "resource", "this hypervisor cannot relay");
     this.sourceOf({ fleet, target, contentId }, source);
-    this.copies.resource(sourceKeyOf(fleet.fleetId, target), target.host, source);
+    await this.copies.resource(sourceKeyOf(fleet.fleetId, target), target.host, source, this.costs.resourceSeconds);
   }
 
   async snapshot(order: SnapshotOrder, context: CallContext = {}): Promise<void> {

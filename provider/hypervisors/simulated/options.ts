@@ -8,6 +8,8 @@ export interface SimulatedCosts {
   snapshotSeconds: number;
   consolidateSeconds: number;
   destroySeconds: number;
+  /** Until a copy reads from the source it is given. */
+  resourceSeconds: number;
 }
 
 /** Something that goes wrong. Times are seconds on the virtual clock. */
