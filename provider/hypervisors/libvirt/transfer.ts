@@ -81,6 +81,8 @@ export class Transfer {
   private restarts = 0;
   /** It needs no source any more. */
   private complete = false;
+  /** Why it takes none any more. */
+  private failed: { error: unknown } | undefined;
   private exchange: { ref: ImageRef; done(): void; failed(error: unknown): void } | undefined;
   private yielded = { is: false, forMs: 0, lookedAtMs: 0 };
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
@@ -104,6 +106,8 @@ export class Transfer {
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
       if (finished.status === "rejected") throw finished.reason;
     } catch (error) {
+      this.failed = { error };
+      this.exchange?.failed(error); // whoever ordered it waits for an answer
       this.options.pacer.end(copy);
       copy.lostSource();
       await this.pull?.yank().catch(() => undefined);
@@ -116,6 +120,7 @@ export class Transfer {
   /** Reads from another source from now on. Resolves when it does. */
   redirect(ref: ImageRef): Promise<void> {
     if (this.complete) return Promise.resolve();
+    if (this.failed) return Promise.reject(this.failed.error as Error);
     return new Promise((resolve, reject) => {
       this.exchange?.failed(new Error("another source was chosen meanwhile"));
       this.exchange = { ref, done: resolve, failed: reject };
@@ -308,19 +313,23 @@ export class Transfer {
     await this.pull!.resume();
   }
 
-  /** Asks for other sources until one can be read. */
+  /** Asks for other sources until one can be read. One that was ordered meanwhile comes first: whoever ordered it counts on it. */
   private async findOther(error: Error): Promise<void> {
     const { context } = this.options;
     if (error instanceof LibvirtError) throw error; // our own helper is gone
     let failure = error instanceof SourceLostError ? error : this.lost(error.message, error);
     for (;;) {
       context.signal?.throwIfAborted();
-      const other = await context.onSourceLost?.(failure) ?? null;
+      const { exchange } = this;
+      this.exchange = undefined;
+      const other = exchange?.ref ?? await context.onSourceLost?.(failure) ?? null;
       if (other === null) throw failure;
       try {
         await this.reconnect(other);
+        exchange?.done();
         return;
       } catch (next) {
+        exchange?.failed(next);
         if (next instanceof LibvirtError) throw next; // our own helper is gone
         failure = next instanceof SourceLostError ? next : this.lost((next as Error).message, next);
       }
