@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext, MemberRef } from "../hypervisor";
 import { Helper, type HelperSettings } from "./helper";
-import { findMember, isActive, setTag, type Place } from "./member";
+import { findMember, isActive, refuseSaved, setTag, type Place } from "./member";
 import { volumeName } from "./names";
 import { rootDisk } from "./domainDisks";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
@@ -27,9 +27,7 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
     if (!found) throw new Error(`${order.name} is gone`);
     if (found.tag.kind !== "full") throw new Error(`${order.name} is a linked clone: its delta stays over the host's replica`);
     const { domain } = found;
-    if (await client.hasManagedSave(domain)) {
-      throw new Error(`${order.name} has a saved state that names its delta disk: start it (virsh start) or drop the state (virsh managedsave-remove)`);
-    }
+    await refuseSaved(client, domain, order.name);
     for (let disk = await rootDisk(client, domain); ; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
       // Somebody's snapshot or copy: whatever stands on the delta must find it there.

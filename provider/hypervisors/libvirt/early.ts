@@ -5,8 +5,9 @@ import { abortable } from "./abortable";
 import type { Copy } from "./copies";
 import { memberXml, type DiskXml } from "./domainXml";
 import type { NbdExport } from "./helper";
-import { dataDisks, dropPending, findMember, isActive, makeDataDisks, START_DEADLINE_MS, type Place } from "./member";
+import { dataDisks, dropPending, findMember, isActive, makeDataDisks, refuseSaved, START_DEADLINE_MS, type Place } from "./member";
 import { volumeName } from "./names";
+import { CONNECT_DEADLINE_MS, DISK_DEVICE, firstDiskNodes, reopenOver } from "./nodes";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { ConnectionLostError, isLibvirtError, QmpError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
@@ -14,12 +15,8 @@ import type { MemberTag } from "./tags";
 import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
 
 const LOOK_MS = 200;
-const CONNECT_DEADLINE_MS = 20_000;
 /** Reads of fewer bytes between two looks are a guest at rest. */
 const READING_BYTES = 64 << 10;
-/** libvirt's names for the first disk's nodes, as in a helper. */
-const TOP_NODE = "libvirt-1-format";
-const TOP_FILE_NODE = "libvirt-1-storage";
 const NODE_PREFIX = "vmfleet-early-";
 
 /**
@@ -35,10 +32,12 @@ export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, conte
     const found = await findMember(client, order);
     if (found && found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
     if (found && found.tag.base !== "arriving") throw new Error(`${order.name} has its disk already`);
+    if (found) await refuseSaved(client, found.domain, order.name);
     if (found && isActive(await client.domainState(found.domain))) {
-      await feedGuest(client, found.domain, served.at);
+      const path = await earlyPath(client, order, at);
+      await feedGuest(client, found.domain, path, served.at);
       if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
-      void mind(client, found.domain, copy, served.epoch);
+      void mind(client, found.domain, path, copy, served.epoch);
       return;
     }
     const { disk, extra } = await earlyDisks(client, order, at, capacityBytes, found?.domain);
@@ -49,7 +48,7 @@ export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, conte
     const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, extra));
     await dropPending(client, at, order);
     await client.startDomain(defined, START_DEADLINE_MS);
-    void mind(client, defined, copy, served.epoch);
+    void mind(client, defined, disk.path, copy, served.epoch);
   });
 }
 
@@ -66,22 +65,30 @@ async function earlyDisks(
   return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
 }
 
-/** Puts a running guest's overlay over another export. The one it stood over may be dead. */
-async function feedGuest(client: LibvirtClient, domain: Domain, at: NbdExport): Promise<void> {
+async function earlyPath(client: LibvirtClient, { slot, generation }: EarlyOrder, at: Place): Promise<string> {
+  const { pool } = await at.session.pool();
+  const name = volumeName(at.scope, { kind: "early", slot, generation });
+  const volume = await client.lookupVolume(pool, name);
+  if (!volume) throw new Error(`the disk ${name} is gone`);
+  return (await volumeFacts(client, volume)).path;
+}
+
+/**
+ * Puts a running guest's overlay, the file at `path`, over another export. The one it stood over may be dead.
+ * @throws where its first disk is another file
+ */
+async function feedGuest(client: LibvirtClient, domain: Domain, path: string, at: NbdExport): Promise<void> {
+  const qmp = <T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> => client.qmp<T>(domain, command, args, timeoutMs);
+  const overlay = await firstDiskNodes(qmp, path);
   const name = `${NODE_PREFIX}${randomBytes(4).toString("hex")}`;
-  const nodes = await client.qmp<{ "node-name"?: string }[]>(domain, "query-named-block-nodes", { flat: true });
-  await client.qmp(domain, "blockdev-add", {
+  const nodes = await qmp<{ "node-name"?: string }[]>("query-named-block-nodes", { flat: true });
+  await qmp("blockdev-add", {
     driver: "nbd", "node-name": name, "read-only": true, export: at.exportName, server: { type: "inet", host: at.host, port: String(at.port) },
   }, CONNECT_DEADLINE_MS);
-  await client.qmp(domain, "blockdev-reopen", {
-    options: [{
-      driver: "qcow2", "node-name": TOP_NODE, "read-only": false, discard: "unmap", cache: { direct: true, "no-flush": false },
-      file: TOP_FILE_NODE, backing: name,
-    }],
-  }, CONNECT_DEADLINE_MS);
+  await reopenOver(qmp, overlay, name);
   // libvirt's own node of the first export stays: it takes that away itself when the disk moves.
   for (const node of nodes) {
-    if (node["node-name"]?.startsWith(NODE_PREFIX)) await client.qmp(domain, "blockdev-del", { "node-name": node["node-name"] });
+    if (node["node-name"]?.startsWith(NODE_PREFIX)) await qmp("blockdev-del", { "node-name": node["node-name"] });
   }
 }
 
@@ -90,7 +97,7 @@ async function feedGuest(client: LibvirtClient, domain: Domain, at: NbdExport): 
  * has a source again, over another export where the helper is another; and while it reads, the copy leaves it the way.
  * Ends with its connection: so does the copy.
  */
-async function mind(client: LibvirtClient, domain: Domain, copy: Copy, firstEpoch: number): Promise<void> {
+async function mind(client: LibvirtClient, domain: Domain, path: string, copy: Copy, firstEpoch: number): Promise<void> {
   let epoch = firstEpoch;
   let readBytes = 0;
   while (!copy.ended) {
@@ -100,7 +107,7 @@ async function mind(client: LibvirtClient, domain: Domain, copy: Copy, firstEpoc
         const served = copy.epoch === epoch ? undefined : await copy.serveGuest();
         await copy.whenFed();
         if (served) {
-          await feedGuest(client, domain, served.at);
+          await feedGuest(client, domain, path, served.at);
           ({ epoch } = served);
         }
         await client.resumeDomain(domain);
@@ -116,10 +123,11 @@ async function mind(client: LibvirtClient, domain: Domain, copy: Copy, firstEpoc
   }
 }
 
+/** From its first disk: the others are not copied. */
 async function bytesRead(client: LibvirtClient, domain: Domain): Promise<number> {
   try {
-    const stats = await client.qmp<{ stats: { rd_bytes: number } }[]>(domain, "query-blockstats");
-    return stats[0]?.stats.rd_bytes ?? 0;
+    const stats = await client.qmp<{ qdev?: string; stats: { rd_bytes: number } }[]>(domain, "query-blockstats");
+    return stats.find(({ qdev }) => qdev === DISK_DEVICE)?.stats.rd_bytes ?? 0;
   } catch (error) {
     if (error instanceof QmpError) return 0;
     throw error;

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { HypervisorError } from "../hypervisor";
 import { helperXml, type DiskXml } from "./domainXml";
 import { helperDomainName } from "./names";
+import { DISK_DEVICE } from "./nodes";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError, QmpError } from "./rpc/errors";
 import { ErrorCode, Flag } from "./rpc/protocol";
@@ -15,8 +16,6 @@ const UNEXPORT_DEADLINE_MS = 5_000;
 /** After this libvirt is asked to end what does not leave. */
 const QUIT_PATIENCE_MS = 5_000;
 const LIFECYCLE_STOPPED = 5;
-/** The block device of the first disk that libvirt's XML gives a domain. */
-const DISK_DEVICE = "/machine/peripheral/virtio-disk0/virtio-backend";
 /** Ids of exports begin with a letter. */
 const exportId = (exportName: string): string => `x${exportName}`;
 

@@ -136,6 +136,15 @@ export async function setTag(client: LibvirtClient, domain: Domain, tag: MemberT
   await client.setMetadata(domain, TAG_URI, TAG_KEY, tagXml(tag), live);
 }
 
+/**
+ * A saved state names the disks that its guest had, and goes on with what it held of them in memory: neither their
+ * places nor the definition may change under it. @throws when there is one
+ */
+export async function refuseSaved(client: LibvirtClient, domain: Domain, name: string): Promise<void> {
+  if (!(await client.hasManagedSave(domain))) return;
+  throw new Error(`${name} has a saved state that names its present disk: start it (virsh start) or drop the state (virsh managedsave-remove)`);
+}
+
 export async function adoptMember(order: MemberRef, at: Place): Promise<void> {
   await at.session.run("adopt", async (client) => {
     const found = await findMember(client, order);

@@ -1,16 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Helper, NbdExport } from "./helper";
+import { CONNECT_DEADLINE_MS, HELPER_NODES, reopenOver } from "./nodes";
 import { LibvirtError, QmpError } from "./rpc/errors";
 
 const JOB = "vmfleet-pull";
 const SINK = "vmfleet-sink";
-/** libvirt's names for the first disk's nodes: its image, the file below, and the copy-on-read filter over it. */
-const TOP_NODE = "libvirt-1-format";
-const TOP_FILE_NODE = "libvirt-1-storage";
-/** And for the image the first one's XML puts below it. */
+/** libvirt's names for the image that the first disk's XML puts below it. */
 const LOCAL_NODES = ["libvirt-2-format", "libvirt-2-storage"];
+/** And for the copy-on-read filter over that disk. */
 export const FILTER_NODE = "libvirt-CoR-vda";
-const CONNECT_DEADLINE_MS = 20_000;
 const YANK_DEADLINE_MS = 5_000;
 
 export interface PullJob {
@@ -87,12 +85,7 @@ export class Pull {
    * opened after a sudden death. The mark goes with the close; nothing of it stays in the image.
    */
   private async reopen(backing: string | null): Promise<void> {
-    await this.helper.qmp("blockdev-reopen", {
-      options: [{
-        driver: "qcow2", "node-name": TOP_NODE, "read-only": false, "lazy-refcounts": true, discard: "unmap",
-        cache: { direct: true, "no-flush": false }, file: TOP_FILE_NODE, backing,
-      }],
-    }, CONNECT_DEADLINE_MS);
+    await reopenOver(this.helper.qmp.bind(this.helper), HELPER_NODES, backing, { "lazy-refcounts": true });
   }
 
   /** A filter over the export: reads of what is on the disk already are not held up by it, as a limit to the job would. */

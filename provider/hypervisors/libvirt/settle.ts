@@ -6,7 +6,7 @@ import { rootDisk } from "./domainDisks";
 import { blockCopyTargetXml, memberXml } from "./domainXml";
 import { Helper, type HelperSettings } from "./helper";
 import { targetVolumeName } from "./images";
-import { dataDisks, findMember, isActive, setTag, type Place } from "./member";
+import { dataDisks, findMember, isActive, refuseSaved, setTag, type Place } from "./member";
 import { volumeName } from "./names";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { BlockJobType, Flag } from "./rpc/protocol";
@@ -41,6 +41,7 @@ export async function settleMember(order: EarlyOrder, at: Place, settings: Helpe
     const under = await volumeFacts(client, image);
     for (let disk = await rootDisk(client, domain); disk.current !== deltaName; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
+      await refuseSaved(client, domain, order.name);
       if (disk.current !== earlyName) throw new Error(`the disk of ${order.name} is ${disk.current ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
       if (isActive(await client.domainState(domain))) await moveLive(client, domain, { earlyName, deltaName, under }, at, context);
       else {
@@ -48,6 +49,7 @@ export async function settleMember(order: EarlyOrder, at: Place, settings: Helpe
         await defineSettled(client, order, at, tag, deltaName, domain);
       }
     }
+    await refuseSaved(client, domain, order.name);
     await defineSettled(client, order, at, tag, deltaName, domain);
     if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
     await setTag(client, domain, { ...tag, base: order.kind === "linked" ? "replica" : "frozen" });

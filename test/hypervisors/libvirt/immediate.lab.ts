@@ -6,7 +6,7 @@ import { memberMacs, memberUuid } from "../../../provider/fleet/identity";
 import type { FleetSpec, ObservedMember } from "../../../provider/fleet/model";
 import type { CallContext, EarlyOrder, FleetIdentity, Hypervisor, ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
-import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
+import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "./labFleet";
 
 const MIB = 1 << 20;
 const DATA_MIB = 96;
@@ -87,6 +87,12 @@ describe("members that start immediately", function () {
   const standsStill = (i: number) => lab.until(
     async () => (await virsh(hosts[i]!, "domstate", "--reason", name(i))).includes("I/O error"), { what: `guest ${i} to stand still`, timeoutMs: 240_000 },
   );
+  /** What qemu-io says of the guest's second disk where it is not as expected: through QEMU, as the guest sees it. */
+  const dataDisk = async (i: number, command: string) => {
+    const answer = await virsh(hosts[i]!, "qemu-monitor-command", name(i), "--hmp", `qemu-io -d /machine/peripheral/virtio-disk1/virtio-backend "${command}"`);
+    return lines(answer).filter((line) => !/^(read|wrote) \d+\/\d+ bytes|ops;/.test(line)).join();
+  };
+  const disksOf = (xml: string) => xml.match(/<source file=[^>]*>/g);
   /** The rest of the copy, and what comes after it. */
   const completed = async (i: number, copying: Promise<unknown>, image: EarlyOrder["base"] = base(i)) => {
     await fullSpeed();
@@ -204,6 +210,57 @@ describe("members that start immediately", function () {
     await assertSettled(1);
     await assertHealthy(1);
     await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+  });
+
+  it("feeds the right disk of a member that has data disks, in a later run too", async () => {
+    const whole = spec;
+    spec = { ...spec, vm: { ...spec.vm, disks: [{ label: "data", sizeBytes: 64 * MIB, onDelete: "delete" }] } };
+    try {
+      const cut = copy(1).catch(() => undefined);
+      await hv.startEarly!(early(1));
+      assert.equal(await dataDisk(1, "write -P 0xab 0 1M"), "");
+      await hv.close();
+      await cut;
+      await hv.close(); // what the aborted copy opened to clean up
+      await standsStill(1);
+      hv = await open();
+      const copying = copy(1);
+      await hv.startEarly!(early(1));
+      await says(1, "VMFLEET BOOTED");
+      const untouched = async () => {
+        assert.equal(await dataDisk(1, "read -P 0xab 0 1M"), "");
+        assert.equal(await dataDisk(1, "read -P 0 1M 63M"), "");
+      };
+      await untouched();
+      process.kill(await helperPid(1), "SIGKILL"); // fed once more, by the run that goes on
+      await completed(1, copying);
+      await says(1, "VMFLEET WALKED");
+      await untouched();
+      await assertSettled(1);
+      await assertHealthy(1);
+      await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+    } finally {
+      spec = whole;
+    }
+  });
+
+  it("leaves one alone that was saved, until its state is started or dropped", async () => {
+    const copying = copy(1);
+    await hv.startEarly!(early(1));
+    await says(1, "VMFLEET BOOTED");
+    await virsh(hosts[1]!, "managedsave", name(1));
+    const before = await virsh(hosts[1]!, "dumpxml", name(1), "--inactive");
+    await assert.rejects(hv.startEarly!(early(1)), /saved state.*virsh start.*managedsave-remove/);
+    await fullSpeed();
+    await copying;
+    await assert.rejects(hv.settle!(early(1)), /saved state.*virsh start.*managedsave-remove/);
+    assert.deepEqual(disksOf(await virsh(hosts[1]!, "dumpxml", name(1), "--inactive")), disksOf(before));
+    assert.deepEqual((await inventory(hosts[1]!)).volumes.filter((v) => v.includes(fleet.fleetId) && /early|delta/.test(v)).map((v) => v.replace(/^.*\.g0/, "g0")), ["g0.early.qcow2"]);
+    await virsh(hosts[1]!, "managedsave-remove", name(1));
+    await hv.settle!(early(1));
+    assert.equal((await member(1)).base, "frozen");
+    const path = (await member(1)).chain[0]!.path;
+    assert.match((await lab.run(["qemu-io", "-U", "-f", "qcow2", "-r", "-c", "read -v 0 32", path])), /VMFLEET.MAC/);
   });
 
   it("settles one whose image was whole when the provider was killed, also in the middle of the move", async () => {
