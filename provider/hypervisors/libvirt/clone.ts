@@ -54,7 +54,7 @@ export async function cloneImage(
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
     const overNetwork = from.kind === "arriving" || from.source.session !== session;
-    if (overNetwork && isSparse(facts)) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch);
+    if (overNetwork && isSparse(facts)) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
     const startHelper = async (over: Resolved): Promise<Helper> => {
       const { path } = await volume;
       const local = over.kind === "finished" && over.local ? over.source : undefined;

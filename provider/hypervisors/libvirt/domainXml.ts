@@ -2,6 +2,8 @@ import type { ReconfigureOrder } from "../hypervisor";
 import { taggedMetadata, type HelperTag, type MemberTag } from "./tags";
 import { buildXml, type XmlNode } from "./xml";
 
+export type Drive = "cdrom" | "floppy";
+
 export interface DiskXml {
   path: string;
   format: string;
@@ -13,7 +15,7 @@ export interface DiskXml {
    * Of a helper: in a drive whose medium can be taken out, and so in nobody's way. Such disks leave the names of the
    * others and of QEMU's nodes as if they were not there: they are listed first, and libvirt counts from the last on.
    */
-  drive?: "cdrom" | "floppy";
+  drive?: Drive;
   /** Given: stands in the XML instead of what the image's header says. `null`: the image stands alone. */
   backing?: BackingXml | null;
 }

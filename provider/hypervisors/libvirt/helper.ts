@@ -53,14 +53,28 @@ export class Helper {
     private readonly guests: number, private readonly tlsDirectories: readonly string[] | undefined,
   ) {}
 
+  /**
+   * Drives are a help, no need: where a helper starts only without them (a QEMU or a libvirt that has none), it goes
+   * without, and so does every later one on this host in this run.
+   */
   static async start(session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
     const client = await session.client();
     const name = helperDomainName(settings.fleetId, randomBytes(6).toString("hex"));
     const tag = { purpose: "helper" as const, fleetId: settings.fleetId, holder: settings.holder };
-    const xml = helperXml(name, tag, settings.domainType, settings.arch, disks);
-    try {
+    const start = async (given: DiskXml[]): Promise<Helper> => {
+      const xml = helperXml(name, tag, settings.domainType, settings.arch, given);
       const domain = await client.createDomain(xml, Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
       return new Helper(session, client, domain, settings.guests ?? 0, settings.tlsDirectories);
+    };
+    const wanted = disks.filter(({ drive }) => !drive || !session.refusedDrives.has(drive));
+    const fixed = wanted.filter(({ drive }) => !drive);
+    try {
+      return await start(wanted).catch(async (error: unknown) => {
+        if (!(error instanceof LibvirtError) || fixed.length === wanted.length) throw error;
+        const helper = await start(fixed);
+        for (const { drive } of wanted) if (drive) session.refusedDrives.add(drive);
+        return helper;
+      });
     } catch (error) {
       throw session.wrap("start helper", error);
     }

@@ -3,7 +3,7 @@
  * that must ask its source for each stretch waits behind its own data, hop by hop.
  */
 import { randomBytes } from "node:crypto";
-import type { DiskXml } from "./domainXml";
+import type { DiskXml, Drive } from "./domainXml";
 import type { Extent } from "./extents";
 import type { Helper } from "./helper";
 import { mapBytes, mapImage } from "./mapImage";
@@ -26,24 +26,32 @@ const NOTHING_NODE = "vmfleet-nothing";
 export class MapVolume {
   private constructor(
     private readonly session: HostSession, private readonly volume: Volume, readonly path: string, readonly bytes: number,
-    readonly capacityBytes: number,
+    readonly capacityBytes: number, private readonly kind: Drive,
   ) {}
 
-  /** Undefined: an image that can have no map, or a machine that has no drive for it. */
-  static async make(session: HostSession, scope: VolumeScope, capacityBytes: number, arch: string): Promise<MapVolume | undefined> {
+  /**
+   * @param drive where the helper is to have it; a floppy disk can be written to
+   * @returns undefined: an image that can have no map, a machine that has no such drive, or a pool that takes no more
+   *   volumes. Never throws: copies do without
+   */
+  static async make(session: HostSession, scope: VolumeScope, capacityBytes: number, arch: string, drive: Drive): Promise<MapVolume | undefined> {
     const bytes = mapBytes(capacityBytes);
-    if (bytes === undefined || arch !== DRIVES_ARCH) return undefined;
-    const { pool } = await session.pool();
-    const name = volumeName(scope, { kind: "map", id: randomBytes(6).toString("hex") });
-    return session.run("make map", async (client) => {
-      const volume = await ensureVolume(client, pool, name, bytes, "raw");
-      return new MapVolume(session, volume, (await volumeFacts(client, volume)).path, bytes, capacityBytes);
-    });
+    if (bytes === undefined || arch !== DRIVES_ARCH || session.refusedDrives.has(drive)) return undefined;
+    try {
+      const { pool } = await session.pool();
+      const name = volumeName(scope, { kind: "map", id: randomBytes(6).toString("hex") });
+      return await session.run("make map", async (client) => {
+        const volume = await ensureVolume(client, pool, name, bytes, "raw");
+        return new MapVolume(session, volume, (await volumeFacts(client, volume)).path, bytes, capacityBytes, drive);
+      });
+    } catch {
+      return undefined;
+    }
   }
 
   /** In the helper. */
   get disk(): DiskXml {
-    return { path: this.path, format: "raw", readOnly: true, drive: "cdrom" };
+    return { path: this.path, format: "raw", readOnly: this.kind === "cdrom", drive: this.kind };
   }
 
   async write(extents: readonly Extent[]): Promise<void> {
@@ -62,8 +70,9 @@ export class MapVolume {
 
   /** Puts the map over the helper's copy-on-read filter. */
   async attach(helper: Helper, extents: readonly Extent[]): Promise<void> {
+    const { node } = await this.drive(helper);
     await this.write(extents);
-    const map = { driver: "qcow2", "read-only": true, file: (await this.drive(helper)).node, "data-file": FILTER_NODE };
+    const map = { driver: "qcow2", "read-only": true, file: node, "data-file": FILTER_NODE };
     await helper.qmp("blockdev-add", { driver: "null-co", "node-name": NOTHING_NODE, size: this.capacityBytes, "read-only": true, "read-zeroes": false });
     await helper.qmp("blockdev-add", { ...map, "node-name": MAP_NODE, backing: null });
     await helper.qmp("blockdev-add", { ...map, "node-name": WANTED_NODE, backing: NOTHING_NODE });

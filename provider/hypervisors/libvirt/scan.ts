@@ -31,7 +31,7 @@ export class Scan {
   /** Undefined: an image that can have no map. Never throws: copies do without. */
   static async prepare({ session, capacityBytes }: Source, settings: HelperSettings): Promise<Scan | undefined> {
     try {
-      const volume = await MapVolume.make(session, { fleetId: settings.fleetId, hostUuid: await session.uuid() }, capacityBytes, settings.arch);
+      const volume = await MapVolume.make(session, { fleetId: settings.fleetId, hostUuid: await session.uuid() }, capacityBytes, settings.arch, "floppy");
       if (!volume) return undefined;
       const scan = new Scan(volume);
       if (volume.bytes <= MAX_MAP_BYTES) {
@@ -51,20 +51,20 @@ export class Scan {
 
   /** In the helper: written to, so a floppy disk. */
   get disk(): DiskXml {
-    return { path: this.volume.path, format: "raw", drive: "floppy" };
+    return this.volume.disk;
   }
 
   /** Undefined: it cannot be told, for want of a driver in this QEMU or in time; or the helper is gone, as its readers will notice. */
   async run(helper: Helper): Promise<readonly Extent[] | undefined> {
     const { bytes, capacityBytes: size } = this.volume;
     try {
+      const { node, device } = await this.volume.drive(helper);
       await helper.qmp("blockdev-add", { driver: "null-co", "node-name": ZEROS_NODE, size, "read-only": true, "read-zeroes": true });
       await helper.qmp("blockdev-add", {
         driver: "quorum", "node-name": STATUS_NODE, "read-only": true, "read-pattern": "fifo", "vote-threshold": 1,
         children: [ZEROS_NODE, await helper.topNode()],
       });
       await helper.qmp("blockdev-add", { driver: "null-co", "node-name": SINK_NODE, size, "read-zeroes": false });
-      const { node, device } = await this.volume.drive(helper);
       await helper.qmp("blockdev-open-tray", { id: device, force: true });
       await helper.qmp("blockdev-remove-medium", { id: device }); // the drive lets nobody else write to it
       await helper.qmp("blockdev-add", { driver: "qcow2", "node-name": MAP_NODE, file: node, "data-file": SINK_NODE });

@@ -1,5 +1,6 @@
 import type { HostSpec } from "../../fleet/model";
 import { HostUnreachableError, HypervisorError, NoSpaceError } from "../hypervisor";
+import type { Drive } from "./domainXml";
 import { LibvirtClient, type Pool } from "./rpc/client";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/errors";
 import { openTransport } from "./rpc/transport";
@@ -53,6 +54,8 @@ export class HostSession {
   /** Set when the connection that held the fleet's lock died: nothing may be touched here any more in this run. */
   private poisoned: Error | undefined;
   private lockHeld = false;
+  /** Drives that helpers cannot have here, found out in this run. */
+  readonly refusedDrives = new Set<Drive>();
 
   constructor(readonly spec: HostSpec, private readonly options: SessionOptions) {}
 

@@ -1,6 +1,8 @@
 /** Sparse images through three hops of real daemons: only data travels, and what arrives is what was sent. */
 import assert from "node:assert/strict";
 import { runSparse, SPARSE_CASES, SparseImage, sparseName } from "../../bench/sparse";
+import { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { labStatus } from "./labFleet";
 
 const MIB = 1 << 20;
@@ -22,6 +24,28 @@ describe("relays of sparse images", function () {
           }
         }
       } finally {
+        await image.remove();
+      }
+    });
+  }
+
+  for (const drive of ["floppy", "cdrom"]) {
+    it(`copies as before where a host has no ${drive} drives`, async () => {
+      const image = new SparseImage(await labStatus(), SPARSE_CASES[0]!, SIZE);
+      const create = Object.getOwnPropertyDescriptor(LibvirtClient.prototype, "createDomain")!;
+      const original = create.value as LibvirtClient["createDomain"];
+      let refused = 0;
+      LibvirtClient.prototype.createDomain = function (xml, ...rest) {
+        if (!xml.includes(`device='${drive}'`) && !xml.includes(`device="${drive}"`)) return original.call(this, xml, ...rest);
+        refused++;
+        return Promise.reject(new LibvirtError(67, 0, `no ${drive} drives here`));
+      };
+      try {
+        await image.prepare();
+        assert.deepEqual((await runSparse(image)).faults, []);
+        assert.ok(refused > 0);
+      } finally {
+        Object.defineProperty(LibvirtClient.prototype, "createDomain", create);
         await image.remove();
       }
     });
