@@ -38,8 +38,14 @@ const str = (value: unknown): string | undefined => (typeof value === "string" &
 const num = (value: unknown): number | undefined => (typeof value === "number" && Number.isFinite(value) ? value : undefined);
 const given = (value: unknown): boolean => value !== undefined;
 
-/** A guest that starts early reads from its own host's export, and libvirt gives its disk no certificates of ours. */
+/**
+ * Certificates that nothing uses are most likely meant to be used. A guest that starts early reads from its own host's export, and
+ * libvirt gives its disk no certificates of ours.
+ */
 function tlsProblems(raw: Raw): Problem[] {
+  if (given(raw.transferTlsDirectory) && (raw.transferTls === false || !given(raw.transferTls))) {
+    return [{ path: "transferTls", message: expected("true beside transferTlsDirectory", raw.transferTls, "set it, or remove transferTlsDirectory: without it copies go unencrypted") }];
+  }
   if (raw.transferTls !== true || raw.start !== "immediately") return [];
   return [{ path: "start", message: 'expected "whenCopied" with transferTls, got "immediately"; guests cannot read from copies over TLS yet' }];
 }

@@ -12,7 +12,7 @@ import { place, removalOrder } from "./placement";
 import { tidy } from "./problems";
 import { refusals } from "./refusals";
 import { isCompletable, isUnarrived } from "./arrival";
-import { resumedPartials, unfinishedBases, type UnfinishedBase } from "./resumes";
+import { awaitedPartials, resumedPartials, unfinishedBases, type UnfinishedBase } from "./resumes";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "./seeds";
 import { planWarnings } from "./warnings";
@@ -82,7 +82,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
       slot: one.slot, name: one.name, host: one.host.name,
       reason: `its host is no longer declared and does not answer: ${one.host.unseenReason}`,
     })),
-    cleanup: cleanupOf(context, [...create, ...complete]),
+    cleanup: cleanupOf(context, [...create, ...complete], kept),
     removeReplicas: [],
     placement: placementOf(spec, kept, create),
     problems: [],
@@ -266,11 +266,13 @@ function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]):
     });
 }
 
-function cleanupOf({ table, previous, unfinished, contentId }: PlanContext, create: readonly PlannedCreate[]): FleetPlan["cleanup"] {
-  const resumed = resumedPartials(table, unfinished, create, contentId);
+function cleanupOf(
+  { table, previous, unfinished, contentId }: PlanContext, create: readonly PlannedCreate[], kept: readonly Incumbent[],
+): FleetPlan["cleanup"] {
+  const needed = new Set([...resumedPartials(table, unfinished, create, contentId), ...awaitedPartials(table, kept)]);
   return table.hosts.flatMap(({ name, seen }) =>
     (seen?.partials ?? [])
-      .filter((partial) => !resumed.has(partial) && ownerOf(partial, name, table, previous) === undefined)
+      .filter((partial) => !needed.has(partial) && ownerOf(partial, name, table, previous) === undefined)
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1))
       .map((partial) => ({ host: name, partial, reason: "left over from a run that did not end" })),
   );

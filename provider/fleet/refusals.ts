@@ -138,10 +138,10 @@ function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
   });
 }
 
-/** The template must be seen only when something is cloned and no seed of its content is left. */
+/** The template must be seen only when something is copied and no seed of its content is left. */
 function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
   const { observation, mode, spec } = context;
-  if (plan.create.length === 0 || !observation || observation.template || hasSeed(context, plan)) return [];
+  if (!observation || observation.template || !isCopying(context, plan) || hasSeed(context, plan)) return [];
   const template = spec.template;
   const holder = template.kind === "file" ? undefined : context.table.hosts.find((host) => host.name === template.host);
   // A CI preview may not reach the template's host; that is no fault of the program.
@@ -149,6 +149,13 @@ function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
   // A large local file takes longer to read than a preview may; up waits for it.
   if (mode === "preview" && isStillRead(observation)) return [];
   return [observation.templateProblem ?? { path: "template", message: "expected a template that can be read, got none; see that it exists where the program says" }];
+}
+
+/** Something is made, or runs already and waits for the rest of its disk: before a first run ended nobody knows of which content. */
+function isCopying({ census, contentId }: PlanContext, plan: FleetPlan): boolean {
+  if (plan.create.length > 0 || plan.complete.some((one) => one.base === "arriving")) return true;
+  const leaving = new Set(plan.destroy.map((one) => `${one.host}/${one.slot}`));
+  return contentId === "" && census.present.some(({ host, slot, member }) => member?.base === "arriving" && !leaving.has(`${host.name}/${slot}`));
 }
 
 /** The template is there, and its content not known yet. */

@@ -1,4 +1,6 @@
 /** Copies that an earlier run left unfinished, and which of them a plan goes on with. */
+import { isUnarrived } from "./arrival";
+import type { Incumbent } from "./census";
 import type { HostTable } from "./hosts";
 import type { FleetState, ObservedPartial, PlannedCreate } from "./model";
 
@@ -35,6 +37,21 @@ export function unfinishedBases(table: HostTable, previous: FleetState | undefin
     if (latest) unfinished.set(slot, { host, slot, generation, partial });
   }
   return unfinished;
+}
+
+/**
+ * Unfinished replicas that linked members of their host wait for (`start: "immediately"`). They stay although nothing
+ * can be fetched now, as without a template: it may come back.
+ */
+export function awaitedPartials(table: HostTable, kept: readonly Pick<Incumbent, "host" | "member">[]): Set<ObservedPartial> {
+  const awaited = new Set<ObservedPartial>();
+  for (const { host, member } of kept) {
+    if (member?.kind !== "linked" || !isUnarrived(member)) continue;
+    for (const partial of table.hosts.find(({ name }) => name === host.name)?.seen?.partials ?? []) {
+      if (partial.slot === undefined && partial.resumable?.contentId === member.contentId) awaited.add(partial);
+    }
+  }
+  return awaited;
 }
 
 /** The partials that the copies of a plan go on from. */

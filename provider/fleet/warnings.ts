@@ -58,6 +58,7 @@ function kindWarnings({ spec }: PlanContext, members: readonly ObservedMember[])
 }
 
 function arrivalWarnings({ contentId }: PlanContext, members: readonly ObservedMember[]): string[] {
+  if (contentId === "") return []; // no template was ever seen: none has changed
   const stuck = members.filter((member) => isUnarrived(member) && !isCompletable(member, contentId));
   if (stuck.length === 0) return [];
   return [`${namesOf(stuck)}: started before the disk was there, and the template has changed since: what is missing cannot be fetched any more. Bring the template back, or make them anew (onTemplateChange: replace)`];

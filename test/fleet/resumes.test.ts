@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ObservedPartial } from "../../provider/fleet";
-import { CONTENT, member, observation, plan, reachable, spec } from "./build";
+import { CONTENT, disk, member, observation, plan, reachable, record, spec } from "./build";
 
 const unfinished = (slot: number, changes: Partial<ObservedPartial> = {}): ObservedPartial => ({
   kind: "volume", name: `base-${slot}`, slot, generation: 0, bytes: 1e8, resumable: { contentId: CONTENT }, ...changes,
@@ -8,6 +8,43 @@ const unfinished = (slot: number, changes: Partial<ObservedPartial> = {}): Obser
 const hosts = (partials: Record<string, ObservedPartial[]>, members: Record<string, ReturnType<typeof member>[]> = {}) =>
   observation(["a1", "a2", "b1", "b2"].map((name) => reachable(name, members[name] ?? [], { partials: partials[name] ?? [] })));
 const made = ({ create }: ReturnType<typeof plan>) => create.map(({ slot, host, generation }) => `${slot}@${host}.g${generation}`);
+
+const ABSENT = { path: "template", message: "is not there" };
+const replica: ObservedPartial = { kind: "volume", name: "replica", bytes: 1e8, resumable: { contentId: CONTENT } };
+/** Of a first run that was killed while its guests ran without their disks, with its template gone since. */
+const orphaned = (changes: Partial<ReturnType<typeof member>>, partials: Record<string, ObservedPartial[]> = {}) => ({
+  ...hosts(partials, { a2: [member(0, { base: "arriving", contentId: CONTENT, ...changes })] }), template: undefined, templateProblem: ABSENT,
+});
+const one = (changes: Parameters<typeof spec>[0] = {}) => spec({ count: undefined, hosts: ["a1", "a2", "b1", "b2"].map((name) => (
+  { name, uri: `qemu+ssh://root@${name}/system`, rack: `rack-${name[0]}`, count: name === "a2" ? 1 : 0 }
+)), ...changes });
+
+const recorded = () => record(one(), hosts({}, { a2: [member(0)] }));
+
+describe("a plan for guests that wait for their disks while the template is gone", () => {
+  for (const previous of [false, true]) {
+    const when = previous ? "recorded" : "not recorded yet";
+    it(`tells of the template, its content ${when}`, () => {
+      const state = previous ? recorded() : undefined;
+      assert.deepEqual(plan(one(), orphaned({}), state).problems, [ABSENT]);
+    });
+    it(`spares the replica that a linked one waits for and no other, its content ${when}`, () => {
+      const state = previous ? recorded() : undefined;
+      const seen = orphaned({ kind: "linked" }, { a2: [replica, { ...replica, name: "other", resumable: { contentId: "c0" } }], b1: [{ ...replica, name: "unwanted" }] });
+      const result = plan(one({ clone: "linked" }), seen, state);
+      assert.deepEqual(result.cleanup.map(({ partial }) => partial.name), ["other", "unwanted"]);
+      assert.deepEqual(result.problems, [ABSENT]);
+    });
+  }
+
+  it("needs no template where a seed of the content is left", () => {
+    const seen = orphaned({ kind: "linked" }, { a2: [replica] });
+    const b1 = seen.hosts.find((host) => host.name === "b1")!;
+    Object.assign(b1, { replicas: [{ contentId: CONTENT, purpose: "replica", disk: disk("replica-b1"), users: [] }] });
+    const result = plan(one({ clone: "linked" }), seen, recorded());
+    assert.deepEqual([result.problems, result.complete.map(({ slot }) => slot)], [[], [0]]);
+  });
+});
 
 describe("a plan after a run that was killed", () => {
   it("goes on with the copies of the slots it makes on the same hosts, under the same names", () => {
@@ -44,7 +81,6 @@ describe("a plan after a run that was killed", () => {
   });
 
   it("goes on with a replica where linked members need one, and removes it where none do", () => {
-    const replica: ObservedPartial = { kind: "volume", name: "replica", bytes: 1e8, resumable: { contentId: CONTENT } };
     const seen = hosts({ a1: [replica], b2: [{ ...replica, name: "unwanted" }] });
     const result = plan(spec({ clone: "linked", count: undefined, hosts: ["a1", "a2", "b1", "b2"].map((name) => ({ name, uri: `qemu+ssh://root@${name}/system`, rack: `rack-${name[0]}`, count: name === "b2" ? 0 : 1 })) }), seen);
     assert.deepEqual(result.cleanup.map((one) => one.partial.name), ["unwanted"]);
