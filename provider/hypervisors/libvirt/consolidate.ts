@@ -3,7 +3,7 @@ import type { CallContext, MemberRef } from "../hypervisor";
 import { Helper, type HelperSettings } from "./helper";
 import { findMember, isActive, refuseSaved, setTag, type Place } from "./member";
 import { volumeName } from "./names";
-import { rootDisk } from "./domainDisks";
+import { assertOwnDisk, rootDisk } from "./domainDisks";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
 import { LibvirtError } from "./rpc/errors";
 import { BlockJobType, Flag } from "./rpc/protocol";
@@ -30,10 +30,7 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
     await refuseSaved(client, domain, order.name);
     for (let disk = await rootDisk(client, domain); ; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
-      // Somebody's snapshot or copy: whatever stands on the delta must find it there.
-      for (const file of [disk.current, disk.persistent]) {
-        if (file !== baseName && file !== deltaName) throw new Error(`the disk of ${order.name} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
-      }
+      for (const file of [disk.current, disk.persistent]) assertOwnDisk(file, [baseName, deltaName], `the disk of ${order.name}`);
       if (disk.current === baseName && disk.persistent === baseName) break;
       if (found.tag.base === "frozen") {
         await setTag(client, domain, { ...found.tag, base: "consolidating" });

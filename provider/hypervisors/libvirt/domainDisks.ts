@@ -20,6 +20,14 @@ export async function rootDisk(client: LibvirtClient, domain: Domain): Promise<R
   return { current: baseName(current), persistent: baseName(persistent), persistentPath: persistent };
 }
 
+/** A member's first disk is one of its own, by name: else somebody took a snapshot or a copy, and what stands on it must find it there. */
+export const isOwnDisk = (file: string | undefined, own: readonly string[]): file is string => file !== undefined && own.includes(file);
+
+/** @throws where a member's first disk is none of its own; `of`: what the message calls it */
+export function assertOwnDisk(file: string | undefined, own: readonly string[], of: string): asserts file is string {
+  if (!isOwnDisk(file, own)) throw new Error(`${of} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
+}
+
 /** The file of the disk `vda`; else of the first that is a disk at all. */
 export function rootPath(domain: ParsedXml): string | undefined {
   const disks = all(domain, "domain", "devices", "disk").filter((disk) => (text(disk, "@device") ?? "disk") === "disk");

@@ -3,7 +3,7 @@ import {
   ForeignNameError, type CallContext, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../hypervisor";
 import { endArrival } from "./arrivals";
-import { baseName, rootDisk } from "./domainDisks";
+import { assertOwnDisk, baseName, rootDisk } from "./domainDisks";
 import { memberXml, type DiskXml } from "./domainXml";
 import { parseVolumeName, volumeName, type VolumeScope } from "./names";
 import type { Domain, LibvirtClient, Pool } from "./rpc/client";
@@ -73,9 +73,7 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
     const flatName = volumeName(at.scope, { kind: "base", ...of });
     if (found && (found.tag.base === "arriving" || found.tag.base === "arrived")) throw new Error(`the disk of ${order.name} is still arriving`);
     const disk = found ? await rootDisk(client, found.domain) : undefined;
-    if (disk && disk.persistent !== flatName && disk.persistent !== deltaName) {
-      throw new Error(`the disk of ${order.name} is ${disk.persistent ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
-    }
+    if (disk) assertOwnDisk(disk.persistent, [flatName, deltaName], `the disk of ${order.name}`);
     const flat = disk?.persistent === flatName;
     const top = await client.lookupVolume(pool, flat ? flatName : deltaName);
     if (!top) throw new Error(`the disk ${flat ? flatName : deltaName} is gone`);
@@ -215,7 +213,7 @@ async function assertOwnDisks(client: LibvirtClient, domain: Domain, pool: Pool,
   const { current, persistent } = await rootDisk(client, domain);
   const own = (["base", "delta", "early"] as const).map((kind) => volumeName(scope, { kind, slot: of.slot, generation: of.generation }));
   for (const file of [current, persistent]) {
-    if (file === undefined || !own.includes(file)) throw new Error(`its disk is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
+    assertOwnDisk(file, own, "its disk");
     if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
   }
 }

@@ -1,7 +1,7 @@
 import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost } from "../../fleet/model";
 import { isUnarrived } from "../../fleet/arrival";
 import type { ObserveRequest } from "../hypervisor";
-import { baseName, filesInUse, rootPath } from "./domainDisks";
+import { baseName, filesInUse, isOwnDisk, rootPath } from "./domainDisks";
 import { asPartials, hostUp } from "./arrivals";
 import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
 import { isActive } from "./member";
@@ -168,7 +168,7 @@ function baseState(tag: MemberTag, flat: boolean, xmls: ParsedXml[], scope: Volu
   if (tag.kind === "linked") return "replica";
   const delta = volumeName(scope, { kind: "delta", slot: tag.slot, generation: tag.generation });
   const base = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });
-  const known = xmls.every((xml) => [base, delta].includes(baseName(rootPath(xml)) ?? ""));
+  const known = xmls.every((xml) => isOwnDisk(baseName(rootPath(xml)), [base, delta]));
   return flat || !known ? "consolidated" : tag.base;
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext, EarlyOrder } from "../hypervisor";
 import { endArrival } from "./arrivals";
 import { followJob, jobInfo, jobNews } from "./consolidate";
-import { rootDisk } from "./domainDisks";
+import { assertOwnDisk, rootDisk } from "./domainDisks";
 import { blockCopyTargetXml, memberXml } from "./domainXml";
 import { Helper, type HelperSettings } from "./helper";
 import { targetVolumeName } from "./images";
@@ -42,7 +42,7 @@ export async function settleMember(order: EarlyOrder, at: Place, settings: Helpe
     for (let disk = await rootDisk(client, domain); disk.current !== deltaName; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
       await refuseSaved(client, domain, order.name);
-      if (disk.current !== earlyName) throw new Error(`the disk of ${order.name} is ${disk.current ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
+      assertOwnDisk(disk.current, [earlyName], `the disk of ${order.name}`);
       if (isActive(await client.domainState(domain))) await moveLive(client, domain, { earlyName, deltaName, under }, at, context);
       else {
         await moveStopped(client, { earlyName, deltaName, under }, at, settings, context);
