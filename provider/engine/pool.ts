@@ -11,6 +11,8 @@ export interface PooledSource extends Source {
   retired?: boolean;
   /** The copy that brings it, while it is `arriving`. */
   arrival?: PooledTransfer | undefined;
+  /** Taken out while the copy that brings it has no source. */
+  withdrawn?: boolean;
   /** Place in the pool's list; -1: in none. */
   position: number;
 }
@@ -95,6 +97,7 @@ export class SourcePool {
 
   /** Takes a source out; copies it feeds now go on. */
   drop(source: PooledSource): void {
+    source.withdrawn = false;
     if (!this.byId.delete(source.id)) return;
     remove(source.arriving ? this.arriving : this.sources, source);
     this.index.removeSource(source);
@@ -155,8 +158,17 @@ export class SourcePool {
     return transfer;
   }
 
-  /** The copy has no source any more. It still counts on its target. */
+  /** The copy has no source any more. It still counts on its target; nobody new is sent to what it makes. */
   lose(transfer: PooledTransfer): void {
+    const { makes } = transfer;
+    if (this.byId.has(makes.id)) {
+      this.drop(makes);
+      makes.withdrawn = true;
+    }
+    this.detach(transfer);
+  }
+
+  private detach(transfer: PooledTransfer): void {
     this.leave(transfer);
     if (transfer.lost) return;
     this.read(transfer, -1);
@@ -167,7 +179,7 @@ export class SourcePool {
   /** Another source feeds the copy from now on. */
   refeed(transfer: PooledTransfer, from: PooledSource, nowSeconds: number): void {
     const bytes = transfer.bytesDone - transfer.earlier.reduce((sum, e) => sum + e.bytes, 0);
-    this.lose(transfer);
+    this.detach(transfer);
     this.index.end(transfer);
     transfer.bytesPerSecond = undefined;
     transfer.earlier = [...transfer.earlier, { from: transfer.from, bytes: Math.max(0, bytes), untilSeconds: nowSeconds }];
@@ -178,6 +190,8 @@ export class SourcePool {
     if (from.host === transfer.targetHost) this.busy[transfer.targetHost]!--;
     this.read(transfer, 1);
     this.index.begin(transfer);
+    if (transfer.makes.withdrawn && !this.view.excluded[transfer.targetHost]) this.enter(transfer.makes);
+    transfer.makes.withdrawn = false;
   }
 
   /** As refeed(), of a copy that goes on reading from where it does until turned() or unturn(). */
@@ -203,7 +217,7 @@ export class SourcePool {
 
   /** @param whole the target host has one base image more */
   end(transfer: PooledTransfer, whole: boolean): void {
-    this.lose(transfer);
+    this.detach(transfer);
     remove(this.transfers, transfer);
     this.index.end(transfer);
     this.view.making[transfer.targetHost]!--;

@@ -160,7 +160,6 @@ export class LibvirtHypervisor implements Hypervisor {
     // Before anything is awaited: a copy that is to read from this one may be ordered in the same breath.
     const key = copyKey(order.fleet.fleetId, order.target);
     const copy = this.copies.begin(key, order.target.host);
-    const relayed = this.arriving(order.source, order.fleet.fleetId) !== undefined;
     try {
       const target = await this.place(order.target.host, order.fleet.fleetId);
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
@@ -168,16 +167,18 @@ export class LibvirtHypervisor implements Hypervisor {
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
       const result = await cloneImage(order, target, copy, parts, settings, running, context);
       // What an earlier attempt left came from the template too, perhaps.
-      if (relayed || result.resumed || order.source.kind === "template") await this.templateUnchanged(order, target);
+      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.templateUnchanged(order, target);
       await markComplete(order, target);
       this.copies.end(key);
       return result;
     } catch (error) {
       this.copies.end(key, error as Error);
       // What failed to be opened or read may be no fault of hosts or wires.
-      const trouble = order.source.kind === "template" && !context.signal?.aborted && !(error instanceof TemplateChangedError)
-        ? await this.templateTrouble(order) : undefined;
-      throw trouble === undefined || trouble === SILENT ? error : new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
+      const asked = this.transfers.get(key)?.readsTemplate ?? order.source.kind === "template";
+      const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.templateTrouble(order) : undefined;
+      if (trouble === undefined || trouble === SILENT) throw error;
+      await this.place(order.target.host, order.fleet.fleetId).then((target) => discardArrival(target, order.target)).catch(() => undefined);
+      throw new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
     } finally {
       this.transfers.delete(key);
     }
@@ -205,8 +206,9 @@ export class LibvirtHypervisor implements Hypervisor {
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
       return { session: this.byName(observed.host), path, format: observed.format, capacityBytes: observed.capacityBytes, allocationBytes: observed.allocationBytes };
     }
+    const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
     const at = await this.place(ref.host, order.fleet.fleetId);
-    const facts = await sourceFacts(at.session, await this.imageName(at, ref), order.target.host);
+    const facts = await sourceFacts(at, ref, await this.imageName(at, ref), endedWhole, order.target.host);
     return { session: at.session, path: facts.path, format: facts.format, capacityBytes: facts.capacityBytes, allocationBytes: facts.allocationBytes };
   }
 

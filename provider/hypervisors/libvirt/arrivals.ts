@@ -98,6 +98,11 @@ async function marksOf(client: LibvirtClient, pool: Pool, scope: VolumeScope, im
   });
 }
 
+/** It is, or may be, not whole. */
+export async function isMarkedArriving(client: LibvirtClient, pool: Pool, scope: VolumeScope, image: VolumeName): Promise<boolean> {
+  return (await marksOf(client, pool, scope, image)).length > 0;
+}
+
 /** It is whole, or belongs to what is. */
 export async function endArrival(client: LibvirtClient, pool: Pool, scope: VolumeScope, image: VolumeName): Promise<void> {
   for (const { volume } of await marksOf(client, pool, scope, image)) await deleteVolume(client, pool, volume);

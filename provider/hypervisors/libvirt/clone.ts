@@ -1,5 +1,5 @@
-import { HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
-import { type Arrival, beginArrival, discardArrival, endArrival } from "./arrivals";
+import { HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
+import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving } from "./arrivals";
 import type { Copy } from "./copies";
 import { isSparse } from "./extents";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
@@ -35,8 +35,7 @@ export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
 /**
  * One copy between hosts or on one host. The source's helper exports the image over NBD (a relay's, while it still
  * arrives), the target's reads it through a copy-on-read filter; of a finished image on the same host the target's
- * helper opens the file itself. What was aborted or lost its source stays for the next attempt; what else fails is
- * removed again, as far as the host still answers.
+ * helper opens the file itself. What has arrived when it fails stays for the next attempt, unless it is of no use.
  */
 export async function cloneImage(
   order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, running: (transfer: Transfer) => void, context: CallContext,
@@ -55,12 +54,12 @@ export async function cloneImage(
     const volume = arrival;
     const overNetwork = from.kind === "arriving" || from.source.session !== session;
     if (overNetwork && isSparse(facts)) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
-    const startHelper = async (over: Resolved): Promise<Helper> => {
+    const startHelper = async (over: Resolved | undefined): Promise<Helper> => {
       const { path } = await volume;
-      const local = over.kind === "finished" && over.local ? over.source : undefined;
+      const local = over?.kind === "finished" && over.local ? over.source : undefined;
       const helper = await Helper.start(session, settings, [{
         path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format } : null,
-      }, ...(map ? [map.disk] : [])]);
+      }, ...(map && !local ? [map.disk] : [])]); // with both, libvirt's names of the nodes would be others
       try {
         if (!local) await helper.tls("client"); // before anything looks like a lost source
         return helper;
@@ -85,17 +84,23 @@ export async function cloneImage(
     const local = order.source.host === session.name;
     return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, ...(arrivedBytes !== undefined && { resumed: true }) };
   } catch (error) {
-    await arrival?.catch(() => undefined);
-    if (!leavesArrived(error, context)) await discardArrival(target, order.target).catch(() => undefined);
+    const begun = await arrival?.then(() => true, () => false);
+    if (begun && !context.signal?.aborted && spoilsArrived(error)) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
   } finally {
     await map?.remove();
   }
 }
 
-/** Ends that leave what has arrived as good as it was: the next attempt goes on from it. */
-const leavesArrived = (error: unknown, { signal }: CallContext): boolean =>
-  signal?.aborted === true || error instanceof SourceLostError || error instanceof HostUnreachableError;
+/**
+ * Ends after which what has arrived is of no use: it is of another content, takes the room that is wanting, or is an
+ * image that QEMU will not open. After all others the next attempt goes on from it.
+ */
+const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChangedError || error instanceof NoSpaceError ||
+  (error instanceof HypervisorError && error.step === "start helper" && UNFIT_IMAGE.test(error.message));
+
+/** QEMU on the image it is to write, which it checks when it opens it. */
+const UNFIT_IMAGE = /"libvirt-1-format"|image is corrupt|repair/i;
 
 /** A local file goes up once, over a connection of its own, holes left out. */
 export async function uploadTemplate(
@@ -144,11 +149,21 @@ export async function markComplete(order: CloneOrder, target: { session: HostSes
   });
 }
 
-export async function sourceFacts(session: HostSession, volumeName: string, targetHost: string): Promise<VolumeFacts> {
+/**
+ * @param endedWhole this adapter brought it there: a base keeps its mark until its member is defined
+ * @throws SourceLostError where it is not there, or only a part of it is
+ */
+export async function sourceFacts(
+  { session, scope }: Target, ref: CloneOrder["target"], volumeName: string, endedWhole: boolean, targetHost: string,
+): Promise<VolumeFacts> {
   const { pool } = await session.pool();
   return session.run("look at source", async (client) => {
     const volume = await client.lookupVolume(pool, volumeName);
     if (!volume) throw new SourceLostError(session.name, targetHost, `no volume ${volumeName} on ${session.name}: removed by hand?`);
+    const isWhole = ref.kind === "replica"
+      ? (await client.lookupVolume(pool, markerName(scope, ref))) !== null
+      : endedWhole || !(await isMarkedArriving(client, pool, scope, { kind: "base", slot: ref.slot, generation: ref.generation }));
+    if (!isWhole) throw new SourceLostError(session.name, targetHost, `the volume ${volumeName} on ${session.name} is not whole`);
     return volumeFacts(client, volume);
   });
 }

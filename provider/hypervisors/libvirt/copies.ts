@@ -58,6 +58,8 @@ export class Copy {
   /** How long its own source may be silent. */
   patienceMs = 0;
   ended: Error | undefined;
+  /** It ended, and what it made is no image. */
+  failed = false;
   private guestsWaitedAt = -Infinity;
 
   constructor(readonly host: string) {}
@@ -141,15 +143,18 @@ export class Copy {
     });
   }
   /** No more copy: complete and closed, or failed. */
-  end(error: Error): void {
+  end(error: Error, failed: boolean): void {
     this.ended = error;
+    this.failed = failed;
     for (const gate of [this.facts, this.extents, this.helper, this.connected]) gate.fail(error);
   }
 }
 
-/** The copies under way of one adapter, by their target's volume. */
+/** The copies of one adapter, those under way and how others ended, by their target's volume. */
 export class Copies {
   private readonly byKey = new Map<string, Copy>();
+  /** How the last copy to a volume ended: what a failed one leaves bears the name of a finished image. */
+  private readonly ends = new Map<string, SourceLostError | "whole">();
 
   get(key: string): Copy | undefined {
     return this.byKey.get(key);
@@ -157,12 +162,23 @@ export class Copies {
   begin(key: string, host: string): Copy {
     if (this.byKey.has(key)) throw new Error(`a copy to ${key} is under way already`);
     const copy = new Copy(host);
+    this.ends.delete(key);
     this.byKey.set(key, copy);
     return copy;
   }
   end(key: string, failure?: Error): void {
     const copy = this.byKey.get(key);
+    if (!copy) return;
     this.byKey.delete(key);
-    copy?.end(new SourceLostError(copy.host, "its reader", failure?.message ?? "the copy ended before the export was opened"));
+    const error = new SourceLostError(copy.host, "its reader", failure?.message ?? "the copy ended before the export was opened");
+    this.ends.set(key, failure ? error : "whole");
+    copy.end(error, failure !== undefined);
+  }
+
+  /** The last copy to it was ended whole, by this adapter. @throws SourceLostError when it failed */
+  endedWhole(key: string): boolean {
+    const end = this.ends.get(key);
+    if (end instanceof Error) throw end;
+    return end === "whole";
   }
 }

@@ -22,6 +22,8 @@ export interface Feed {
   host: string;
   /** Absent: the target's helper opened the image itself. */
   at?: NbdExport;
+  /** And which file that is. */
+  localPath?: string;
   /** Set when it is a copy that is still arriving itself. */
   upstream?: Copy;
   epoch: number;
@@ -36,7 +38,7 @@ export function openFeed(
 ): Promise<Feed> {
   if (from.kind === "arriving") return relayFeed(from.copy, targetHost);
   if (!from.local) return exporters.open(from.source, targetHost, settings);
-  return Promise.resolve({ host: from.source.session.name, epoch: 0, extents: () => Promise.resolve(undefined), close: () => Promise.resolve() });
+  return Promise.resolve({ host: from.source.session.name, localPath: from.source.path, epoch: 0, extents: () => Promise.resolve(undefined), close: () => Promise.resolve() });
 }
 
 /** A relay's export: waits until the relay has a helper. */

@@ -5,11 +5,13 @@ import { LibvirtError, QmpError } from "./rpc/errors";
 
 const JOB = "vmfleet-pull";
 const SINK = "vmfleet-sink";
-/** libvirt's names for the image that the first disk's XML puts below it. */
-const LOCAL_NODES = ["libvirt-2-format", "libvirt-2-storage"];
+/** libvirt's names for the image that the first disk's XML puts below it, and for its file. */
+const LOCAL_NODE = "libvirt-2-format";
+const LOCAL_FILE_NODE = "libvirt-2-storage";
 /** And for the copy-on-read filter over that disk. */
 export const FILTER_NODE = "libvirt-CoR-vda";
 const YANK_DEADLINE_MS = 5_000;
+const CANCEL_DEADLINE_MS = 30_000;
 
 export interface PullJob {
   device: string;
@@ -27,6 +29,7 @@ export interface PullJob {
 export class Pull {
   private hasSink = false;
   private node = 0;
+  private nodesMade = 0;
   /** The present connection has a limit. */
   private throttled = false;
   private bytesPerSecond = 0;
@@ -39,18 +42,31 @@ export class Pull {
    * @param bytesPerSecond what may be read from it; `limit` changes it. @default as fast as it goes, for good
    */
   async connect(at: NbdExport, bytesPerSecond?: number): Promise<void> {
-    const old = this.node;
-    const oldThrottled = this.throttled;
-    const name = nodeName(++this.node);
-    this.throttled = false;
+    const [old, oldThrottled] = [this.node, this.throttled];
+    const node = ++this.nodesMade;
+    const isLimited = bytesPerSecond !== undefined;
     if (bytesPerSecond !== undefined) this.bytesPerSecond = bytesPerSecond; // `limit` may come before we are connected
+    let limit = 0;
+    try {
+      await this.add(node, at);
+      limit = this.bytesPerSecond;
+      if (isLimited) await this.throttle(node, limit);
+      await this.reopen(isLimited ? throttleName(node) : nodeName(node));
+    } catch (error) {
+      if (error instanceof QmpError) await this.drop(node, isLimited); // else nobody answers
+      throw error;
+    }
+    this.node = node;
+    this.throttled = isLimited;
+    await this.drop(old, oldThrottled);
+    if (isLimited && this.bytesPerSecond !== limit) await this.limit(this.bytesPerSecond); // changed meanwhile
+  }
+
+  private async add(node: number, at: NbdExport): Promise<void> {
     await this.helper.qmp("blockdev-add", {
-      driver: "nbd", "node-name": name, "read-only": true, export: at.exportName,
+      driver: "nbd", "node-name": nodeName(node), "read-only": true, export: at.exportName,
       server: { type: "inet", host: at.host, port: String(at.port) }, ...(await this.helper.tls("client")),
     }, CONNECT_DEADLINE_MS);
-    if (bytesPerSecond !== undefined) await this.throttle(name);
-    await this.reopen(this.throttled ? throttleName(this.node) : name);
-    await this.drop(old, oldThrottled);
   }
 
   /** All has arrived: the overlay stands alone, and the export is let go. */
@@ -61,23 +77,27 @@ export class Pull {
     this.node = 0;
   }
 
+  /** As far as it is there. What cannot go goes with the helper. */
   private async drop(node: number, throttled: boolean): Promise<void> {
+    if (node === 0) return;
+    const remove = (command: string, args: Record<string, unknown>): Promise<unknown> =>
+      this.helper.qmp(command, args).catch((error: unknown) => {
+        if (!(error instanceof QmpError)) throw error;
+      });
     if (throttled) {
-      await this.helper.qmp("blockdev-del", { "node-name": throttleName(node) });
-      await this.helper.qmp("object-del", { id: groupName(node) });
+      await remove("blockdev-del", { "node-name": throttleName(node) });
+      await remove("object-del", { id: groupName(node) });
     }
-    if (node > 0) await this.helper.qmp("blockdev-del", { "node-name": nodeName(node) });
+    await remove("blockdev-del", { "node-name": nodeName(node) });
   }
 
-  /** The overlay over the file that its helper opened below it. */
-  async stayLocal(): Promise<void> {
-    for (const node of LOCAL_NODES) {
-      try {
-        return await this.reopen(node);
-      } catch (error) {
-        if (!(error instanceof QmpError)) throw error; // another libvirt's name; with none the image is only checked less
-      }
-    }
+  /** The overlay over the file that its helper opened below it. @throws when it opened none, or another */
+  async stayLocal(path: string): Promise<void> {
+    const nodes = await this.helper.qmp<{ "node-name"?: string; file: string }[]>("query-named-block-nodes", { flat: true });
+    const below = nodes.find((node) => node["node-name"] === LOCAL_FILE_NODE);
+    if (below?.file !== path) throw new Error(`the disk stands over ${below?.file ?? "no file"}, expected ${path}`);
+    // Newer libvirts put no format's node over a raw file.
+    await this.reopen(nodes.some((node) => node["node-name"] === LOCAL_NODE) ? LOCAL_NODE : LOCAL_FILE_NODE);
   }
 
   /**
@@ -89,13 +109,10 @@ export class Pull {
   }
 
   /** A filter over the export: reads of what is on the disk already are not held up by it, as a limit to the job would. */
-  private async throttle(over: string): Promise<void> {
-    const group = groupName(this.node);
-    const { bytesPerSecond } = this;
+  private async throttle(node: number, bytesPerSecond: number): Promise<void> {
+    const group = groupName(node);
     await this.helper.qmp("object-add", { "qom-type": "throttle-group", id: group, limits: { "bps-total": bytesPerSecond } });
-    await this.helper.qmp("blockdev-add", { driver: "throttle", "node-name": throttleName(this.node), "throttle-group": group, file: over });
-    this.throttled = true;
-    if (this.bytesPerSecond !== bytesPerSecond) await this.limit(this.bytesPerSecond); // changed meanwhile
+    await this.helper.qmp("blockdev-add", { driver: "throttle", "node-name": throttleName(node), "throttle-group": group, file: nodeName(node) });
   }
 
   /** Of a limited connection: another limit from now on; the last one asked for counts. A connection that is gone needs none. */
@@ -117,14 +134,14 @@ export class Pull {
   }
 
   /** Bytes of the image that the overlay itself holds, to 64 KiB. Only while no pull runs. */
-  async bytesHeld(capacityBytes: number): Promise<number> {
+  async bytesHeld(capacityBytes: number, signal?: AbortSignal): Promise<number> {
     await this.mirror("top", capacityBytes); // its length is what is allocated in the overlay; it need not run
     let job = await this.job();
     while (job && job.len === 0 && !job.ready) {
-      await sleep(10); // it is still looking
+      await sleep(10, undefined, { signal }); // it is still looking
       job = await this.job();
     }
-    await this.cancel();
+    await this.cancel(signal);
     return job?.len ?? 0;
   }
 
@@ -164,11 +181,15 @@ export class Pull {
       });
   }
 
-  async cancel(): Promise<void> {
+  /** @throws when the job does not go within half a minute */
+  async cancel(signal?: AbortSignal): Promise<void> {
     await this.helper.qmp("block-job-cancel", { device: JOB, force: true });
-    while ((await this.job()) !== undefined) await sleep(10);
+    const lateMs = Date.now() + CANCEL_DEADLINE_MS;
+    while ((await this.job()) !== undefined) {
+      if (Date.now() > lateMs) throw new Error(`the job ${JOB} was cancelled and did not end within ${CANCEL_DEADLINE_MS / 1000} s`);
+      await sleep(10, undefined, { signal });
+    }
   }
-
 }
 
 const nodeName = (n: number): string => `vmfleet-source-${n}`;

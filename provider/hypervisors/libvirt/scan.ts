@@ -14,6 +14,7 @@ const MAP_NODE = "vmfleet-scan-map";
 const POLL_MS = 10;
 /** Beyond it copies do without: an image that takes longer is large enough to make its holes the lesser part. */
 const DEADLINE_MS = 10_000;
+const CANCEL_DEADLINE_MS = 30_000;
 /** libvirt hands out no more at once. */
 const PEEK_BYTES = 4 << 20;
 /** Of a map, to be read by way of the daemon. */
@@ -71,7 +72,11 @@ export class Scan {
       await helper.qmp("blockdev-mirror", { "job-id": JOB, device: STATUS_NODE, target: MAP_NODE, sync: "full" });
       const whole = await this.ready(helper);
       await helper.qmp("block-job-cancel", { device: JOB, force: true });
-      while ((await this.job(helper)) !== undefined) await sleep(POLL_MS);
+      const lateMs = Date.now() + CANCEL_DEADLINE_MS;
+      while ((await this.job(helper)) !== undefined) {
+        if (Date.now() > lateMs) return undefined;
+        await sleep(POLL_MS);
+      }
       await helper.qmp("blockdev-del", { "node-name": MAP_NODE }); // and so written out
       if (!whole) return undefined;
       const parts: Buffer[] = [];

@@ -36,3 +36,7 @@ export async function loadCredentials(
     host, "transferTls", `expected ${first}, ${more.join(" and ")} that the user QEMU runs as can read, in ${directories.join(" or ")} of ${host}; QEMU says: ${said.join("; ")}`,
   );
 }
+
+/** A handshake that fails says little at the end that notices. */
+export const tlsAdvice = (server: string, address: string, client: string): string =>
+  `; over TLS (transferTls): the certificate of ${server} must name ${address}, and ${client} needs client-cert.pem and client-key.pem of the same CA`;

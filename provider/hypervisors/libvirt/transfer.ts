@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { NoSpaceError, SourceLostError, type CallContext, type ImageRef } from "../hypervisor";
-import { abortable } from "./abortable";
-import type { Copy, ImageFacts } from "./copies";
+import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
+import { abortable, idle } from "./abortable";
 import type { Extent } from "./extents";
 import type { Feed, Resolved } from "./feeds";
-import type { MapVolume } from "./mapVolume";
 import { Pull, type PullJob } from "./pull";
-import { Helper } from "./helper";
-import type { Pacer } from "./rates";
+import type { Helper } from "./helper";
 import { LibvirtError } from "./rpc/errors";
+import { tlsAdvice } from "./tls";
+import type { TransferOptions } from "./transferOptions";
 
 const POLL_MS = 100;
 /** Near its end a copy is looked at more often: those behind it wait for its end. */
@@ -34,30 +33,6 @@ const RECONNECT_MS = 300;
 const YIELDING_BYTES_PER_SECOND = 512 << 10;
 const MAX_YIELDING_MS = 30_000;
 
-export interface TransferOptions {
-  copy: Copy;
-  targetHost: string;
-  pool: string;
-  facts: ImageFacts;
-  /** Allocated in the disk by what an earlier attempt fetched. Undefined: the disk is fresh. */
-  arrivedBytes(): Promise<number | undefined>;
-  stallMs: number;
-  pacer: Pacer;
-  /** Guests may read from it while it arrives: it keeps less under way, so that their reads wait less. */
-  forGuests?: boolean;
-  /** What a reference stands for at this moment: a copy still arriving, or a finished image. */
-  resolve(ref: ImageRef): Promise<Resolved>;
-  /**
-   * A finished image of the same host stands under the disk from the start, opened by the helper itself. Called at once,
-   * beside `openFeed`: whatever a helper needs is made meanwhile.
-   */
-  startHelper(over: Resolved): Promise<Helper>;
-  openFeed(from: Resolved): Promise<Feed>;
-  /** Where a sparse image's map goes: a drive of the helper. */
-  map?: Pick<MapVolume, "attach">;
-  context: CallContext;
-}
-
 /**
  * Brings every byte of an image into the helper's disk, from one source after another if need be. What has arrived
  * stays: a source that fails, stops sending or is exchanged costs what was under way, a helper that dies what was not
@@ -67,6 +42,10 @@ export class Transfer {
   bytesResent = 0;
   /** Of the image, in the disk when the copy began: not fetched again. */
   bytesFound = 0;
+  /** The template itself was, or was to be, a source of it. */
+  readsTemplate = false;
+  /** It counts only if the template is unchanged at its end: it read from that, or from a copy that still arrived. */
+  needsTemplate = false;
   private helper: Helper | undefined;
   private pull: Pull | undefined;
   private feed: Feed | undefined;
@@ -101,7 +80,7 @@ export class Transfer {
       await this.helper!.flush();
       await this.letGo();
       await copy.unread(context.signal);
-      await this.pull!.cancel();
+      await this.pull!.cancel(context.signal);
       // The source's host need not be done before this one closes its file.
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
       if (finished.status === "rejected") throw finished.reason;
@@ -131,6 +110,7 @@ export class Transfer {
   private async letGo(): Promise<void> {
     this.complete = true;
     this.exchange?.done();
+    this.exchange = undefined;
     const { feed } = this;
     const { copy, context } = this.options;
     // Readers as quick as we are end right behind us, and an exchange would only hold them up.
@@ -144,7 +124,7 @@ export class Transfer {
   private async begin(): Promise<void> {
     const { copy, context } = this.options;
     const from = await this.options.resolve(this.source);
-    const opening = this.options.openFeed(from);
+    const opening = this.open(this.source, from);
     this.extents = askExtents(from, opening).then((extents) => {
       copy.extents.pass(extents);
       return extents;
@@ -168,6 +148,12 @@ export class Transfer {
     this.startedAt = Date.now();
   }
 
+  private open(ref: ImageRef, from: Resolved): Promise<Feed> {
+    this.readsTemplate ||= ref.kind === "template";
+    this.needsTemplate ||= this.readsTemplate || from.kind === "arriving";
+    return this.options.openFeed(from);
+  }
+
   private startPull(): Promise<void> {
     const { facts, forGuests } = this.options;
     return this.pull!.start(facts.capacityBytes, forGuests ? GUESTS_IN_FLIGHT_BYTES : undefined);
@@ -178,13 +164,13 @@ export class Transfer {
    * be connected (over nothing, all of it would count) and must not have its map yet (QEMU mirrors root nodes only).
    */
   private async takeStock(arrivedBytes: number): Promise<void> {
-    const { facts } = this.options;
-    this.bytesFound = await this.pull!.bytesHeld(facts.capacityBytes);
+    const { facts, context } = this.options;
+    this.bytesFound = await this.pull!.bytesHeld(facts.capacityBytes, context.signal);
     this.best = Math.min(this.bytesFound, facts.allocationBytes);
     this.bytesResent += Math.max(0, Math.min(arrivedBytes, facts.allocationBytes) - this.bytesFound - qcow2MetadataBytes(facts.capacityBytes));
   }
 
-  private async startHelper(over: Resolved): Promise<void> {
+  private async startHelper(over: Resolved | undefined): Promise<void> {
     this.helper = await this.options.startHelper(over);
     this.pull = new Pull(this.helper);
   }
@@ -207,7 +193,7 @@ export class Transfer {
     });
     try {
       if (at) await pull.connect(at, this.bytesPerSecond);
-      else await pull.stayLocal();
+      else await pull.stayLocal(this.feed!.localPath!);
     } catch (error) {
       if (error instanceof LibvirtError) throw error; // our own helper is gone
       throw this.lost(`cannot connect to ${host}: ${(error as Error).message}${at?.tls ? tlsAdvice(host, at.host, targetHost) : ""}`, error);
@@ -221,22 +207,29 @@ export class Transfer {
     return new SourceLostError(this.feed?.host ?? ("host" in this.source ? this.source.host ?? "" : ""), this.options.targetHost, message, { cause });
   }
 
+  /** Until all is there. Whatever of it fails because our own QEMU is gone is begun again with a new one. */
   private async watch(): Promise<void> {
+    for (let isGone = false; ;) {
+      try {
+        if (isGone) await this.restart();
+        isGone = false;
+        return await this.untilReady();
+      } catch (error) {
+        if (!(error instanceof LibvirtError) || ++this.restarts > MAX_HELPER_RESTARTS) throw error;
+        isGone = true;
+      }
+    }
+  }
+
+  private async untilReady(): Promise<void> {
     const { context, targetHost, pool } = this.options;
     for (;;) {
       context.signal?.throwIfAborted();
-      let job: PullJob | undefined;
-      try {
-        job = await this.pull!.job();
-        // Only while bytes come: a flush waits for the reads under way, and QEMU answers nothing until then.
-        if (job && job.offset !== this.lastOffset && Date.now() - this.lastFlush > FLUSH_EVERY_MS) {
-          this.lastFlush = Date.now();
-          await this.helper!.flush();
-        }
-      } catch (error) {
-        if (!(error instanceof LibvirtError) || ++this.restarts > MAX_HELPER_RESTARTS) throw error;
-        await this.restart();
-        continue;
+      const job = await this.pull!.job();
+      // Only while bytes come: a flush waits for the reads under way, and QEMU answers nothing until then.
+      if (job && job.offset !== this.lastOffset && Date.now() - this.lastFlush > FLUSH_EVERY_MS) {
+        this.lastFlush = Date.now();
+        await this.helper!.flush();
       }
       if (!job) throw this.lost("the copy ended before it was complete");
       this.report(job);
@@ -301,7 +294,7 @@ export class Transfer {
       ]);
       context.signal?.throwIfAborted();
       if (fed && ++this.failures <= MAX_FAILURES) {
-        if (upstream.epoch !== epoch) await this.reconnect(this.source);
+        if (upstream.epoch !== epoch) await this.reconnect(this.source).catch((error: unknown) => this.findOther(error as Error));
         else copy.isFed();
         await this.pull!.resume();
         this.lastMove = Date.now();
@@ -338,23 +331,27 @@ export class Transfer {
 
   /**
    * Reads from this image from now on. One that was still arriving may be complete, or have another helper, by the
-   * time it is asked: then it is looked up once more.
+   * time it is asked: then it is looked up once more; but not one whose copy failed.
+   * @param first what it stands for, and what the helper was started over
    */
-  private async reconnect(ref: ImageRef, local = false): Promise<void> {
-    const { context, resolve, openFeed } = this.options;
+  private async reconnect(ref: ImageRef, first?: Resolved): Promise<void> {
+    const { context, resolve } = this.options;
     for (let attempt = 1; ; attempt++) {
       context.signal?.throwIfAborted();
-      const from = await resolve(ref);
+      const given = attempt === 1 ? first : undefined;
+      const from = given ?? { ...await resolve(ref), local: false };
       try {
         const old = this.feed;
-        this.feed = await openFeed({ ...from, local: local && from.local });
+        this.feed = await this.open(ref, from);
         this.source = ref;
         void old?.close(); // only now: a relay that nobody reads ends
+        // Over a relay that stands over nothing itself, those that read through us would take what is missing for zeros.
+        await abortable(this.feed.upstream?.whenFed() ?? Promise.resolve(), context.signal);
         await this.connect();
         this.bytesResent += Math.min(IN_FLIGHT_BYTES, this.best);
         return;
       } catch (error) {
-        if (from.kind !== "arriving" || !(error instanceof SourceLostError) || attempt >= RECONNECTS) throw error;
+        if (from.kind !== "arriving" || from.copy.failed || !(error instanceof SourceLostError) || attempt >= RECONNECTS) throw error;
         await sleep(RECONNECT_MS);
       }
     }
@@ -383,9 +380,12 @@ export class Transfer {
     copy.lostHelper();
     this.lastOffset = -1;
     this.yielded.is = false;
-    await this.startHelper(await this.options.resolve(this.source));
+    await this.helper?.stop(); // it may only have failed to answer, and nobody else may write its disk
+    const [from] = await Promise.allSettled([this.options.resolve(this.source)]);
+    await this.startHelper(from.status === "fulfilled" ? from.value : undefined);
     await this.openToReaders();
-    await this.reconnect(this.source, true).catch((error: unknown) => this.findOther(error as Error));
+    if (from.status === "rejected") await this.findOther(from.reason as Error);
+    else await this.reconnect(this.source, from.value).catch((error: unknown) => this.findOther(error as Error));
     await this.startPull();
   }
 
@@ -406,13 +406,6 @@ export class Transfer {
 /** At most: tables of 8 and 2 bytes for each 64 KiB, and the first clusters of each sort. */
 const qcow2MetadataBytes = (capacityBytes: number): number => (1 << 20) + Math.ceil(capacityBytes / 6400);
 
-/** A handshake that fails says little at the end that notices. */
-const tlsAdvice = (server: string, address: string, client: string): string =>
-  `; over TLS (transferTls): the certificate of ${server} must name ${address}, and ${client} needs client-cert.pem and client-key.pem of the same CA`;
-
 /** From a relay as soon as it knows, before it can be read; undefined when nobody says. */
 const askExtents = (from: Resolved, opening: Promise<Feed>): Promise<readonly Extent[] | undefined> =>
   (from.kind === "arriving" ? from.copy.extents.wait() : opening.then((feed) => feed.extents())).catch(() => undefined);
-
-/** A limit to waiting for something else; keeps no process alive that has nothing else to do. */
-const idle = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });

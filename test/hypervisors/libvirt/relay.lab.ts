@@ -5,7 +5,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { FleetSpec } from "../../../provider/fleet/model";
-import type { CallContext, CloneResult, FleetIdentity, Hypervisor, ImageRef } from "../../../provider/hypervisors/hypervisor";
+import { SourceLostError, type CallContext, type CloneResult, type FleetIdentity, type Hypervisor, type ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
 
@@ -130,6 +130,28 @@ describe("relays between real hosts", function () {
       assert.equal((results[2] as PromiseFulfilledResult<CloneResult>).value.bytesResent, 0, "the hop behind never changed its source");
     });
   }
+
+  it("reads from nothing that a failed hop left, neither while it fails nor after", async () => {
+    let cut: Promise<unknown> | undefined;
+    const results = await Promise.allSettled([
+      hop(template(), 1, { onProgress: (done) => { if (done > DATA / 3) cut ??= lab.setLink({ name: LAB_NAME, host: hosts[0]!.name, up: false }); } }),
+      hop(base(1), 2),
+    ]);
+    await cut;
+    await lab.setLink({ name: LAB_NAME, host: hosts[0]!.name, up: true });
+    assert.deepEqual(results.map((r) => r.status), ["rejected", "rejected"]);
+    assert.equal((await made(1)).length, 1, "what had arrived stays");
+    await assert.rejects(hop(base(1), 3), SourceLostError);
+    const other = createLibvirt({ spec });
+    try {
+      await assert.rejects(other.clone({ fleet, contentId, source: base(1), target: base(3) }), SourceLostError, "nor in another run");
+    } finally {
+      await other.close();
+    }
+    await hop(template(), 1);
+    await hop(base(1), 3);
+    await assertIdentical(1, 3);
+  });
 
   it("goes on with what is on disk when a hop's own QEMU is killed", async () => {
     let killed: Promise<void> | undefined;

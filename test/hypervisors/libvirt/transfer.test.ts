@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import type { ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { Copy } from "../../../provider/hypervisors/libvirt/copies";
 import { Pacer } from "../../../provider/hypervisors/libvirt/rates";
-import { Transfer, type TransferOptions } from "../../../provider/hypervisors/libvirt/transfer";
+import { Transfer } from "../../../provider/hypervisors/libvirt/transfer";
+import type { TransferOptions } from "../../../provider/hypervisors/libvirt/transferOptions";
 
 const source: ImageRef = { kind: "template", host: "a1" };
 

@@ -1,0 +1,30 @@
+import type { CallContext, ImageRef } from "../hypervisor";
+import type { Copy, ImageFacts } from "./copies";
+import type { Feed, Resolved } from "./feeds";
+import type { Helper } from "./helper";
+import type { MapVolume } from "./mapVolume";
+import type { Pacer } from "./rates";
+
+export interface TransferOptions {
+  copy: Copy;
+  targetHost: string;
+  pool: string;
+  facts: ImageFacts;
+  /** Allocated in the disk by what an earlier attempt fetched. Undefined: the disk is fresh. */
+  arrivedBytes(): Promise<number | undefined>;
+  stallMs: number;
+  pacer: Pacer;
+  /** Guests may read from it while it arrives: it keeps less under way, so that their reads wait less. */
+  forGuests?: boolean;
+  /** What a reference stands for at this moment: a copy still arriving, or a finished image. */
+  resolve(ref: ImageRef): Promise<Resolved>;
+  /**
+   * A finished image of the same host stands under the disk from the start, opened by the helper itself. Called at once,
+   * beside `openFeed`: whatever a helper needs is made meanwhile.
+   */
+  startHelper(over: Resolved | undefined): Promise<Helper>;
+  openFeed(from: Resolved): Promise<Feed>;
+  /** Where a sparse image's map goes: a drive of the helper. */
+  map?: Pick<MapVolume, "attach">;
+  context: CallContext;
+}
