@@ -5,7 +5,7 @@ import { inputs, specOf } from "./world";
 
 describe("a copy under way that others may read from", () => {
   const setup = () => {
-    const spec = specOf(inputs(4));
+    const spec = specOf(inputs(4, 2, { count: 4 }));
     const pool = new SourcePool(topologyOf(spec), 64, true);
     const hostName = pool.topology.hosts[0]!.name;
     const template = pool.add({ host: 0, hostName, kind: "template", ref: { kind: "template", host: hostName }, label: "template" });
