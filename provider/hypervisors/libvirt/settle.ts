@@ -52,8 +52,8 @@ export async function settleMember(order: EarlyOrder, at: Place, settings: Helpe
     await refuseSaved(client, domain, order.name);
     await defineSettled(client, order, at, tag, deltaName, domain);
     if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
+    await deleteVolume(client, pool, earlyName); // before the tag: who repeats this looks no further once it is set
     await setTag(client, domain, { ...tag, base: order.kind === "linked" ? "replica" : "frozen" });
-    await deleteVolume(client, pool, earlyName);
   });
 }
 
