@@ -46,7 +46,7 @@ const TYPE_NAMES: Record<string, string> = {
   "hosts[].transferPorts": "PortRange", vm: "Vm", "vm.networks[]": "VmNetwork", "vm.disks[]": "VmDisk",
   "members[]": "Member", "replicas[]": "Replica", "snapshots[]": "Snapshot", lastRun: "RunSummary",
   timeline: "Timeline", "timeline.racks[]": "TimelineRack", "timeline.clones[]": "TimelineClone", "timeline.clones[].replaced[]": "ReplacedSource",
-  learned: "Learned",
+  learned: "Learned", "readProfiles[]": "ReadProfile", "readProfiles[].ranges[]": "ByteRange",
 };
 
 const types: Record<string, PulumiObject> = {};

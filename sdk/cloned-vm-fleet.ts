@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { FleetState, Learned, MemberState, RunSummary, RunTimeline } from "../provider/fleet/model";
+import type { FleetState, Learned, MemberState, ReadProfile, RunSummary, RunTimeline } from "../provider/fleet/model";
 import type { ClonedVmFleetArgs } from "./args";
 
 const MODULE = "vmfleet";
@@ -64,12 +64,14 @@ export class ClonedVmFleet extends pulumi.dynamic.Resource {
   declare readonly timeline: pulumi.Output<RunTimeline | undefined>;
   /** What the fleet's runs taught the time model. */
   declare readonly learned: pulumi.Output<Learned | undefined>;
+  /** What members read when they boot, by content: under `start: "immediately"` it is fetched first. */
+  declare readonly readProfiles: pulumi.Output<ReadProfile[] | undefined>;
 
   /** @param name unique within the stack; @param args the fleet; @param opts Pulumi's options for any resource */
   constructor(name: string, args: ClonedVmFleetArgs, opts: pulumi.CustomResourceOptions = {}) {
     const outputs = {
       contentId: undefined, members: undefined, replicas: undefined, snapshots: undefined, placement: undefined,
-      lastRun: undefined, timeline: undefined, learned: undefined,
+      lastRun: undefined, timeline: undefined, learned: undefined, readProfiles: undefined,
     };
     const internal = {
       // Neither reaches a dynamic provider by itself; both are left out of every comparison.

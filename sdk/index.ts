@@ -2,4 +2,4 @@
 export { ClonedVmFleet } from "./cloned-vm-fleet";
 export type { ClonedVmFleetArgs, InputOf } from "./args";
 export { hostsInRacks, type RackOfHosts } from "./topology";
-export type { Learned, MemberState, RunSummary, RunTimeline } from "../provider/fleet/model";
+export type { ByteRange, Learned, MemberState, ReadProfile, RunSummary, RunTimeline } from "../provider/fleet/model";

@@ -1,5 +1,5 @@
 import { preflight, recordState, reconcile } from "../fleet";
-import type { FleetPlan, FleetState, Learned, Observation, RunSummary, RunTimeline } from "../fleet/model";
+import type { FleetPlan, FleetState, Learned, Observation, ReadProfile, RunSummary, RunTimeline } from "../fleet/model";
 import { executePlan } from "./execute";
 import { type Aftermath, lookAgain } from "./finish";
 import { lessonOf } from "./lessons";
@@ -50,7 +50,9 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
   const clones = log.traces;
   // A run in which something broke says nothing about the next one.
   const learned = interrupted || reasons.length > 0 ? context.learned : lessonOf(topology, log, context.learned);
-  const state = stateOf(request, after, { summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, topology.imageBytes) });
+  const state = stateOf(request, after, {
+    summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, topology.imageBytes), readProfiles: context.reads.all,
+  });
   if (interrupted) reasons.unshift(interruptedReason(interrupted, plan, state));
   if (after.failure) reasons.push(after.failure);
   if (reasons.length > 0) throw new FleetRunError(reasons, state, { cause: context.failures.all[0]?.error, clones });
@@ -62,14 +64,15 @@ interface Outcome {
   summary: RunSummary;
   learned: Learned | undefined;
   timeline: RunTimeline | undefined;
+  readProfiles: ReadProfile[];
 }
 
-function stateOf(request: RunRequest, { observation, unsettled }: Aftermath, { summary, learned, timeline }: Outcome): FleetState {
+function stateOf(request: RunRequest, { observation, unsettled }: Aftermath, { summary, learned, timeline, readProfiles }: Outcome): FleetState {
   const { spec, fleetId, incarnation, previous } = request;
   // A run that found nothing to do says nothing about the one that made the fleet.
   const idle = summary.policy === "none" && summary.created + summary.destroyed + summary.reconfigured + summary.bytesMoved === 0;
   const lastRun = idle && previous ? previous.lastRun : summary;
-  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline: timeline ?? previous?.timeline, learned, unsettled });
+  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline: timeline ?? previous?.timeline, learned, readProfiles, unsettled });
 }
 
 function interruptedReason(why: string, plan: FleetPlan, state: FleetState): string {

@@ -9,6 +9,7 @@ import type { HostBook } from "./hosts";
 import type { Ledger } from "./ledger";
 import type { Limiter } from "./limiter";
 import type { ProgressMeter } from "./meter";
+import type { ReadProfiles } from "./reads";
 import type { Tasks } from "./tasks";
 import type { Turns } from "./turns";
 import type { Clock } from "./types";
@@ -32,6 +33,8 @@ export interface RunContext {
   failures: Failures;
   meter: ProgressMeter;
   ledger: Ledger;
+  /** What guests read when they boot, so far. */
+  reads: ReadProfiles;
   /** What earlier runs taught the time model, against the rates declared now. */
   learned?: Learned;
   /** A preview: what is no copy costs nothing there and is taken as done. */

@@ -6,6 +6,7 @@ import { EarlyStart } from "./early";
 import type { ExecuteOptions, Execution } from "./execute";
 import { makeMember } from "./members";
 import type { SourcePool } from "./pool";
+import type { ReadOrder } from "./reads";
 import { replicaLabel, upload } from "./sources";
 
 /** A member to be made; with `base`, one that an earlier run started before its disk was there. */
@@ -110,6 +111,7 @@ export class Creation {
       const failed = (error: unknown) => this.copied(() => members.forEach((member) => this.notCloned(member, error)));
       distributor.want({
         host: this.indexOf.get(host)!, target: ref, label: replicaLabel(host), failed, whole: () => this.copied(whole),
+        reads: (local) => this.reads([...earlies.values()], local),
         begun: (local) => earlies.forEach((early) => early.begin(local)),
       });
     }
@@ -124,6 +126,7 @@ export class Creation {
       distributor.want({
         host: this.indexOf.get(host)!, target, label: name,
         failed: (error) => this.copied(() => this.notCloned(create, error)),
+        reads: (local) => this.reads([early], local),
         begun: (local) => early.begin(local),
         whole: (source) => this.copied(() => this.startMember(create, target, () => {
           this.keeper.add({ slot, name, host, rack, generation, source, seed: source !== undefined });
@@ -145,6 +148,12 @@ export class Creation {
         if (kind === "full") this.keeper.add({ slot, name, host, rack, generation, seed: contentId === this.plan.contentId });
       }, this.early(create, base));
     }
+  }
+
+  /** One found from an earlier run has booted: its reads say nothing about booting. */
+  private reads(earlies: EarlyStart[], local: boolean): ReadOrder {
+    const boots = earlies.some((early) => early.isStartedBy(local)) && earlies.every((early) => !early.found);
+    return boots ? this.context.reads.order(this.plan.contentId) : {};
   }
 
   private early(create: Wanted, base: Parameters<typeof makeMember>[3]): EarlyStart {

@@ -1,10 +1,11 @@
 import {
-  HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type ImageRef,
+  HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type CloneResult, type ImageRef,
 } from "../hypervisors/hypervisor";
 import type { Decision, Policy } from "../scheduler";
 import { linkSignals, type LinkedSignal } from "./abort";
 import { backoffMs, isFinal, signalFor, type RunContext } from "./context";
 import type { PooledSource, PooledTransfer, SourcePool } from "./pool";
+import type { ReadOrder } from "./reads";
 import { Refeeder } from "./refeed";
 import { StragglerWatch } from "./straggler";
 import type { TransferLog } from "./log";
@@ -15,6 +16,8 @@ export interface WantedCopy {
   target: CloneOrder["target"];
   /** Slot name or `replica@host`. */
   label: string;
+  /** What its guests read, for a copy about to be ordered. @param local as of `begun` */
+  reads?(local: boolean): ReadOrder;
   /** A copy to it has just been ordered. @param local from a finished image of its own host */
   begun?(local: boolean): void;
   /** The image is there and is a source from now on (undefined: its host was given up meanwhile). */
@@ -125,7 +128,7 @@ export class Distributor {
   }
 
   private launch(source: PooledSource, copy: QueuedCopy, decision: Decision): PooledTransfer {
-    const { hypervisor, fleet, book, tasks, meter } = this.context;
+    const { hypervisor, fleet, book, tasks, meter, reads } = this.context;
     const ours = signalFor(this.context, this.pool.topology.hosts[copy.host]!.name);
     const { relay } = hypervisor.capabilities;
     const image = { ref: copy.target, label: copy.label, kind: copy.target.kind };
@@ -137,8 +140,11 @@ export class Distributor {
     this.context.ledger.worked.add(this.pool.topology.hosts[copy.host]!.name);
     this.watchStragglers();
     tasks.start(async () => {
+      const local = source.host === copy.host && !source.arriving;
+      const reading = copy.reads?.(local) ?? {};
+      let result: CloneResult | undefined;
       try {
-        const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target };
+        const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target, ...reading };
         const cloning = hypervisor.clone(order, {
           signal: link.signal,
           ...(relay && { onSourceLost: () => this.sourceLost(transfer) }),
@@ -152,8 +158,8 @@ export class Distributor {
             if (relay && transfer.done >= 1 && before < 1) this.allThere(transfer);
           },
         });
-        copy.begun?.(source.host === copy.host && !source.arriving);
-        const result = await cloning;
+        copy.begun?.(local);
+        result = await cloning;
         this.finish(transfer, true);
         this.log.copied(transfer, copy.label, result);
         copy.whole(this.promoted(transfer));
@@ -163,6 +169,7 @@ export class Distributor {
         const { reason } = link.signal;
         this.recover(reason instanceof OvertakenError ? reason : error, transfer, copy);
       } finally {
+        reads.copied(this.contentId, reading, result);
         link.unlink();
         this.ask();
       }

@@ -26,11 +26,17 @@ export class EarlyStart {
     return this.found || this.attempt !== undefined;
   }
 
-  /** A copy to its image has begun in this very moment. @param local from a finished image of the same host: soon there */
+  /** A copy to its image starts it. @param local from a finished image of the same host: soon there */
+  isStartedBy(local: boolean): boolean {
+    const { spec, hypervisor, copiesOnly } = this.context;
+    if (copiesOnly || !spec.powerOn || !hypervisor.capabilities.immediate) return false;
+    return this.found || (!local && spec.start === "immediately");
+  }
+
+  /** A copy to its image has begun in this very moment. @param local as of `isStartedBy` */
   begin(local: boolean): void {
-    const { spec, hypervisor, copiesOnly, ledger } = this.context;
-    if (copiesOnly || !spec.powerOn || !hypervisor.capabilities.immediate) return;
-    if (!this.found && (local || spec.start !== "immediately")) return;
+    if (!this.isStartedBy(local)) return;
+    const { hypervisor, ledger } = this.context;
     const { host } = this.member;
     const signal = signalFor(this.context, host);
     const { order } = this;

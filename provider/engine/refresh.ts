@@ -13,7 +13,7 @@ export async function refreshFleet(request: RunRequest): Promise<FleetState | nu
   const context = contextOf(request, request.signal ?? new AbortController().signal);
   const observation = await observe(context, false, context.signal);
   const state = recordState({
-    spec, fleetId, incarnation, observation, previous, lastRun: previous?.lastRun ?? NO_RUN, timeline: previous?.timeline, learned: context.learned,
+    spec, fleetId, incarnation, observation, previous, lastRun: previous?.lastRun ?? NO_RUN, timeline: previous?.timeline, learned: context.learned, readProfiles: context.reads.all,
   });
   const left = observation.hosts.some((host) => (
     host.status === "reachable" && host.members.length + host.replicas.length + host.partials.length > 0

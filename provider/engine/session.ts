@@ -9,6 +9,7 @@ import { learnedFor } from "./lessons";
 import { Ledger } from "./ledger";
 import { Limiter } from "./limiter";
 import { ProgressMeter } from "./meter";
+import { ReadProfiles } from "./reads";
 import { Tasks } from "./tasks";
 import { Turns } from "./turns";
 import { FleetRefusedError, type RunRequest } from "./types";
@@ -40,6 +41,7 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     failures: new Failures(),
     meter: new ProgressMeter(clock, request.onProgress),
     ledger: new Ledger(),
+    reads: new ReadProfiles(previous?.readProfiles),
     ...(learned && { learned }),
   };
 }

@@ -406,6 +406,19 @@ export interface Learned {
   finishSeconds: number;
 }
 
+/** Of an image, as its guests see it. */
+export interface ByteRange {
+  offsetBytes: number;
+  lengthBytes: number;
+}
+
+/** What a guest read of a template's content when it first booted; readProfile.ts says how many of each are kept. */
+export interface ReadProfile {
+  contentId: string;
+  /** Ascending, apart from each other. */
+  ranges: ByteRange[];
+}
+
 export interface FleetState {
   fleetId: string;
   incarnation: string;
@@ -426,4 +439,6 @@ export interface FleetState {
   timeline?: RunTimeline;
   /** Absent: no run taught anything yet. */
   learned?: Learned;
+  /** The newest last. Absent: no guest was watched while it booted early. */
+  readProfiles?: ReadProfile[];
 }

@@ -83,6 +83,13 @@ export const fleetOutputsSchema = z.object({
     hopSeconds: z.number().optional().describe("Seconds a relay's reader begins after the relay itself."),
     finishSeconds: z.number().describe("Seconds from the last copy to the last member ready."),
   }).optional().describe("What the fleet's own runs taught the time model; previews and `policy: auto` go by it."),
+  readProfiles: z.array(z.object({
+    contentId,
+    ranges: z.array(z.object({
+      offsetBytes: z.int().describe("Where in the image it begins."),
+      lengthBytes: z.int().describe("How long it is."),
+    })).describe("At most 256, ascending."),
+  })).optional().describe("What the first member that started early read when it booted, of at most 4 contents; copies under `start: immediately` fetch it first."),
 });
 
 /** Outputs and record are one thing; `hosts` is in the record only. Does not compile when they drift apart. */

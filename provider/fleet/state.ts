@@ -3,8 +3,9 @@ import { z } from "zod";
 import { takeCensus } from "./census";
 import { DEFAULTS } from "./inputs";
 import { knowHosts, type KnownHost } from "./hosts";
-import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, RunSummary, RunTimeline } from "./model";
+import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RunSummary, RunTimeline } from "./model";
 import { compare } from "./problems";
+import { keptProfiles, MAX_RANGES } from "./readProfile";
 
 export interface RecordRequest {
   spec: FleetSpec;
@@ -20,6 +21,8 @@ export interface RecordRequest {
   timeline?: RunTimeline;
   /** @default nothing */
   learned?: Learned;
+  /** All that are known, the newest last. @default none */
+  readProfiles?: readonly ReadProfile[];
   /** Names of hosts that were worked on and could not be looked at since. @default none */
   unsettled?: ReadonlySet<string>;
 }
@@ -28,7 +31,7 @@ export const NO_RUN: RunSummary = {
   policy: "none", makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, bytesResent: 0, created: 0, destroyed: 0, reconfigured: 0,
 };
 
-export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline, learned, unsettled }: RecordRequest): FleetState {
+export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline, learned, readProfiles = [], unsettled }: RecordRequest): FleetState {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, false);
   const recorded = new Map((previous?.members ?? []).map((member) => [`${member.slot}/${member.generation}`, member]));
@@ -40,10 +43,12 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
   const replicas = table.hosts.flatMap((host) => replicasOn(host, previous));
   const holding = new Set([...members, ...replicas].map((one) => one.host));
   const counts = (name: string) => members.filter((member) => member.host === name).length;
+  const contentId = observation.template?.contentId ?? previous?.contentId ?? members[0]?.contentId ?? "";
+  const profiles = keptProfiles(readProfiles, new Set([contentId, ...members.map((member) => member.contentId)]));
   return {
     fleetId,
     incarnation,
-    contentId: observation.template?.contentId ?? previous?.contentId ?? members[0]?.contentId ?? "",
+    contentId,
     members,
     replicas,
     snapshots: members.flatMap(({ slot, host, base, kind, chain }) =>
@@ -59,6 +64,7 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
     lastRun,
     ...(timeline && { timeline }),
     ...(learned && { learned }),
+    ...(profiles.length > 0 && { readProfiles: profiles }),
   };
 }
 
@@ -121,6 +127,10 @@ const learnedSchema = z.object({
   runs: count, networkFactor: z.number().positive(), diskFactor: z.number().positive(), startupSeconds: z.number().min(0).optional(),
   hopSeconds: z.number().min(0).optional(), finishSeconds: count,
 });
+const bytes = z.int().min(0);
+const readProfileSchema = z.object({
+  contentId: z.string(), ranges: z.array(z.object({ offsetBytes: bytes, lengthBytes: bytes })).min(1).max(MAX_RANGES),
+});
 const lastRunSchema = z.object({
   policy, makespanSeconds: count, bytesMoved: count,
   bytesAcrossRacks: count, bytesResent: count, created: count, destroyed: count, reconfigured: count,
@@ -141,6 +151,7 @@ const stateSchema = z.object({
   members: readable(memberSchema), replicas: readable(replicaSchema), snapshots: readable(snapshotSchema),
   placement: z.record(z.string(), z.number()).catch({}), hosts: readable(hostSchema), lastRun: lastRunSchema,
   timeline: timelineSchema.optional().catch(undefined), learned: learnedSchema.optional().catch(undefined),
+  readProfiles: readable(readProfileSchema),
 });
 
 /**
@@ -150,8 +161,9 @@ const stateSchema = z.object({
 export function parseState(value: unknown): FleetState | undefined {
   const result = stateSchema.safeParse(value);
   if (!result.success) return undefined;
-  const { timeline, learned, lastRun: { predictedSeconds, ...lastRun }, ...state } = result.data;
+  const { timeline, learned, readProfiles, lastRun: { predictedSeconds, ...lastRun }, ...state } = result.data;
   return {
     ...state, lastRun: { ...lastRun, ...(predictedSeconds !== undefined && { predictedSeconds }) }, ...(timeline && { timeline }), ...(learned && { learned }),
+    ...(readProfiles.length > 0 && { readProfiles }),
   };
 }

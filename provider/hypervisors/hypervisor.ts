@@ -9,7 +9,7 @@
  * - An adapter holds no policy: which source, which order, how many at once is the engine's.
  */
 import type {
-  CloneKind, FleetSpec, HostSpec, Observation, ObservedPartial, VmSpec, BaseState, PowerState,
+  ByteRange, CloneKind, FleetSpec, HostSpec, Observation, ObservedPartial, VmSpec, BaseState, PowerState,
 } from "../fleet/model";
 
 export interface Capabilities {
@@ -64,6 +64,10 @@ export interface CloneOrder {
   source: ImageRef;
   /** A replica is whole (marked) when clone() resolves; a base is partial until its member is defined. */
   target: Extract<ImageRef, { kind: "replica" | "base" }>;
+  /** A hint, where `capabilities.immediate`: these ranges are fetched before all else. @default none */
+  readFirst?: readonly ByteRange[];
+  /** Where `capabilities.immediate`: write down what the first guest that `startEarly` puts over it reads. @default false */
+  recordReads?: boolean;
 }
 
 export interface CloneResult {
@@ -73,6 +77,8 @@ export interface CloneResult {
   bytesResent?: number;
   /** It went on from what an earlier attempt had left. @default false */
   resumed?: boolean;
+  /** Where `recordReads`: what that guest read until it first rested, ascending. Absent: it could not be told. */
+  readProfile?: ByteRange[];
 }
 
 /** Feeds a copy under way from another source; what has arrived stays. For a source that lags. */

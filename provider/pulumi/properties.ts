@@ -21,7 +21,7 @@ const INCARNATION_KEY = "__incarnation";
 const HOSTS_KEY = "__hosts";
 
 /** Outputs that are no inputs. `fleetId` is both. */
-const OUTPUT_KEYS = new Set(["contentId", "members", "replicas", "snapshots", "placement", "lastRun", "timeline", "learned"]);
+const OUTPUT_KEYS = new Set(["contentId", "members", "replicas", "snapshots", "placement", "lastRun", "timeline", "learned", "readProfiles"]);
 
 export interface Request {
   urn: string;

@@ -355,6 +355,27 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       });
     }
 
+    it("says what a guest read that booted early, where it can, and fetches first what it is told", async function () {
+      if (!hv.capabilities.immediate) return this.skip();
+      const recording = hv.clone({ fleet, contentId, source: template(), target: base(second, 4), recordReads: true });
+      await hv.startEarly!(early(second, 4)).catch(() => undefined);
+      const { readProfile = [] } = await recording;
+      let endBytes = -1;
+      for (const { offsetBytes, lengthBytes } of readProfile) {
+        assert.ok(offsetBytes > endBytes && lengthBytes > 0, JSON.stringify(readProfile));
+        endBytes = offsetBytes + lengthBytes;
+      }
+      await hv.settle!(early(second, 4));
+      // What lies beyond the image is as much a hint as the rest.
+      const readFirst = [...readProfile, { offsetBytes: 1 << 20, lengthBytes: 1 << 20 }, { offsetBytes: 2 ** 50, lengthBytes: 1 << 20 }];
+      const copied = await hv.clone({ fleet, contentId, source: template(), target: base(second, 5), readFirst });
+      assert.equal(copied.readProfile, undefined);
+      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0, base: base(second, 5) });
+      await define(second, 5, "full");
+      const { members, partials } = await look(second);
+      assert.deepEqual([members.find((m) => m.slot === 5)?.base, partials], ["frozen", []]);
+    });
+
     it("keeps an early member whose copy was aborted, and completes it with a later one", async function () {
       if (!hv.capabilities.immediate) return this.skip();
       const abort = new AbortController();

@@ -1,3 +1,5 @@
+import { coalesce } from "../../fleet";
+import type { ByteRange } from "../../fleet/model";
 import { HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
 import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving } from "./arrivals";
 import type { Copy } from "./copies";
@@ -8,6 +10,7 @@ import { markerName, targetVolumeName } from "./images";
 import { describeFile, uploadChunks } from "./localFile";
 import { MapVolume } from "./mapVolume";
 import type { Pacer } from "./rates";
+import { Recorder } from "./recorder";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import { contentPrefix, type VolumeScope } from "./names";
@@ -43,6 +46,7 @@ export async function cloneImage(
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
   let map: MapVolume | undefined;
+  let first: { volume: MapVolume; written: Promise<void> } | undefined;
   try {
     context.signal?.throwIfAborted();
     const from = await parts.resolve(order.source);
@@ -54,12 +58,15 @@ export async function cloneImage(
     const volume = arrival;
     const overNetwork = from.kind === "arriving" || from.source.session !== session;
     if (overNetwork && isSparse(facts)) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
+    if (order.readFirst?.length) first = await firstOf(order.readFirst, target, facts.capacityBytes, settings.arch);
+    else if (order.recordReads) copy.recorder = await Recorder.prepare(session, target.scope, facts.capacityBytes, settings.arch);
+    const drives = [map, first?.volume, copy.recorder].flatMap((drive) => (drive ? [drive.disk] : []));
     const startHelper = async (over: Resolved | undefined): Promise<Helper> => {
       const { path } = await volume;
       const local = over?.kind === "finished" && over.local ? over.source : undefined;
       const helper = await Helper.start(session, settings, [{
         path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format } : null,
-      }, ...(map && !local ? [map.disk] : [])]); // with both, libvirt's names of the nodes would be others
+      }, ...(local ? [] : drives)]); // with both, libvirt's names of the nodes would be others
       try {
         if (!local) await helper.tls("client"); // before anything looks like a lost source
         return helper;
@@ -71,6 +78,10 @@ export async function cloneImage(
     const transfer = new Transfer({
       copy, facts, context, startHelper, map, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
       arrivedBytes: async () => (await volume).arrivedBytes,
+      ...(first && { first: {
+        bytes: order.readFirst!.reduce((sum, range) => sum + range.lengthBytes, 0),
+        attach: (helper) => first!.written.then(() => first!.volume.attachFirst(helper)), detach: (helper) => first!.volume.detachFirst(helper),
+      } }),
       forGuests: (settings.guests ?? 0) > 0,
       resolve: async (ref) => {
         const found = await parts.resolve(ref);
@@ -82,13 +93,13 @@ export async function cloneImage(
     await session.run("clone", () => transfer.run());
     const { arrivedBytes } = await volume;
     const local = order.source.host === session.name;
-    return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, ...(arrivedBytes !== undefined && { resumed: true }) };
+    return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, ...(arrivedBytes !== undefined && { resumed: true }), ...(copy.recorder?.ranges && { readProfile: coalesce(copy.recorder.ranges) }) };
   } catch (error) {
     const begun = await arrival?.then(() => true, () => false);
     if (begun && !context.signal?.aborted && spoilsArrived(error)) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
   } finally {
-    await map?.remove();
+    for (const volume of [map, first?.volume, copy.recorder]) await volume?.remove();
   }
 }
 
@@ -101,6 +112,17 @@ const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChan
 
 /** QEMU on the image it is to write, which it checks when it opens it. */
 const UNFIT_IMAGE = /"libvirt-1-format"|image is corrupt|repair/i;
+
+/** Never throws: it is a hint. */
+async function firstOf(
+  ranges: readonly ByteRange[], { session, scope }: Target, capacityBytes: number, arch: string,
+): Promise<{ volume: MapVolume; written: Promise<void> } | undefined> {
+  const volume = await MapVolume.make(session, scope, capacityBytes, arch, "floppy", true);
+  if (!volume) return undefined;
+  const written = volume.write(ranges);
+  written.catch(() => undefined); // whoever needs it handles it
+  return { volume, written };
+}
 
 /** A local file goes up once, over a connection of its own, holes left out. */
 export async function uploadTemplate(

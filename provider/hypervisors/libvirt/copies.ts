@@ -2,6 +2,7 @@ import { SourceLostError } from "../hypervisor";
 import { FILTER_NODE } from "./pull";
 import type { Extent } from "./extents";
 import type { Helper, NbdExport } from "./helper";
+import type { Recorder } from "./recorder";
 
 /** How long a copy is slow after a guest was seen to read. */
 const YIELD_MS = 1_000;
@@ -49,6 +50,8 @@ export class Copy {
   readonly extents = new Gate<readonly Extent[] | undefined>();
   private readonly helper = new Gate<Helper>();
   private readonly connected = new Gate<void>();
+  /** From then on other nodes may stand over the filter: QEMU begins to mirror root nodes only. */
+  readonly isPulling = new Gate<void>();
   private readonly readers = new Set<object>();
   private idle: (() => void) | undefined;
   /** Counts the helpers it had: an export of an earlier one is gone. */
@@ -60,6 +63,8 @@ export class Copy {
   ended: Error | undefined;
   /** It ended, and what it made is no image. */
   failed = false;
+  /** Set where its first guest's reads are to be recorded. */
+  recorder: Recorder | undefined;
   private guestsWaitedAt = -Infinity;
 
   constructor(readonly host: string) {}
@@ -77,6 +82,7 @@ export class Copy {
   lostHelper(): void {
     this.helper.shut();
     this.connected.shut();
+    if (this.isPulling.open) this.isPulling.shut();
   }
   isFed(): void {
     this.connected.pass();
@@ -113,13 +119,18 @@ export class Copy {
   /**
    * Serves a guest of its own host, once all above is connected. The guest does not hold up its end: without this export
    * the guest stands still until its disk is put over the finished image.
+   * @param boots its reads are worth recording: `recording` is set where they are
    */
-  async serveGuest(): Promise<{ at: NbdExport; epoch: number }> {
+  async serveGuest(boots = false): Promise<{ at: NbdExport; epoch: number; recording?: Recorder }> {
     if (this.ended) throw this.ended;
     const helper = await this.helper.wait();
     await this.connected.wait();
-    const { epoch } = this;
-    return { at: await helper.exportNode(helper.mapped?.readNode ?? FILTER_NODE), epoch };
+    if (boots && this.recorder) await this.isPulling.wait();
+    const { epoch, recorder } = this;
+    const node = helper.mapped?.readNode ?? FILTER_NODE;
+    const recorded = boots ? await recorder?.export(helper, node) : undefined;
+    if (recorded) return { at: recorded, epoch, recording: recorder };
+    return { at: await helper.exportNode(node), epoch };
   }
 
   /** Guests are reading what has not arrived: the copy leaves them the way. */
@@ -146,7 +157,7 @@ export class Copy {
   end(error: Error, failed: boolean): void {
     this.ended = error;
     this.failed = failed;
-    for (const gate of [this.facts, this.extents, this.helper, this.connected]) gate.fail(error);
+    for (const gate of [this.facts, this.extents, this.helper, this.connected, this.isPulling]) gate.fail(error);
   }
 }
 

@@ -8,6 +8,8 @@ import type { NbdExport } from "./helper";
 import { dataDisks, dropPending, findMember, isActive, makeDataDisks, refuseSaved, START_DEADLINE_MS, type Place } from "./member";
 import { volumeName } from "./names";
 import { CONNECT_DEADLINE_MS, DISK_DEVICE, firstDiskNodes, reopenOver } from "./nodes";
+import type { Recorder } from "./recorder";
+import { Boot, READING_BYTES } from "./rest";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { ConnectionLostError, isLibvirtError, QmpError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
@@ -15,8 +17,6 @@ import type { MemberTag } from "./tags";
 import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
 
 const LOOK_MS = 200;
-/** Reads of fewer bytes between two looks are a guest at rest. */
-const READING_BYTES = 64 << 10;
 const NODE_PREFIX = "vmfleet-early-";
 
 /**
@@ -27,7 +27,7 @@ const NODE_PREFIX = "vmfleet-early-";
  */
 export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, context: CallContext = {}): Promise<void> {
   const { capacityBytes } = await abortable(copy.facts.wait(), context.signal);
-  const served = await abortable(copy.serveGuest(), context.signal);
+  const served = await abortable(copy.serveGuest(true), context.signal);
   await at.session.run("start early", async (client) => {
     const found = await findMember(client, order);
     if (found && found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
@@ -37,7 +37,7 @@ export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, conte
       const path = await earlyPath(client, order, at);
       await feedGuest(client, found.domain, path, served.at);
       if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
-      void mind(client, found.domain, path, copy, served.epoch);
+      void mind(client, found.domain, path, copy, served);
       return;
     }
     const { disk, extra } = await earlyDisks(client, order, at, capacityBytes, found?.domain);
@@ -48,7 +48,7 @@ export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, conte
     const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, extra));
     await dropPending(client, at, order);
     await client.startDomain(defined, START_DEADLINE_MS);
-    void mind(client, defined, disk.path, copy, served.epoch);
+    void mind(client, defined, disk.path, copy, served);
   });
 }
 
@@ -97,24 +97,36 @@ async function feedGuest(client: LibvirtClient, domain: Domain, path: string, at
  * has a source again, over another export where the helper is another; and while it reads, the copy leaves it the way.
  * Ends with its connection: so does the copy.
  */
-async function mind(client: LibvirtClient, domain: Domain, path: string, copy: Copy, firstEpoch: number): Promise<void> {
-  let epoch = firstEpoch;
+async function mind(client: LibvirtClient, domain: Domain, path: string, copy: Copy, first: { epoch: number; recording?: Recorder }): Promise<void> {
+  let { epoch, recording } = first;
   let readBytes = 0;
+  const boot = new Boot();
+  let asked = false;
+  /** Over an export that records nothing. */
+  const feedAnew = async (): Promise<void> => {
+    const served = await copy.serveGuest();
+    await feedGuest(client, domain, path, served.at);
+    ({ epoch } = served);
+    const recorded = recording;
+    recording = undefined;
+    await recorded?.finish();
+  };
   while (!copy.ended) {
     await sleep(LOOK_MS, undefined, { ref: false });
     try {
       if (await client.isStoppedByDisk(domain)) {
-        const served = copy.epoch === epoch ? undefined : await copy.serveGuest();
+        recording?.spoil();
         await copy.whenFed();
-        if (served) {
-          await feedGuest(client, domain, path, served.at);
-          ({ epoch } = served);
-        }
+        if (copy.epoch !== epoch || recording) await feedAnew();
         await client.resumeDomain(domain);
       } else {
         const now = await bytesRead(client, domain);
         if (now - readBytes > READING_BYTES) copy.guestsWait();
         readBytes = now;
+        if (recording && !asked && boot.hasEnded(now, Date.now())) {
+          asked = true; // where it does not work the record ends with the copy
+          await feedAnew();
+        }
       }
     } catch (error) {
       if (error instanceof ConnectionLostError || isLibvirtError(error, ErrorCode.noDomain)) return;

@@ -133,6 +133,11 @@ export class Pull {
     await this.mirror("full", capacityBytes, inFlightBytes);
   }
 
+  /** The same of what this node over the filter holds. Ends ready; `cancel` it. */
+  async startFirst(node: string, capacityBytes: number, inFlightBytes?: number): Promise<void> {
+    await this.mirror("full", capacityBytes, inFlightBytes, node);
+  }
+
   /** Bytes of the image that the overlay itself holds, to 64 KiB. Only while no pull runs. */
   async bytesHeld(capacityBytes: number, signal?: AbortSignal): Promise<number> {
     await this.mirror("top", capacityBytes); // its length is what is allocated in the overlay; it need not run
@@ -145,11 +150,11 @@ export class Pull {
     return job?.len ?? 0;
   }
 
-  private async mirror(sync: "full" | "top", capacityBytes: number, inFlightBytes?: number): Promise<void> {
+  private async mirror(sync: "full" | "top", capacityBytes: number, inFlightBytes?: number, node?: string): Promise<void> {
     if (!this.hasSink) await this.helper.qmp("blockdev-add", { driver: "null-co", "node-name": SINK, size: capacityBytes, "read-zeroes": false });
     this.hasSink = true;
     await this.helper.qmp("blockdev-mirror", {
-      "job-id": JOB, device: sync === "full" ? this.helper.mapped?.pullNode ?? FILTER_NODE : FILTER_NODE, target: SINK, sync,
+      "job-id": JOB, device: node ?? (sync === "full" ? this.helper.mapped?.pullNode ?? FILTER_NODE : FILTER_NODE), target: SINK, sync,
       "on-source-error": "stop", "on-target-error": "report",
       ...(inFlightBytes === undefined ? {} : { "buf-size": inFlightBytes }),
     });

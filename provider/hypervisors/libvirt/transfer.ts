@@ -58,6 +58,8 @@ export class Transfer {
   /** As limited now; undefined: not limited. */
   private bytesPerSecond: number | undefined;
   private restarts = 0;
+  /** The pull is of what is wanted first. */
+  private isFirst = false;
   /** It needs no source any more. */
   private complete = false;
   /** Why it takes none any more. */
@@ -80,6 +82,7 @@ export class Transfer {
       await this.helper!.flush();
       await this.letGo();
       await copy.unread(context.signal);
+      await copy.recorder?.finish();
       await this.pull!.cancel(context.signal);
       // The source's host need not be done before this one closes its file.
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
@@ -144,7 +147,8 @@ export class Transfer {
       await this.takeStock(arrivedBytes);
       await this.openToReaders();
     }
-    await this.startPull();
+    this.isFirst = await this.startFirst();
+    if (!this.isFirst) await this.startPull();
     this.startedAt = Date.now();
   }
 
@@ -154,9 +158,35 @@ export class Transfer {
     return this.options.openFeed(from);
   }
 
-  private startPull(): Promise<void> {
-    const { facts, forGuests } = this.options;
-    return this.pull!.start(facts.capacityBytes, forGuests ? GUESTS_IN_FLIGHT_BYTES : undefined);
+  private async startPull(): Promise<void> {
+    await this.pull!.start(this.options.facts.capacityBytes, this.inFlightBytes);
+    this.options.copy.isPulling.pass();
+  }
+
+  private get inFlightBytes(): number | undefined {
+    return this.options.forGuests ? GUESTS_IN_FLIGHT_BYTES : undefined;
+  }
+
+  /** What a guest will ask for at once. A hint: where it does not work, the copy begins as any other. */
+  private async startFirst(): Promise<boolean> {
+    const { first, facts } = this.options;
+    if (!first) return false;
+    try {
+      await this.pull!.startFirst(await first.attach(this.helper!), facts.capacityBytes, this.inFlightBytes);
+      return true;
+    } catch {
+      await first.detach(this.helper!).catch(() => undefined);
+      return false; // a helper that is gone is noticed by whatever comes next
+    }
+  }
+
+  private async endFirst(isThere: boolean): Promise<void> {
+    if (isThere) await this.pull!.cancel();
+    await this.options.first!.detach(this.helper!);
+    this.isFirst = false;
+    this.lastOffset = -1;
+    await this.startPull();
+    this.startedAt = this.lastMove = Date.now();
   }
 
   /**
@@ -226,6 +256,10 @@ export class Transfer {
     for (;;) {
       context.signal?.throwIfAborted();
       const job = await this.pull!.job();
+      if (this.isFirst && (!job || job.ready)) {
+        await this.endFirst(job !== undefined);
+        continue;
+      }
       // Only while bytes come: a flush waits for the reads under way, and QEMU answers nothing until then.
       if (job && job.offset !== this.lastOffset && Date.now() - this.lastFlush > FLUSH_EVERY_MS) {
         this.lastFlush = Date.now();
@@ -234,7 +268,7 @@ export class Transfer {
       if (!job) throw this.lost("the copy ended before it was complete");
       this.report(job);
       if (job.ready) return;
-      await this.yieldToGuests();
+      if (!this.isFirst) await this.yieldToGuests();
       if (job["io-status"] === "nospace") throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
@@ -379,6 +413,7 @@ export class Transfer {
     const { copy } = this.options;
     copy.lostHelper();
     this.lastOffset = -1;
+    this.isFirst = false;
     this.yielded.is = false;
     await this.helper?.stop(); // it may only have failed to answer, and nobody else may write its disk
     const [from] = await Promise.allSettled([this.options.resolve(this.source)]);
@@ -397,7 +432,9 @@ export class Transfer {
   /** The job counts the guest's view, holes included; bytes moved are a share of what is allocated. */
   private report(job: PullJob): void {
     const { facts, context } = this.options;
-    const share = job.ready ? 1 : job.len > 0 ? Math.min(1, job.offset / job.len) : 0;
+    // What is fetched first counts by what is left of it: the holes around it are passed over at once.
+    if (this.isFirst) this.best = Math.max(this.best, Math.min(this.options.first!.bytes - (job.len - job.offset), facts.allocationBytes - 1));
+    const share = this.isFirst ? 0 : job.ready ? 1 : job.len > 0 ? Math.min(1, job.offset / job.len) : 0;
     this.best = Math.max(this.best, Math.round(share * facts.allocationBytes));
     context.onProgress?.(this.best, facts.allocationBytes);
   }

@@ -26,5 +26,7 @@ export interface TransferOptions {
   openFeed(from: Resolved): Promise<Feed>;
   /** Where a sparse image's map goes: a drive of the helper. */
   map?: Pick<MapVolume, "attach">;
+  /** What is fetched before the rest, as a node in the helper. */
+  first?: { bytes: number; attach(helper: Helper): Promise<string>; detach(helper: Helper): Promise<void> };
   context: CallContext;
 }

@@ -17,6 +17,9 @@ const NO_COSTS: SimulatedCosts = {
   defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0, resourceSeconds: 0,
 };
 
+/** What a simulated guest reads of its image when it boots. */
+const BOOT_BYTES = 1 << 20;
+
 export interface SimulatedTemplate {
   contentId: string;
   /** null: a local file, uploaded by the provider. */
@@ -116,7 +119,9 @@ export class SimulatedHypervisor implements Hypervisor {
         onBytes: image.setBytes,
       });
       image.finish();
-      return result;
+      // A guest of the simulation reads what stands first.
+      const read = order.recordReads && this.earlyOver(host, order).length > 0;
+      return read ? { ...result, readProfile: [{ offsetBytes: 0, lengthBytes: Math.min(imageBytes, BOOT_BYTES) }] } : result;
     } catch (error) {
       host.poolFreeBytes += imageBytes - image.bytes();
       if (!context.signal?.aborted && !(error instanceof SourceLostError) && !(error instanceof HostUnreachableError)) image.spoil();
@@ -303,15 +308,20 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   /** Guests that read from a copy that broke off stand still. */
-  private pauseEarly(host: SimulatedHost, { fleet, target }: CloneOrder): void {
-    for (const { fleetId, slot, generation, state } of host.early.values()) {
+  private pauseEarly(host: SimulatedHost, order: CloneOrder): void {
+    for (const member of this.earlyOver(host, order)) member.power = "paused";
+  }
+
+  /** Guests that run over this copy's target while it arrives. */
+  private earlyOver(host: SimulatedHost, { fleet, target }: CloneOrder): SimulatedMember[] {
+    return [...host.early.values()].flatMap(({ fleetId, slot, generation, state }) => {
       const member = host.members.get(slotKey(fleetId, slot));
-      if (fleetId !== fleet.fleetId || state !== "arriving" || member?.power !== "running") continue;
+      if (fleetId !== fleet.fleetId || state !== "arriving" || member?.power !== "running") return [];
       const reads = target.kind === "base"
         ? target.slot === slot && target.generation === generation
         : member.kind === "linked" && member.contentId === target.contentId;
-      if (reads) member.power = "paused";
-    }
+      return reads ? [member] : [];
+    });
   }
 
   private member(host: SimulatedHost, order: MemberRef, step: string): SimulatedMember {

@@ -4,7 +4,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { memberMacs, memberUuid } from "../../../provider/fleet/identity";
 import type { FleetSpec, ObservedMember } from "../../../provider/fleet/model";
-import type { CallContext, EarlyOrder, FleetIdentity, Hypervisor, ImageRef } from "../../../provider/hypervisors/hypervisor";
+import type { CallContext, CloneOrder, CloneResult, EarlyOrder, FleetIdentity, Hypervisor, ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "./labFleet";
 
@@ -67,8 +67,8 @@ describe("members that start immediately", function () {
     fleet, host: hosts[i]!.name, slot: i, name: name(i), uuid: memberUuid(fleet.fleetId, i), macs: memberMacs(fleet.fleetId, i, 1),
     kind: image.kind === "base" ? "full" : "linked", generation: 0, contentId, vm: spec.vm, autostart: false, base: image,
   });
-  const copy = (i: number, source = template(), context: CallContext = {}, target: EarlyOrder["base"] = base(i)) => (
-    hv.clone({ fleet, contentId, source, target }, context)
+  const copy = (i: number, source = template(), context: CallContext = {}, target: EarlyOrder["base"] = base(i), reads: Pick<CloneOrder, "readFirst" | "recordReads"> = {}) => (
+    hv.clone({ fleet, contentId, source, target, ...reads }, context)
   );
   const member = async (i: number): Promise<ObservedMember> => {
     const found = (await look()).find((h) => h.name === hosts[i]!.name)?.members.find((m) => m.slot === i);
@@ -129,6 +129,59 @@ describe("members that start immediately", function () {
     assert.equal(copied, false, "the guest was first");
     await completed(1, copying);
     await hv.settle!(early(1));
+    await says(1, "VMFLEET WALKED");
+    await assertSettled(1);
+    await assertHealthy(1);
+    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+  });
+
+  const covers = ({ readProfile = [] }: CloneResult, fromMib: number, toMib: number) => (
+    readProfile.some(({ offsetBytes, lengthBytes }) => offsetBytes <= fromMib * MIB && offsetBytes + lengthBytes >= toMib * MIB)
+  );
+  const backingNodes = async (i: number) => JSON.parse(await virsh(hosts[i]!, "qemu-monitor-command", name(i), JSON.stringify({ execute: "query-named-block-nodes" }))) as { return: { "node-name": string }[] };
+
+  it("records what a booting guest reads, and a copy that is told so boots another without its source", async () => {
+    const copying = copy(1, template(), {}, base(1), { recordReads: true });
+    await hv.startEarly!(early(1));
+    await says(1, "VMFLEET WALKED");
+    // At rest it stands over an export that records nothing.
+    await lab.until(async () => (await backingNodes(1)).return.some((node) => node["node-name"].startsWith("vmfleet-early-")), { what: "the record to end", timeoutMs: 60_000 });
+    await completed(1, copying);
+    const recorded = await copying;
+    const profile = recorded.readProfile!;
+    assert.ok(covers(recorded, 86, 88), JSON.stringify(profile));
+    assert.ok(profile.reduce((sum, range) => sum + range.lengthBytes, 0) < 12 * MIB, JSON.stringify(profile));
+    await assertSettled(1);
+    await assertHealthy(1);
+    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
+
+    await setSpeed(SLOW_BITS_PER_SECOND);
+    let answer = (_: ImageRef): void => undefined;
+    const another = new Promise<ImageRef>((resolve) => { answer = resolve; });
+    const next = copy(2, template(), { onSourceLost: () => another }, base(2), { readFirst: profile });
+    await hv.startEarly!(early(2));
+    const copiesTheRest = async (): Promise<boolean> => {
+      const helper = (await inventory(hosts[2]!)).domains.find((d) => d.startsWith(`vmfleet-helper-${fleet.fleetId}.`))!;
+      const ask = async (execute: string) => (JSON.parse(await virsh(hosts[2]!, "qemu-monitor-command", helper, JSON.stringify({ execute }))) as { return: { "node-name"?: string }[] }).return;
+      return (await ask("query-block-jobs")).length > 0 && (await ask("query-named-block-nodes")).every((node) => node["node-name"] !== "vmfleet-first");
+    };
+    await lab.until(copiesTheRest, { what: "the rest to be copied", timeoutMs: 120_000 });
+    process.kill(await helperPid(0), "SIGKILL");
+    await says(2, "VMFLEET BOOTED");
+    answer(template());
+    await completed(2, next);
+    await says(2, "VMFLEET WALKED");
+    await assertSettled(2);
+    await assertHealthy(2);
+    await compareWithTemplate(hosts[2]!, templatePath, fleet.fleetId);
+  });
+
+  it("says what a guest read until then when the copy ends before the guest rests", async () => {
+    const copying = copy(1, template(), {}, base(1), { recordReads: true });
+    await hv.startEarly!(early(1));
+    await says(1, "VMFLEET BOOTED");
+    await completed(1, copying);
+    assert.ok(covers(await copying, 86, 88), JSON.stringify(await copying));
     await says(1, "VMFLEET WALKED");
     await assertSettled(1);
     await assertHealthy(1);

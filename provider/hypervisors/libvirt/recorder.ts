@@ -1,0 +1,101 @@
+/**
+ * What a guest reads while it boots over an image that arrives (ADR 0055), told apart from what the copy brings: the
+ * guest's export stands on an overlay of its own, with a copy-on-read filter over it, and the overlay's tables tell what
+ * came through. Its file is known to libvirt as a raw one, in a drive of the helper: so its tables can be peeked at.
+ */
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { allocatedIn } from "./allocated";
+import type { DiskXml } from "./domainXml";
+import type { Extent } from "./extents";
+import type { Helper, NbdExport } from "./helper";
+import { DRIVES_ARCH, driveOf, removeNode } from "./mapVolume";
+import { volumeName, type VolumeScope } from "./names";
+import type { Volume } from "./rpc/client";
+import type { HostSession } from "./session";
+import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+
+const RECORD_NODE = "vmfleet-record";
+const RECORD_FILTER_NODE = "vmfleet-recorded";
+const DISK = "fda";
+/** A hint is not worth a longer wait. */
+const FINISH_DEADLINE_MS = 5_000;
+
+export class Recorder {
+  /** Known when it has finished; undefined: nothing was recorded, or it could not be told. */
+  ranges: Extent[] | undefined;
+  private on: { helper: Helper; at: NbdExport } | undefined;
+  private asked = false;
+  private spoilt = false;
+  private finishing: Promise<void> | undefined;
+
+  private constructor(
+    private readonly session: HostSession, private readonly volume: Volume, private readonly path: string, private readonly capacityBytes: number,
+  ) {}
+
+  /** Undefined: a machine that has no drive for it, or a pool without room. Never throws: copies do without. */
+  static async prepare(session: HostSession, scope: VolumeScope, capacityBytes: number, arch: string): Promise<Recorder | undefined> {
+    if (arch !== DRIVES_ARCH || session.refusedDrives.has("floppy")) return undefined;
+    try {
+      const { pool } = await session.pool();
+      const name = volumeName(scope, { kind: "map", id: randomBytes(6).toString("hex") });
+      return await session.run("make record", async (client) => {
+        const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
+        return new Recorder(session, volume, (await volumeFacts(client, volume)).path, capacityBytes);
+      });
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** In the helper. */
+  get disk(): DiskXml {
+    return { path: this.path, format: "raw", drive: "floppy" };
+  }
+
+  /** Opens the one export whose reads are recorded. Undefined: there was one, or there can be none. Never throws. */
+  async export(helper: Helper, overNode: string): Promise<NbdExport | undefined> {
+    if (this.asked) return undefined;
+    this.asked = true;
+    try {
+      const { node, device } = await driveOf(helper, this.path);
+      await helper.qmp("blockdev-open-tray", { id: device, force: true });
+      await helper.qmp("blockdev-remove-medium", { id: device }); // the drive lets nobody else write to it
+      await helper.qmp("blockdev-add", { driver: "qcow2", "node-name": RECORD_NODE, file: node, backing: overNode, "lazy-refcounts": true });
+      await helper.qmp("blockdev-add", { driver: "copy-on-read", "node-name": RECORD_FILTER_NODE, file: RECORD_NODE });
+      const at = await helper.exportNode(RECORD_FILTER_NODE);
+      this.on = { helper, at };
+      return at;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Cuts off whoever still reads through it, and looks at what was read. Never throws; takes seconds at most. */
+  finish(): Promise<void> {
+    return this.finishing ??= Promise.race([this.look().catch(() => undefined), sleep(FINISH_DEADLINE_MS, undefined, { ref: false })]);
+  }
+
+  /** What it would tell is not worth keeping: the guest was held up. */
+  spoil(): void {
+    this.spoilt = true;
+  }
+
+  private async look(): Promise<void> {
+    this.asked = true;
+    if (!this.on) return;
+    const { helper, at } = this.on;
+    await helper.unexport(at);
+    for (const node of [RECORD_FILTER_NODE, RECORD_NODE]) await removeNode(helper, node); // and so written out
+    const { client, domain } = helper;
+    if (this.spoilt) return;
+    // Where the image's holes are known nobody has to fetch zeros.
+    this.ranges = await allocatedIn((offset, length) => client.peekDisk(domain, DISK, offset, length), this.capacityBytes, !helper.mapped);
+  }
+
+  /** When its helper has ended. Never throws: what is left is a leftover, and known by its name. */
+  async remove(): Promise<void> {
+    const { pool } = await this.session.pool();
+    await this.session.run("clean up", (client) => deleteVolume(client, pool, this.volume.name)).catch(() => undefined);
+  }
+}
