@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
-import type { Extent } from "./extents";
+import { shareBefore, type Extent } from "./extents";
 import type { Feed, Resolved } from "./feeds";
 import { Pull, type PullJob } from "./pull";
 import type { Helper } from "./helper";
@@ -55,6 +55,8 @@ export class Transfer {
   private lastFlush = Date.now();
   private failures = 0;
   private extents: Promise<readonly Extent[] | undefined> = Promise.resolve(undefined);
+  /** Where the data is, when the helper has its map. */
+  private mapped: readonly Extent[] | undefined;
   /** As limited now; undefined: not limited. */
   private bytesPerSecond: number | undefined;
   private restarts = 0;
@@ -208,7 +210,7 @@ export class Transfer {
   private async openToReaders(): Promise<void> {
     const extents = this.options.map && (await this.extents);
     // Without its map a copy asks its source for each stretch: slower, as right.
-    if (extents) await this.options.map!.attach(this.helper!, extents).catch(() => undefined);
+    this.mapped = extents && await this.options.map!.attach(this.helper!, extents).then(() => extents, () => undefined);
     this.options.copy.hasHelper(this.helper!);
   }
 
@@ -429,12 +431,12 @@ export class Transfer {
     return this.bytesPerSecond === undefined ? 0 : (1000 * IN_FLIGHT_BYTES) / this.bytesPerSecond;
   }
 
-  /** The job counts the guest's view, holes included; bytes moved are a share of what is allocated. */
+  /** The job counts the guest's view, holes included, from the beginning on; bytes moved are a share of what is allocated. */
   private report(job: PullJob): void {
     const { facts, context } = this.options;
     // What is fetched first counts by what is left of it: the holes around it are passed over at once.
     if (this.isFirst) this.best = Math.max(this.best, Math.min(this.options.first!.bytes - (job.len - job.offset), facts.allocationBytes - 1));
-    const share = this.isFirst ? 0 : job.ready ? 1 : job.len > 0 ? Math.min(1, job.offset / job.len) : 0;
+    const share = this.isFirst ? 0 : job.ready ? 1 : this.mapped ? shareBefore(this.mapped, job.offset) : job.len > 0 ? Math.min(1, job.offset / job.len) : 0;
     this.best = Math.max(this.best, Math.round(share * facts.allocationBytes));
     context.onProgress?.(this.best, facts.allocationBytes);
   }
