@@ -9,13 +9,9 @@ const SPARSE_SHARE = 0.75;
 export const isSparse = (image: { capacityBytes: number; allocationBytes: number }): boolean =>
   image.allocationBytes < image.capacityBytes * SPARSE_SHARE;
 
-/** Share of the data that lies before an offset: how far a copy is that goes from the beginning on. 1 where there is no data. */
-export function shareBefore(extents: readonly Extent[], offsetBytes: number): number {
+/** Bytes of data before an offset. */
+export function bytesBefore(extents: readonly Extent[], offsetBytes: number): number {
   let before = 0;
-  let all = 0;
-  for (const extent of extents) {
-    all += extent.lengthBytes;
-    before += Math.min(extent.lengthBytes, Math.max(0, offsetBytes - extent.offsetBytes));
-  }
-  return all === 0 ? 1 : before / all;
+  for (const extent of extents) before += Math.min(extent.lengthBytes, Math.max(0, offsetBytes - extent.offsetBytes));
+  return before;
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
-import { shareBefore, type Extent } from "./extents";
+import { bytesBefore, type Extent } from "./extents";
 import type { Feed, Resolved } from "./feeds";
 import { Pull, type PullJob } from "./pull";
 import type { Helper } from "./helper";
@@ -436,8 +436,11 @@ export class Transfer {
     const { facts, context } = this.options;
     // What is fetched first counts by what is left of it: the holes around it are passed over at once.
     if (this.isFirst) this.best = Math.max(this.best, Math.min(this.options.first!.bytes - (job.len - job.offset), facts.allocationBytes - 1));
-    const share = this.isFirst ? 0 : job.ready ? 1 : this.mapped ? shareBefore(this.mapped, job.offset) : job.len > 0 ? Math.min(1, job.offset / job.len) : 0;
-    this.best = Math.max(this.best, Math.round(share * facts.allocationBytes));
+    // Holes are passed over while the data before them is still under way.
+    const underWay = this.inFlightBytes ?? IN_FLIGHT_BYTES;
+    const share = this.isFirst || job.len === 0 ? 0 : Math.min(1, job.offset / job.len);
+    const done = this.mapped && !this.isFirst ? bytesBefore(this.mapped, job.offset + underWay) - underWay : Math.round(share * facts.allocationBytes);
+    this.best = Math.max(this.best, job.ready && !this.isFirst ? facts.allocationBytes : Math.min(done, facts.allocationBytes));
     context.onProgress?.(this.best, facts.allocationBytes);
   }
 }
