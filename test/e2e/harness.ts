@@ -132,7 +132,14 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
   return {
     stack,
     env,
-    preview: () => watched((hooks) => stack.preview(hooks)),
+    preview: () => watched(async (hooks) => {
+      let asked = false;
+      await stack.preview({ ...hooks, onEvent: (event) => {
+        asked ||= /ClonedVmFleet/.test(event.resourcePreEvent?.metadata.type ?? "");
+        hooks.onEvent(event);
+      } });
+      if (!asked) throw new Error("OutputsLost: of a program that declares a fleet no fleet was seen");
+    }),
     up: ({ replace } = {}) => watched(async (hooks) => {
       const { outputs } = await stack.up({ ...hooks, ...(replace && { replace }) });
       // Pulumi's inline program says nothing of a call to its engine that got no connection.

@@ -54,6 +54,8 @@ export class HostSession {
   /** Set when the connection that held the fleet's lock died: nothing may be touched here any more in this run. */
   private poisoned: Error | undefined;
   private lockHeld = false;
+  /** For good: what is still cleaning up behind the run must not open a connection that nobody closes. */
+  private closed = false;
   /** Drives that helpers cannot have here, found out in this run. */
   readonly refusedDrives = new Set<Drive>();
 
@@ -65,6 +67,7 @@ export class HostSession {
 
   /** The open connection, opened if need be. @throws HostUnreachableError */
   async client(): Promise<LibvirtClient> {
+    if (this.closed) throw this.unreachable("connect", new Error("the run has ended"));
     if (this.poisoned) throw this.unreachable("connect", this.poisoned);
     this.opening ??= this.open();
     const opening = this.opening;
@@ -190,6 +193,7 @@ export class HostSession {
   }
 
   close(): Promise<void> {
+    this.closed = true;
     this.lockHeld = false;
     const opening = this.opening;
     this.opening = undefined;
