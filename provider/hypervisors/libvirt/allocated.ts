@@ -13,14 +13,14 @@ const READ_BYTES = 1 << 20;
 const MAX_L1_ENTRIES = 1 << 15;
 
 /**
- * What of an image a qcow2 file itself holds, ascending. Only its tables are read (qcow2 specification: header, "cluster
- * mapping").
+ * What of an image a qcow2 file itself holds, or its data file, ascending. Only its tables are read (qcow2
+ * specification: header, "cluster mapping").
  * @param read of the file; past its end it may be short
- * @param zeros whether to count what was written to it as zeros
+ * @param zeros whether to count what was written to it as zeros. @default false
  * @throws RangeError where the file is not such an image
  */
 export async function allocatedIn(
-  read: (offsetBytes: number, lengthBytes: number) => Promise<Buffer>, capacityBytes: number, zeros: boolean,
+  read: (offsetBytes: number, lengthBytes: number) => Promise<Buffer>, capacityBytes: number, zeros = false,
 ): Promise<Extent[]> {
   const header = await read(0, HEADER_BYTES);
   if (header.length < HEADER_BYTES || header.readUInt32BE(0) !== MAGIC) throw new RangeError("not a qcow2 image");
@@ -38,7 +38,7 @@ export async function allocatedIn(
     for (let entry = 0; entry < clusterBytes / ENTRY_BYTES; entry++) {
       const value = table.readBigUInt64BE(entry * ENTRY_BYTES);
       const isZero = (value & COMPRESSED) === 0n && (value & ZERO) !== 0n;
-      const isHeld = isZero ? zeros : (value & (COMPRESSED | OFFSET_MASK)) !== 0n;
+      const isHeld = isZero ? zeros : value !== 0n; // a data file's first cluster has no offset, only its mark
       const offsetBytes = index * tableSpanBytes + entry * clusterBytes;
       if (!isHeld || offsetBytes >= capacityBytes) continue;
       const lengthBytes = Math.min(clusterBytes, capacityBytes - offsetBytes);

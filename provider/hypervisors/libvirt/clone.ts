@@ -46,7 +46,7 @@ export async function cloneImage(
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
   let map: MapVolume | undefined;
-  let first: { volume: MapVolume; written: Promise<void> } | undefined;
+  let first: { map: MapVolume; written: Promise<void> } | undefined;
   try {
     context.signal?.throwIfAborted();
     const from = await parts.resolve(order.source);
@@ -60,7 +60,7 @@ export async function cloneImage(
     if (overNetwork && isSparse(facts)) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
     if (order.readFirst?.length) first = await firstOf(order.readFirst, target, facts.capacityBytes, settings.arch);
     else if (order.recordReads) copy.recorder = await Recorder.prepare(session, target.scope, facts.capacityBytes, settings.arch);
-    const drives = [map, first?.volume, copy.recorder].flatMap((drive) => (drive ? [drive.disk] : []));
+    const drives = [map, first?.map, copy.recorder].flatMap((each) => (each ? [each.volume.disk] : []));
     const startHelper = async (over: Resolved | undefined): Promise<Helper> => {
       const { path } = await volume;
       const local = over?.kind === "finished" && over.local ? over.source : undefined;
@@ -80,7 +80,7 @@ export async function cloneImage(
       arrivedBytes: async () => (await volume).arrivedBytes,
       ...(first && { first: {
         bytes: order.readFirst!.reduce((sum, range) => sum + range.lengthBytes, 0),
-        attach: (helper) => first!.written.then(() => first!.volume.attachFirst(helper)), detach: (helper) => first!.volume.detachFirst(helper),
+        attach: (helper) => first!.written.then(() => first!.map.attachFirst(helper)), detach: (helper) => first!.map.detachFirst(helper),
       } }),
       forGuests: (settings.guests ?? 0) > 0,
       resolve: async (ref) => {
@@ -99,7 +99,7 @@ export async function cloneImage(
     if (begun && !context.signal?.aborted && spoilsArrived(error)) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
   } finally {
-    for (const volume of [map, first?.volume, copy.recorder]) await volume?.remove();
+    for (const each of [map, first?.map, copy.recorder]) await each?.volume.remove();
   }
 }
 
@@ -116,12 +116,12 @@ const UNFIT_IMAGE = /"libvirt-1-format"|image is corrupt|repair/i;
 /** Never throws: it is a hint. */
 async function firstOf(
   ranges: readonly ByteRange[], { session, scope }: Target, capacityBytes: number, arch: string,
-): Promise<{ volume: MapVolume; written: Promise<void> } | undefined> {
-  const volume = await MapVolume.make(session, scope, capacityBytes, arch, "floppy", true);
-  if (!volume) return undefined;
-  const written = volume.write(ranges);
+): Promise<{ map: MapVolume; written: Promise<void> } | undefined> {
+  const map = await MapVolume.make(session, scope, capacityBytes, arch, "floppy", true);
+  if (!map) return undefined;
+  const written = map.write(ranges);
   written.catch(() => undefined); // whoever needs it handles it
-  return { volume, written };
+  return { map, written };
 }
 
 /** A local file goes up once, over a connection of its own, holes left out. */

@@ -3,6 +3,9 @@ import { taggedMetadata, type HelperTag, type MemberTag } from "./tags";
 import { buildXml, type XmlNode } from "./xml";
 
 export type Drive = "cdrom" | "floppy";
+/** libvirt's names of them. */
+export const DRIVE_NAMES: Readonly<Record<Drive, string>> = { cdrom: "hda", floppy: "fda" };
+const DRIVE_BUSES: Readonly<Record<Drive, string>> = { cdrom: "ide", floppy: "fdc" };
 
 export interface DiskXml {
   path: string;
@@ -57,11 +60,11 @@ function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
   };
 }
 
-const mediumXml = (disk: DiskXml): XmlNode => ({
-  "@type": "file", "@device": disk.drive,
+const mediumXml = (disk: DiskXml, drive: Drive): XmlNode => ({
+  "@type": "file", "@device": drive,
   driver: { "@name": "qemu", "@type": disk.format, "@cache": "none" },
   source: { "@file": disk.path },
-  target: disk.drive === "cdrom" ? { "@dev": "hda", "@bus": "ide" } : { "@dev": "fda", "@bus": "fdc" },
+  target: { "@dev": DRIVE_NAMES[drive], "@bus": DRIVE_BUSES[drive] },
   readonly: disk.readOnly ? {} : undefined,
 });
 
@@ -80,7 +83,7 @@ export function helperXml(name: string, tag: HelperTag, domainType: string, arch
       os: { type: { "@arch": arch, ...(arch === "x86_64" ? { "@machine": "pc" } : {}), "#": "hvm" } },
       on_poweroff: "destroy",
       devices: {
-        disk: [...disks.filter((disk) => disk.drive).map(mediumXml), ...disks.filter((disk) => !disk.drive).map((disk, index) => diskXml(disk, index))],
+        disk: [...disks.flatMap((disk) => (disk.drive ? [mediumXml(disk, disk.drive)] : [])), ...disks.filter((disk) => !disk.drive).map((disk, index) => diskXml(disk, index))],
         controller: [{ "@type": "usb", "@model": "none" }],
         memballoon: { "@model": "none" },
       },

@@ -7,14 +7,14 @@ import { memberXml, type DiskXml } from "./domainXml";
 import type { NbdExport } from "./helper";
 import { dataDisks, dropPending, findMember, isActive, makeDataDisks, refuseSaved, START_DEADLINE_MS, type Place } from "./member";
 import { volumeName } from "./names";
-import { CONNECT_DEADLINE_MS, DISK_DEVICE, firstDiskNodes, reopenOver } from "./nodes";
+import { DISK_DEVICE, firstDiskNodes, openExport, reopenOver } from "./nodes";
 import type { Recorder } from "./recorder";
 import { Boot, READING_BYTES } from "./rest";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { ConnectionLostError, isLibvirtError, QmpError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
 import type { MemberTag } from "./tags";
-import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+import { deleteVolume, diskPath, ensureVolume, volumeFacts } from "./volumes";
 
 const LOOK_MS = 200;
 const NODE_PREFIX = "vmfleet-early-";
@@ -34,7 +34,7 @@ export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, conte
     if (found && found.tag.base !== "arriving") throw new Error(`${order.name} has its disk already`);
     if (found) await refuseSaved(client, found.domain, order.name);
     if (found && isActive(await client.domainState(found.domain))) {
-      const path = await earlyPath(client, order, at);
+      const path = await diskPath(client, (await at.session.pool()).pool, volumeName(at.scope, { kind: "early", slot: order.slot, generation: order.generation }));
       await feedGuest(client, found.domain, path, served.at);
       if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
       void mind(client, found.domain, path, copy, served);
@@ -65,14 +65,6 @@ async function earlyDisks(
   return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
 }
 
-async function earlyPath(client: LibvirtClient, { slot, generation }: EarlyOrder, at: Place): Promise<string> {
-  const { pool } = await at.session.pool();
-  const name = volumeName(at.scope, { kind: "early", slot, generation });
-  const volume = await client.lookupVolume(pool, name);
-  if (!volume) throw new Error(`the disk ${name} is gone`);
-  return (await volumeFacts(client, volume)).path;
-}
-
 /**
  * Puts a running guest's overlay, the file at `path`, over another export. The one it stood over may be dead.
  * @throws where its first disk is another file
@@ -82,9 +74,7 @@ async function feedGuest(client: LibvirtClient, domain: Domain, path: string, at
   const overlay = await firstDiskNodes(qmp, path);
   const name = `${NODE_PREFIX}${randomBytes(4).toString("hex")}`;
   const nodes = await qmp<{ "node-name"?: string }[]>("query-named-block-nodes", { flat: true });
-  await qmp("blockdev-add", {
-    driver: "nbd", "node-name": name, "read-only": true, export: at.exportName, server: { type: "inet", host: at.host, port: String(at.port) },
-  }, CONNECT_DEADLINE_MS);
+  await openExport(qmp, name, at);
   await reopenOver(qmp, overlay, name);
   // libvirt's own node of the first export stays: it takes that away itself when the disk moves.
   for (const node of nodes) {

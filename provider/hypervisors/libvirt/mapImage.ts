@@ -10,10 +10,6 @@ const MAGIC = 0x514649fb;
 const EXTERNAL_DATA_FILE = 4n;
 /** The entry's cluster belongs to this image alone. */
 const COPIED = 1n << 63n;
-/** Of an entry of either level: where its cluster stands. */
-const OFFSET_MASK = 0x00fffffffffffe00n;
-/** Of an entry of the second level: the cluster reads as zeros. */
-const ZERO = 1;
 const HEADER_BYTES = 104;
 const ENTRY_BYTES = 8;
 const REFCOUNT_BYTES = 2;
@@ -113,30 +109,4 @@ function head(layout: Layout, capacityBytes: number, filled: ReadonlyMap<number,
     out.writeBigUInt64BE(COPIED | BigInt((tablesAt + index) * clusterBytes), l1At * clusterBytes + index * ENTRY_BYTES);
   }
   return out;
-}
-
-/**
- * What QEMU made of such a file, in ascending order. A cluster that was never written, or only with zeros, is a hole.
- * @throws RangeError where the file is not one of ours
- */
-export function extentsIn(file: Buffer, capacityBytes: number): Extent[] {
-  const layout = layoutOf(capacityBytes);
-  if (!layout || file.length < layout.clusters * layout.clusterBytes || file.readUInt32BE(0) !== MAGIC) throw new RangeError("not a map of this image");
-  const { clusterBytes, tableSpanBytes, tables, l1At } = layout;
-  const extents: Extent[] = [];
-  for (let index = 0; index < tables; index++) {
-    const tableAt = Number(file.readBigUInt64BE(l1At * clusterBytes + index * ENTRY_BYTES) & OFFSET_MASK);
-    if (tableAt === 0) continue;
-    for (let entry = 0; entry < clusterBytes / ENTRY_BYTES; entry++) {
-      const low = file.readUInt32BE(tableAt + entry * ENTRY_BYTES + 4);
-      const high = file.readUInt32BE(tableAt + entry * ENTRY_BYTES);
-      if ((low & ZERO) !== 0 || (high === 0 && low === 0)) continue;
-      const offsetBytes = index * tableSpanBytes + entry * clusterBytes;
-      const lengthBytes = Math.min(clusterBytes, capacityBytes - offsetBytes);
-      const last = extents.at(-1);
-      if (last && last.offsetBytes + last.lengthBytes === offsetBytes) last.lengthBytes += lengthBytes;
-      else extents.push({ offsetBytes, lengthBytes });
-    }
-  }
-  return extents;
 }

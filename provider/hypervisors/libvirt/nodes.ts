@@ -1,8 +1,11 @@
 /** QEMU's block nodes of a domain's first disk, and how its image is put over another. */
+import type { NbdExport } from "./helper";
 
 /** The device of the first virtio disk that libvirt's XML gives a domain, however many follow. */
 export const DISK_DEVICE = "/machine/peripheral/virtio-disk0/virtio-backend";
-export const CONNECT_DEADLINE_MS = 20_000;
+/** The copy-on-read filter over a helper's disk, as libvirt names it. */
+export const FILTER_NODE = "libvirt-CoR-vda";
+const CONNECT_DEADLINE_MS = 20_000;
 
 type Qmp = <T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number) => Promise<T>;
 
@@ -57,6 +60,13 @@ function fileOf(name: string): string | undefined {
   } catch {
     return undefined; // cut off: QEMU keeps 4 KiB of it
   }
+}
+
+/** A node over an export, to be read only. Blocks while QEMU connects. @param tls credentials of the client's end */
+export async function openExport(qmp: Qmp, node: string, { exportName, host, port }: NbdExport, tls: { "tls-creds"?: string } = {}): Promise<void> {
+  await qmp("blockdev-add", {
+    driver: "nbd", "node-name": node, "read-only": true, export: exportName, server: { type: "inet", host, port: String(port) }, ...tls,
+  }, CONNECT_DEADLINE_MS);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Helper, NbdExport } from "./helper";
-import { CONNECT_DEADLINE_MS, HELPER_NODES, reopenOver } from "./nodes";
+import { cancelMirror, findMirror, type MirrorJob } from "./mirror";
+import { FILTER_NODE, HELPER_NODES, openExport, reopenOver } from "./nodes";
 import { LibvirtError, QmpError } from "./rpc/errors";
 
 const JOB = "vmfleet-pull";
@@ -8,18 +9,7 @@ const SINK = "vmfleet-sink";
 /** libvirt's names for the image that the first disk's XML puts below it, and for its file. */
 const LOCAL_NODE = "libvirt-2-format";
 const LOCAL_FILE_NODE = "libvirt-2-storage";
-/** And for the copy-on-read filter over that disk. */
-export const FILTER_NODE = "libvirt-CoR-vda";
 const YANK_DEADLINE_MS = 5_000;
-const CANCEL_DEADLINE_MS = 30_000;
-
-export interface PullJob {
-  device: string;
-  len: number;
-  offset: number;
-  ready: boolean;
-  "io-status": "ok" | "failed" | "nospace";
-}
 
 /**
  * The pull of one disk in its helper, in QMP: a mirror of the copy-on-read filter into a null device reads all of it,
@@ -37,6 +27,8 @@ export class Pull {
 
   constructor(readonly helper: Helper) {}
 
+  private readonly qmp = <T>(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> => this.helper.qmp<T>(command, args, timeoutMs);
+
   /**
    * Puts the overlay over an export; the one it stood over is dropped. Blocks while QEMU connects.
    * @param bytesPerSecond what may be read from it; `limit` changes it. @default as fast as it goes, for good
@@ -48,7 +40,7 @@ export class Pull {
     if (bytesPerSecond !== undefined) this.bytesPerSecond = bytesPerSecond; // `limit` may come before we are connected
     let limit = 0;
     try {
-      await this.add(node, at);
+      await openExport(this.qmp, nodeName(node), at, await this.helper.tls("client"));
       limit = this.bytesPerSecond;
       if (isLimited) await this.throttle(node, limit);
       await this.reopen(isLimited ? throttleName(node) : nodeName(node));
@@ -60,13 +52,6 @@ export class Pull {
     this.throttled = isLimited;
     await this.drop(old, oldThrottled);
     if (isLimited && this.bytesPerSecond !== limit) await this.limit(this.bytesPerSecond); // changed meanwhile
-  }
-
-  private async add(node: number, at: NbdExport): Promise<void> {
-    await this.helper.qmp("blockdev-add", {
-      driver: "nbd", "node-name": nodeName(node), "read-only": true, export: at.exportName,
-      server: { type: "inet", host: at.host, port: String(at.port) }, ...(await this.helper.tls("client")),
-    }, CONNECT_DEADLINE_MS);
   }
 
   /** All has arrived: the overlay stands alone, and the export is let go. */
@@ -105,7 +90,7 @@ export class Pull {
    * opened after a sudden death. The mark goes with the close; nothing of it stays in the image.
    */
   private async reopen(backing: string | null): Promise<void> {
-    await reopenOver(this.helper.qmp.bind(this.helper), HELPER_NODES, backing, { "lazy-refcounts": true });
+    await reopenOver(this.qmp, HELPER_NODES, backing, { "lazy-refcounts": true });
   }
 
   /** A filter over the export: reads of what is on the disk already are not held up by it, as a limit to the job would. */
@@ -128,19 +113,17 @@ export class Pull {
     return this.limiting;
   }
 
-  /** @param inFlightBytes what it has under way at most. @default 16 MiB, QEMU's own */
-  async start(capacityBytes: number, inFlightBytes?: number): Promise<void> {
-    await this.mirror("full", capacityBytes, inFlightBytes);
-  }
-
-  /** The same of what this node over the filter holds. Ends ready; `cancel` it. */
-  async startFirst(node: string, capacityBytes: number, inFlightBytes?: number): Promise<void> {
-    await this.mirror("full", capacityBytes, inFlightBytes, node);
+  /**
+   * Of all the image, or of what one node over the filter holds: that ends ready; `cancel` it.
+   * @param inFlightBytes what it has under way at most. @default 16 MiB, QEMU's own
+   */
+  async start(capacityBytes: number, inFlightBytes?: number, node = this.helper.mapped?.pullNode ?? FILTER_NODE): Promise<void> {
+    await this.mirror(node, "full", capacityBytes, inFlightBytes);
   }
 
   /** Bytes of the image that the overlay itself holds, to 64 KiB. Only while no pull runs. */
   async bytesHeld(capacityBytes: number, signal?: AbortSignal): Promise<number> {
-    await this.mirror("top", capacityBytes); // its length is what is allocated in the overlay; it need not run
+    await this.mirror(FILTER_NODE, "top", capacityBytes); // its length is what is allocated in the overlay; it need not run
     let job = await this.job();
     while (job && job.len === 0 && !job.ready) {
       await sleep(10, undefined, { signal }); // it is still looking
@@ -150,18 +133,18 @@ export class Pull {
     return job?.len ?? 0;
   }
 
-  private async mirror(sync: "full" | "top", capacityBytes: number, inFlightBytes?: number, node?: string): Promise<void> {
+  private async mirror(node: string, sync: "full" | "top", capacityBytes: number, inFlightBytes?: number): Promise<void> {
     if (!this.hasSink) await this.helper.qmp("blockdev-add", { driver: "null-co", "node-name": SINK, size: capacityBytes, "read-zeroes": false });
     this.hasSink = true;
     await this.helper.qmp("blockdev-mirror", {
-      "job-id": JOB, device: node ?? (sync === "full" ? this.helper.mapped?.pullNode ?? FILTER_NODE : FILTER_NODE), target: SINK, sync,
+      "job-id": JOB, device: node, target: SINK, sync,
       "on-source-error": "stop", "on-target-error": "report",
       ...(inFlightBytes === undefined ? {} : { "buf-size": inFlightBytes }),
     });
   }
 
-  async job(): Promise<PullJob | undefined> {
-    return (await this.helper.qmp<PullJob[]>("query-block-jobs")).find((job) => job.device === JOB);
+  job(): Promise<MirrorJob | undefined> {
+    return findMirror(this.helper, JOB);
   }
 
   /** @param bytesPerSecond 0: no limit */
@@ -187,13 +170,8 @@ export class Pull {
   }
 
   /** @throws when the job does not go within half a minute */
-  async cancel(signal?: AbortSignal): Promise<void> {
-    await this.helper.qmp("block-job-cancel", { device: JOB, force: true });
-    const lateMs = Date.now() + CANCEL_DEADLINE_MS;
-    while ((await this.job()) !== undefined) {
-      if (Date.now() > lateMs) throw new Error(`the job ${JOB} was cancelled and did not end within ${CANCEL_DEADLINE_MS / 1000} s`);
-      await sleep(10, undefined, { signal });
-    }
+  cancel(signal?: AbortSignal): Promise<void> {
+    return cancelMirror(this.helper, JOB, signal);
   }
 }
 

@@ -3,21 +3,16 @@
  * guest's export stands on an overlay of its own, with a copy-on-read filter over it, and the overlay's tables tell what
  * came through. Its file is known to libvirt as a raw one, in a drive of the helper: so its tables can be peeked at.
  */
-import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { allocatedIn } from "./allocated";
-import type { DiskXml } from "./domainXml";
+import { DriveVolume, removeNode } from "./driveVolume";
 import type { Extent } from "./extents";
 import type { Helper, NbdExport } from "./helper";
-import { DRIVES_ARCH, driveOf, removeNode } from "./mapVolume";
-import { volumeName, type VolumeScope } from "./names";
-import type { Volume } from "./rpc/client";
+import type { VolumeScope } from "./names";
 import type { HostSession } from "./session";
-import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
 
 const RECORD_NODE = "vmfleet-record";
 const RECORD_FILTER_NODE = "vmfleet-recorded";
-const DISK = "fda";
 /** A hint is not worth a longer wait. */
 const FINISH_DEADLINE_MS = 5_000;
 
@@ -29,28 +24,12 @@ export class Recorder {
   private spoilt = false;
   private finishing: Promise<void> | undefined;
 
-  private constructor(
-    private readonly session: HostSession, private readonly volume: Volume, private readonly path: string, private readonly capacityBytes: number,
-  ) {}
+  private constructor(readonly volume: DriveVolume, private readonly capacityBytes: number) {}
 
   /** Undefined: a machine that has no drive for it, or a pool without room. Never throws: copies do without. */
   static async prepare(session: HostSession, scope: VolumeScope, capacityBytes: number, arch: string): Promise<Recorder | undefined> {
-    if (arch !== DRIVES_ARCH || session.refusedDrives.has("floppy")) return undefined;
-    try {
-      const { pool } = await session.pool();
-      const name = volumeName(scope, { kind: "map", id: randomBytes(6).toString("hex") });
-      return await session.run("make record", async (client) => {
-        const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
-        return new Recorder(session, volume, (await volumeFacts(client, volume)).path, capacityBytes);
-      });
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** In the helper. */
-  get disk(): DiskXml {
-    return { path: this.path, format: "raw", drive: "floppy" };
+    const volume = await DriveVolume.make(session, scope, { bytes: capacityBytes, format: "qcow2", arch, drive: "floppy", readOnly: false });
+    return volume && new Recorder(volume, capacityBytes);
   }
 
   /** Opens the one export whose reads are recorded. Undefined: there was one, or there can be none. Never throws. */
@@ -58,9 +37,7 @@ export class Recorder {
     if (this.asked) return undefined;
     this.asked = true;
     try {
-      const { node, device } = await driveOf(helper, this.path);
-      await helper.qmp("blockdev-open-tray", { id: device, force: true });
-      await helper.qmp("blockdev-remove-medium", { id: device }); // the drive lets nobody else write to it
+      const node = await this.volume.takeOut(helper);
       await helper.qmp("blockdev-add", { driver: "qcow2", "node-name": RECORD_NODE, file: node, backing: overNode, "lazy-refcounts": true });
       await helper.qmp("blockdev-add", { driver: "copy-on-read", "node-name": RECORD_FILTER_NODE, file: RECORD_NODE });
       const at = await helper.exportNode(RECORD_FILTER_NODE);
@@ -87,15 +64,8 @@ export class Recorder {
     const { helper, at } = this.on;
     await helper.unexport(at);
     for (const node of [RECORD_FILTER_NODE, RECORD_NODE]) await removeNode(helper, node); // and so written out
-    const { client, domain } = helper;
     if (this.spoilt) return;
     // Where the image's holes are known nobody has to fetch zeros.
-    this.ranges = await allocatedIn((offset, length) => client.peekDisk(domain, DISK, offset, length), this.capacityBytes, !helper.mapped);
-  }
-
-  /** When its helper has ended. Never throws: what is left is a leftover, and known by its name. */
-  async remove(): Promise<void> {
-    const { pool } = await this.session.pool();
-    await this.session.run("clean up", (client) => deleteVolume(client, pool, this.volume.name)).catch(() => undefined);
+    this.ranges = await allocatedIn(this.volume.reader(helper), this.capacityBytes, !helper.mapped);
   }
 }

@@ -11,7 +11,7 @@ import { volumeName } from "./names";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { BlockJobType, Flag } from "./rpc/protocol";
 import type { MemberTag } from "./tags";
-import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
+import { deleteVolume, diskPath, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
 const DISK = "vda";
 const POLL_MS = 100;
@@ -87,9 +87,7 @@ async function moveLive(client: LibvirtClient, domain: Domain, move: Move, at: P
 /** Nobody runs: the same in a helper, which opens the overlay over the image itself. */
 async function moveStopped(client: LibvirtClient, move: Move, at: Place, settings: HelperSettings, context: CallContext): Promise<void> {
   const { pool } = await at.session.pool();
-  const early = await client.lookupVolume(pool, move.earlyName);
-  if (!early) throw new Error(`the disk ${move.earlyName} is gone`);
-  const { path } = await volumeFacts(client, early);
+  const path = await diskPath(client, pool, move.earlyName);
   const helper = await Helper.start(at.session, settings, [{
     path, format: "qcow2", backing: { kind: "file", path: move.under.path, format: move.under.format },
   }]);
@@ -107,10 +105,8 @@ async function defineSettled(
   client: LibvirtClient, order: EarlyOrder, at: Place, tag: MemberTag, deltaName: string, domain: Domain,
 ): Promise<void> {
   const { pool } = await at.session.pool();
-  const delta = await client.lookupVolume(pool, deltaName);
-  if (!delta) throw new Error(`the disk ${deltaName} is gone`);
+  const path = await diskPath(client, pool, deltaName);
   const extra = await dataDisks(client, pool, at.scope, { slot: order.slot, generation: order.generation }, domain);
-  const { path } = await volumeFacts(client, delta);
   await client.defineDomain(memberXml(order, tag, { path, format: "qcow2" }, extra));
   await client.setAutostart(domain, order.autostart);
 }

@@ -3,7 +3,8 @@ import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
 import { bytesBefore, type Extent } from "./extents";
 import type { Feed, Resolved } from "./feeds";
-import { Pull, type PullJob } from "./pull";
+import type { MirrorJob } from "./mirror";
+import { Pull } from "./pull";
 import type { Helper } from "./helper";
 import { LibvirtError } from "./rpc/errors";
 import { tlsAdvice } from "./tls";
@@ -174,7 +175,7 @@ export class Transfer {
     const { first, facts } = this.options;
     if (!first) return false;
     try {
-      await this.pull!.startFirst(await first.attach(this.helper!), facts.capacityBytes, this.inFlightBytes);
+      await this.pull!.start(facts.capacityBytes, this.inFlightBytes, await first.attach(this.helper!));
       return true;
     } catch {
       await first.detach(this.helper!).catch(() => undefined);
@@ -310,7 +311,7 @@ export class Transfer {
   }
 
   /** Half of what is left of the time, by how fast it went so far. */
-  private untilNextLook({ offset, len }: PullJob): number {
+  private untilNextLook({ offset, len }: MirrorJob): number {
     const leftMs = offset > 0 ? ((len - offset) / offset) * (Date.now() - this.startedAt) : POLL_MS;
     return Math.min(POLL_MS, Math.max(LAST_POLLS_MS, leftMs / 2));
   }
@@ -432,7 +433,7 @@ export class Transfer {
   }
 
   /** The job counts the guest's view, holes included, from the beginning on; bytes moved are a share of what is allocated. */
-  private report(job: PullJob): void {
+  private report(job: MirrorJob): void {
     const { facts, context } = this.options;
     // What is fetched first counts by what is left of it: the holes around it are passed over at once.
     if (this.isFirst) this.best = Math.max(this.best, Math.min(this.options.first!.bytes - (job.len - job.offset), facts.allocationBytes - 1));

@@ -26,6 +26,13 @@ export async function volumeFacts(client: LibvirtClient, volume: Volume): Promis
   };
 }
 
+/** @throws where the pool has none of that name */
+export async function diskPath(client: LibvirtClient, pool: Pool, name: string): Promise<string> {
+  const volume = await client.lookupVolume(pool, name);
+  if (!volume) throw new Error(`the disk ${name} is gone`);
+  return (await volumeFacts(client, volume)).path;
+}
+
 /** Makes the volume, or takes the one that is there. */
 export async function ensureVolume(
   client: LibvirtClient, pool: Pool, name: string, capacityBytes: number, format: "qcow2" | "raw",
