@@ -3,7 +3,6 @@ import type { ByteRange } from "../../fleet/model";
 import { HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
 import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving } from "./arrivals";
 import type { Copy } from "./copies";
-import { isSparse } from "./extents";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
@@ -57,7 +56,7 @@ export async function cloneImage(
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
     const overNetwork = from.kind === "arriving" || from.source.session !== session;
-    if (overNetwork && isSparse(facts)) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
+    if (overNetwork) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
     if (order.readFirst?.length) first = await firstOf(order.readFirst, target, facts.capacityBytes, settings.arch);
     else if (order.recordReads) copy.recorder = await Recorder.prepare(session, target.scope, facts.capacityBytes, settings.arch);
     const drives = [map, first?.map, copy.recorder].flatMap((each) => (each ? [each.volume.disk] : []));

@@ -51,10 +51,15 @@ export class DriveVolume {
     return { path: this.path, format: "raw", readOnly: this.readOnly, drive: this.kind };
   }
 
-  /** All of it. Small enough not to stand in the way of other calls. */
+  /** All of it. Small enough not to stand in the way of other calls. Where it fails the host goes without such drives in this run. */
   async write(chunks: UploadChunk[]): Promise<void> {
     const client = await this.session.client();
-    await client.uploadVolume(this.volume, this.bytes, each(chunks));
+    try {
+      await client.uploadVolume(this.volume, this.bytes, each(chunks));
+    } catch (error) {
+      this.session.refusedDrives.add(this.kind);
+      throw this.session.wrap("write map", error);
+    }
   }
 
   /** The node that QEMU has over it. */

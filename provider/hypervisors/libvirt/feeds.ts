@@ -1,6 +1,6 @@
 import { SourceLostError } from "../hypervisor";
 import type { Copy, ImageFacts } from "./copies";
-import { isSparse, type Extent } from "./extents";
+import { isWorthScanning, type Extent } from "./extents";
 import { Helper, type HelperSettings, type NbdExport } from "./helper";
 import { Scan } from "./scan";
 import type { HostSession } from "./session";
@@ -49,7 +49,7 @@ async function relayFeed(upstream: Copy, targetHost: string): Promise<Feed> {
 interface Shared {
   helper: Promise<Helper>;
   readers: number;
-  /** Of a sparse image. */
+  /** Of an image with holes worth knowing. */
   scan?: Promise<Scan | undefined>;
   extents?: Promise<readonly Extent[] | undefined>;
 }
@@ -62,7 +62,7 @@ export class Exporters {
     const key = `${source.session.name}\0${source.path}`;
     let shared = this.shared.get(key);
     if (!shared) {
-      const scan = isSparse(source) ? Scan.prepare(source, settings) : undefined;
+      const scan = isWorthScanning(source, source.session.spec.nicBitsPerSecond) ? Scan.prepare(source, settings) : undefined;
       shared = { helper: startExporter(source, settings, scan), readers: 0, scan };
       this.shared.set(key, shared);
     }

@@ -37,6 +37,19 @@ export interface NbdExport {
   tls?: boolean;
 }
 
+/** Starts it paused; it dies with the connection. @param xml of a quick start or of any other (`helperXml`) */
+export async function createHelper(session: HostSession, client: LibvirtClient, xml: (quick: boolean) => string): Promise<Domain> {
+  const create = (quick: boolean): Promise<Domain> => client.createDomain(xml(quick), Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
+  if (session.refusesQuickStart) return create(false);
+  try {
+    return await create(true);
+  } catch (error) {
+    if (!(error instanceof LibvirtError) || !/capabilit/i.test(error.message)) throw error;
+    session.refusesQuickStart = true;
+    return create(false);
+  }
+}
+
 /**
  * A helper domain: QEMU's block layer on a host, without a guest. It is started with autodestroy, so it dies with
  * this process, whatever becomes of it.
@@ -62,8 +75,7 @@ export class Helper {
     const name = helperDomainName(settings.fleetId, randomBytes(6).toString("hex"));
     const tag = { purpose: "helper" as const, fleetId: settings.fleetId, holder: settings.holder };
     const start = async (given: DiskXml[]): Promise<Helper> => {
-      const xml = helperXml(name, tag, settings.domainType, settings.arch, given);
-      const domain = await client.createDomain(xml, Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
+      const domain = await createHelper(session, client, (quick) => helperXml(name, tag, settings.domainType, settings.arch, given, quick));
       return new Helper(session, client, domain, settings.guests ?? 0, settings.tlsDirectories);
     };
     const wanted = disks.filter(({ drive }) => !drive || !session.refusedDrives.has(drive));

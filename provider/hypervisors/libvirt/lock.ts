@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { HostUnreachableError, LockTimeoutError, type FleetLock, type LockRequest } from "../hypervisor";
 import { helperXml } from "./domainXml";
+import { createHelper } from "./helper";
 import { lockDomainName } from "./names";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
-import { ErrorCode, Flag } from "./rpc/protocol";
+import { ErrorCode } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { parseTag, TAG_KEY, TAG_URI, tagXml, type HelperTag } from "./tags";
 
@@ -93,13 +94,13 @@ async function takeOne(
   session: HostSession, request: LockRequest, machine: { type: string; arch: string }, started: number,
 ): Promise<{ domain: Domain; client: LibvirtClient } | null> {
   const name = lockDomainName(request.fleetId);
-  const xml = helperXml(name, lockTag(request, 0), machine.type, machine.arch, []);
+  const xml = (quick: boolean): string => helperXml(name, lockTag(request, 0), machine.type, machine.arch, [], quick);
   let sight: Sight | undefined;
   for (;;) {
     request.signal?.throwIfAborted();
     try {
       const client = await session.client();
-      return { client, domain: await client.createDomain(xml, Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS) };
+      return { client, domain: await createHelper(session, client, xml) };
     } catch (error) {
       if (error instanceof HostUnreachableError) return null;
       if (!(error instanceof LibvirtError)) throw session.wrap("lock", error);

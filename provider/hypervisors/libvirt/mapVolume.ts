@@ -37,14 +37,14 @@ export class MapVolume {
     return volume && new MapVolume(volume, capacityBytes);
   }
 
+  /** @param extents what of the image is data */
   async write(extents: readonly Extent[]): Promise<void> {
     await this.volume.write(mapImage(extents, this.capacityBytes));
   }
 
-  /** Puts the map over the helper's copy-on-read filter. */
-  async attach(helper: Helper, extents: readonly Extent[]): Promise<void> {
+  /** Puts the map over the helper's copy-on-read filter. `write` comes first. */
+  async attach(helper: Helper): Promise<void> {
     const node = await this.volume.node(helper);
-    await this.write(extents);
     await helper.qmp("blockdev-add", nothing(NOTHING_NODE, this.capacityBytes));
     await helper.qmp("blockdev-add", overFilter(MAP_NODE, node, null));
     await helper.qmp("blockdev-add", overFilter(WANTED_NODE, node, NOTHING_NODE));

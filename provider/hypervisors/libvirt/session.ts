@@ -58,6 +58,8 @@ export class HostSession {
   private closed = false;
   /** Drives that helpers cannot have here, found out in this run. */
   readonly refusedDrives = new Set<Drive>();
+  /** Of helpers, found out in this run. */
+  refusesQuickStart = false;
 
   constructor(readonly spec: HostSpec, private readonly options: SessionOptions) {}
 

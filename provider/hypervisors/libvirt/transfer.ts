@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
-import { bytesBefore, type Extent } from "./extents";
+import { bytesBefore, isWorthScanning, type Extent } from "./extents";
 import type { Feed, Resolved } from "./feeds";
 import type { MirrorJob } from "./mirror";
 import { Pull } from "./pull";
@@ -56,6 +56,9 @@ export class Transfer {
   private lastFlush = Date.now();
   private failures = 0;
   private extents: Promise<readonly Extent[] | undefined> = Promise.resolve(undefined);
+  /** False: there is none. */
+  private mapWritten = Promise.resolve(false);
+  private mapIsWritten = false;
   /** Where the data is, when the helper has its map. */
   private mapped: readonly Extent[] | undefined;
   /** As limited now; undefined: not limited. */
@@ -135,16 +138,22 @@ export class Transfer {
       copy.extents.pass(extents);
       return extents;
     });
+    this.mapWritten = this.writeMap();
+    void this.mapWritten.then(() => { this.mapIsWritten = true; });
     const arrived = this.options.arrivedBytes();
     arrived.catch(() => undefined); // the helper's start says it
-    // Readers open their exports as soon as there is a helper: later, its connecting would keep them waiting.
-    const started = this.startHelper(from).then(async () => (await arrived) === undefined ? this.openToReaders() : undefined);
+    const started = this.startHelper(from);
+    const opened = started.then(async () => (await arrived) === undefined ? this.openToReaders() : undefined);
+    opened.catch(() => undefined); // awaited below
     const [helper, feed] = await Promise.allSettled([started, opening]);
     if (feed.status === "fulfilled") this.feed = feed.value;
     if (helper.status === "rejected") throw helper.reason;
+    // A helper that connects answers nobody else meanwhile: readers' exports come first, unless we are to wait for the map.
+    if (this.mapIsWritten) await opened;
     context.signal?.throwIfAborted();
     if (feed.status === "rejected") await this.findOther(feed.reason as Error);
     else await this.connect().catch((error: unknown) => this.findOther(error as Error));
+    await opened;
     const arrivedBytes = await arrived;
     if (arrivedBytes !== undefined) {
       await this.takeStock(arrivedBytes);
@@ -209,10 +218,15 @@ export class Transfer {
   }
 
   private async openToReaders(): Promise<void> {
-    const extents = this.options.map && (await this.extents);
     // Without its map a copy asks its source for each stretch: slower, as right.
-    this.mapped = extents && await this.options.map!.attach(this.helper!, extents).then(() => extents, () => undefined);
-    this.options.copy.hasHelper(this.helper!);
+    const isMapped = await this.mapWritten && await this.options.map!.attach(this.helper!).then(() => true, () => false);
+    this.mapped = isMapped ? await this.extents : undefined;
+    await this.options.copy.hasHelper(this.helper!);
+  }
+
+  private async writeMap(): Promise<boolean> {
+    const extents = await this.extents;
+    return extents !== undefined && this.options.map !== undefined && this.options.map.write(extents).then(() => true, () => false);
   }
 
   /** Over the feed, and then true for whoever reads from us: when all above is connected too. */
@@ -225,7 +239,7 @@ export class Transfer {
       void pull.limit(bytesPerSecond);
     });
     try {
-      if (at) await pull.connect(at, this.bytesPerSecond);
+      if (at) await copy.connecting(upstream, () => pull.connect(at, this.bytesPerSecond));
       else await pull.stayLocal(this.feed!.localPath!);
     } catch (error) {
       if (error instanceof LibvirtError) throw error; // our own helper is gone
@@ -450,5 +464,13 @@ export class Transfer {
 const qcow2MetadataBytes = (capacityBytes: number): number => (1 << 20) + Math.ceil(capacityBytes / 6400);
 
 /** From a relay as soon as it knows, before it can be read; undefined when nobody says. */
-const askExtents = (from: Resolved, opening: Promise<Feed>): Promise<readonly Extent[] | undefined> =>
-  (from.kind === "arriving" ? from.copy.extents.wait() : opening.then((feed) => feed.extents())).catch(() => undefined);
+async function askExtents(from: Resolved, opening: Promise<Feed>): Promise<readonly Extent[] | undefined> {
+  try {
+    if (from.kind === "arriving") return await from.copy.extents.wait();
+    const { source } = from;
+    if (!isWorthScanning(source, source.session.spec.nicBitsPerSecond)) return [{ offsetBytes: 0, lengthBytes: source.capacityBytes }];
+    return await (await opening).extents();
+  } catch {
+    return undefined;
+  }
+}

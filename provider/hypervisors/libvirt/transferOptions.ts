@@ -24,8 +24,8 @@ export interface TransferOptions {
    */
   startHelper(over: Resolved | undefined): Promise<Helper>;
   openFeed(from: Resolved): Promise<Feed>;
-  /** Where a sparse image's map goes: a drive of the helper. */
-  map?: Pick<MapVolume, "attach">;
+  /** Where the image's map goes: a drive of the helper. */
+  map?: Pick<MapVolume, "write" | "attach">;
   /** What is fetched before the rest, as a node in the helper. */
   first?: { bytes: number; attach(helper: Helper): Promise<string>; detach(helper: Helper): Promise<void> };
   context: CallContext;
