@@ -102,9 +102,10 @@ const stopwatch = (): (() => number) => {
 function guestSpec(ground: BenchGround): FleetSpec {
   const { kernel, initrd, cmdline } = ground.template;
   const reads = READS.map(([share, mebibytes]) => `vmfleet.read=${Math.floor((share * ground.imageBytes) / 2 ** 20)},${mebibytes}`);
-  return benchSpec(ground, "relay", 1, {
+  const spec = benchSpec(ground, "relay", 1, {
     kernel, initrd, cmdline: [cmdline, ...reads].join(" "), serialLog: "/var/log/libvirt/qemu/{name}.serial.log",
   });
+  return { ...spec, start: "immediately" };
 }
 
 async function earlyOrder(hypervisor: Hypervisor, spec: FleetSpec, target: LabHost): Promise<EarlyOrder> {

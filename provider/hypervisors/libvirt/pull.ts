@@ -9,6 +9,8 @@ const SINK = "vmfleet-sink";
 /** libvirt's names for the image that the first disk's XML puts below it, and for its file. */
 const LOCAL_NODE = "libvirt-2-format";
 const LOCAL_FILE_NODE = "libvirt-2-storage";
+const YIELD_GROUP = "vmfleet-yield";
+const YIELD_NODE = "vmfleet-yielding";
 const YANK_DEADLINE_MS = 5_000;
 
 /**
@@ -114,11 +116,27 @@ export class Pull {
   }
 
   /**
-   * Of all the image, or of what one node over the filter holds: that ends ready; `cancel` it.
+   * Of all the image. Ends ready, when all is there.
    * @param inFlightBytes what it has under way at most. @default 16 MiB, QEMU's own
    */
-  async start(capacityBytes: number, inFlightBytes?: number, node = this.helper.mapped?.pullNode ?? FILTER_NODE): Promise<void> {
+  async start(capacityBytes: number, inFlightBytes?: number): Promise<void> {
+    await this.mirror(this.helper.mapped?.pullNode ?? FILTER_NODE, "full", capacityBytes, inFlightBytes);
+  }
+
+  /** The same of what one node over the filter holds; `cancel` it then. */
+  async startFirst(node: string, capacityBytes: number, inFlightBytes?: number): Promise<void> {
     await this.mirror(node, "full", capacityBytes, inFlightBytes);
+  }
+
+  /**
+   * As `start`, and it can be slowed down. By a filter, not by the job's own speed: a job with few bytes under way makes
+   * all its reads at once and lets them wait for room.
+   */
+  async startSlowable(capacityBytes: number, inFlightBytes?: number): Promise<void> {
+    await this.helper.qmp("object-add", { "qom-type": "throttle-group", id: YIELD_GROUP, limits: { "bps-total": 0 } });
+    const file = this.helper.mapped?.pullNode ?? FILTER_NODE;
+    await this.helper.qmp("blockdev-add", { driver: "throttle", "node-name": YIELD_NODE, "throttle-group": YIELD_GROUP, file });
+    await this.mirror(YIELD_NODE, "full", capacityBytes, inFlightBytes);
   }
 
   /** Bytes of the image that the overlay itself holds, to 64 KiB. Only while no pull runs. */
@@ -147,11 +165,9 @@ export class Pull {
     return findMirror(this.helper, JOB);
   }
 
-  /** @param bytesPerSecond 0: no limit */
+  /** Of one that can be slowed down. @param bytesPerSecond 0: no limit */
   async setSpeed(bytesPerSecond: number): Promise<void> {
-    await this.helper.qmp("block-job-set-speed", { device: JOB, speed: bytesPerSecond }).catch((error: unknown) => {
-      if (!(error instanceof QmpError)) throw error; // it has just ended
-    });
+    await this.helper.qmp("qom-set", { path: `/objects/${YIELD_GROUP}`, property: "limits", value: { "bps-total": bytesPerSecond } });
   }
 
   async resume(): Promise<void> {

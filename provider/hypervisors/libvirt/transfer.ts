@@ -171,7 +171,9 @@ export class Transfer {
   }
 
   private async startPull(): Promise<void> {
-    await this.pull!.start(this.options.facts.capacityBytes, this.inFlightBytes);
+    const { facts, forGuests } = this.options;
+    if (forGuests) await this.pull!.startSlowable(facts.capacityBytes, GUESTS_IN_FLIGHT_BYTES);
+    else await this.pull!.start(facts.capacityBytes);
     this.options.copy.isPulling.pass();
   }
 
@@ -184,7 +186,7 @@ export class Transfer {
     const { first, facts } = this.options;
     if (!first) return false;
     try {
-      await this.pull!.start(facts.capacityBytes, this.inFlightBytes, await first.attach(this.helper!));
+      await this.pull!.startFirst(await first.attach(this.helper!), facts.capacityBytes, this.inFlightBytes);
       return true;
     } catch {
       await first.detach(this.helper!).catch(() => undefined);
@@ -285,7 +287,7 @@ export class Transfer {
       if (!job) throw this.lost("the copy ended before it was complete");
       this.report(job);
       if (job.ready) return;
-      if (!this.isFirst) await this.yieldToGuests();
+      if (this.options.forGuests && !this.isFirst) await this.yieldToGuests();
       if (job["io-status"] === "nospace") throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
