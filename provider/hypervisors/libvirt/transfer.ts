@@ -13,8 +13,11 @@ import type { TransferOptions } from "./transferOptions";
 const POLL_MS = 100;
 /** Near its end a copy is looked at more often: those behind it wait for its end. */
 const LAST_POLLS_MS = 10;
-/** What a helper's sudden death costs at most; each flush holds up those behind it for a moment. */
-const FLUSH_EVERY_MS = 30_000;
+/** How often is flushed: what a helper's sudden death costs at most. Each flush holds up those behind it for a moment. */
+const FLUSH_EVERY_MS = 5_000;
+/** Where a flush takes longer than half a hundredth of that, less often; but at least so often. */
+const FLUSH_SHARE = 200;
+const MAX_FLUSH_EVERY_MS = 30_000;
 /** What the mirror has under way at most, and so what an exchange of the source fetches twice at most. */
 const IN_FLIGHT_BYTES = 16 << 20;
 /** The same where guests wait behind it. */
@@ -53,7 +56,7 @@ export class Transfer {
   private startedAt = Date.now();
   private lastOffset = -1;
   private lastMove = Date.now();
-  private lastFlush = Date.now();
+  private nextFlush = Date.now() + FLUSH_EVERY_MS;
   private failures = 0;
   private extents: Promise<readonly Extent[] | undefined> = Promise.resolve(undefined);
   /** False: there is none. */
@@ -280,10 +283,7 @@ export class Transfer {
         continue;
       }
       // Only while bytes come: a flush waits for the reads under way, and QEMU answers nothing until then.
-      if (job && job.offset !== this.lastOffset && Date.now() - this.lastFlush > FLUSH_EVERY_MS) {
-        this.lastFlush = Date.now();
-        await this.helper!.flush();
-      }
+      if (job && job.offset !== this.lastOffset && Date.now() > this.nextFlush) await this.flush();
       if (!job) throw this.lost("the copy ended before it was complete");
       this.report(job);
       if (job.ready) return;
@@ -299,6 +299,13 @@ export class Transfer {
       else if (Date.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((Date.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
+  }
+
+  private async flush(): Promise<void> {
+    const beganMs = Date.now();
+    await this.helper!.flush();
+    const tookMs = Date.now() - beganMs;
+    this.nextFlush = Date.now() + Math.min(MAX_FLUSH_EVERY_MS, Math.max(FLUSH_EVERY_MS, tookMs * FLUSH_SHARE));
   }
 
   /** What a guest waits for comes before what it may want later; but not for ever. */
