@@ -1,5 +1,5 @@
 /** `vmfleet plan`: what a fleet file would do, worked out by the engine on the simulated hypervisor. */
-import { previewFleet, type CloneTrace, type Preview } from "../engine";
+import { inOrder, previewFleet, type Preview } from "../engine";
 import { describePlanAtLength, formatBytes, formatSeconds, plural, type FleetSpec, type PolicyName } from "../fleet";
 import { runSvg } from "../picture";
 import { DEFAULT_IMAGE_BYTES, policyNames } from "../scheduler";
@@ -84,27 +84,6 @@ function asJson(preview: Preview) {
 
 /** To the millisecond: what is beyond is rounding of floating point. */
 const tidySeconds = (seconds: number): number => Math.round(seconds * 1000) / 1000;
-
-/** As they start; of those that start together, feeders before whom they feed. */
-function inOrder(clones: readonly CloneTrace[]): CloneTrace[] {
-  const depths = depthsOf(clones);
-  return [...clones].sort((a, b) => a.startSeconds - b.startSeconds || depths.get(a.slot)! - depths.get(b.slot)!
-    || a.endSeconds - b.endSeconds || (a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0));
-}
-
-/** Hops from the template or from what was there before. */
-function depthsOf(clones: readonly CloneTrace[]): Map<string, number> {
-  const bySlot = new Map(clones.map((clone) => [clone.slot, clone]));
-  const depths = new Map<string, number>();
-  for (const clone of clones) {
-    const way: string[] = [];
-    let at: CloneTrace | undefined = clone;
-    for (; at && !depths.has(at.slot) && way.length <= clones.length; at = bySlot.get(at.source)) way.push(at.slot);
-    let depth = at ? depths.get(at.slot) ?? 0 : -1;
-    for (const slot of way.reverse()) depths.set(slot, ++depth);
-  }
-  return depths;
-}
 
 /** The plan's line and what it does to each member, without the warnings, which stand below. */
 function reasons({ plan: planned, summary }: Preview): string {

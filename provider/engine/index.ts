@@ -5,5 +5,5 @@ export { previewFleet } from "./preview";
 export { refreshFleet } from "./refresh";
 export { removeFleet } from "./remove";
 export { throttled, type ThrottledSink } from "./throttle";
-export { racksOf } from "./timeline";
+export { inOrder, racksOf } from "./timeline";
 export * from "./types";

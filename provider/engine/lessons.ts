@@ -1,6 +1,7 @@
-import type { CloneTrace, FleetSpec, FleetState, HostSpec, Learned } from "../fleet/model";
+import type { FleetSpec, FleetState, HostSpec, Learned } from "../fleet/model";
 import { learnFrom, type ObservedCopy, type Topology } from "../scheduler";
 import type { TransferLog } from "./log";
+import { inOrder } from "./timeline";
 
 /**
  * What the recorded runs taught, against the rates that are declared by now: where those were corrected since, the
@@ -38,19 +39,12 @@ function observedCopies({ hosts }: Topology, { traces, times, resumed }: Transfe
   const hostIndex = new Map(hosts.map((host) => [host.name, host.index]));
   const known = traces.filter(({ sourceHost, targetHost }) => hostIndex.has(sourceHost) && hostIndex.has(targetHost));
   // A relay's copy begins no later than its readers', and stands before them.
-  const bySlot = new Map(known.map((trace) => [trace.slot, trace]));
-  const depth = (trace: CloneTrace): number => {
-    let hops = 0;
-    for (let up = bySlot.get(trace.source); up && hops < known.length; up = bySlot.get(up.source)) hops++;
-    return hops;
-  };
-  const sorted = known.map((trace) => ({ trace, depth: depth(trace) }))
-    .sort((a, b) => a.trace.startSeconds - b.trace.startSeconds || a.depth - b.depth || (a.trace.slot < b.trace.slot ? -1 : 1));
-  const place = new Map(sorted.map(({ trace }, index) => [trace.slot, index]));
-  return sorted.map(({ trace }, index) => {
+  const sorted = inOrder(known);
+  const place = new Map(sorted.map(({ slot }, index) => [slot, index]));
+  return sorted.map((trace, index) => {
     const { source, sourceHost, targetHost, startSeconds, endSeconds, replaced } = trace;
     const upstream = place.get(source);
-    const arriving = upstream !== undefined && upstream < index && sorted[upstream]!.trace.endSeconds > startSeconds + SAME_SECONDS;
+    const arriving = upstream !== undefined && upstream < index && sorted[upstream]!.endSeconds > startSeconds + SAME_SECONDS;
     const firstByteSeconds = times.get(trace)?.firstByteSeconds(startSeconds);
     const lastByteSeconds = times.get(trace)?.lastByteSeconds;
     return {

@@ -35,6 +35,26 @@ const local = ({ sourceHost, targetHost }: CloneTrace): number => (sourceHost ==
 const byTime = (a: CloneTrace, b: CloneTrace): number =>
   a.startSeconds - b.startSeconds || a.endSeconds - b.endSeconds || (a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0);
 
+/** As they start; of those that start together, feeders before whom they feed. */
+export function inOrder(clones: readonly CloneTrace[]): CloneTrace[] {
+  const depths = depthsOf(clones);
+  return [...clones].sort((a, b) => a.startSeconds - b.startSeconds || depths.get(a.slot)! - depths.get(b.slot)! || byTime(a, b));
+}
+
+/** Hops from the template or from what was there before. */
+function depthsOf(clones: readonly CloneTrace[]): Map<string, number> {
+  const bySlot = new Map(clones.map((clone) => [clone.slot, clone]));
+  const depths = new Map<string, number>();
+  for (const clone of clones) {
+    const way: string[] = [];
+    let at: CloneTrace | undefined = clone;
+    for (; at && !depths.has(at.slot) && way.length <= clones.length; at = bySlot.get(at.source)) way.push(at.slot);
+    let depth = at ? depths.get(at.slot) ?? 0 : -1;
+    for (const slot of way.reverse()) depths.set(slot, ++depth);
+  }
+  return depths;
+}
+
 function rounded({ replaced, ...trace }: CloneTrace): CloneTrace {
   return {
     ...trace, startSeconds: toMilliseconds(trace.startSeconds), endSeconds: toMilliseconds(trace.endSeconds),

@@ -335,7 +335,8 @@ export class Transfer {
 
   /** Half of what is left of the time, by how fast it went so far. */
   private untilNextLook({ offset, len }: MirrorJob): number {
-    const leftMs = offset > 0 ? ((len - offset) / offset) * (Date.now() - this.startedAt) : POLL_MS;
+    const total = this.isFirst ? len : this.options.facts.capacityBytes; // `len` may be of what is under way only
+    const leftMs = offset > 0 ? ((total - offset) / offset) * (Date.now() - this.startedAt) : POLL_MS;
     return Math.min(POLL_MS, Math.max(LAST_POLLS_MS, leftMs / 2));
   }
 
@@ -455,17 +456,22 @@ export class Transfer {
     return this.bytesPerSecond === undefined ? 0 : (1000 * IN_FLIGHT_BYTES) / this.bytesPerSecond;
   }
 
-  /** The job counts the guest's view, holes included, from the beginning on; bytes moved are a share of what is allocated. */
   private report(job: MirrorJob): void {
-    const { facts, context } = this.options;
+    const { facts: { allocationBytes }, context } = this.options;
+    this.best = Math.max(this.best, Math.min(this.bytesThere(job), allocationBytes));
+    context.onProgress?.(this.best, allocationBytes);
+  }
+
+  /** Of what is allocated. The job counts the guest's view, holes included. */
+  private bytesThere({ offset, len, ready }: MirrorJob): number {
+    const { facts: { allocationBytes, capacityBytes }, first, forGuests } = this.options;
     // What is fetched first counts by what is left of it: the holes around it are passed over at once.
-    if (this.isFirst) this.best = Math.max(this.best, Math.min(this.options.first!.bytes - (job.len - job.offset), facts.allocationBytes - 1));
-    // Holes are passed over while the data before them is still under way.
-    const underWay = this.inFlightBytes ?? IN_FLIGHT_BYTES;
-    const share = this.isFirst || job.len === 0 ? 0 : Math.min(1, job.offset / job.len);
-    const done = this.mapped && !this.isFirst ? bytesBefore(this.mapped, job.offset + underWay) - underWay : Math.round(share * facts.allocationBytes);
-    this.best = Math.max(this.best, job.ready && !this.isFirst ? facts.allocationBytes : Math.min(done, facts.allocationBytes));
-    context.onProgress?.(this.best, facts.allocationBytes);
+    if (this.isFirst) return Math.min(first!.bytes - (len - offset), allocationBytes - 1);
+    if (ready) return allocationBytes;
+    if (!this.mapped) return len === 0 ? 0 : Math.round(Math.min(1, offset / len) * allocationBytes);
+    // With few bytes under way all holes are passed over at once, else those before which the data is still under way.
+    if (forGuests) return offset - (capacityBytes - bytesBefore(this.mapped, capacityBytes));
+    return bytesBefore(this.mapped, offset + IN_FLIGHT_BYTES) - IN_FLIGHT_BYTES;
   }
 }
 

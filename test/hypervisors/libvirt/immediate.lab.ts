@@ -10,8 +10,8 @@ import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs,
 
 const MIB = 1 << 20;
 const DATA_MIB = 96;
-/** At which the image takes minutes: time for an emulated guest to boot. */
-const SLOW_BITS_PER_SECOND = 5e6;
+/** At which the image takes most of a minute: time for an emulated guest to boot. */
+const SLOW_BITS_PER_SECOND = 20e6;
 
 describe("members that start immediately", function () {
   this.timeout(600_000);
@@ -28,7 +28,7 @@ describe("members that start immediately", function () {
     const vm = inputs.vm as { cmdline: string };
     // Of the image's end, so that the guest is there before the copy.
     vm.cmdline += " vmfleet.read=86,2 vmfleet.walk=91,4";
-    spec = specOf({ ...inputs, count: 1, stallTimeout: 25, start: "immediately", policy: "relay" });
+    spec = specOf({ ...inputs, count: 1, stallTimeout: 10, start: "immediately", policy: "relay" });
     templatePath = join(hosts[0]!.poolDir, (inputs.template as { volume: string }).volume);
   });
   beforeEach(async () => {
@@ -93,12 +93,15 @@ describe("members that start immediately", function () {
     return lines(answer).filter((line) => !/^(read|wrote) \d+\/\d+ bytes|ops;/.test(line)).join();
   };
   const disksOf = (xml: string) => xml.match(/<source file=[^>]*>/g);
-  /** The rest of the copy, and what comes after it. */
-  const completed = async (i: number, copying: Promise<unknown>, image: EarlyOrder["base"] = base(i)) => {
-    await fullSpeed();
-    await copying;
-    await hv.settle!(early(i, image));
+  /** Its maps remain, as after any run that died: the next one removes them. */
+  const startAndDie = async (i: number, before = async (): Promise<void> => undefined) => {
+    const cut = copy(i).catch(() => undefined);
+    await hv.startEarly!(early(i));
+    await before();
+    await hv.close();
+    await cut;
   };
+  const ofDeadRuns = (volume: string) => volume.includes(".map.");
   const assertHealthy = async (i: number) => {
     const log = await serial(i);
     assert.equal(log.split("VMFLEET BOOTED").length, 2, `booted once: ${log}`);
@@ -120,6 +123,17 @@ describe("members that start immediately", function () {
     assert.deepEqual(volumes.filter((v) => v.includes(`${fleet.fleetId}.`) && v.includes("early")), []);
   };
 
+  /** The rest of the copy, and what comes after it. The guest was there all the time. */
+  const completed = async (i: number, copying: Promise<unknown>, image: EarlyOrder["base"] = base(i)) => {
+    await fullSpeed();
+    await copying;
+    await hv.settle!(early(i, image));
+    await says(i, "VMFLEET WALKED");
+    await assertSettled(i, image.kind === "base" ? "base" : "replica");
+    await assertHealthy(i);
+    await compareWithTemplate(hosts[i]!, templatePath, fleet.fleetId);
+  };
+
   it("boots a guest before its copy is there and settles it without a restart", async () => {
     let copied = false;
     const copying = copy(1).then(() => { copied = true; });
@@ -129,10 +143,6 @@ describe("members that start immediately", function () {
     assert.equal(copied, false, "the guest was first");
     await completed(1, copying);
     await hv.settle!(early(1));
-    await says(1, "VMFLEET WALKED");
-    await assertSettled(1);
-    await assertHealthy(1);
-    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
   });
 
   const covers = ({ readProfile = [] }: CloneResult, fromMib: number, toMib: number) => (
@@ -151,9 +161,6 @@ describe("members that start immediately", function () {
     const profile = recorded.readProfile!;
     assert.ok(covers(recorded, 86, 88), JSON.stringify(profile));
     assert.ok(profile.reduce((sum, range) => sum + range.lengthBytes, 0) < 12 * MIB, JSON.stringify(profile));
-    await assertSettled(1);
-    await assertHealthy(1);
-    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
 
     await setSpeed(SLOW_BITS_PER_SECOND);
     let answer = (_: ImageRef): void => undefined;
@@ -170,10 +177,6 @@ describe("members that start immediately", function () {
     await says(2, "VMFLEET BOOTED");
     answer(template());
     await completed(2, next);
-    await says(2, "VMFLEET WALKED");
-    await assertSettled(2);
-    await assertHealthy(2);
-    await compareWithTemplate(hosts[2]!, templatePath, fleet.fleetId);
   });
 
   it("says what a guest read until then when the copy ends before the guest rests", async () => {
@@ -182,10 +185,6 @@ describe("members that start immediately", function () {
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying);
     assert.ok(covers(await copying, 86, 88), JSON.stringify(await copying));
-    await says(1, "VMFLEET WALKED");
-    await assertSettled(1);
-    await assertHealthy(1);
-    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
   });
 
   it("starts linked clones over a replica that arrives", async () => {
@@ -194,10 +193,6 @@ describe("members that start immediately", function () {
     assert.deepEqual((await look()).flatMap((h) => h.replicas), [], "the replica is not whole yet");
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying, replica(1));
-    await says(1, "VMFLEET WALKED");
-    await assertSettled(1, "replica");
-    await assertHealthy(1);
-    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
   });
 
   it("makes the guest wait, and go on, when the source's QEMU is killed while it boots", async () => {
@@ -208,10 +203,6 @@ describe("members that start immediately", function () {
     await says(1, "VMFLEET BOOTED");
     assert.ok(lost > 0);
     await completed(1, copying);
-    await says(1, "VMFLEET WALKED");
-    await assertSettled(1);
-    await assertHealthy(1);
-    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
   });
 
   it("makes the guest wait while nothing sends, and go on from another source", async () => {
@@ -228,9 +219,6 @@ describe("members that start immediately", function () {
     }
     answer(template());
     await completed(1, copying);
-    await says(1, "VMFLEET WALKED");
-    await assertSettled(1);
-    await assertHealthy(1);
   });
 
   it("gives the guest another export when the helper on its own host is killed", async () => {
@@ -239,42 +227,25 @@ describe("members that start immediately", function () {
     process.kill(await helperPid(1), "SIGKILL");
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying);
-    await says(1, "VMFLEET WALKED");
-    await assertSettled(1);
-    await assertHealthy(1);
-    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
   });
 
   it("completes, in a later run, what a killed provider left: the guest waited and goes on", async () => {
-    const cut = copy(1).catch(() => undefined);
-    await hv.startEarly!(early(1));
-    await hv.close();
-    await cut;
-    await hv.close(); // what the aborted copy opened to clean up
+    await startAndDie(1);
     await standsStill(1);
     hv = await open();
     assert.equal((await member(1)).base, "arriving");
-    assert.deepEqual((await look()).flatMap((h) => h.partials.map((p) => p.name)), []);
+    assert.deepEqual((await look()).flatMap((h) => h.partials.map((p) => p.name)).filter((n) => !ofDeadRuns(n)), []);
     const copying = copy(1);
     await hv.startEarly!(early(1));
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying);
-    await says(1, "VMFLEET WALKED");
-    await assertSettled(1);
-    await assertHealthy(1);
-    await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
   });
 
   it("feeds the right disk of a member that has data disks, in a later run too", async () => {
     const whole = spec;
     spec = { ...spec, vm: { ...spec.vm, disks: [{ label: "data", sizeBytes: 64 * MIB, onDelete: "delete" }] } };
     try {
-      const cut = copy(1).catch(() => undefined);
-      await hv.startEarly!(early(1));
-      assert.equal(await dataDisk(1, "write -P 0xab 0 1M"), "");
-      await hv.close();
-      await cut;
-      await hv.close(); // what the aborted copy opened to clean up
+      await startAndDie(1, async () => assert.equal(await dataDisk(1, "write -P 0xab 0 1M"), ""));
       await standsStill(1);
       hv = await open();
       const copying = copy(1);
@@ -287,11 +258,7 @@ describe("members that start immediately", function () {
       await untouched();
       process.kill(await helperPid(1), "SIGKILL"); // fed once more, by the run that goes on
       await completed(1, copying);
-      await says(1, "VMFLEET WALKED");
       await untouched();
-      await assertSettled(1);
-      await assertHealthy(1);
-      await compareWithTemplate(hosts[1]!, templatePath, fleet.fleetId);
     } finally {
       spec = whole;
     }
@@ -331,11 +298,7 @@ describe("members that start immediately", function () {
   });
 
   it("cannot be started by anybody while its disk is not there; a later run starts it", async () => {
-    const cut = copy(1).catch(() => undefined);
-    await hv.startEarly!(early(1));
-    await hv.close();
-    await cut;
-    await hv.close(); // what the aborted copy opened to clean up
+    await startAndDie(1);
     await virsh(hosts[1]!, "destroy", name(1));
     await assert.rejects(virsh(hosts[1]!, "start", name(1)));
     hv = await open();
@@ -343,8 +306,6 @@ describe("members that start immediately", function () {
     await hv.startEarly!(early(1));
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying);
-    await assertSettled(1);
-    await assertHealthy(1);
   });
 
   it("settles one that does not run, and keeps what its guest wrote", async () => {
@@ -362,14 +323,10 @@ describe("members that start immediately", function () {
   });
 
   it("removes one that still arrives, with all that is its own", async () => {
-    const cut = copy(1).catch(() => undefined);
-    await hv.startEarly!(early(1));
-    await hv.close();
-    await cut;
-    await hv.close(); // what the aborted copy opened to clean up
+    await startAndDie(1);
     hv = await open();
     await hv.destroy({ ...early(1), kind: "member", shutdownMs: 0 });
     const { domains, volumes } = await inventory(hosts[1]!);
-    assert.deepEqual([...domains, ...volumes].filter((n) => n.includes(fleet.fleetId)), []);
+    assert.deepEqual([...domains, ...volumes].filter((n) => n.includes(fleet.fleetId) && !ofDeadRuns(n)), []);
   });
 });
