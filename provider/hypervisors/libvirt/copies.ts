@@ -1,7 +1,7 @@
 import { SourceLostError } from "../hypervisor";
 import type { Extent } from "./extents";
-import type { Helper, NbdExport } from "./helper";
-import { FILTER_NODE } from "./nodes";
+import type { Helper } from "./helper";
+import { FILTER_NODE, type NbdExport } from "./nodes";
 import type { Recorder } from "./recorder";
 
 /** How long a copy is slow after a guest was seen to read. */

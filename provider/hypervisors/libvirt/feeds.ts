@@ -1,7 +1,8 @@
 import { SourceLostError } from "../hypervisor";
 import type { Copy, ImageFacts } from "./copies";
 import { isWorthScanning, type Extent } from "./extents";
-import { Helper, type HelperSettings, type NbdExport } from "./helper";
+import { Helper, type HelperSettings } from "./helper";
+import type { NbdExport } from "./nodes";
 import { Scan } from "./scan";
 import type { HostSession } from "./session";
 

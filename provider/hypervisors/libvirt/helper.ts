@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { HypervisorError } from "../hypervisor";
 import { helperXml, type DiskXml } from "./domainXml";
 import { helperDomainName } from "./names";
-import { DISK_DEVICE } from "./nodes";
+import { DISK_DEVICE, type NbdExport } from "./nodes";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError, QmpError } from "./rpc/errors";
 import { ErrorCode, Flag } from "./rpc/protocol";
@@ -28,13 +28,6 @@ export interface HelperSettings {
   guests?: number;
   /** Where exports are read and served over TLS: directories of certificates. Absent: plain. */
   tlsDirectories?: readonly string[];
-}
-
-export interface NbdExport {
-  host: string;
-  port: number;
-  exportName: string;
-  tls?: boolean;
 }
 
 /** Starts it paused; it dies with the connection. @param xml of a quick start or of any other (`helperXml`) */

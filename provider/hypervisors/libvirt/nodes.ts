@@ -1,5 +1,4 @@
 /** QEMU's block nodes of a domain's first disk, and how its image is put over another. */
-import type { NbdExport } from "./helper";
 
 /** The device of the first virtio disk that libvirt's XML gives a domain, however many follow. */
 export const DISK_DEVICE = "/machine/peripheral/virtio-disk0/virtio-backend";
@@ -8,6 +7,13 @@ export const FILTER_NODE = "libvirt-CoR-vda";
 const CONNECT_DEADLINE_MS = 20_000;
 
 type Qmp = <T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number) => Promise<T>;
+
+export interface NbdExport {
+  host: string;
+  port: number;
+  exportName: string;
+  tls?: boolean;
+}
 
 /** The node of an image and the one of the file below it. */
 export interface ImageNodes {

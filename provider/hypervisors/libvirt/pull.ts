@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Helper, NbdExport } from "./helper";
+import type { Helper } from "./helper";
 import { cancelMirror, findMirror, type MirrorJob } from "./mirror";
-import { FILTER_NODE, HELPER_NODES, openExport, reopenOver } from "./nodes";
+import { FILTER_NODE, HELPER_NODES, openExport, reopenOver, type NbdExport } from "./nodes";
 import { LibvirtError, QmpError } from "./rpc/errors";
 
 const JOB = "vmfleet-pull";
@@ -9,6 +9,8 @@ const SINK = "vmfleet-sink";
 /** libvirt's names for the image that the first disk's XML puts below it, and for its file. */
 const LOCAL_NODE = "libvirt-2-format";
 const LOCAL_FILE_NODE = "libvirt-2-storage";
+/** What a pull has under way at most, and so what an exchange of the source fetches twice at most. */
+export const IN_FLIGHT_BYTES = 16 << 20;
 const YIELD_GROUP = "vmfleet-yield";
 const YIELD_NODE = "vmfleet-yielding";
 const YANK_DEADLINE_MS = 5_000;
@@ -117,7 +119,7 @@ export class Pull {
 
   /**
    * Of all the image. Ends ready, when all is there.
-   * @param inFlightBytes what it has under way at most. @default 16 MiB, QEMU's own
+   * @param inFlightBytes what it has under way at most. @default IN_FLIGHT_BYTES, QEMU's own
    */
   async start(capacityBytes: number, inFlightBytes?: number): Promise<void> {
     await this.mirror(this.helper.mapped?.pullNode ?? FILTER_NODE, "full", capacityBytes, inFlightBytes);

@@ -7,8 +7,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { allocatedIn } from "./allocated";
 import { DriveVolume, removeNode } from "./driveVolume";
 import type { Extent } from "./extents";
-import type { Helper, NbdExport } from "./helper";
+import type { Helper } from "./helper";
 import type { VolumeScope } from "./names";
+import type { NbdExport } from "./nodes";
 import type { HostSession } from "./session";
 
 const RECORD_NODE = "vmfleet-record";

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { allocatedIn } from "./allocated";
 import type { DiskXml } from "./domainXml";
-import type { Extent } from "./extents";
+import { holesSeconds, type Extent } from "./extents";
 import type { Source } from "./feeds";
 import type { Helper, HelperSettings } from "./helper";
 import { MapVolume } from "./mapVolume";
@@ -13,8 +13,9 @@ const STATUS_NODE = "vmfleet-status";
 const SINK_NODE = "vmfleet-scan-sink";
 const MAP_NODE = "vmfleet-scan-map";
 const POLL_MS = 10;
-/** Beyond it copies do without: an image that takes longer is large enough to make its holes the lesser part. */
-const DEADLINE_MS = 10_000;
+/** Beyond what sending the holes would take, copies do without; but never before this, and always after that. */
+const MIN_DEADLINE_MS = 10_000;
+const MAX_DEADLINE_MS = 120_000;
 /** Of a map, to be read by way of the daemon. */
 const MAX_MAP_BYTES = 32 << 20;
 
@@ -25,14 +26,16 @@ const MAX_MAP_BYTES = 32 << 20;
  * that file's tables.
  */
 export class Scan {
-  private constructor(private readonly map: MapVolume) {}
+  private constructor(private readonly map: MapVolume, private readonly deadlineMs: number) {}
 
   /** Undefined: an image that can have no map. Never throws: copies do without. */
-  static async prepare({ session, capacityBytes }: Source, settings: HelperSettings): Promise<Scan | undefined> {
+  static async prepare(source: Source, settings: HelperSettings): Promise<Scan | undefined> {
+    const { session, capacityBytes } = source;
     try {
       const map = await MapVolume.make(session, { fleetId: settings.fleetId, hostUuid: await session.uuid() }, capacityBytes, settings.arch, "floppy");
       if (!map) return undefined;
-      const scan = new Scan(map);
+      const patienceMs = 1000 * holesSeconds(source, session.spec.nicBitsPerSecond);
+      const scan = new Scan(map, Math.min(MAX_DEADLINE_MS, Math.max(MIN_DEADLINE_MS, patienceMs)));
       if (map.volume.bytes <= MAX_MAP_BYTES) {
         try {
           await map.write([]);
@@ -76,7 +79,7 @@ export class Scan {
   }
 
   private async ready(helper: Helper): Promise<boolean> {
-    const end = Date.now() + DEADLINE_MS;
+    const end = Date.now() + this.deadlineMs;
     while (Date.now() < end) {
       const job = await findMirror(helper, JOB);
       if (!job) return false;

@@ -1,26 +1,22 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
-import { bytesBefore, isWorthScanning, type Extent } from "./extents";
+import { bytesThere } from "./copyProgress";
 import type { Feed, Resolved } from "./feeds";
-import type { MirrorJob } from "./mirror";
-import { Pull } from "./pull";
+import { Flushing } from "./flushing";
 import type { Helper } from "./helper";
+import { ImageMap } from "./imageMap";
+import type { MirrorJob } from "./mirror";
+import { IN_FLIGHT_BYTES, Pull } from "./pull";
 import { LibvirtError } from "./rpc/errors";
 import { tlsAdvice } from "./tls";
 import type { TransferOptions } from "./transferOptions";
+import { Yielding } from "./yielding";
 
 const POLL_MS = 100;
 /** Near its end a copy is looked at more often: those behind it wait for its end. */
 const LAST_POLLS_MS = 10;
-/** How often is flushed: what a helper's sudden death costs at most. Each flush holds up those behind it for a moment. */
-const FLUSH_EVERY_MS = 5_000;
-/** Where a flush takes longer than half a hundredth of that, less often; but at least so often. */
-const FLUSH_SHARE = 200;
-const MAX_FLUSH_EVERY_MS = 30_000;
-/** What the mirror has under way at most, and so what an exchange of the source fetches twice at most. */
-const IN_FLIGHT_BYTES = 16 << 20;
-/** The same where guests wait behind it. */
+/** Under way at most where guests wait behind it. */
 const GUESTS_IN_FLIGHT_BYTES = 4 << 20;
 /** Failures in a row, without a byte between, after which a source that still answers is given up. */
 const MAX_FAILURES = 5;
@@ -33,10 +29,6 @@ const RELAY_PATIENCE_MS = 60_000;
 /** How often, and after how long, a relay that just changed is looked up again. */
 const RECONNECTS = 10;
 const RECONNECT_MS = 300;
-/** What a copy still takes while guests of its host wait for their reads, and for how long at most in all. */
-const YIELDING_BYTES_PER_SECOND = 512 << 10;
-const MAX_YIELDING_MS = 30_000;
-
 /**
  * Brings every byte of an image into the helper's disk, from one source after another if need be. What has arrived
  * stays: a source that fails, stops sending or is exchanged costs what was under way, a helper that dies what was not
@@ -56,14 +48,8 @@ export class Transfer {
   private startedAt = Date.now();
   private lastOffset = -1;
   private lastMove = Date.now();
-  private nextFlush = Date.now() + FLUSH_EVERY_MS;
+  private readonly flushing = new Flushing();
   private failures = 0;
-  private extents: Promise<readonly Extent[] | undefined> = Promise.resolve(undefined);
-  /** False: there is none. */
-  private mapWritten = Promise.resolve(false);
-  private mapIsWritten = false;
-  /** Where the data is, when the helper has its map. */
-  private mapped: readonly Extent[] | undefined;
   /** As limited now; undefined: not limited. */
   private bytesPerSecond: number | undefined;
   private restarts = 0;
@@ -74,11 +60,15 @@ export class Transfer {
   /** Why it takes none any more. */
   private failed: { error: unknown } | undefined;
   private exchange: { ref: ImageRef; done(): void; failed(error: unknown): void } | undefined;
-  private yielded = { is: false, forMs: 0, lookedAtMs: 0 };
+  private readonly yielding: Yielding;
+  private readonly map: ImageMap;
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
 
-  constructor(private readonly options: TransferOptions, private source: ImageRef) {}
+  constructor(private readonly options: TransferOptions, private source: ImageRef) {
+    this.yielding = new Yielding(options.copy);
+    this.map = new ImageMap(options.copy, options.map);
+  }
 
   /** Resolves when the image is complete and closed, and nobody reads from it any more. */
   async run(): Promise<void> {
@@ -134,15 +124,10 @@ export class Transfer {
   }
 
   private async begin(): Promise<void> {
-    const { copy, context } = this.options;
+    const { context } = this.options;
     const from = await this.options.resolve(this.source);
     const opening = this.open(this.source, from);
-    this.extents = askExtents(from, opening).then((extents) => {
-      copy.extents.pass(extents);
-      return extents;
-    });
-    this.mapWritten = this.writeMap();
-    void this.mapWritten.then(() => { this.mapIsWritten = true; });
+    this.map.learn(from, opening);
     const arrived = this.options.arrivedBytes();
     arrived.catch(() => undefined); // the helper's start says it
     const started = this.startHelper(from);
@@ -152,7 +137,7 @@ export class Transfer {
     if (feed.status === "fulfilled") this.feed = feed.value;
     if (helper.status === "rejected") throw helper.reason;
     // A helper that connects answers nobody else meanwhile: readers' exports come first, unless we are to wait for the map.
-    if (this.mapIsWritten) await opened;
+    if (this.map.isWritten) await opened;
     context.signal?.throwIfAborted();
     if (feed.status === "rejected") await this.findOther(feed.reason as Error);
     else await this.connect().catch((error: unknown) => this.findOther(error as Error));
@@ -223,15 +208,8 @@ export class Transfer {
   }
 
   private async openToReaders(): Promise<void> {
-    // Without its map a copy asks its source for each stretch: slower, as right.
-    const isMapped = await this.mapWritten && await this.options.map!.attach(this.helper!).then(() => true, () => false);
-    this.mapped = isMapped ? await this.extents : undefined;
+    await this.map.attach(this.helper!);
     await this.options.copy.hasHelper(this.helper!);
-  }
-
-  private async writeMap(): Promise<boolean> {
-    const extents = await this.extents;
-    return extents !== undefined && this.options.map !== undefined && this.options.map.write(extents).then(() => true, () => false);
   }
 
   /** Over the feed, and then true for whoever reads from us: when all above is connected too. */
@@ -274,7 +252,7 @@ export class Transfer {
   }
 
   private async untilReady(): Promise<void> {
-    const { context, targetHost, pool } = this.options;
+    const { context, targetHost, pool, forGuests } = this.options;
     for (;;) {
       context.signal?.throwIfAborted();
       const job = await this.pull!.job();
@@ -283,11 +261,12 @@ export class Transfer {
         continue;
       }
       // Only while bytes come: a flush waits for the reads under way, and QEMU answers nothing until then.
-      if (job && job.offset !== this.lastOffset && Date.now() > this.nextFlush) await this.flush();
+      if (job && job.offset !== this.lastOffset) await this.flushing.look(this.helper!);
       if (!job) throw this.lost("the copy ended before it was complete");
       this.report(job);
       if (job.ready) return;
-      if (this.options.forGuests && !this.isFirst) await this.yieldToGuests();
+      const isSlow = forGuests && !this.isFirst && await this.yielding.look((speed) => this.pull!.setSpeed(speed));
+      if (isSlow) this.lastMove = Date.now(); // because we said so
       if (job["io-status"] === "nospace") throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
@@ -299,26 +278,6 @@ export class Transfer {
       else if (Date.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((Date.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
-  }
-
-  private async flush(): Promise<void> {
-    const beganMs = Date.now();
-    await this.helper!.flush();
-    const tookMs = Date.now() - beganMs;
-    this.nextFlush = Date.now() + Math.min(MAX_FLUSH_EVERY_MS, Math.max(FLUSH_EVERY_MS, tookMs * FLUSH_SHARE));
-  }
-
-  /** What a guest waits for comes before what it may want later; but not for ever. */
-  private async yieldToGuests(): Promise<void> {
-    const { copy } = this.options;
-    const nowMs = Date.now();
-    if (this.yielded.is) this.yielded.forMs += nowMs - this.yielded.lookedAtMs;
-    this.yielded.lookedAtMs = nowMs;
-    const is = copy.isYielding && this.yielded.forMs < MAX_YIELDING_MS;
-    if (is) this.lastMove = nowMs; // slow because we said so
-    if (is === this.yielded.is) return;
-    this.yielded.is = is;
-    await this.pull!.setSpeed(is ? YIELDING_BYTES_PER_SECOND : 0);
   }
 
   /**
@@ -441,7 +400,7 @@ export class Transfer {
     copy.lostHelper();
     this.lastOffset = -1;
     this.isFirst = false;
-    this.yielded.is = false;
+    this.yielding.reset();
     await this.helper?.stop(); // it may only have failed to answer, and nobody else may write its disk
     const [from] = await Promise.allSettled([this.options.resolve(this.source)]);
     await this.startHelper(from.status === "fulfilled" ? from.value : undefined);
@@ -457,35 +416,12 @@ export class Transfer {
   }
 
   private report(job: MirrorJob): void {
-    const { facts: { allocationBytes }, context } = this.options;
-    this.best = Math.max(this.best, Math.min(this.bytesThere(job), allocationBytes));
-    context.onProgress?.(this.best, allocationBytes);
-  }
-
-  /** Of what is allocated. The job counts the guest's view, holes included. */
-  private bytesThere({ offset, len, ready }: MirrorJob): number {
-    const { facts: { allocationBytes, capacityBytes }, first, forGuests } = this.options;
-    // What is fetched first counts by what is left of it: the holes around it are passed over at once.
-    if (this.isFirst) return Math.min(first!.bytes - (len - offset), allocationBytes - 1);
-    if (ready) return allocationBytes;
-    if (!this.mapped) return len === 0 ? 0 : Math.round(Math.min(1, offset / len) * allocationBytes);
-    // With few bytes under way all holes are passed over at once, else those before which the data is still under way.
-    if (forGuests) return offset - (capacityBytes - bytesBefore(this.mapped, capacityBytes));
-    return bytesBefore(this.mapped, offset + IN_FLIGHT_BYTES) - IN_FLIGHT_BYTES;
+    const { facts, context, first, forGuests = false } = this.options;
+    const there = bytesThere(job, { facts, forGuests, extents: this.map.extents, ...(this.isFirst && { firstBytes: first!.bytes }) });
+    this.best = Math.max(this.best, there);
+    context.onProgress?.(this.best, facts.allocationBytes);
   }
 }
 
 /** At most: tables of 8 and 2 bytes for each 64 KiB, and the first clusters of each sort. */
 const qcow2MetadataBytes = (capacityBytes: number): number => (1 << 20) + Math.ceil(capacityBytes / 6400);
-
-/** From a relay as soon as it knows, before it can be read; undefined when nobody says. */
-async function askExtents(from: Resolved, opening: Promise<Feed>): Promise<readonly Extent[] | undefined> {
-  try {
-    if (from.kind === "arriving") return await from.copy.extents.wait();
-    const { source } = from;
-    if (!isWorthScanning(source, source.session.spec.nicBitsPerSecond)) return [{ offsetBytes: 0, lengthBytes: source.capacityBytes }];
-    return await (await opening).extents();
-  } catch {
-    return undefined;
-  }
-}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { allocatedIn } from "../../../provider/hypervisors/libvirt/allocated";
-import { bytesBefore, type Extent } from "../../../provider/hypervisors/libvirt/extents";
+import { bytesBefore, isWorthScanning, type Extent } from "../../../provider/hypervisors/libvirt/extents";
 import { mapBytes, mapImage } from "../../../provider/hypervisors/libvirt/mapImage";
 import type { UploadChunk } from "../../../provider/hypervisors/libvirt/rpc/stream";
 
@@ -56,5 +56,14 @@ describe("how far a sparse copy is", () => {
   it("counts the data passed, not the holes", () => {
     const extents = [{ offsetBytes: 10, lengthBytes: 10 }, { offsetBytes: 100, lengthBytes: 30 }];
     assert.deepEqual([0, 10, 15, 60, 110, 130, 999].map((offset) => bytesBefore(extents, offset)), [0, 0, 5, 10, 20, 40, 40]);
+  });
+});
+
+describe("holes of an image", () => {
+  it("are looked for where sending them would take longer", () => {
+    const image = (allocated: number) => ({ capacityBytes: 100 * GIB, allocationBytes: allocated * GIB });
+    assert.deepEqual([10, 50, 80, 99, 100].map((allocated) => isWorthScanning(image(allocated), 10e9)), [true, true, false, false, false]);
+    assert.deepEqual([10, 99, 100].map((allocated) => isWorthScanning(image(allocated), 400e6)), [true, false, false]);
+    assert.equal(isWorthScanning({ capacityBytes: GIB, allocationBytes: GIB + 65_536 }, 1e9), false); // tables count
   });
 });
