@@ -126,7 +126,7 @@ function report(measured: unknown, { imageBytes }: { imageBytes: number }): Case
       what[row.loss], row.relay, mib(row.bytesTwice), `${(100 * row.shareOfImage).toFixed(1)} %`, row.copySeconds.toFixed(1), row.runs,
     ])),
     "",
-    "A QEMU that is killed loses what it had not flushed: up to 5 s of its copy.",
+    "A QEMU that is killed loses what it had not flushed: 5 s of its copy, where flushing is quick.",
   ].join("\n");
   return { text, data: rows, faults: runs.flatMap(({ loss, turn, run: { faults } }) => faults.map((fault) => `relayLoss, ${loss}, turn ${turn + 1}: ${fault}`)) };
 }

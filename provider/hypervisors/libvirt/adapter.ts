@@ -9,6 +9,7 @@ import {
 import { discardArrival, endArrival } from "./arrivals";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./clone";
 import { Copies, type Copy } from "./copies";
+import { worthScanningSeconds } from "./extents";
 import { Exporters, type Resolved, type Source } from "./feeds";
 import type { Transfer } from "./transfer";
 import { startEarly } from "./early";
@@ -59,6 +60,8 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly copies = new Copies();
   private readonly exporters = new Exporters();
   private readonly pacer: Pacer;
+  /** Of all NICs, uplinks and limits. */
+  private readonly slowestBitsPerSecond: number;
   private readonly transfers = new Map<string, Transfer>();
   /** Members of an earlier run were seen that wait for their disks. */
   private hasEarly = false;
@@ -66,6 +69,11 @@ export class LibvirtHypervisor implements Hypervisor {
   constructor(options: LibvirtOptions) {
     this.spec = options.spec;
     this.pacer = new Pacer(options.spec);
+    const { hosts, racks } = options.spec;
+    this.slowestBitsPerSecond = Math.min(
+      ...[...hosts, ...racks].map(({ transferRateBitsPerSecond = Infinity }) => transferRateBitsPerSecond),
+      ...hosts.map(({ nicBitsPerSecond }) => nicBitsPerSecond), ...racks.map(({ uplinkBitsPerSecond }) => uplinkBitsPerSecond),
+    );
     this.capabilities = {
       relay: true, linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false,
       copyStartupSeconds: COPY_STARTUP_SECONDS, relayHopSeconds: RELAY_HOP_SECONDS,
@@ -204,12 +212,16 @@ export class LibvirtHypervisor implements Hypervisor {
     if (ref.kind === "template") {
       const { path, observed } = await this.lookAtTemplate(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
-      return { session: this.byName(observed.host), path, format: observed.format, capacityBytes: observed.capacityBytes, allocationBytes: observed.allocationBytes };
+      return this.sourceOf(this.byName(observed.host), path, observed);
     }
     const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
     const at = await this.place(ref.host, order.fleet.fleetId);
     const facts = await sourceFacts(at, ref, await this.imageName(at, ref), endedWhole, order.target.host);
-    return { session: at.session, path: facts.path, format: facts.format, capacityBytes: facts.capacityBytes, allocationBytes: facts.allocationBytes };
+    return this.sourceOf(at.session, facts.path, facts);
+  }
+
+  private sourceOf(session: HostSession, path: string, { format, capacityBytes, allocationBytes }: Omit<Source, "session" | "path" | "scanSeconds">): Source {
+    return { session, path, format, capacityBytes, allocationBytes, scanSeconds: worthScanningSeconds({ capacityBytes, allocationBytes }, this.slowestBitsPerSecond) };
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */

@@ -15,6 +15,9 @@ import type { HostSession } from "./session";
 import { contentPrefix, type VolumeScope } from "./names";
 import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
+/** Left in a pool on which a write failed for want of room: less than one write. */
+const FULL_BELOW_BYTES = 64 << 20;
+
 export interface CloneSettings extends HelperSettings {
   stallMs: number;
 }
@@ -76,6 +79,7 @@ export async function cloneImage(
     };
     const transfer = new Transfer({
       copy, facts, context, startHelper, map, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      isPoolFull: () => isPoolFull(session),
       arrivedBytes: async () => (await volume).arrivedBytes,
       ...(first && { first: {
         bytes: order.readFirst!.reduce((sum, range) => sum + range.lengthBytes, 0),
@@ -111,6 +115,15 @@ const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChan
 
 /** QEMU on the image it is to write, which it checks when it opens it. */
 const UNFIT_IMAGE = /"libvirt-1-format"|image is corrupt|repair/i;
+
+/** By what the pool says: QEMU's own word may be that of the relay it reads from. */
+async function isPoolFull(session: HostSession): Promise<boolean> {
+  const { pool } = await session.pool();
+  return session.run("look at pool", async (client) => {
+    await client.refreshPool(pool);
+    return (await client.poolInfo(pool)).available < FULL_BELOW_BYTES;
+  });
+}
 
 /** Never throws: it is a hint. */
 async function firstOf(

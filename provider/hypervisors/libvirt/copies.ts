@@ -1,4 +1,5 @@
 import { SourceLostError } from "../hypervisor";
+import { abortable, idle } from "./abortable";
 import type { Extent } from "./extents";
 import type { Helper } from "./helper";
 import { FILTER_NODE, type NbdExport } from "./nodes";
@@ -6,6 +7,9 @@ import type { Recorder } from "./recorder";
 
 /** How long a copy is slow after a guest was seen to read. */
 const YIELD_MS = 1_000;
+
+/** How long neighbours wait for one that connects. */
+const TURN_MS = 1_000;
 
 /** What a copy is of: fixed for its whole life, known before its first byte. */
 export interface ImageFacts {
@@ -16,23 +20,25 @@ export interface ImageFacts {
 /** A promise that can be made anew: what waits on it waits for the next time. */
 class Gate<T> {
   private promise!: Promise<T>;
-  private settle!: { resolve(value: T): void; reject(error: Error): void };
+  private settle: { resolve(value: T): void; reject(error: Error): void } | undefined;
   open = false;
 
   constructor() {
     this.shut();
   }
+  /** One that is shut stays as it is: who waits on it waits for its next time, too. */
   shut(): void {
+    if (!this.open && this.settle) return;
     this.open = false;
     this.promise = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
     this.promise.catch(() => undefined); // whoever waits handles it; nobody waiting is no fault
   }
   pass(value: T): void {
     this.open = true;
-    this.settle.resolve(value);
+    this.settle!.resolve(value);
   }
   fail(error: Error): void {
-    this.settle.reject(error);
+    this.settle!.reject(error);
   }
   wait(): Promise<T> {
     return this.promise;
@@ -54,7 +60,7 @@ export class Copy {
   readonly isPulling = new Gate<void>();
   private readonly readers = new Set<object>();
   /** While it, or one that reads from it, connects. */
-  private busy: Promise<void> | undefined;
+  busy: Promise<void> | undefined;
   private readonly opening = new Set<Promise<unknown>>();
   private idle: (() => void) | undefined;
   /** Counts the helpers it had: an export of an earlier one is gone. */
@@ -87,17 +93,17 @@ export class Copy {
 
   /**
    * A helper that connects serves nobody meanwhile, and one connection takes QEMU 90 ms (two delayed acknowledgements):
-   * where all hops of a relay connected at once each would wait for all before it. So no two neighbours do.
+   * where all hops of a relay connected at once each would wait for all before it. So no two neighbours do, unless it
+   * takes one so long that its source must be dead.
    */
-  async connecting(upstream: Copy | undefined, connect: () => Promise<void>): Promise<void> {
-    while (this.busy ?? upstream?.busy) await (this.busy ?? upstream?.busy);
+  async connecting(upstream: Copy | undefined, connect: () => Promise<void>, signal?: AbortSignal): Promise<void> {
+    const ends = upstream ? [this, upstream] : [this];
+    for (let turn = busyOf(ends); turn; turn = busyOf(ends)) await abortable(turn, signal);
     const done = connect();
-    const busy = done.catch(() => undefined).then(() => {
-      this.busy = undefined;
-      if (upstream) upstream.busy = undefined;
+    const turn = Promise.race([done.catch(() => undefined), idle(TURN_MS)]).then(() => {
+      for (const end of ends) if (end.busy === turn) end.busy = undefined;
     });
-    this.busy = busy;
-    if (upstream) upstream.busy = busy;
+    for (const end of ends) end.busy = turn;
     await done;
   }
   lostHelper(): void {
@@ -187,6 +193,8 @@ export class Copy {
     for (const gate of [this.facts, this.extents, this.helper, this.connected, this.isPulling]) gate.fail(error);
   }
 }
+
+const busyOf = (ends: readonly Copy[]): Promise<void> | undefined => ends.find((end) => end.busy !== undefined)?.busy;
 
 /** The copies of one adapter, those under way and how others ended, by their target's volume. */
 export class Copies {

@@ -14,14 +14,18 @@ export interface Pulled {
   forGuests: boolean;
 }
 
-/** Bytes there of what is allocated. The job counts the guest's view, holes included. */
-export function bytesThere({ offset, len, ready }: MirrorJob, { facts: { allocationBytes, capacityBytes }, firstBytes, extents, forGuests }: Pulled): number {
-  // What is fetched first counts by what is left of it: the holes around it are passed over at once.
-  if (firstBytes !== undefined) return Math.min(firstBytes - (len - offset), allocationBytes - 1);
-  if (ready) return allocationBytes;
-  const bytes = !extents ? (len === 0 ? 0 : Math.round(Math.min(1, offset / len) * allocationBytes))
-    // With few bytes under way all holes are passed over at once, else those before which the data is still under way.
-    : forGuests ? offset - (capacityBytes - bytesBefore(extents, capacityBytes))
-    : bytesBefore(extents, offset + IN_FLIGHT_BYTES) - IN_FLIGHT_BYTES;
-  return Math.min(bytes, allocationBytes);
+/** Bytes there of what is allocated; all of them only when it is ready. The job counts the guest's view, holes included. */
+export function bytesThere(job: MirrorJob, pulled: Pulled): number {
+  const { allocationBytes } = pulled.facts;
+  if (job.ready && pulled.firstBytes === undefined) return allocationBytes;
+  return Math.min(Math.round(bytesPassed(job, pulled)), allocationBytes - 1);
+}
+
+function bytesPassed({ offset, len }: MirrorJob, { facts: { allocationBytes, capacityBytes }, firstBytes, extents, forGuests }: Pulled): number {
+  // With few bytes under way all holes are passed over at once, else those before which the data is still under way.
+  if (firstBytes !== undefined) return forGuests ? offset - (capacityBytes - firstBytes) : firstBytes - (len - offset);
+  if (!extents) return len === 0 ? 0 : Math.min(1, offset / len) * allocationBytes;
+  const data = bytesBefore(extents, capacityBytes);
+  const passed = forGuests ? offset - (capacityBytes - data) : bytesBefore(extents, offset + IN_FLIGHT_BYTES) - IN_FLIGHT_BYTES;
+  return passed * Math.min(1, allocationBytes / Math.max(1, data));
 }

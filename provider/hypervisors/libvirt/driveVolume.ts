@@ -11,6 +11,7 @@ import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
 
 const REMOVE_DEADLINE_MS = 5_000;
 const REMOVE_POLL_MS = 20;
+const READ_AHEAD_BYTES = 1 << 20;
 /** Whose helpers have drives for a CD and a floppy disk. */
 const DRIVES_ARCH = "x86_64";
 
@@ -83,9 +84,16 @@ export class DriveVolume {
     return { node, device: drive.qdev };
   }
 
-  /** What stands in it now, by way of the daemon, in its drive or out of it. Past its end it may be short. */
+  /** What stands in it now, by way of the daemon, in its drive or out of it; a little is read ahead. Past its end it may be short. */
   reader(helper: Helper): (offsetBytes: number, lengthBytes: number) => Promise<Buffer> {
-    return (offset, length) => helper.client.peekDisk(helper.domain, DRIVE_NAMES[this.kind], offset, length);
+    let ahead: { at: number; data: Buffer } = { at: 0, data: Buffer.alloc(0) };
+    return async (offset, length) => {
+      if (offset < ahead.at || offset + length > ahead.at + ahead.data.length) {
+        const bytes = Math.max(length, Math.min(READ_AHEAD_BYTES, this.bytes - offset));
+        ahead = { at: offset, data: await helper.client.peekDisk(helper.domain, DRIVE_NAMES[this.kind], offset, bytes) };
+      }
+      return ahead.data.subarray(offset - ahead.at, offset - ahead.at + length);
+    };
   }
 
   /** When its helper has ended. Never throws: what is left is a leftover, and known by its name. */

@@ -11,12 +11,17 @@ interface Sizes {
   capacityBytes: number;
   allocationBytes: number;
 }
-/** What sending an image's holes as zeros would take. */
-export const holesSeconds = ({ capacityBytes, allocationBytes }: Sizes, nicBitsPerSecond: number): number =>
-  (Math.max(0, capacityBytes - allocationBytes) * 8) / nicBitsPerSecond;
-/** Where it takes longer to send the holes than to find them. */
-export const isWorthScanning = (image: Sizes, nicBitsPerSecond: number): boolean =>
-  image.allocationBytes / SCAN_BYTES_PER_SECOND < holesSeconds(image, nicBitsPerSecond);
+export const allOf = ({ capacityBytes }: Pick<Sizes, "capacityBytes">): Extent[] => [{ offsetBytes: 0, lengthBytes: capacityBytes }];
+
+/**
+ * How long the holes of an image may be looked for: what it takes to send them as zeros.
+ * @param bitsPerSecond of the slowest way
+ * @returns 0 where it takes longer to find them
+ */
+export function worthScanningSeconds({ capacityBytes, allocationBytes }: Sizes, bitsPerSecond: number): number {
+  const holesSeconds = (Math.max(0, capacityBytes - allocationBytes) * 8) / bitsPerSecond;
+  return allocationBytes / SCAN_BYTES_PER_SECOND < holesSeconds ? holesSeconds : 0;
+}
 
 /** Bytes of data before an offset. */
 export function bytesBefore(extents: readonly Extent[], offsetBytes: number): number {

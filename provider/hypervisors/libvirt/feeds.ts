@@ -1,6 +1,6 @@
 import { SourceLostError } from "../hypervisor";
 import type { Copy, ImageFacts } from "./copies";
-import { isWorthScanning, type Extent } from "./extents";
+import type { Extent } from "./extents";
 import { Helper, type HelperSettings } from "./helper";
 import type { NbdExport } from "./nodes";
 import { Scan } from "./scan";
@@ -11,6 +11,8 @@ export interface Source extends ImageFacts {
   session: HostSession;
   path: string;
   format: string;
+  /** How long its holes may be looked for; 0: it is not worth it, all of it counts as data. */
+  scanSeconds: number;
 }
 
 /** What an image reference stands for. `local`: a finished image on the target's own host, read without a network. */
@@ -63,7 +65,7 @@ export class Exporters {
     const key = `${source.session.name}\0${source.path}`;
     let shared = this.shared.get(key);
     if (!shared) {
-      const scan = isWorthScanning(source, source.session.spec.nicBitsPerSecond) ? Scan.prepare(source, settings) : undefined;
+      const scan = source.scanSeconds > 0 ? Scan.prepare(source, settings) : undefined;
       shared = { helper: startExporter(source, settings, scan), readers: 0, scan };
       this.shared.set(key, shared);
     }

@@ -37,7 +37,8 @@ export async function createHelper(session: HostSession, client: LibvirtClient, 
   try {
     return await create(true);
   } catch (error) {
-    if (!(error instanceof LibvirtError) || !/capabilit/i.test(error.message)) throw error;
+    // "invalid qemu namespace capability", in the daemon's language
+    if (!isLibvirtError(error, ErrorCode.configUnsupported)) throw error;
     session.refusesQuickStart = true;
     return create(false);
   }

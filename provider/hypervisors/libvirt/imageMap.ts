@@ -1,5 +1,5 @@
-import type { Copy } from "./copies";
-import { isWorthScanning, type Extent } from "./extents";
+import type { Copy, ImageFacts } from "./copies";
+import { allOf, bytesBefore, type Extent } from "./extents";
 import type { Feed, Resolved } from "./feeds";
 import type { Helper } from "./helper";
 import type { MapVolume } from "./mapVolume";
@@ -21,9 +21,8 @@ export class ImageMap {
       this.copy.extents.pass(extents);
       return extents;
     });
-    this.written = this.told.then((extents) => (
-      extents !== undefined && this.volume !== undefined && this.volume.write(extents).then(() => true, () => false)
-    ));
+    const { volume } = this;
+    this.written = volume ? this.told.then((extents) => extents !== undefined && volume.write(extents).then(() => true, () => false)) : Promise.resolve(false);
     void this.written.then(() => { this.isWritten = true; });
   }
 
@@ -32,14 +31,19 @@ export class ImageMap {
     const isAttached = await this.written && await this.volume!.attach(helper).then(() => true, () => false);
     this.extents = isAttached ? await this.told : undefined;
   }
+
+  /** What is allocated of what copies of it hold in the end: less than 1 where holes arrive as zeros. */
+  async allocatedShare({ capacityBytes, allocationBytes }: ImageFacts): Promise<number> {
+    const extents = await this.told;
+    return extents ? Math.min(1, allocationBytes / Math.max(1, bytesBefore(extents, capacityBytes))) : 1;
+  }
 }
 
 /** From a relay as soon as it knows, before it can be read; undefined when nobody says. */
 async function askExtents(from: Resolved, opening: Promise<Feed>): Promise<readonly Extent[] | undefined> {
   try {
     if (from.kind === "arriving") return await from.copy.extents.wait();
-    const { source } = from;
-    if (!isWorthScanning(source, source.session.spec.nicBitsPerSecond)) return [{ offsetBytes: 0, lengthBytes: source.capacityBytes }];
+    if (from.source.scanSeconds === 0) return allOf(from.source);
     return await (await opening).extents();
   } catch {
     return undefined;

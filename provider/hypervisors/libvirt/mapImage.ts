@@ -14,9 +14,12 @@ const HEADER_BYTES = 104;
 const ENTRY_BYTES = 8;
 const REFCOUNT_BYTES = 2;
 const MIN_CLUSTER_BITS = 16;
+const CHUNK_BYTES = 1 << MIN_CLUSTER_BITS;
 const MAX_CLUSTER_BITS = 21;
 /** Of entries, before clusters are made larger: 64 GiB keep clusters of 64 KiB. */
 const MAX_FINE_BYTES = 8 << 20;
+/** Of entries, where all is data and one cluster is as good as another. */
+const MAX_COARSE_BYTES = 512 << 10;
 /** Of entries, with the largest clusters: 16 TiB. */
 const MAX_BYTES = 64 << 20;
 
@@ -34,12 +37,12 @@ interface Layout {
   clusters: number;
 }
 
-/** Undefined: an image that has no map. */
-function layoutOf(capacityBytes: number): Layout | undefined {
+/** Undefined: an image that has no map. @param mostBytes of entries, if larger clusters can have it so */
+function layoutOf(capacityBytes: number, mostBytes = MAX_FINE_BYTES): Layout | undefined {
   if (capacityBytes <= 0 || capacityBytes % 512 !== 0) return undefined;
   let clusterBits = MIN_CLUSTER_BITS;
   const entryBytes = (): number => Math.ceil(capacityBytes / 2 ** clusterBits) * ENTRY_BYTES;
-  while (clusterBits < MAX_CLUSTER_BITS && entryBytes() > MAX_FINE_BYTES) clusterBits++;
+  while (clusterBits < MAX_CLUSTER_BITS && entryBytes() > mostBytes) clusterBits++;
   if (entryBytes() > MAX_BYTES) return undefined;
   const clusterBytes = 2 ** clusterBits;
   const tables = Math.ceil(entryBytes() / clusterBytes);
@@ -56,13 +59,17 @@ function layoutOf(capacityBytes: number): Layout | undefined {
 
 /** What the map of any image of this capacity takes at most. Undefined: such an image has none. */
 export function mapBytes(capacityBytes: number): number | undefined {
-  const layout = layoutOf(capacityBytes);
-  return layout && layout.clusters * layout.clusterBytes;
+  const bytes = [MAX_FINE_BYTES, MAX_COARSE_BYTES].map((mostBytes) => {
+    const layout = layoutOf(capacityBytes, mostBytes);
+    return layout ? layout.clusters * layout.clusterBytes : NaN;
+  });
+  return Number.isNaN(bytes[0]) ? undefined : Math.max(...bytes);
 }
 
 /** The file, `mapBytes` long with its holes. @throws RangeError for an image that has no map */
 export function mapImage(extents: readonly Extent[], capacityBytes: number): UploadChunk[] {
-  const layout = layoutOf(capacityBytes);
+  const isAll = extents.length === 1 && extents[0]!.offsetBytes === 0 && extents[0]!.lengthBytes >= capacityBytes;
+  const layout = layoutOf(capacityBytes, isAll ? MAX_COARSE_BYTES : MAX_FINE_BYTES);
   if (!layout) throw new RangeError(`no map of an image of ${capacityBytes} bytes`);
   const { clusterBytes, tableSpanBytes, tables } = layout;
   const filled = new Map<number, Buffer>();
@@ -75,12 +82,21 @@ export function mapImage(extents: readonly Extent[], capacityBytes: number): Upl
       table.writeBigUInt64BE(COPIED | BigInt(at), ((at % tableSpanBytes) / clusterBytes) * ENTRY_BYTES);
     }
   }
-  const chunks: UploadChunk[] = [{ data: head(layout, capacityBytes, filled) }];
+  const chunks = [...sparse(head(layout, capacityBytes, filled))];
   for (let index = 0; index < tables; index++) {
     const table = filled.get(index);
-    chunks.push(table ? { data: table } : { holeBytes: clusterBytes });
+    chunks.push(...(table ? sparse(table) : [{ holeBytes: clusterBytes }]));
   }
-  return chunks;
+  const rest = mapBytes(capacityBytes)! - layout.clusters * clusterBytes;
+  return rest > 0 ? [...chunks, { holeBytes: rest }] : chunks;
+}
+
+/** Little of a large cluster may be used. */
+function* sparse(data: Buffer): Generator<UploadChunk> {
+  for (let at = 0; at < data.length; at += CHUNK_BYTES) {
+    const chunk = data.subarray(at, at + CHUNK_BYTES);
+    yield chunk.some((byte) => byte !== 0) ? { data: chunk } : { holeBytes: chunk.length };
+  }
 }
 
 /** Header, reference counts and the first level. */

@@ -1,5 +1,5 @@
 /**
- * Sparse images: what is a hole is asked once, where the image lives, and told to every copy of it (ADR 0054). A copy
+ * What of an image is a hole is asked once, where the image lives, and told to every copy of it (ADR 0054). A copy
  * that must ask its source for each stretch waits behind its own data, hop by hop.
  */
 import type { Drive } from "./domainXml";
@@ -45,9 +45,15 @@ export class MapVolume {
   /** Puts the map over the helper's copy-on-read filter. `write` comes first. */
   async attach(helper: Helper): Promise<void> {
     const node = await this.volume.node(helper);
-    await helper.qmp("blockdev-add", nothing(NOTHING_NODE, this.capacityBytes));
-    await helper.qmp("blockdev-add", overFilter(MAP_NODE, node, null));
-    await helper.qmp("blockdev-add", overFilter(WANTED_NODE, node, NOTHING_NODE));
+    try {
+      await helper.qmp("blockdev-add", nothing(NOTHING_NODE, this.capacityBytes));
+      await helper.qmp("blockdev-add", overFilter(MAP_NODE, node, null));
+      await helper.qmp("blockdev-add", overFilter(WANTED_NODE, node, NOTHING_NODE));
+    } catch (error) {
+      // Without a map the filter itself is pulled, and nothing may stand over it.
+      for (const added of [WANTED_NODE, MAP_NODE, NOTHING_NODE]) await helper.qmp("blockdev-del", { "node-name": added }).catch(() => undefined);
+      throw error;
+    }
     helper.mapped = { readNode: MAP_NODE, pullNode: WANTED_NODE };
   }
 

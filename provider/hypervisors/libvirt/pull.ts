@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Helper } from "./helper";
 import { cancelMirror, findMirror, type MirrorJob } from "./mirror";
 import { FILTER_NODE, HELPER_NODES, openExport, reopenOver, type NbdExport } from "./nodes";
-import { LibvirtError, QmpError } from "./rpc/errors";
+import { QmpError } from "./rpc/errors";
 
 const JOB = "vmfleet-pull";
 const SINK = "vmfleet-sink";
@@ -104,16 +104,14 @@ export class Pull {
     await this.helper.qmp("blockdev-add", { driver: "throttle", "node-name": throttleName(node), "throttle-group": group, file: nodeName(node) });
   }
 
-  /** Of a limited connection: another limit from now on; the last one asked for counts. A connection that is gone needs none. */
+  /** Of a limited connection: another limit from now on; the last one asked for counts. Never rejects: one that is gone needs none. */
   limit(bytesPerSecond: number): Promise<void> {
     this.bytesPerSecond = bytesPerSecond;
     this.limiting = this.limiting.then(async () => {
       if (!this.throttled || this.bytesPerSecond !== bytesPerSecond) return;
       const path = `/objects/${groupName(this.node)}`;
       await this.helper.qmp("qom-set", { path, property: "limits", value: { "bps-total": bytesPerSecond } });
-    }).catch((error: unknown) => {
-      if (!(error instanceof QmpError) && !(error instanceof LibvirtError)) throw error; // it was exchanged, or ended, meanwhile
-    });
+    }).catch(() => undefined); // it was exchanged, or ended, or its host is gone, which whatever comes next notices
     return this.limiting;
   }
 

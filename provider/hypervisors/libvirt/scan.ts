@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { allocatedIn } from "./allocated";
 import type { DiskXml } from "./domainXml";
-import { holesSeconds, type Extent } from "./extents";
+import type { Extent } from "./extents";
 import type { Source } from "./feeds";
 import type { Helper, HelperSettings } from "./helper";
 import { MapVolume } from "./mapVolume";
@@ -34,8 +34,7 @@ export class Scan {
     try {
       const map = await MapVolume.make(session, { fleetId: settings.fleetId, hostUuid: await session.uuid() }, capacityBytes, settings.arch, "floppy");
       if (!map) return undefined;
-      const patienceMs = 1000 * holesSeconds(source, session.spec.nicBitsPerSecond);
-      const scan = new Scan(map, Math.min(MAX_DEADLINE_MS, Math.max(MIN_DEADLINE_MS, patienceMs)));
+      const scan = new Scan(map, Math.min(MAX_DEADLINE_MS, Math.max(MIN_DEADLINE_MS, 1000 * source.scanSeconds)));
       if (map.volume.bytes <= MAX_MAP_BYTES) {
         try {
           await map.write([]);

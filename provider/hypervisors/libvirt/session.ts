@@ -58,7 +58,7 @@ export class HostSession {
   private closed = false;
   /** Drives that helpers cannot have here, found out in this run. */
   readonly refusedDrives = new Set<Drive>();
-  /** Of helpers, found out in this run. */
+  /** Its libvirt does not know how to start a helper or a lock without asking for CPU features; found out in this run. */
   refusesQuickStart = false;
 
   constructor(readonly spec: HostSpec, private readonly options: SessionOptions) {}

@@ -197,7 +197,9 @@ export class Transfer {
    */
   private async takeStock(arrivedBytes: number): Promise<void> {
     const { facts, context } = this.options;
-    this.bytesFound = await this.pull!.bytesHeld(facts.capacityBytes, context.signal);
+    // Holes that came as zeros are held, too.
+    const held = await this.pull!.bytesHeld(facts.capacityBytes, context.signal);
+    this.bytesFound = Math.round(held * await this.map.allocatedShare(facts));
     this.best = Math.min(this.bytesFound, facts.allocationBytes);
     this.bytesResent += Math.max(0, Math.min(arrivedBytes, facts.allocationBytes) - this.bytesFound - qcow2MetadataBytes(facts.capacityBytes));
   }
@@ -219,10 +221,10 @@ export class Transfer {
     const { at, host, upstream } = this.feed!;
     this.bytesPerSecond = this.options.pacer.feed(copy, { sourceHost: host, targetHost, upstream }, (bytesPerSecond) => {
       this.bytesPerSecond = bytesPerSecond;
-      void pull.limit(bytesPerSecond);
+      void pull.limit(bytesPerSecond); // never rejects
     });
     try {
-      if (at) await copy.connecting(upstream, () => pull.connect(at, this.bytesPerSecond));
+      if (at) await copy.connecting(upstream, () => pull.connect(at, this.bytesPerSecond), context.signal);
       else await pull.stayLocal(this.feed!.localPath!);
     } catch (error) {
       if (error instanceof LibvirtError) throw error; // our own helper is gone
@@ -267,7 +269,10 @@ export class Transfer {
       if (job.ready) return;
       const isSlow = forGuests && !this.isFirst && await this.yielding.look((speed) => this.pull!.setSpeed(speed));
       if (isSlow) this.lastMove = Date.now(); // because we said so
-      if (job["io-status"] === "nospace") throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
+      // A relay whose pool is full answers with that; then it is the relay that is lost.
+      if (job["io-status"] === "nospace" && (!this.feed!.upstream || await this.options.isPoolFull())) {
+        throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
+      }
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
         this.lastOffset = job.offset;

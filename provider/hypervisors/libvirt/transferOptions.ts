@@ -12,6 +12,8 @@ export interface TransferOptions {
   facts: ImageFacts;
   /** Allocated in the disk by what an earlier attempt fetched. Undefined: the disk is fresh. */
   arrivedBytes(): Promise<number | undefined>;
+  /** The target's. */
+  isPoolFull(): Promise<boolean>;
   stallMs: number;
   pacer: Pacer;
   /** Guests may read from it while it arrives: it keeps less under way, so that their reads wait less. */

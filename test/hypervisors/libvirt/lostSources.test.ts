@@ -76,7 +76,7 @@ function transferFrom(source: ImageRef, resolve: (ref: ImageRef) => Resolved, co
   const transfer = new Transfer({
     copy: new Copy("target"), targetHost: "target", pool: "default", facts: FACTS, stallMs: 1000, context,
     pacer: { feed: () => undefined, end: () => undefined } as unknown as Pacer,
-    arrivedBytes: () => Promise.resolve(undefined),
+    isPoolFull: () => Promise.resolve(false), arrivedBytes: () => Promise.resolve(undefined),
     resolve: async (ref) => {
       resolved.push(ref);
       await Promise.resolve();
@@ -99,6 +99,35 @@ function transferFrom(source: ImageRef, resolve: (ref: ImageRef) => Resolved, co
 const finished = (host: string): Resolved => ({ kind: "finished", local: false, source: { ...FACTS, session: { name: host }, path: `/${host}`, format: "qcow2" } as unknown as Source });
 
 describe("a copy whose source ends", () => {
+  const outOfSpace = (helper: FakeHelper): void => {
+    helper.jobAtStart = { len: 1, offset: 0, ready: false };
+    const qmp = helper.qmp.bind(helper);
+    helper.qmp = async (command, args) => {
+      const answer = await qmp(command, args);
+      if (command === "blockdev-mirror") helper.job!["io-status"] = "nospace";
+      if (command === "block-job-resume" && helper.reopened.length > 1) helper.job = { ...helper.job!, ready: true, "io-status": "ok" };
+      return answer;
+    };
+  };
+
+  it("looks for another where it is a relay whose pool is full", async () => {
+    const copies = new Copies();
+    const relay = copies.begin("relay", "relay");
+    relay.isFed();
+    const lost: string[] = [];
+    const { transfer, resolved } = transferFrom(base("relay"), (ref) => (
+      ref.host === "relay" ? { kind: "arriving", copy: relay, local: false } : finished(ref.host!)
+    ), { onSourceLost: (error) => { lost.push(error.sourceHost); return Promise.resolve(base("other")); } }, outOfSpace);
+    setTimeout(() => copies.end("relay", new Error("storage pool default is full")), 50);
+    await transfer.run();
+    assert.deepEqual([lost, resolved.map(({ host }) => host)], [["relay"], ["relay", "other"]]);
+  });
+
+  it("fails where its own pool is full", async () => {
+    const { transfer } = transferFrom(base("other"), (ref) => finished(ref.host!), {}, outOfSpace);
+    await assert.rejects(transfer.run(), /storage pool default is full/);
+  });
+
   it("never takes what a failed relay left for an image, and goes on from another source", async () => {
     const copies = new Copies();
     const relay = copies.begin("relay", "relay");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { allocatedIn } from "../../../provider/hypervisors/libvirt/allocated";
-import { bytesBefore, isWorthScanning, type Extent } from "../../../provider/hypervisors/libvirt/extents";
+import { allOf, bytesBefore, worthScanningSeconds, type Extent } from "../../../provider/hypervisors/libvirt/extents";
 import { mapBytes, mapImage } from "../../../provider/hypervisors/libvirt/mapImage";
 import type { UploadChunk } from "../../../provider/hypervisors/libvirt/rpc/stream";
 
@@ -35,6 +35,17 @@ describe("the map of an image", () => {
     assert.deepEqual(await extentsIn(file, capacityBytes), [{ offsetBytes: 0, lengthBytes: CLUSTER }, { offsetBytes: 3 * CLUSTER, lengthBytes: 512 }]);
   });
 
+  it("is small in bytes where all is data", async () => {
+    for (const capacityBytes of [GIB / 2 + 512, 64 * GIB]) {
+      const all = allOf({ capacityBytes });
+      const chunks = mapImage(all, capacityBytes);
+      assert.ok(chunks.reduce((sum, chunk) => sum + ("data" in chunk ? chunk.data.length : 0), 0) < 800_000);
+      const file = fileOf(chunks);
+      assert.equal(file.length, mapBytes(capacityBytes));
+      assert.deepEqual(await extentsIn(file, capacityBytes), all);
+    }
+  });
+
   it("stays small for large images, by larger clusters", () => {
     assert.equal(mapBytes(10 * GIB), 1_572_864);
     assert.ok(mapBytes(64 * GIB)! < 9 * 2 ** 20);
@@ -60,10 +71,12 @@ describe("how far a sparse copy is", () => {
 });
 
 describe("holes of an image", () => {
-  it("are looked for where sending them would take longer", () => {
-    const image = (allocated: number) => ({ capacityBytes: 100 * GIB, allocationBytes: allocated * GIB });
-    assert.deepEqual([10, 50, 80, 99, 100].map((allocated) => isWorthScanning(image(allocated), 10e9)), [true, true, false, false, false]);
-    assert.deepEqual([10, 99, 100].map((allocated) => isWorthScanning(image(allocated), 400e6)), [true, false, false]);
-    assert.equal(isWorthScanning({ capacityBytes: GIB, allocationBytes: GIB + 65_536 }, 1e9), false); // tables count
+  it("are looked for where sending them would take longer, and as long", () => {
+    const seconds = (allocated: number, bitsPerSecond: number) => (
+      Math.round(worthScanningSeconds({ capacityBytes: 100 * GIB, allocationBytes: allocated * GIB }, bitsPerSecond))
+    );
+    assert.deepEqual([10, 50, 80, 99, 100].map((allocated) => seconds(allocated, 10e9)), [77, 43, 0, 0, 0]);
+    assert.deepEqual([10, 98, 100].map((allocated) => seconds(allocated, 400e6)), [1933, 43, 0]);
+    assert.equal(worthScanningSeconds({ capacityBytes: GIB, allocationBytes: GIB + CLUSTER }, 1e9), 0); // tables count
   });
 });
