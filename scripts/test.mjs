@@ -5,11 +5,13 @@
  *   npm test -- [--layer unit|lab|e2e]… [--grep PATTERN] [--require-all]
  *
  * unit: type check, lint, stale schema, *.test.ts; lab: *.lab.ts over real libvirtd; e2e: *.e2e.ts, with Pulumi too.
+ * lab and e2e run beside each other, each in a lab of its own: both mostly wait. What e2e says comes after what lab says.
  * --require-all (or VMFLEET_REQUIRE_ALL=1): a layer that cannot run here is a failure.
- * VMFLEET_LAB: name of the lab; one that is up already is used and left up. Default: a fresh one, `test`.
+ * VMFLEET_LAB: name of one lab for both, one after the other; one that is up already is used and left up. Default: fresh
+ * ones, `test` and `test2`.
  * The last line counts: `N passed, N failed` and, if any, `, N skipped`.
  */
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -27,8 +29,8 @@ const OWN_LABS = ["test", "test2", "test3", "test4"];
 const log = (line) => console.log(`▸ ${line}`);
 let sum = { passed: 0, failed: 0, skipped: 0 };
 const count = (result) => { sum = add(sum, result); };
-/** Ends what must not outlive us; set while a lab of ours is up. */
-let removeLab = async () => {};
+/** Labs of ours that are up: they must not outlive us. */
+const ownLabs = new Set();
 
 const npx = (program) => [process.execPath, join(ROOT, "node_modules", program)];
 
@@ -52,17 +54,37 @@ async function main() {
   }
   const real = layers.filter((layer) => layer !== "unit");
   const possible = real.filter((layer) => skipped[layer] === undefined && testFiles(layer).length > 0);
-  if (possible.length > 0) {
-    await withLab(async (lab) => {
-      // Programs load the provider compiled, as users do.
-      if (possible.includes("e2e") && !await check("build", [...npx("typescript/bin/tsc"), "-p", "tsconfig.build.json"])) return;
-      for (const layer of possible) count(await runMocha(layer, values.grep, { ...env, VMFLEET_LAB: lab, VMFLEET_E2E_LAB: lab }));
-    });
+  // Programs load the provider compiled, as users do.
+  if (!possible.includes("e2e") || await check("build", [...npx("typescript/bin/tsc"), "-p", "tsconfig.build.json"])) {
+    await runReal(possible, values.grep, env);
   }
   for (const layer of real.filter((each) => skipped[each] !== undefined)) {
     const required = values["require-all"];
     log(`${layer}: ${required ? "FAILED: it is required, and cannot run here" : "skipped"}: ${skipped[layer]}`);
     count({ passed: 0, failed: required ? 1 : 0, skipped: required ? 0 : 1 });
+  }
+}
+
+async function runReal(layers, grep, env) {
+  const inLab = async (layer, name, output) => {
+    await withLab(name, async (lab) => count(await runMocha(layer, grep, { ...env, VMFLEET_LAB: lab, VMFLEET_E2E_LAB: lab }, output)));
+  };
+  const given = process.env.VMFLEET_LAB;
+  const names = layers.map(() => given);
+  for (let i = 0; i < names.length; i++) names[i] ??= await freeName(names);
+  if (given !== undefined || layers.length < 2) {
+    for (const [i, layer] of layers.entries()) await inLab(layer, names[i]);
+    return;
+  }
+  const dir = mkdtempSync(join(tmpdir(), "vmfleet-test-"));
+  const later = layers.slice(1).map((layer) => join(dir, layer));
+  const files = later.map((file) => openSync(file, "w"));
+  try {
+    await Promise.all(layers.map((layer, i) => inLab(layer, names[i], files[i - 1])));
+  } finally {
+    for (const file of files) closeSync(file);
+    for (const file of later) process.stdout.write(readFileSync(file));
+    rmSync(dir, { recursive: true, force: true });
   }
 }
 
@@ -88,7 +110,7 @@ function testFiles(layer) {
   return readdirSync(join(ROOT, "test"), { recursive: true }).filter((file) => file.endsWith(SUFFIX[layer])).sort();
 }
 
-async function runMocha(layer, grep, env) {
+async function runMocha(layer, grep, env, output) {
   const files = testFiles(layer).map((file) => join("test", file));
   if (files.length === 0) {
     log(`${layer}: no test files`);
@@ -101,7 +123,7 @@ async function runMocha(layer, grep, env) {
     const exit = await show([
       ...npx("mocha/bin/mocha.js"), "--reporter", join(ROOT, "scripts/lib/reporter.cjs"), "--timeout", String(TIMEOUT_MS[layer]),
       ...(grep === undefined ? [] : ["--grep", grep]), ...files,
-    ], { env: { ...env, VMFLEET_COUNTS: countsFile } });
+    ], { env: { ...env, VMFLEET_COUNTS: countsFile }, output });
     const { problems, ...result } = mochaResult(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : null, exit);
     for (const problem of problems) log(`${layer}: FAILED: ${problem}`);
     return result;
@@ -110,11 +132,10 @@ async function runMocha(layer, grep, env) {
   }
 }
 
-/** The lab is brought up once for all layers; one that the user had up stays. */
-async function withLab(action) {
-  const name = process.env.VMFLEET_LAB ?? await freeName();
+/** One that the user had up stays. */
+async function withLab(name, action) {
   const keep = process.env.VMFLEET_LAB !== undefined && await status({ name }) !== null;
-  if (!keep) removeLab = () => down({ name, log });
+  if (!keep) ownLabs.add(name);
   try {
     await up({ name, log, owner: process.pid });
   } catch (error) {
@@ -124,14 +145,18 @@ async function withLab(action) {
   try {
     await action(name);
   } finally {
-    await removeLab();
-    removeLab = async () => {};
+    if (!keep) await removeLab(name);
   }
 }
 
+async function removeLab(name) {
+  await down({ name, log });
+  ownLabs.delete(name);
+}
+
 /** Two checkouts may test at once; only what a dead run left is cleaned and its name taken. */
-async function freeName() {
-  for (const name of OWN_LABS) {
+async function freeName(taken) {
+  for (const name of OWN_LABS.filter((one) => !taken.includes(one))) {
     const lab = await status({ name });
     if (lab === null) return name;
     if (lab.ownerAlive === false) {
@@ -144,7 +169,7 @@ async function freeName() {
 
 async function interrupted(signal) {
   endRunning();
-  await removeLab();
+  for (const name of ownLabs) await removeLab(name);
   process.exit(signal === "SIGINT" ? 130 : 143);
 }
 process.on("SIGINT", interrupted).on("SIGTERM", interrupted);

@@ -14,14 +14,15 @@ export function endRunning() {
 /**
  * Runs a program whose output the user sees.
  * @param {string[]} argv
- * @param {{cwd?: string, env?: Record<string, string>, timeoutMs?: number}} [options]
- *   env: added to ours; timeoutMs: default none, then the program and its children are killed
+ * @param {{cwd?: string, env?: Record<string, string>, timeoutMs?: number, output?: number}} [options]
+ *   env: added to ours; timeoutMs: default none, then the program and its children are killed;
+ *   output: a file descriptor that receives what it says. Default: the user sees it at once
  * @returns {Promise<{code: number | null, why: string}>} code 0 when it went well; why is empty then
  */
-export function show(argv, { cwd = ROOT, env = {}, timeoutMs } = {}) {
+export function show(argv, { cwd = ROOT, env = {}, timeoutMs, output = "inherit" } = {}) {
   return new Promise((resolve) => {
     const child = spawn(argv[0], argv.slice(1), {
-      cwd, env: { ...process.env, ...env }, stdio: ["ignore", "inherit", "inherit"], detached: true,
+      cwd, env: { ...process.env, ...env }, stdio: ["ignore", output, output], detached: true,
     });
     running.add(child);
     let late = false;
