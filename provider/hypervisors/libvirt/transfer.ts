@@ -137,11 +137,11 @@ export class Transfer {
     if (feed.status === "fulfilled") this.feed = feed.value;
     if (helper.status === "rejected") throw helper.reason;
     // A helper that connects answers nobody else meanwhile: readers' exports come first, unless we are to wait for the map.
-    if (this.map.isWritten) await opened;
+    if (this.map.isWritten) await abortable(opened, context.signal);
     context.signal?.throwIfAborted();
     if (feed.status === "rejected") await this.findOther(feed.reason as Error);
     else await this.connect().catch((error: unknown) => this.findOther(error as Error));
-    await opened;
+    await abortable(opened, context.signal);
     const arrivedBytes = await arrived;
     if (arrivedBytes !== undefined) {
       await this.takeStock(arrivedBytes);
