@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HypervisorError } from "../hypervisor";
-import { helperXml, type DiskXml } from "./domainXml";
+import { CPU_QUESTIONS, helperXml, type DiskXml } from "./domainXml";
 import { helperDomainName } from "./names";
 import { DISK_DEVICE, type NbdExport } from "./nodes";
 import type { Domain, LibvirtClient } from "./rpc/client";
@@ -37,8 +37,8 @@ export async function createHelper(session: HostSession, client: LibvirtClient, 
   try {
     return await create(true);
   } catch (error) {
-    // "invalid qemu namespace capability", in the daemon's language
-    if (!isLibvirtError(error, ErrorCode.configUnsupported)) throw error;
+    // An "internal error" in the daemon's language, which names what it does not know.
+    if (!(error instanceof LibvirtError) || !error.message.includes(CPU_QUESTIONS)) throw error;
     session.refusesQuickStart = true;
     return create(false);
   }

@@ -104,7 +104,6 @@ export const ErrorCode = {
   noNetwork: 43,
   noStoragePool: 49,
   noStorageVol: 50,
-  configUnsupported: 67,
   noDomainMetadata: 80,
   storageVolExist: 90,
 } as const;
