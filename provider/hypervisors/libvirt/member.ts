@@ -12,7 +12,7 @@ import { DomainState, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { parseTag, TAG_KEY, TAG_URI, tagXml, type MemberTag } from "./tags";
 import { targetVolumeName } from "./images";
-import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+import { deleteVolume, diskPath, ensureVolume, volumeFacts } from "./volumes";
 import { all, parseXml, text } from "./xml";
 
 const POLL_MS = 200;
@@ -75,14 +75,13 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
     const disk = found ? await rootDisk(client, found.domain) : undefined;
     if (disk) assertOwnDisk(disk.persistent, [flatName, deltaName], `the disk of ${order.name}`);
     const flat = disk?.persistent === flatName;
-    const top = await client.lookupVolume(pool, flat ? flatName : deltaName);
-    if (!top) throw new Error(`the disk ${flat ? flatName : deltaName} is gone`);
+    const path = await diskPath(client, pool, flat ? flatName : deltaName);
     const extra = found ? await dataDisks(client, pool, at.scope, of, found.domain) : await makeDataDisks(client, pool, at.scope, of, order);
     const tag: MemberTag = found ? { ...found.tag, ...(flat && found.tag.kind === "full" ? { base: "consolidated" as const } : {}) } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
       contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen",
     };
-    const xml = memberXml(order, tag, { path: (await volumeFacts(client, top)).path, format: "qcow2" }, extra);
+    const xml = memberXml(order, tag, { path, format: "qcow2" }, extra);
     // Before it is a member's: what a guest may have written is no copy to go on with.
     if (!found && order.kind === "full") await endArrival(client, pool, at.scope, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);
