@@ -1,4 +1,4 @@
-import { knowHosts, ownerOf } from "../fleet";
+import { knowHosts, ownersOf } from "../fleet";
 import type { FleetState, Observation, ReachableHost } from "../fleet/model";
 import type { RunContext } from "./context";
 import { observe } from "./session";
@@ -42,7 +42,7 @@ export async function lookAgain(
   const told = after.hosts.map((host) => (host.status === "unreachable" ? lastSeen.get(host.name) ?? host : host));
   const unfinished = context.signal.aborted || context.failures.all.length > 0;
   // Asked of everything known, so that a volume in a shared pool is not taken for a leftover while its member is out of sight.
-  const table = knowHosts(spec, previous, { ...after, hosts: told });
+  const ownerOf = ownersOf(knowHosts(spec, previous, { ...after, hosts: told }), previous);
   const hosts = await Promise.all(told.map((host) => (
     tidy && host.status === "reachable" && !silent.includes(host.name) ? removePartials(host) : host
   )));
@@ -52,7 +52,7 @@ export async function lookAgain(
     const partials = [];
     for (const partial of host.partials) {
       try {
-        if (ownerOf(partial, host.name, table, previous) !== undefined || (unfinished && partial.resumable)) partials.push(partial);
+        if (ownerOf(partial, host.name) !== undefined || (unfinished && partial.resumable)) partials.push(partial);
         else await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
       } catch {
         partials.push(partial); // the next run's plan removes it first
