@@ -38,15 +38,15 @@ export async function lookAgain(
       failure: `the hosts could not be looked at after the run: ${why}; recorded is what this run knows, and the next \`pulumi up\` looks again`,
     };
   }
-  const silent = after.hosts.filter((host) => host.status === "unreachable").map((host) => host.name);
+  const silent = new Set(after.hosts.filter((host) => host.status === "unreachable").map((host) => host.name));
   const told = after.hosts.map((host) => (host.status === "unreachable" ? lastSeen.get(host.name) ?? host : host));
   const unfinished = context.signal.aborted || context.failures.all.length > 0;
   // Asked of everything known, so that a volume in a shared pool is not taken for a leftover while its member is out of sight.
   const ownerOf = ownersOf(knowHosts(spec, previous, { ...after, hosts: told }), previous);
   const hosts = await Promise.all(told.map((host) => (
-    tidy && host.status === "reachable" && !silent.includes(host.name) ? removePartials(host) : host
+    tidy && host.status === "reachable" && !silent.has(host.name) ? removePartials(host) : host
   )));
-  return { observation: { ...after, hosts }, unsettled: new Set(silent.filter((name) => ledger.worked.has(name))) };
+  return { observation: { ...after, hosts }, unsettled: new Set([...silent].filter((name) => ledger.worked.has(name))) };
 
   async function removePartials(host: ReachableHost): Promise<ReachableHost> {
     const partials = [];

@@ -7,6 +7,7 @@ export { place, fairShares } from "./placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./problems";
 export { uriParts, TRANSPORTS } from "./uri";
 export { reconcile, type ReconcileRequest } from "./reconcile";
+export { groupBy, groupOf } from "./groups";
 export { hostsToObserve, knowHosts } from "./hosts";
 export { ownersOf } from "./leftovers";
 export { isStillRead } from "./refusals";
