@@ -57,6 +57,8 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
     })),
     partials: [],
     kept: [],
+    strangers: [],
+    heldGenerations: [],
     foreignNames: [],
     poolFreeBytes: Number.MAX_SAFE_INTEGER,
     problems: [],

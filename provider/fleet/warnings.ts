@@ -15,6 +15,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const members = context.census.present.flatMap((one) => (one.member && !leaving.has(one.slot) ? [one.member] : []));
   return [
     ...hostWarnings(context),
+    ...strangerWarnings(context),
     ...abandonWarnings(context),
     ...contentWarnings(context, plan, members),
     ...kindWarnings(context, members),
@@ -53,6 +54,11 @@ function abandonWarnings({ spec, table }: PlanContext): string[] {
     return `abandonHosts: no host of this fleet is called ${seen(given)}, so nothing is given up by it; ` +
       `${meant ? `did you mean ${seen(meant)}? Else ` : ""}remove it: a host that was given up before is forgotten by now`;
   });
+}
+
+/** Domains with our tag that are none of ours: somebody's, who may not know what he copied. */
+function strangerWarnings({ table }: PlanContext): string[] {
+  return table.hosts.flatMap(({ name, seen }) => (seen?.strangers ?? []).map((one) => `${one.name} on ${name} is left alone: ${one.reason}`));
 }
 
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {
