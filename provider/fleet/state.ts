@@ -35,11 +35,9 @@ export const NO_RUN: RunSummary = {
 export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline, learned, readProfiles = [], unsettled }: RecordRequest): FleetState {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, false);
-  const recorded = new Map((previous?.members ?? []).map((member) => [`${member.slot}/${member.generation}`, member]));
-  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost].flatMap(({ slot, generation, host, member }): MemberState[] => {
+  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost, ...census.doubles].flatMap(({ host, member, recorded }): MemberState[] => {
     if (member) return member.incarnation === incarnation ? [memberState(member, host)] : [];
-    const before = recorded.get(`${slot}/${generation}`)!;
-    return [{ ...before, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
+    return [{ ...recorded!, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
   }).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
   const replicasRecorded = groupBy(previous?.replicas ?? [], (one) => one.host);
   const replicas = table.hosts.flatMap((host) => replicasOn(host, replicasRecorded));
