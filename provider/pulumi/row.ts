@@ -1,4 +1,5 @@
 /** The resource's row in Pulumi's display. Texts are one line, without secrets, and never repeat. */
+import { redact } from "../fleet";
 import type { EngineLink, Severity } from "./engine-link";
 
 export interface Row {
@@ -10,9 +11,6 @@ export interface Row {
   /** Resolves when everything said so far has been delivered. */
   settled(): Promise<void>;
 }
-
-/** `//user:secret@host` in any text: the secret does not go to a screen or a log. A secret may hold an @ itself. */
-export const redact = (text: string): string => text.replace(/(\/\/[^\s/:@]*):[^\s/]*@/g, "$1:***@");
 
 /**
  * The same error, of the same type, with the secrets gone from its texts, its stack and whatever caused it: Pulumi
