@@ -8,7 +8,7 @@ import type { Dependencies } from "./dependencies";
 import { writePicture } from "./picture";
 import { progressText } from "./progress-text";
 import { type Bag, declaredInOutputs, outputsOf, recordedState, requestOf } from "./properties";
-import { redactError, rowOf } from "./row";
+import { redacted, rowOf } from "./row";
 import type { Runs } from "./runs";
 
 /**
@@ -113,17 +113,6 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
   };
   return {
     create: redacted(methods.create), update: redacted(methods.update), read: redacted(methods.read), delete: redacted(methods.delete),
-  };
-}
-
-/** Whatever a method throws comes from hosts and libraries as well, and names URIs as they were declared. */
-function redacted<A extends unknown[], R>(method: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
-  return async (...args) => {
-    try {
-      return await method(...args);
-    } catch (error) {
-      throw redactError(error);
-    }
   };
 }
 

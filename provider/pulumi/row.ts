@@ -39,6 +39,17 @@ function redactIn(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, redactIn(one)]));
 }
 
+/** Whatever a method throws comes from hosts and libraries as well, and names URIs as they were declared. */
+export function redacted<A extends unknown[], R>(method: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
+  return async (...args) => {
+    try {
+      return await method(...args);
+    } catch (error) {
+      throw redactError(error);
+    }
+  };
+}
+
 export function rowOf(link: EngineLink, urn: string): Row {
   let pending: Promise<void> = Promise.resolve();
   let shown = "";
