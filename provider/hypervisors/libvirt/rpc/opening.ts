@@ -90,6 +90,7 @@ export async function openSession(uri: LibvirtUri, options: OpeningOptions, worl
   const random = world.random ?? Math.random;
   const throttle = world.throttle ?? (uri.transport === "ssh" ? ssh : others);
   let left = options.connectTimeoutMs;
+  let dropped: ConnectionLostError | undefined;
   for (let attempts = 1; ; attempts++) {
     let spent = 0;
     try {
@@ -102,14 +103,19 @@ export async function openSession(uri: LibvirtUri, options: OpeningOptions, worl
         }
       });
     } catch (error) {
+      // The attempt that the deadline cut short knows less than the one before it that was dropped.
+      if (error instanceof DeadlineError && dropped) throw outOfTime(dropped, attempts - 1, options);
       if (!isEarly(error)) throw error;
+      dropped = error as ConnectionLostError;
       const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1)) * (0.5 + random());
       left -= spent + pause;
-      if (left <= 0) throw outOfTime(error as ConnectionLostError, attempts, options);
+      if (left <= 0) throw outOfTime(dropped, attempts, options);
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
 }
+
+class DeadlineError extends ConnectionLostError {}
 
 function outOfTime(error: ConnectionLostError, attempts: number, { connectTimeoutMs }: OpeningOptions): ConnectionLostError {
   return new ConnectionLostError(
@@ -130,7 +136,7 @@ async function attempt(uri: LibvirtUri, { host, peer, connectTimeoutMs, callTime
         timer = setTimeout(() => {
           const said = uri.transport === "ssh" ? (stream as SshStream).complaint() : "";
           stream.destroy();
-          reject(new ConnectionLostError(`${host} did not answer within ${connectTimeoutMs / 1000} s${said ? `; ssh says: ${said}` : ""}`));
+          reject(new DeadlineError(`${host} did not answer within ${connectTimeoutMs / 1000} s${said ? `; ssh says: ${said}` : ""}`));
         }, leftMs);
       }),
     ]);

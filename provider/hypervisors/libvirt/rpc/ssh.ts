@@ -117,7 +117,8 @@ export function openSsh(uri: SshUri, timeoutMs: number): SshStream {
     if (!duplex.push(chunk)) child.stdout.pause();
   });
   child.stdin.on("error", () => undefined); // ssh's exit says more
-  child.on("error", (error) => duplex.destroy(new SshError(`cannot run ssh: ${error.message}`, false)));
+  // At once would be before whoever opened the stream can listen for its errors.
+  child.on("error", (error) => setImmediate(() => duplex.destroy(new SshError(`cannot run ssh: ${error.message}`, false))));
   void ended(child).then((code) => {
     if (group !== undefined) {
       groups.delete(group);
