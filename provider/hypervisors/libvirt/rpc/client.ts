@@ -4,6 +4,7 @@ import { ConnectionLostError, isLibvirtError, QmpError } from "./errors";
 import {
   AuthType, DomainState, ErrorCode, EventId, Flag, PausedReason, Proc, Program, QemuProc,
 } from "./protocol";
+import { downloadStream } from "./download";
 import { uploadStream, type UploadChunk } from "./stream";
 import { XdrReader, XdrWriter } from "./xdr";
 
@@ -239,6 +240,10 @@ export class LibvirtClient {
       throw error;
     }
   }
+  async listActivePools(): Promise<Pool[]> {
+    const args = new XdrWriter().i32(1).u32(Flag.poolsActive);
+    return (await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", args)).list(readPool);
+  }
   async poolIsActive(pool: Pool): Promise<boolean> {
     return (await this.remote(Proc.storagePoolIsActive, "storagePoolIsActive", writePool(new XdrWriter(), pool))).i32() === 1;
   }
@@ -297,6 +302,14 @@ export class LibvirtClient {
     const args = writeVolume(new XdrWriter(), volume).u64(0).u64(length).u32(Flag.volUploadSparse);
     const { serial } = await this.rpc.callWithSerial(Program.remote, Proc.storageVolUpload, "storageVolUpload", args);
     await uploadStream(this.rpc, Proc.storageVolUpload, serial, chunks, signal);
+  }
+
+  /** Reads a volume's file, whatever format it is of. Past its end the answer is short, or empty. */
+  async downloadVolume(volume: Volume, offset: number, length: number): Promise<Buffer> {
+    if (length <= 0) return Buffer.alloc(0); // to the daemon, 0 is all there is
+    const args = writeVolume(new XdrWriter(), volume).u64(offset).u64(length).u32(0);
+    const { serial } = await this.rpc.callWithSerial(Program.remote, Proc.storageVolDownload, "storageVolDownload", args);
+    return downloadStream(this.rpc, Proc.storageVolDownload, serial, length, LONG_CALL_MS);
   }
 
   /** Reads the file of a domain's raw disk, `vda`: at most 4 MiB. @throws LibvirtError beyond its end */

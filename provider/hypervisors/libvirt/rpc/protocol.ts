@@ -47,6 +47,7 @@ export const Proc = {
   domainCreateWithFlags: 196,
   domainBlockPeek: 103,
   storageVolUpload: 208,
+  storageVolDownload: 209,
   domainGetState: 212,
   nodeGetCpuStats: 227,
   domainUndefineFlags: 231,
@@ -57,6 +58,7 @@ export const Proc = {
   domainSetMetadata: 264,
   domainGetMetadata: 265,
   connectListAllDomains: 273,
+  connectListAllStoragePools: 281,
   storagePoolListAllVolumes: 282,
   domainBlockCommit: 290,
   domainEventCallbackRegisterAny: 316,
@@ -96,6 +98,7 @@ export const Flag = {
   blockCopyReuseExternal: 2,
   blockCopyTransientJob: 4,
   volUploadSparse: 1,
+  poolsActive: 2,
 } as const;
 
 /** virErrorNumber, those that we tell apart. */
