@@ -43,6 +43,8 @@ function assumedHost(host: HostSpec, previous: FleetState | undefined, imageByte
     })),
     partials: [],
     kept: [],
+    strangers: [],
+    heldGenerations: [],
     foreignNames: [],
     poolFreeBytes: Number.MAX_SAFE_INTEGER,
     problems: [],

@@ -124,8 +124,9 @@ export class LibvirtClient {
   }
 
   // ---- domains
-  async listDomains(): Promise<Domain[]> {
-    const r = await this.remote(Proc.connectListAllDomains, "connectListAllDomains", new XdrWriter().i32(1).u32(0));
+  /** @param which 0: all; else a flag word of the kinds wanted */
+  async listDomains(which = 0): Promise<Domain[]> {
+    const r = await this.remote(Proc.connectListAllDomains, "connectListAllDomains", new XdrWriter().i32(1).u32(which));
     return r.list(readDomain);
   }
   async lookupDomain(name: string): Promise<Domain | null> {
@@ -200,6 +201,10 @@ export class LibvirtClient {
   }
   async hasManagedSave(domain: Domain): Promise<boolean> {
     return (await this.remote(Proc.domainHasManagedSaveImage, "domainHasManagedSaveImage", writeDomain(new XdrWriter(), domain).u32(0))).i32() === 1;
+  }
+  /** What a saved state will go on with, which its domain's definition need not be any more. */
+  async managedSaveXml(domain: Domain): Promise<string> {
+    return (await this.remote(Proc.domainManagedSaveGetXmlDesc, "domainManagedSaveGetXMLDesc", writeDomain(new XdrWriter(), domain).u32(0))).string();
   }
 
   // ---- block jobs

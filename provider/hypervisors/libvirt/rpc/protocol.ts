@@ -67,6 +67,7 @@ export const Proc = {
   connectGetDomainCapabilities: 342,
   domainBlockCopy: 345,
   domainDefineXmlFlags: 350,
+  domainManagedSaveGetXmlDesc: 388,
 } as const;
 
 export const AuthType = { none: 0, sasl: 1, polkit: 2 } as const;
@@ -82,6 +83,7 @@ export const BlockJobType = { copy: 2, activeCommit: 4 } as const;
 export const PausedReason = { ioError: 5 } as const;
 
 export const Flag = {
+  listManagedSave: 256,
   startPaused: 1,
   startAutodestroy: 2,
   destroyGraceful: 1,
