@@ -30,16 +30,23 @@ export interface MeasureLimits {
   isLate?: () => boolean;
 }
 
+export interface CloneBytes {
+  bytes: number;
+  /** All tables were read. */
+  isWhole: boolean;
+}
+
 /**
  * @param layers what the guest sees first, then what it stands on
  * @param limits past them the rest is taken to be as full as what was read
  * @throws UnfitImageError where a table, or what it names, lies past its file's end; whatever reading throws
  */
-export async function cloneBytes(layers: readonly Layer[], limits: MeasureLimits): Promise<number> {
+export async function cloneBytes(layers: readonly Layer[], limits: MeasureLimits): Promise<CloneBytes> {
   const capacityBytes = layers[0]!.header.capacityBytes;
   const coverage = new Coverage();
   let unseenBytes = 0;
   let isCompressed = false;
+  let isWhole = true;
   for (const layer of layers) {
     const { header } = layer;
     if (header.format === "raw") {
@@ -57,13 +64,14 @@ export async function cloneBytes(layers: readonly Layer[], limits: MeasureLimits
         coverage.mark(stretch, end);
       }
     }
+    isWhole &&= budget.isWhole;
     unseenBytes += unread(budget, (coverage.data - before) * CLUSTER_BYTES, layer.allocationBytes);
   }
   const dataBytes = Math.min(capacityBytes, coverage.data * CLUSTER_BYTES + Math.max(0, unseenBytes));
   const allocationBytes = layers.reduce((sum, layer) => sum + layer.allocationBytes, 0);
   // Not compressed, and much of it not on the disk: holes within its clusters, which no table tells.
   const writtenBytes = !isCompressed && allocationBytes < SET_ASIDE * dataBytes ? allocationBytes : dataBytes;
-  return writtenBytes + tableBytes(capacityBytes, writtenBytes, coverage.pages);
+  return { bytes: writtenBytes + tableBytes(capacityBytes, writtenBytes, coverage.pages), isWhole };
 }
 
 /** What the tables that were not read may hold: as much as the others did, or where none was, as much as the file. */

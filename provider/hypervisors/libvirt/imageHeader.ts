@@ -6,7 +6,7 @@ import { headerSpanBytes, isQcow2, parseQcow2, type Qcow2Header } from "./qcow2"
 import { UnfitImageError, type ReadAt } from "./unfitImage";
 
 export type ImageHeader =
-  | { format: "raw"; capacityBytes: number }
+  | { format: "raw"; capacityBytes: number; /** Of one declared as raw: whoever did not know that would take it for qcow2. */ looksLikeQcow2?: boolean }
   | ({ format: "qcow2" } & Qcow2Header);
 
 /** Of the beginning; an ISO 9660 file bears its mark at 32 KiB. */
@@ -57,7 +57,7 @@ const MARKS: readonly Mark[] = [
   mark("a web page", "download the image itself", 0, "<!DOCTYPE"),
   mark("a web page", "download the image itself", 0, "<html"),
 ];
-const BZIP2 = /^BZh[1-9](?:1AY&SY|\x17rE8P\x90)/;
+const BZIP2 = /^BZh[1-9]1AY&SY/;
 
 /**
  * @param head the first bytes: as many as `HEAD_BYTES`, of a qcow2 file its first cluster, or all there are

@@ -245,8 +245,9 @@ export class LibvirtClient {
       throw error;
     }
   }
-  async listActivePools(): Promise<Pool[]> {
-    const args = new XdrWriter().i32(1).u32(Flag.poolsActive);
+  /** Whether they are active or not. */
+  async listPools(): Promise<Pool[]> {
+    const args = new XdrWriter().i32(1).u32(0);
     return (await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", args)).list(readPool);
   }
   async poolIsActive(pool: Pool): Promise<boolean> {
@@ -317,6 +318,11 @@ export class LibvirtClient {
     return downloadStream(this.rpc, Proc.storageVolDownload, serial, length, LONG_CALL_MS);
   }
 
+  /** Of the image that a disk of the domain has, by the disk's target name or its path, in bytes; `physical` is its file's length. */
+  async blockInfo(domain: Domain, disk: string): Promise<{ allocation: number; capacity: number; physical: number }> {
+    const r = await this.remote(Proc.domainGetBlockInfo, "domainGetBlockInfo", writeDomain(new XdrWriter(), domain).string(disk).u32(0));
+    return { allocation: r.u64(), capacity: r.u64(), physical: r.u64() };
+  }
   /** Reads the file of a domain's raw disk, `vda`: at most 4 MiB. @throws LibvirtError beyond its end */
   async peekDisk(domain: Domain, disk: string, offset: number, length: number): Promise<Buffer> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).u64(offset).u32(length).u32(0);

@@ -46,6 +46,7 @@ export const Proc = {
   domainHasManagedSaveImage: 183,
   domainCreateWithFlags: 196,
   domainBlockPeek: 103,
+  domainGetBlockInfo: 194,
   storageVolUpload: 208,
   storageVolDownload: 209,
   domainGetState: 212,
@@ -100,7 +101,6 @@ export const Flag = {
   blockCopyReuseExternal: 2,
   blockCopyTransientJob: 4,
   volUploadSparse: 1,
-  poolsActive: 2,
 } as const;
 
 /** virErrorNumber, those that we tell apart. */
