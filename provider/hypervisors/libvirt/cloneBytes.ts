@@ -11,7 +11,7 @@ const CLUSTER_BYTES = 64 << 10;
 /** Of the clone: what one of its tables speaks of, in clusters. */
 const PAGE_CLUSTERS = 8192;
 const REFCOUNTS_A_BLOCK = 32_768;
-/** Less of its clusters than this on the disk, and most of them were only set aside (preallocated). */
+/** Where less than this of an image's own clusters is on the disk, many were only set aside (preallocated). */
 const SET_ASIDE = 0.9;
 
 /** One file of the template: the first, or one that it stands on. */
@@ -46,6 +46,7 @@ export async function cloneBytes(layers: readonly Layer[], limits: MeasureLimits
   const coverage = new Coverage();
   let unseenBytes = 0;
   let isCompressed = false;
+  let ownBytes = 0;
   let isWhole = true;
   for (const layer of layers) {
     const { header } = layer;
@@ -61,16 +62,18 @@ export async function cloneBytes(layers: readonly Layer[], limits: MeasureLimits
         if (stretch.kind === "unallocated") continue;
         assertWithin(stretch, layer.fileBytes, 2 ** header.clusterBits);
         isCompressed ||= stretch.kind === "compressed";
+        if (stretch.kind === "data") ownBytes += stretch.lengthBytes;
         coverage.mark(stretch, end);
       }
     }
     isWhole &&= budget.isWhole;
     unseenBytes += unread(budget, (coverage.data - before) * CLUSTER_BYTES, layer.allocationBytes);
   }
-  const dataBytes = Math.min(capacityBytes, coverage.data * CLUSTER_BYTES + Math.max(0, unseenBytes));
+  const dataBytes = Math.min(capacityBytes, Math.ceil(coverage.data * CLUSTER_BYTES + Math.max(0, unseenBytes)));
   const allocationBytes = layers.reduce((sum, layer) => sum + layer.allocationBytes, 0);
   // Not compressed, and much of it not on the disk: holes within its clusters, which no table tells.
-  const writtenBytes = !isCompressed && allocationBytes < SET_ASIDE * dataBytes ? allocationBytes : dataBytes;
+  const isSetAside = !isCompressed && isWhole && allocationBytes < SET_ASIDE * ownBytes;
+  const writtenBytes = isSetAside ? Math.round(dataBytes * (allocationBytes / ownBytes)) : dataBytes;
   return { bytes: writtenBytes + tableBytes(capacityBytes, writtenBytes, coverage.pages), isWhole };
 }
 
@@ -90,7 +93,7 @@ function assertWithin({ kind, at, lengthBytes }: Stretch, fileBytes: number, clu
 /** The clone's header, reference counts and tables. */
 function tableBytes(capacityBytes: number, dataBytes: number, pages: number): number {
   const l1 = Math.ceil(Math.ceil(capacityBytes / (PAGE_CLUSTERS * CLUSTER_BYTES)) * 8 / CLUSTER_BYTES);
-  const l2 = Math.max(pages, Math.ceil(dataBytes / (PAGE_CLUSTERS * CLUSTER_BYTES)));
+  const l2 = Math.max(1, pages, Math.ceil(dataBytes / (PAGE_CLUSTERS * CLUSTER_BYTES)));
   const clusters = 3 + l1 + l2 + Math.ceil(dataBytes / CLUSTER_BYTES);
   return (2 + l1 + l2 + Math.ceil(clusters / REFCOUNTS_A_BLOCK)) * CLUSTER_BYTES;
 }

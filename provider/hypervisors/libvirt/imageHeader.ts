@@ -65,7 +65,6 @@ const BZIP2 = /^BZh[1-9]1AY&SY/;
  * @throws UnfitImageError for what cannot be a template
  */
 export function parseImage(head: Buffer, tail: Buffer, fileBytes: number): ImageHeader {
-  if (fileBytes === 0) throw new UnfitImageError("the file is empty");
   const header: ImageHeader = isQcow2(head) ? { format: "qcow2", ...parseQcow2(head, fileBytes) } : { format: "raw", capacityBytes: fileBytes };
   if (header.format === "raw") {
     for (const { at, bytes, inTail, what, wayOut } of MARKS) {
@@ -79,7 +78,7 @@ export function parseImage(head: Buffer, tail: Buffer, fileBytes: number): Image
 
 /** @throws UnfitImageError where an image's capacity is no disk's */
 export function assertSectors(capacityBytes: number): void {
-  if (capacityBytes === 0) throw new UnfitImageError("the file is empty");
+  if (capacityBytes === 0) throw new UnfitImageError("the file is empty: download or copy it again");
   if (capacityBytes % SECTOR_BYTES !== 0) {
     throw new UnfitImageError(`${capacityBytes} bytes are no whole number of 512-byte sectors: if it is a raw image cut short, download or copy it again`);
   }
@@ -87,6 +86,7 @@ export function assertSectors(capacityBytes: number): void {
 
 /** @throws UnfitImageError for what cannot be a template; whatever `read` throws */
 export async function readImageHeader(read: ReadAt, fileBytes: number): Promise<ImageHeader> {
+  if (fileBytes === 0) assertSectors(fileBytes);
   const head = await read(0, Math.min(HEAD_BYTES, fileBytes));
   const wanted = isQcow2(head) ? Math.min(headerSpanBytes(head), fileBytes) : head.length;
   const whole = wanted > head.length ? await read(0, wanted) : head;

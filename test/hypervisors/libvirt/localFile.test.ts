@@ -51,15 +51,17 @@ describe("a local template file", () => {
 
   it("has another content id where it was rewritten in place, its size and its times put back", async () => {
     await writeFile(file(), Buffer.alloc(1024, 1));
-    const { atime, mtime } = await stat(file());
+    const { atime, mtime, ctimeMs } = await stat(file());
     const first = (await describeFile(file())).sha256;
-    await writeFile(file(), Buffer.alloc(1024, 2), { flag: "r+" });
-    await utimes(file(), atime, mtime);
+    do { // a kernel's clock ticks every few milliseconds only
+      await writeFile(file(), Buffer.alloc(1024, 2), { flag: "r+" });
+      await utimes(file(), atime, mtime);
+    } while ((await stat(file())).ctimeMs === ctimeMs);
     assert.notEqual((await describeFile(file())).sha256, first);
   });
 
   it("is read once for all who ask, and a copy of it that is told a hash hears all that is sent", async () => {
-    await writeFile(file(), Buffer.concat([Buffer.alloc(200_000), randomBytes(1000), Buffer.alloc(100_000 - 424)]));
+    await writeFile(file(), Buffer.concat([Buffer.alloc(200_000), randomBytes(1000), Buffer.alloc(99_032)]));
     const [one, other] = await Promise.all([describeFile(file()), describeFile(file())]);
     assert.equal(one, other);
     const sent = createHash("sha256");
@@ -68,7 +70,7 @@ describe("a local template file", () => {
   });
 
   it("says what a clone of it writes: all its data, though it is compressed", async () => {
-    await writeFile(file(), qcow2({ capacityBytes: 40 * 65_536, entries: [...Array(30).keys()].map((cluster) => [cluster, compressedEntry(4 * 65_536)]) }));
+    await writeFile(file(), qcow2({ capacityBytes: 40 * 65_536, entries: [...Array(30).keys()].map((cluster) => [cluster, compressedEntry(3 * 65_536)]) }));
     const { cloneBytes, allocationBytes } = await describeFile(file());
     assert.equal(cloneBytes, (30 + 5) * 65_536);
     assert.ok(allocationBytes < 6 * 65_536);
