@@ -12,6 +12,7 @@ import { MessageStatus, MessageType } from "./protocol";
 export async function downloadStream(rpc: RpcConnection, proc: number, serial: number, mostBytes: number, deadlineMs: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let bytes = 0;
+  let isEnded = false;
   let timer: NodeJS.Timeout | undefined;
   const ends: (() => void)[] = [];
   const say = (status: number): void => void rpc.sendStream(proc, serial, MessageType.stream, status, Buffer.alloc(0)).catch(() => undefined);
@@ -20,7 +21,11 @@ export async function downloadStream(rpc: RpcConnection, proc: number, serial: n
       timer = setTimeout(() => reject(new CallTimeoutError(`a read of ${mostBytes} bytes from ${rpc.peer}`, deadlineMs)), deadlineMs);
       ends.push(rpc.onClose(reject), rpc.registerStream(serial, {
         onData(payload) {
-          if (payload.length === 0) return resolve();
+          if (payload.length === 0) {
+            isEnded = true;
+            return resolve();
+          }
+          if (isEnded) return; // nobody asked
           bytes += payload.length;
           if (bytes > mostBytes) return reject(new ConnectionLostError(`${rpc.peer} sends more than it was asked for`));
           parts.push(payload);
