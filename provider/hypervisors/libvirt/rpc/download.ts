@@ -19,18 +19,19 @@ export async function downloadStream(rpc: RpcConnection, proc: number, serial: n
   try {
     await new Promise<void>((resolve, reject) => {
       timer = setTimeout(() => reject(new CallTimeoutError(`a read of ${mostBytes} bytes from ${rpc.peer}`, deadlineMs)), deadlineMs);
+      const end = (): void => {
+        isEnded = true;
+        resolve();
+      };
       ends.push(rpc.onClose(reject), rpc.registerStream(serial, {
         onData(payload) {
-          if (payload.length === 0) {
-            isEnded = true;
-            return resolve();
-          }
           if (isEnded) return; // nobody asked
+          if (payload.length === 0) return end();
           bytes += payload.length;
           if (bytes > mostBytes) return reject(new ConnectionLostError(`${rpc.peer} sends more than it was asked for`));
           parts.push(payload);
         },
-        onEnd: resolve,
+        onEnd: end,
         onError: reject,
       }));
     });
