@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { coalesce } from "../../fleet";
 import type { ByteRange } from "../../fleet/model";
 import { HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
@@ -6,7 +7,8 @@ import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
-import { describeFile, uploadChunks } from "./localFile";
+import { describeFile, fileState, uploadChunks } from "./localFile";
+import { headerOf, writtenByClone } from "./lookedAt";
 import { MapVolume } from "./mapVolume";
 import type { Pacer } from "./rates";
 import { Recorder } from "./recorder";
@@ -67,7 +69,7 @@ export async function cloneImage(
       const { path } = await volume;
       const local = over?.kind === "finished" && over.local ? over.source : undefined;
       const helper = await Helper.start(session, settings, [{
-        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format } : null,
+        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format, backing: local.backing } : null,
       }, ...(local ? [] : drives)]); // with both, libvirt's names of the nodes would be others
       try {
         if (!local) await helper.tls("client"); // before anything looks like a lost source
@@ -141,7 +143,10 @@ export async function uploadTemplate(
   order: CloneOrder, file: string, target: { session: HostSession; scope: VolumeScope }, context: CallContext = {},
 ): Promise<CloneResult> {
   if (order.target.kind !== "replica") throw new HypervisorError(target.session.name, "upload", "a local file is uploaded as a template only");
+  const state = await fileState(file);
   const image = await describeFile(file);
+  const sent = createHash("sha256");
+  const changed = (what: string): TemplateChangedError => new TemplateChangedError(target.session.name, "upload", `${file} changed ${what}, so what was sent of it was thrown away`);
   if (image.sha256 !== order.contentId) {
     throw new TemplateChangedError(target.session.name, "upload", `${file} changed during the run: expected content ${order.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
   }
@@ -155,16 +160,17 @@ export async function uploadTemplate(
       await deleteVolume(client, pool, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
       const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
-      const chunks = uploadChunks(file, (read) => context.onProgress?.(Math.round((read / image.fileBytes) * image.allocationBytes), image.allocationBytes));
+      const chunks = uploadChunks(file, (read) => context.onProgress?.(Math.round((read / image.fileBytes) * image.allocationBytes), image.allocationBytes), sent);
       await extra.uploadVolume(volume, image.fileBytes, chunks, context.signal);
       await client.refreshPool(pool);
     });
-    if ((await describeFile(file)).sha256 !== order.contentId) {
-      throw new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded`);
-    }
+    // Of what went over the wire, not of what was read for its hash before: a file can be rewritten and not show it.
+    if (sent.digest("hex") !== order.contentId) throw changed("while it was uploaded");
     await markComplete(order, target);
   } catch (error) {
     await target.session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
+    // One that grew, shrank or went is no fault of the host's.
+    if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed("while it was uploaded");
     throw error;
   } finally {
     extra.close();
@@ -198,6 +204,11 @@ export async function sourceFacts(
       ? (await client.lookupVolume(pool, markerName(scope, ref))) !== null
       : endedWhole || !(await isMarkedArriving(client, pool, scope, { kind: "base", slot: ref.slot, generation: ref.generation }));
     if (!isWhole) throw new SourceLostError(session.name, targetHost, `the volume ${volumeName} on ${session.name} is not whole`);
-    return volumeFacts(client, volume);
+    const facts = await volumeFacts(client, volume);
+    // As we made it: whatever its bytes look like to libvirt, nobody is to tell us of which format it is.
+    if (volumeName.endsWith(".raw")) return { ...facts, format: "raw", capacityBytes: facts.fileBytes ?? facts.capacityBytes };
+    if (ref.kind === "base" || ref.purpose === "replica") return { ...facts, format: "qcow2" };
+    const header = await headerOf(client, await session.uuid(), { volume, facts }, "qcow2");
+    return { ...facts, format: "qcow2", allocationBytes: await writtenByClone(client, ref.contentId, [{ volume, facts, header }], {}) };
   });
 }
