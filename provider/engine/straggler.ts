@@ -71,9 +71,14 @@ export class StragglerWatch {
     return changed;
   }
 
-  /** How often lagging is to be looked for in this copy: a tenth of what it ideally takes, since it moves in steps. */
-  paceSeconds({ sourceHost, targetHost }: PooledTransfer): number {
+  /**
+   * How often lagging is to be looked for in this copy: a tenth of what it ideally takes, since it moves in steps. One
+   * that reads from an arriving copy is as slow as that.
+   */
+  paceSeconds(transfer: PooledTransfer): number {
     const { hosts, imageBytes } = this.topology;
+    const { sourceHost, targetHost, from } = transfer;
+    if (from.arrival && sourceHost === targetHost) return this.paceSeconds(from.arrival);
     const ends = sourceHost === targetHost || sourceHost < 0 ? [hosts[targetHost]!] : [hosts[sourceHost]!, hosts[targetHost]!];
     const slowest = Math.min(...ends.map((h) => (ends.length === 1 ? h.diskBytesPerSecond : Math.min(h.nicBytesPerSecond, h.diskBytesPerSecond))));
     return Math.max(LEAST_PACE_SECONDS, imageBytes / slowest / LOOKS_PER_COPY);
