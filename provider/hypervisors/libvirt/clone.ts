@@ -8,7 +8,7 @@ import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { describeFile, uploadChunks } from "./localFile";
 import { MapVolume } from "./mapVolume";
-import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
+import { refreshPool } from "./poolRoom";
 import type { Pacer } from "./rates";
 import { isPoolFull } from "./noSpace";
 import { Recorder } from "./recorder";
@@ -16,6 +16,9 @@ import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import { contentPrefix, type VolumeScope } from "./names";
 import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
+
+/** How long a busy pool is asked to look at an upload that is there. */
+const UPLOADED_BUSY_MS = 2_000;
 
 export interface CloneSettings extends HelperSettings {
   stallMs: number;
@@ -158,7 +161,7 @@ export async function uploadTemplate(
       });
       await extra.uploadVolume(volume, image.fileBytes, chunks, context.signal);
       // So that libvirt knows what it holds. A pool that others keep busy is done without: we know it ourselves.
-      await refreshPool(client, pool, BUSY_POOL_MS);
+      await refreshPool(client, pool, UPLOADED_BUSY_MS);
     });
     if ((await describeFile(file)).sha256 !== order.contentId) {
       throw new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded`);

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { formatBytes } from "../../fleet";
 import { NoSpaceError, type CallContext, type MemberRef } from "../hypervisor";
 import { Helper, type HelperSettings } from "./helper";
 import { findMember, isActive, refuseSaved, setTag, type Place } from "./member";
 import { volumeName } from "./names";
 import { assertOwnDisk, rootDisk } from "./domainDisks";
-import { isPoolFull } from "./noSpace";
+import { isPoolFull, perhapsReserved } from "./noSpace";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
 import { LibvirtError } from "./rpc/errors";
 import { BlockJobType, Flag } from "./rpc/protocol";
@@ -99,8 +100,12 @@ export async function followJob(
 /** libvirt keeps no reason of a job that failed; what wanted room met a pool that has none. */
 async function unpivoted(client: LibvirtClient, { session, scope }: Place): Promise<Error> {
   const { pool } = await session.pool();
-  if (!(await isPoolFull(client, pool, scope))) return new Error("the block job ended without its pivot");
-  return new NoSpaceError(session.name, "merge", `storage pool ${session.spec.pool} is full; its disk stays in two parts, in use and whole`);
+  const { name, spec } = session;
+  const stays = "the member's disk stays in two parts, in use and whole";
+  if (await isPoolFull(client, pool, scope)) return new NoSpaceError(name, "merge", `storage pool ${spec.pool} is full; ${stays}`);
+  const left = await perhapsReserved(client, pool);
+  if (left === undefined) return new Error("the block job ended without its pivot");
+  return new NoSpaceError(name, "merge", `the block job ended without its pivot; storage pool ${spec.pool} is full, or as good as: of the ${formatBytes(left)} left there a file system may keep all for root; ${stays}`);
 }
 
 /** False: the job is not ready yet, however its numbers look. */

@@ -16,7 +16,7 @@ const NO_ROOM_ERRNOS: readonly number[] = [28, 122];
 /** Left in a pool on which a write failed for want of room: less than one write. */
 const FULL_BELOW_BYTES = 64 << 20;
 
-/** Of a pool, at most: ext4 keeps 5 % for root, which libvirt counts as free and QEMU's user cannot have. */
+/** Of a pool: ext4 keeps 5 % for root unless told otherwise, which libvirt counts as free and QEMU's user cannot have. */
 const RESERVED_SHARE = 0.06;
 
 /** What a full quota does not take any more. */
@@ -32,7 +32,13 @@ export class PoolFullError extends Error {}
 /** By its figures alone. */
 export async function looksFull(client: LibvirtClient, pool: Pool): Promise<boolean> {
   const room = await poolRoom(client, pool, 0);
-  return "freeBytes" in room && room.freeBytes < Math.max(FULL_BELOW_BYTES, RESERVED_SHARE * room.capacityBytes);
+  return "freeBytes" in room && room.freeBytes < FULL_BELOW_BYTES;
+}
+
+/** What is left there may be root's alone; nobody can tell from here. Undefined: it is more than that. */
+export async function perhapsReserved(client: LibvirtClient, pool: Pool): Promise<number | undefined> {
+  const room = await poolRoom(client, pool, 0);
+  return "freeBytes" in room && room.freeBytes < RESERVED_SHARE * room.capacityBytes ? room.freeBytes : undefined;
 }
 
 /**

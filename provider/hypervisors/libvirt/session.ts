@@ -146,7 +146,7 @@ export class HostSession {
   wrap(step: string, error: unknown): Error {
     if (error instanceof HypervisorError || !(error instanceof Error) || error.name === "AbortError") return error as Error;
     if (error instanceof ConnectionLostError || error instanceof CallTimeoutError) return this.unreachable(step, error);
-    if (saysNoSpace(error)) return new NoSpaceError(this.name, step, error.message, { cause: error });
+    if (saysNoSpace(error)) return new NoSpaceError(this.name, step, `storage pool ${this.spec.pool} is full (${error.message})`, { cause: error });
     if (error instanceof LibvirtError) return new HypervisorError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
     return new HypervisorError(this.name, step, error.message, { cause: error });
   }

@@ -89,7 +89,8 @@ export class Transfer {
       // The source's host need not be done before this one closes its file.
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
       if (finished.status === "rejected") throw finished.reason;
-    } catch (error) {
+    } catch (reason) {
+      const error = reason instanceof SourceLostError && !context.signal?.aborted ? await this.orNoRoom(reason) : reason;
       this.failed = { error };
       this.exchange?.failed(error); // whoever ordered it waits for an answer
       this.options.pacer.end(copy);
@@ -314,6 +315,13 @@ export class Transfer {
     }
     if (upstream) await sleep(2 * POLL_MS);
     return upstream?.lacksRoom !== true;
+  }
+
+  /** What cannot be written any more fails in many words, most of them about the source: asked once more before it is believed. */
+  private async orNoRoom(error: SourceLostError): Promise<Error> {
+    const { targetHost, pool, isPoolFull } = this.options;
+    const isFull = await Promise.race([isPoolFull().catch(() => false), idle(STOP_PATIENCE_MS).then(() => false)]);
+    return isFull ? new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`, { cause: error }) : error;
   }
 
   /** Stands still until it is told whether there is room again. */
