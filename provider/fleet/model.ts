@@ -408,8 +408,10 @@ export interface Learned {
   startupSeconds?: number;
   /** Seconds a relay's reader begins after the relay itself. Absent: as the hypervisor says. */
   hopSeconds?: number;
-  /** From the last copy's end to the last member ready. */
+  /** From the last copy's end to the last member ready; where `memberSeconds` is known, beyond the members' turns. */
   finishSeconds: number;
+  /** Of its host's time, for each member once its image is there. Absent: as the hypervisor says. */
+  memberSeconds?: number;
 }
 
 /** Of an image, as its guests see it. */

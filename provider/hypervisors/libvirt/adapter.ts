@@ -47,6 +47,13 @@ const COPY_STARTUP_SECONDS = 0.7;
 /** One NBD connect, during which a relay answers nobody: measured there too (relay against one plain copy). */
 const RELAY_HOP_SECONDS = 0.1;
 
+/**
+ * A delta, a definition and a start; without the start. Measured on the lab, two cores for four hosts: 1 to 40 linked
+ * members started on one host in 0.45 to 0.96 s each as the load went from 2 to 24, 20 defined only in 0.03 s each.
+ */
+const STARTED_MEMBER_SECONDS = 0.5;
+const MEMBER_SECONDS = 0.03;
+
 /** Of one copy: members that start over the same replica while it arrives. */
 const MAX_EARLY_GUESTS = 1024;
 
@@ -80,6 +87,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.capabilities = {
       relay: true, linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false,
       copyStartupSeconds: COPY_STARTUP_SECONDS, relayHopSeconds: RELAY_HOP_SECONDS,
+      memberSeconds: options.spec.powerOn ? STARTED_MEMBER_SECONDS : MEMBER_SECONDS,
     };
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
     for (const host of options.spec.hosts) this.session(host);
