@@ -28,9 +28,11 @@ export type TemplateFinding = { found: LocatedTemplate } | { problem: Problem };
  * Looks the declared template up: all the files that it consists of, that nobody writes to one of them, that they are
  * what was declared or can be told for what they are, and what a clone of it writes.
  */
-export async function findTemplate(spec: FleetSpec, session: (name: string) => HostSession, options: MeasureOptions = {}): Promise<TemplateFinding> {
+export async function findTemplate(
+  spec: FleetSpec, session: (name: string) => HostSession, { signal, ...options }: MeasureOptions & { signal?: AbortSignal } = {},
+): Promise<TemplateFinding> {
   const { template } = spec;
-  if (template.kind === "file") return findFile(template.file);
+  if (template.kind === "file") return findFile(template.file, signal);
   const host = session(template.host);
   const path = `template.${template.kind}`;
   const uuid = await host.uuid();
@@ -162,9 +164,9 @@ function assertDeclaredChain({ chain }: DeclaredDisk, files: readonly ChainFile[
   );
 }
 
-async function findFile(file: string): Promise<TemplateFinding> {
+async function findFile(file: string, signal: AbortSignal | undefined): Promise<TemplateFinding> {
   try {
-    const found = await describeFile(file);
+    const found = await describeFile(file, signal);
     return {
       found: {
         observed: {
@@ -173,6 +175,7 @@ async function findFile(file: string): Promise<TemplateFinding> {
       },
     };
   } catch (error) {
+    signal?.throwIfAborted();
     return { problem: { path: "template.file", message: `expected a readable qcow2 or raw image, got ${JSON.stringify(file)}: ${(error as Error).message}` } };
   }
 }
