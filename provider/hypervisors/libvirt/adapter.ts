@@ -18,6 +18,7 @@ import { consolidateMember } from "./consolidate";
 import type { HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { lockFleet } from "./lock";
+import type { LockTime } from "./lease";
 import { adoptMember, destroyMember, findMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
 import { parseVolumeName, isHelperDomain } from "./names";
 import { observeHost } from "./observe";
@@ -34,6 +35,8 @@ export interface LibvirtOptions {
   spec: FleetSpec;
   /** Named in the tags of helpers and locks. @default `pid N on HOST` */
   holder?: string;
+  /** What locks are counted by. @default this machine's own clocks */
+  lockTime?: LockTime;
 }
 
 /**
@@ -56,6 +59,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly sessions = new Map<string, HostSession>();
   private readonly spec: FleetSpec;
   private readonly holder: string;
+  private readonly lockTime: LockTime | undefined;
   private template: LocatedTemplate | undefined;
   private readonly copies = new Copies();
   private readonly exporters = new Exporters();
@@ -78,6 +82,7 @@ export class LibvirtHypervisor implements Hypervisor {
       relay: true, linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false,
       copyStartupSeconds: COPY_STARTUP_SECONDS, relayHopSeconds: RELAY_HOP_SECONDS,
     };
+    this.lockTime = options.lockTime;
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
     for (const host of options.spec.hosts) this.session(host);
   }
@@ -115,7 +120,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
-    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }));
+    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.lockTime);
   }
 
   async observe(request: ObserveRequest): Promise<Observation> {

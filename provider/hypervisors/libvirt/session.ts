@@ -99,7 +99,7 @@ export class HostSession {
   private async open(): Promise<LibvirtClient> {
     const client = await this.opened();
     client.onClose((error) => {
-      if (this.lock) this.poisoned = error;
+      if (this.lock) this.poisoned ??= error;
     });
     return client;
   }
