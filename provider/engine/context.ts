@@ -1,6 +1,6 @@
 import type { FleetSpec, HostSpec, Learned } from "../fleet/model";
 import {
-  ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError,
+  ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError, UnansweredError,
   type CallContext, type FleetIdentity, type Hypervisor,
 } from "../hypervisors/hypervisor";
 import { linkSignals } from "./abort";
@@ -86,7 +86,8 @@ export async function operate<T>(
       if (signal.aborted) throw error;
       if (error instanceof HostUnreachableError) book.giveUp(error);
       book.check(host);
-      if (isFinal(error) || attempt >= spec.limits.retries) throw error;
+      // A guest that hangs would hang again, and each try takes as long as the call may.
+      if (isFinal(error) || error instanceof UnansweredError || attempt >= spec.limits.retries) throw error;
     }
     await clock.sleep(backoffMs(attempt), signal);
   }

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/arrival";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
-  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError,
+  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
@@ -141,7 +141,8 @@ export class LibvirtHypervisor implements Hypervisor {
     try {
       return await Promise.race([observeHost(this.session(host), request), expired]);
     } catch (error) {
-      if (error instanceof HostUnreachableError || error instanceof DeadlineError) {
+      // What of it could not be looked at nobody knows: it counts as it was recorded.
+      if (error instanceof HostUnreachableError || error instanceof UnansweredError || error instanceof DeadlineError) {
         return { status: "unreachable", name: host.name, reason: error instanceof DeadlineError ? `no answer within ${request.deadlineMs / 1000} s` : error.message };
       }
       throw error;
@@ -264,7 +265,7 @@ export class LibvirtHypervisor implements Hypervisor {
       if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
       return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
     } catch (error) {
-      if (error instanceof HostUnreachableError || error instanceof DeadlineError) return SILENT;
+      if (error instanceof HostUnreachableError || error instanceof UnansweredError || error instanceof DeadlineError) return SILENT;
       return `the template cannot be looked at any more: ${(error as Error).message}`;
     } finally {
       deadline.cancel();
