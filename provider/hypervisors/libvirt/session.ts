@@ -1,6 +1,7 @@
 import type { HostSpec } from "../../fleet/model";
 import { HostUnreachableError, HypervisorError, NoSpaceError, UnansweredError } from "../hypervisor";
 import type { Drive } from "./domainXml";
+import { saysNoSpace } from "./noSpace";
 import { LibvirtClient, type Pool } from "./rpc/client";
 import { CallTimeoutError, ConnectionLostError, isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
@@ -45,6 +46,15 @@ export interface PoolFacts {
   pool: Pool;
   type: string;
   path: string;
+  /** What another host's pool is known by that lies in the same place: of network file systems. */
+  store?: string;
+}
+
+/** Where it comes from over the network; what else may be one place on two hosts, sharedStores.ts finds out. */
+function storeOf(pool: unknown): Pick<PoolFacts, "store"> {
+  const [host, dir] = [text(pool, "source", "host", "@name"), text(pool, "source", "dir", "@path")];
+  if (text(pool, "@type") !== "netfs" || host === undefined || dir === undefined) return {};
+  return { store: `netfs ${host}:${dir.replace(/\/+$/, "")}` };
 }
 
 /** The fleet's lock on a host, as its session must know it. */
@@ -196,7 +206,7 @@ export class HostSession {
     if (error instanceof CallTimeoutError) return new UnansweredError(this.name, step, `${error.message}, though the host answers: a guest there hangs, or its disk`, { cause: error });
     // libvirt's own deadline: something else holds the guest, and waits for its QEMU.
     if (isLibvirtError(error, ErrorCode.operationTimeout)) return new UnansweredError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
-    if (/no space left/i.test(error.message)) return new NoSpaceError(this.name, step, error.message, { cause: error });
+    if (saysNoSpace(error)) return new NoSpaceError(this.name, step, `storage pool ${this.spec.pool} is full (${error.message})`, { cause: error });
     if (error instanceof LibvirtError) return new HypervisorError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
     return new HypervisorError(this.name, step, error.message, { cause: error });
   }
@@ -229,7 +239,7 @@ export class HostSession {
       const pool = await client.lookupPool(this.spec.pool);
       if (!pool) return null;
       const xml = at(parseXml(await client.poolXml(pool)), "pool");
-      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "" };
+      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "", ...storeOf(xml) };
       return this.poolCache;
     });
   }
