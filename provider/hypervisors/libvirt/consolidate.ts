@@ -109,7 +109,7 @@ async function unpivoted(client: LibvirtClient, { session, scope }: Place): Prom
   return new NoSpaceError(name, "merge", `the block job ended without its pivot; storage pool ${spec.pool} is full, or as good as: of the ${formatBytes(left)} left there a file system may keep all for root; ${stays}`);
 }
 
-/** False: the job is not ready yet, however its numbers look. */
+/** False: the job is not ready yet, however its numbers look, or is there no more. */
 async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
   try {
     await client.blockJobPivot(domain, DISK);
@@ -117,16 +117,18 @@ async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
   } catch (error) {
     if (!(error instanceof LibvirtError)) throw error;
     if (!isActive(await client.domainState(domain))) return true;
-    if (isLibvirtError(error, ErrorCode.blockCopyActive) || !(await isReady(client, domain))) return false;
+    if (isLibvirtError(error, ErrorCode.blockCopyActive)) return false;
+    // It has ended by itself, or other versions say otherwise that it is not ready.
+    if ((await jobInfo(client, domain)) === null || !(await isReady(client, domain))) return false;
     throw error;
   }
 }
 
-/** Whether a job that is still there can be ended by its pivot, by what libvirt keeps of it. One that is gone can, too. */
+/** Whether the disk's job can be ended by its pivot, by what libvirt keeps of it. */
 async function isReady(client: LibvirtClient, domain: Domain): Promise<boolean> {
   const disks = all(parseXml(await client.domainXml(domain)), "domain", "devices", "disk");
   const mirror = at(disks.find((disk) => text(disk, "target", "@dev") === DISK), "mirror");
-  return mirror === undefined || text(mirror, "@ready") === "yes";
+  return text(mirror, "@ready") === "yes";
 }
 
 export async function jobInfo(client: LibvirtClient, domain: Domain): Promise<BlockJobInfo | null> {
