@@ -1,6 +1,6 @@
 import type { FleetSpec, HostSpec, Learned } from "../fleet/model";
 import {
-  ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError,
+  ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError, UnansweredError,
   type CallContext, type FleetIdentity, type Hypervisor,
 } from "../hypervisors/hypervisor";
 import { linkSignals } from "./abort";
@@ -95,7 +95,8 @@ export async function operate<T>(
         await roomChanges;
         continue;
       }
-      if (isFinal(error) || attempt >= spec.limits.retries) throw error;
+      // A guest that hangs would hang again, and each try takes as long as the call may.
+      if (isFinal(error) || error instanceof UnansweredError || attempt >= spec.limits.retries) throw error;
     }
     await clock.sleep(backoffMs(attempt), signal);
   }

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/arrival";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
-  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError,
+  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
@@ -21,6 +21,7 @@ import type { HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { IMPATIENT_MEASURE_MS } from "./lookedAt";
 import { lockFleet } from "./lock";
+import type { LockTime } from "./lease";
 import { adoptMember, destroyMember, findMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
 import { parseVolumeName, isHelperDomain } from "./names";
 import { observeHost } from "./observe";
@@ -38,6 +39,8 @@ export interface LibvirtOptions {
   spec: FleetSpec;
   /** Named in the tags of helpers and locks. @default `pid N on HOST` */
   holder?: string;
+  /** What locks are counted by. @default this machine's own clocks */
+  lockTime?: LockTime;
 }
 
 /**
@@ -67,6 +70,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly sessions = new Map<string, HostSession>();
   private readonly spec: FleetSpec;
   private readonly holder: string;
+  private readonly lockTime: LockTime | undefined;
   private template: LocatedTemplate | undefined;
   private readonly copies = new Copies();
   private readonly exporters = new Exporters();
@@ -90,6 +94,7 @@ export class LibvirtHypervisor implements Hypervisor {
       copyStartupSeconds: COPY_STARTUP_SECONDS, relayHopSeconds: RELAY_HOP_SECONDS,
       memberSeconds: options.spec.powerOn ? STARTED_MEMBER_SECONDS : MEMBER_SECONDS,
     };
+    this.lockTime = options.lockTime;
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
     for (const host of options.spec.hosts) this.session(host);
   }
@@ -127,7 +132,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
-    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }));
+    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.lockTime);
   }
 
   async observe(request: ObserveRequest, { signal }: CallContext = {}): Promise<Observation> {
@@ -149,7 +154,8 @@ export class LibvirtHypervisor implements Hypervisor {
     try {
       return await Promise.race([observeHost(this.session(host), request), expired]);
     } catch (error) {
-      if (error instanceof HostUnreachableError || error instanceof DeadlineError) {
+      // What of it could not be looked at nobody knows: it counts as it was recorded.
+      if (error instanceof HostUnreachableError || error instanceof UnansweredError || error instanceof DeadlineError) {
         return { status: "unreachable", name: host.name, reason: error instanceof DeadlineError ? `no answer within ${request.deadlineMs / 1000} s` : error.message };
       }
       throw error;
@@ -288,7 +294,7 @@ export class LibvirtHypervisor implements Hypervisor {
       if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
       return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
     } catch (error) {
-      if (error instanceof HostUnreachableError || error instanceof DeadlineError) return SILENT;
+      if (error instanceof HostUnreachableError || error instanceof UnansweredError || error instanceof DeadlineError) return SILENT;
       return `the template cannot be looked at any more: ${(error as Error).message}`;
     } finally {
       deadline.cancel();

@@ -7,9 +7,10 @@ import { volumeName } from "./names";
 import { assertOwnDisk, rootDisk } from "./domainDisks";
 import { isPoolFull, perhapsReserved } from "./noSpace";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
-import { LibvirtError } from "./rpc/errors";
-import { BlockJobType, Flag } from "./rpc/protocol";
+import { isLibvirtError, LibvirtError } from "./rpc/errors";
+import { BlockJobType, ErrorCode, Flag } from "./rpc/protocol";
 import { deleteVolume, diskPath } from "./volumes";
+import { all, at, parseXml, text } from "./xml";
 
 const POLL_MS = 100;
 const DISK = "vda";
@@ -108,16 +109,26 @@ async function unpivoted(client: LibvirtClient, { session, scope }: Place): Prom
   return new NoSpaceError(name, "merge", `the block job ended without its pivot; storage pool ${spec.pool} is full, or as good as: of the ${formatBytes(left)} left there a file system may keep all for root; ${stays}`);
 }
 
-/** False: the job is not ready yet, however its numbers look. */
+/** False: the job is not ready yet, however its numbers look, or is there no more. */
 async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
   try {
     await client.blockJobPivot(domain, DISK);
     return true;
   } catch (error) {
-    if (error instanceof LibvirtError && /not ready|not yet|still active/i.test(error.message)) return false;
-    if (error instanceof LibvirtError && !isActive(await client.domainState(domain))) return true;
+    if (!(error instanceof LibvirtError)) throw error;
+    if (!isActive(await client.domainState(domain))) return true;
+    if (isLibvirtError(error, ErrorCode.blockCopyActive)) return false;
+    // It has ended by itself, or other versions say otherwise that it is not ready.
+    if ((await jobInfo(client, domain)) === null || !(await isReady(client, domain))) return false;
     throw error;
   }
+}
+
+/** Whether the disk's job can be ended by its pivot, by what libvirt keeps of it. */
+async function isReady(client: LibvirtClient, domain: Domain): Promise<boolean> {
+  const disks = all(parseXml(await client.domainXml(domain)), "domain", "devices", "disk");
+  const mirror = at(disks.find((disk) => text(disk, "target", "@dev") === DISK), "mirror");
+  return text(mirror, "@ready") === "yes";
 }
 
 export async function jobInfo(client: LibvirtClient, domain: Domain): Promise<BlockJobInfo | null> {
