@@ -42,7 +42,7 @@ after(async function () {
   if (started && !process.env["VMFLEET_KEEP_LAB"]) await (await labModule()).down({ name: LAB });
 });
 
-let setup: Promise<{ pulumi: { env: Record<string, string> } | null; skipped: Record<string, string> }> | undefined;
+let setup: Promise<{ pulumi: { env: Record<string, string>; nodejsHost: boolean } | null; skipped: Record<string, string> }> | undefined;
 
 /** Sets up what is missing, once. @returns why these tests cannot run here, or null */
 export async function cannotRun(): Promise<string | null> {
@@ -51,6 +51,11 @@ export async function cannotRun(): Promise<string | null> {
   // The Automation API looks for the CLI on this process's own PATH.
   if (pulumi) process.env["PATH"] = pulumi.env["PATH"];
   return skipped["e2e"] ?? null;
+}
+
+/** What a process that calls Pulumi needs, and whether the official host of Node programs is there; once `cannotRun` said null. */
+export async function pulumiHere(): Promise<{ env: Record<string, string>; nodejsHost: boolean }> {
+  return (await setup)!.pulumi!;
 }
 
 export interface TestStack {
@@ -81,7 +86,7 @@ export interface Outcome {
 
 export interface StackOptions {
   program: InlineProgramArgs["program"];
-  /** Where the provider is looked up from. @default examples/quickstart */
+  /** Where the provider is looked up from. @default test/e2e/project: what is found there is the checkout's own */
   workDir?: string;
   projectName?: string;
   config?: Record<string, string>;
@@ -96,13 +101,13 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
   };
   const projectName = options.projectName ?? "e2e";
   const workspace: LocalWorkspaceOptions = {
-    workDir: options.workDir ?? join(ROOT, "examples/quickstart"),
+    workDir: options.workDir ?? join(__dirname, "project"),
     projectSettings: { name: projectName, runtime: "nodejs", backend: { url: `file://${folder}` } },
     envVars: env,
   };
   // A folder with a Pulumi.yaml of its own keeps it: settings given here would overwrite the file.
   if (options.workDir === undefined) delete workspace.projectSettings;
-  const project = options.workDir === undefined ? "vmfleet-quickstart" : projectName;
+  const project = options.workDir === undefined ? "vmfleet-e2e" : projectName;
   let declared: string[] = [];
   const program = async (): Promise<Record<string, unknown> | void> => {
     const outputs = await options.program() as Record<string, unknown> | void;
