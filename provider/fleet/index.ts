@@ -2,7 +2,7 @@
 export * from "./model";
 export { parseFleetSpec, fleetInputsSchema, DEFAULTS } from "./spec";
 export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from "./spec";
-export { fleetIdFromUrn, slotName, memberUuid, macAddress, memberMacs, kindOfSlot } from "./identity";
+export { fleetIdFromOrigin, slotName, memberUuid, macAddress, memberMacs, kindOfSlot } from "./identity";
 export { place, fairShares, removalOrder } from "./placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./problems";
 export { uriParts, TRANSPORTS } from "./uri";
@@ -10,6 +10,7 @@ export { reconcile, type ReconcileRequest } from "./reconcile";
 export { hostsToObserve, knowHosts } from "./hosts";
 export { ownerOf } from "./leftovers";
 export { isStillRead } from "./refusals";
+export { adoptionWarning } from "./warnings";
 export { quietChanges } from "./changes";
 export { isUnarrived } from "./arrival";
 export { seedKeeper } from "./seeds";

@@ -17,10 +17,11 @@ export interface FleetProvider {
 
 /** Pulumi's methods over the given doors, hosts and engine. */
 export function createProvider(dependencies: Dependencies): FleetProvider {
+  const previewed = new Set<string>();
   const runs = createRuns(dependencies.link, dependencies.exit);
   return {
-    check: (olds, news) => runs.run(() => checkFleet(olds, news, dependencies)),
-    diff: (_id, olds, news) => runs.run(() => diffFleet(olds, news, dependencies)),
+    check: (olds, news) => runs.run(() => checkFleet(olds, news, dependencies, previewed)),
+    diff: (_id, olds, news) => runs.run(() => diffFleet(olds, news, dependencies, previewed)),
     ...createLifecycle(dependencies, runs),
   };
 }
