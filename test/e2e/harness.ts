@@ -36,6 +36,12 @@ export async function ensureLab(): Promise<Lab> {
   return lab;
 }
 
+/** A second, small template beside the first: `small.qcow2` on a1. */
+export async function installSmall(lab: Lab): Promise<void> {
+  const { installTemplate } = await importModule(join(ROOT, "test/lab/image.mjs"));
+  await installTemplate({ name: lab.name, host: "a1", volume: "small.qcow2", virtualBytes: 8 << 20, dataBytes: 4 << 20 });
+}
+
 // After all files: they share the lab. $VMFLEET_KEEP_LAB leaves it up, to look around or to run again sooner.
 after(async function () {
   this.timeout(60_000);
@@ -60,11 +66,13 @@ export async function pulumiHere(): Promise<{ env: Record<string, string>; nodej
 
 export interface TestStack {
   stack: Stack;
+  /** Its backend. */
+  folder: string;
   /** What Pulumi runs as. */
   env: Record<string, string>;
   /** @returns what was printed, and what stands on the fleet's row, live texts included */
-  preview(): Promise<Outcome>;
-  up(options?: { replace?: string[] }): Promise<Outcome>;
+  preview(options?: { plan?: string }): Promise<Outcome>;
+  up(options?: { replace?: string[]; plan?: string }): Promise<Outcome>;
   /** An `up` that must fail. */
   failingUp(): Promise<Outcome>;
   refresh(): Promise<Outcome>;
@@ -90,6 +98,8 @@ export interface StackOptions {
   workDir?: string;
   projectName?: string;
   config?: Record<string, string>;
+  /** Added to what Pulumi runs as. */
+  env?: Record<string, string>;
 }
 
 export async function openStack(name: string, options: StackOptions): Promise<TestStack> {
@@ -97,7 +107,10 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
   const env: Record<string, string> = {
     PULUMI_BACKEND_URL: `file://${folder}`,
     PULUMI_CONFIG_PASSPHRASE: "test",
+    // What is kept beside the stack is the test's own, too.
+    PULUMI_HOME: join(folder, "home"),
     ...(await setup)?.pulumi?.env,
+    ...options.env,
   };
   const projectName = options.projectName ?? "e2e";
   const workspace: LocalWorkspaceOptions = {
@@ -136,17 +149,18 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
 
   return {
     stack,
+    folder,
     env,
-    preview: () => watched(async (hooks) => {
+    preview: ({ plan } = {}) => watched(async (hooks) => {
       let asked = false;
-      await stack.preview({ ...hooks, onEvent: (event) => {
+      await stack.preview({ ...hooks, ...(plan && { plan }), onEvent: (event) => {
         asked ||= /ClonedVmFleet/.test(event.resourcePreEvent?.metadata.type ?? "");
         hooks.onEvent(event);
       } });
       if (!asked) throw new Error("OutputsLost: of a program that declares a fleet no fleet was seen");
     }),
-    up: ({ replace } = {}) => watched(async (hooks) => {
-      const { outputs } = await stack.up({ ...hooks, ...(replace && { replace }) });
+    up: ({ replace, plan } = {}) => watched(async (hooks) => {
+      const { outputs } = await stack.up({ ...hooks, ...(replace && { replace }), ...(plan && { plan }) });
       // Pulumi's inline program says nothing of a call to its engine that got no connection.
       if (declared.some((key) => !(key in outputs))) throw new Error(`OutputsLost: ${declared.join(", ")}`);
     }),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { fleetIdFromOrigin } from "../../provider/fleet";
 import { FleetRefusedError, FleetRunError, type Progress } from "../../provider/engine/types";
 import { PartialFailureError } from "../../provider/pulumi/lifecycle";
-import { create, inputs, outputs, plan, state, URN, world } from "./fakes";
+import { inputs, outputs, plan, state, URN, world } from "./fakes";
 
 const progress = (changes: Partial<Progress>): Progress => ({
   phase: "clone", membersDone: 0, membersTotal: 2, bytesDone: 0, bytesTotal: 2e9, bytesPerSecond: 1e8, ...changes,
