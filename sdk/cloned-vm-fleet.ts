@@ -74,8 +74,9 @@ export class ClonedVmFleet extends pulumi.dynamic.Resource {
       lastRun: undefined, timeline: undefined, learned: undefined, readProfiles: undefined,
     };
     const internal = {
-      // Neither reaches a dynamic provider by itself; both are left out of every comparison.
+      // None reaches a dynamic provider by itself; all are left out of every comparison.
       __urn: pulumi.createUrn(name, TYPE_TOKEN, opts.parent),
+      __organization: organization(),
       __preview: pulumi.runtime.isDryRun() || undefined,
     };
     super(provider, name, { fleetId: undefined, ...args, hosts: withSecrets(args.hosts), ...outputs, ...internal }, {
@@ -84,6 +85,15 @@ export class ClonedVmFleet extends pulumi.dynamic.Resource {
       // The recorded hosts repeat URIs, and a URI may carry a password.
       additionalSecretOutputs: ["__hosts", ...(opts.additionalSecretOutputs ?? [])],
     }, MODULE, TYPE);
+  }
+}
+
+/** Of Pulumi Cloud's: one project and stack may be in two, and have one URN. Undefined where nobody said. */
+function organization(): string | undefined {
+  try {
+    return pulumi.getOrganization();
+  } catch {
+    return undefined;
   }
 }
 

@@ -22,6 +22,7 @@ export async function applyFleet(request: RunRequest): Promise<RunResult> {
   const session = await openSession(request, true);
   try {
     const plan = await acceptedPlan(request, session.observation);
+    request.onPlan?.(plan, session.observation);
     return await runPlan(request, session, plan);
   } finally {
     await session.close();

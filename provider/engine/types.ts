@@ -41,6 +41,8 @@ export interface RunRequest {
   /** Names this run to others that wait for its lock. */
   holder: string;
   onProgress?: ProgressSink;
+  /** What the run is about to do, told once, before anything is touched. */
+  onPlan?: (plan: FleetPlan, observation: Observation) => void;
   signal?: AbortSignal;
 }
 

@@ -2,7 +2,7 @@
 export * from "./model";
 export { parseFleetSpec, fleetInputsSchema, DEFAULTS } from "./spec";
 export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from "./spec";
-export { fleetIdFromUrn, slotName, memberUuid, macAddress, memberMacs, kindOfSlot } from "./identity";
+export { fleetIdFromOrigin, slotName, memberUuid, macAddress, memberMacs, kindOfSlot } from "./identity";
 export { place, fairShares } from "./placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./problems";
 export { readUri, uriParts, TRANSPORTS, type LibvirtUri, type SshUri } from "./uri";
@@ -12,6 +12,7 @@ export { groupBy, groupOf } from "./groups";
 export { hostsToObserve, knowHosts } from "./hosts";
 export { ownersOf } from "./leftovers";
 export { isStillRead } from "./refusals";
+export { adoptionWarning } from "./warnings";
 export { quietChanges } from "./changes";
 export { isUnarrived } from "./arrival";
 export { seedKeeper } from "./seeds";

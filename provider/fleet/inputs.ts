@@ -114,7 +114,7 @@ const POLICIES = ["auto", "rounds", "earliestCompletion", "relay", "singleSource
 
 export const fleetInputsSchema = object("an object that describes a fleet", {
   fleetId: z.string({ error: fleetIdError }).regex(/^[a-z0-9]{4,32}$/, { error: fleetIdError }).optional()
-    .describe("Id that every object of the fleet is tagged with. Give that of an existing fleet to adopt it. Default: derived from the resource's URN."),
+    .describe("Id that every object of the fleet is tagged with. Give that of an existing fleet to adopt it. Default: derived from the resource's URN and from what tells its Pulumi backend from others."),
   namePrefix: name(40).refine((prefix) => !/^vmfleet-/i.test(prefix), {
     error: (issue) => expected("a prefix that does not begin with vmfleet-", issue.input, "that beginning is kept for the provider's own domains"),
   }).describe("Beginning of every member's name: `workers` makes workers-000, workers-001 and so on."),

@@ -87,7 +87,7 @@ export interface VmSpec {
 }
 
 export interface FleetSpec {
-  /** The input; absent: derived from the URN (identity.ts). */
+  /** The input; absent: derived from the origin (identity.ts). */
   fleetId?: string;
   namePrefix: string;
   template: TemplateSpec;

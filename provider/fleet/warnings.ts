@@ -14,6 +14,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const leaving = new Set(plan.destroy.map((one) => one.slot));
   const members = context.census.present.flatMap((one) => (one.member && !leaving.has(one.slot) ? [one.member] : []));
   return [
+    ...adoptionWarning(plan),
     ...hostWarnings(context),
     ...strangerWarnings(context),
     ...abandonWarnings(context),
@@ -23,6 +24,14 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...arrivalWarnings(context, members),
     ...leftoverWarnings(context),
   ];
+}
+
+/** Which members are there already and become this resource's: never without a word, for they may be somebody else's. */
+export function adoptionWarning({ adopt }: FleetPlan): string[] {
+  if (adopt.length === 0) return [];
+  const listed = adopt.slice(0, 20).map(({ name, host }) => `${name} on ${host}`).join(", ");
+  const more = adopt.length > 20 ? ` and ${adopt.length - 20} more` : "";
+  return [`takes over ${plural(adopt.length, "member")} made by an earlier run or another resource of this fleet: ${listed}${more}`];
 }
 
 function hostWarnings({ table, mode, observation, census }: PlanContext): string[] {
