@@ -222,6 +222,13 @@ export interface ReachableHost {
   partials: ObservedPartial[];
   /** Data disks of removed members that asked to be kept. Counted for generations, never touched. */
   kept: { slot: number; generation: number; label: string; volume: string }[];
+  /**
+   * Domains that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
+   * somebody made of one. Told of, never touched, never counted. `reason`: what they are and what to do, in words.
+   */
+  strangers: { name: string; reason: string }[];
+  /** Generations of slots whose volume names anything at all on the host bears, whosever it is: never used again. */
+  heldGenerations: { slot: number; generation: number }[];
   /** Names of domains without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
   /** fleet/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */

@@ -19,6 +19,7 @@ import { settleMember } from "./settle";
 import { consolidateMember } from "./consolidate";
 import type { HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
+import { IMPATIENT_MEASURE_MS } from "./lookedAt";
 import { lockFleet } from "./lock";
 import { adoptMember, destroyMember, findMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
 import { parseVolumeName, isHelperDomain } from "./names";
@@ -159,8 +160,8 @@ export class LibvirtHypervisor implements Hypervisor {
     try {
       // A local file is read for its hash, however long that takes: the deadline is the hosts'. A preview does not wait.
       const finding = await (request.spec.template.kind === "file" && !request.impatient
-        ? findTemplate(request.spec, (name) => this.byName(name), signal)
-        : Promise.race([findTemplate(request.spec, (name) => this.byName(name), signal), expired]));
+        ? findTemplate(request.spec, (name) => this.byName(name), { signal })
+        : Promise.race([findTemplate(request.spec, (name) => this.byName(name), { signal, ...(request.impatient && { measureMs: IMPATIENT_MEASURE_MS }) }), expired]));
       if ("problem" in finding) return { templateProblem: finding.problem };
       this.template = finding.found;
       return { template: { ...finding.found.observed } };
@@ -224,9 +225,9 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async finished(ref: ImageRef, order: CloneOrder): Promise<Source> {
     if (ref.kind === "template") {
-      const { path, observed } = await this.lookAtTemplate(order);
+      const { path, observed, backing = null } = await this.lookAtTemplate(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
-      return this.sourceOf(this.byName(observed.host), path, observed);
+      return this.sourceOf(this.byName(observed.host), path, observed, backing);
     }
     const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
     const at = await this.place(ref.host, order.fleet.fleetId);
@@ -245,8 +246,11 @@ export class LibvirtHypervisor implements Hypervisor {
     return { format: name.endsWith(".raw") ? "raw" : "qcow2", ...(capacityBytes !== undefined && { capacityBytes, allocationBytes }) };
   }
 
-  private sourceOf(session: HostSession, path: string, { format, capacityBytes, allocationBytes }: Omit<Source, "session" | "path" | "scanSeconds">): Source {
-    return { session, path, format, capacityBytes, allocationBytes, scanSeconds: worthScanningSeconds({ capacityBytes, allocationBytes }, this.slowestBitsPerSecond) };
+  private sourceOf(
+    session: HostSession, path: string, { format, capacityBytes, allocationBytes }: Pick<Source, "format" | "capacityBytes" | "allocationBytes">,
+    backing: Source["backing"] = null,
+  ): Source {
+    return { session, path, format, backing, capacityBytes, allocationBytes, scanSeconds: worthScanningSeconds({ capacityBytes, allocationBytes }, this.slowestBitsPerSecond) };
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */
@@ -280,7 +284,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
     const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
     try {
-      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name)), deadline.expired]);
+      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name), { measureMs: 0 }), deadline.expired]);
       if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
       return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
     } catch (error) {

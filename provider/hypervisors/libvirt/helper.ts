@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HypervisorError } from "../hypervisor";
-import { CPU_QUESTIONS, helperXml, type DiskXml } from "./domainXml";
+import { CPU_QUESTIONS, helperXml, type HelperDiskXml } from "./domainXml";
 import { helperDomainName } from "./names";
 import { DISK_DEVICE, type NbdExport } from "./nodes";
 import type { Domain, LibvirtClient } from "./rpc/client";
@@ -64,11 +64,11 @@ export class Helper {
    * Drives are a help, no need: where a helper starts only without them (a QEMU or a libvirt that has none), it goes
    * without, and so does every later one on this host in this run.
    */
-  static async start(session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
+  static async start(session: HostSession, settings: HelperSettings, disks: HelperDiskXml[]): Promise<Helper> {
     const client = await session.client();
     const name = helperDomainName(settings.fleetId, randomBytes(6).toString("hex"));
     const tag = { purpose: "helper" as const, fleetId: settings.fleetId, holder: settings.holder };
-    const start = async (given: DiskXml[]): Promise<Helper> => {
+    const start = async (given: HelperDiskXml[]): Promise<Helper> => {
       const domain = await createHelper(session, client, (quick) => helperXml(name, tag, settings.domainType, settings.arch, given, quick));
       return new Helper(session, client, domain, settings.guests ?? 0, settings.tlsDirectories);
     };
