@@ -10,15 +10,17 @@ import { markerName, targetVolumeName } from "./images";
 import { describeFile, fileState, uploadChunks } from "./localFile";
 import { headerOf, writtenByClone } from "./lookedAt";
 import { MapVolume } from "./mapVolume";
+import { refreshPool } from "./poolRoom";
 import type { Pacer } from "./rates";
+import { isPoolFull } from "./noSpace";
 import { Recorder } from "./recorder";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import { contentPrefix, type VolumeScope } from "./names";
 import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
-/** Left in a pool on which a write failed for want of room: less than one write. */
-const FULL_BELOW_BYTES = 64 << 20;
+/** How long a busy pool is asked to look at an upload that is there. */
+const UPLOADED_BUSY_MS = 2_000;
 
 export interface CloneSettings extends HelperSettings {
   stallMs: number;
@@ -45,12 +47,13 @@ export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
  * helper opens the file itself. What has arrived when it fails stays for the next attempt, unless it is of no use.
  */
 export async function cloneImage(
-  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, running: (transfer: Transfer) => void, context: CallContext,
+  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
 ): Promise<CloneResult> {
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
   let map: MapVolume | undefined;
   let first: { map: MapVolume; written: Promise<void> } | undefined;
+  let transfer: Transfer | undefined;
   try {
     context.signal?.throwIfAborted();
     const from = await parts.resolve(order.source);
@@ -79,9 +82,12 @@ export async function cloneImage(
         throw error;
       }
     };
-    const transfer = new Transfer({
+    transfer = new Transfer({
       copy, facts, context, startHelper, map, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
-      isPoolFull: () => isPoolFull(session),
+      isPoolFull: async () => {
+        const { pool } = await session.pool();
+        return session.run("look at pool", (client) => isPoolFull(client, pool, target.scope));
+      },
       arrivedBytes: async () => (await volume).arrivedBytes,
       ...(first && { first: {
         bytes: order.readFirst!.reduce((sum, range) => sum + range.lengthBytes, 0),
@@ -94,12 +100,14 @@ export async function cloneImage(
       },
       openFeed: (source) => openFeed(source, parts.exporters, session.name, settings),
     }, order.source);
-    running(transfer);
-    await session.run("clone", () => transfer.run());
+    const running = transfer;
+    started(running);
+    await session.run("clone", () => running.run());
     const { arrivedBytes } = await volume;
-    const local = order.source.host === session.name;
-    return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, ...(arrivedBytes !== undefined && { resumed: true }), ...(copy.recorder?.ranges && { readProfile: coalesce(copy.recorder.ranges) }) };
+    const { bytesMoved, bytesResent } = transfer;
+    return { bytesMoved, bytesResent, ...(arrivedBytes !== undefined && { resumed: true }), ...(copy.recorder?.ranges && { readProfile: coalesce(copy.recorder.ranges) }) };
   } catch (error) {
+    if (transfer) context.onBroken?.({ bytesMoved: transfer.bytesMoved, bytesResent: transfer.bytesResent });
     const begun = await arrival?.then(() => true, () => false);
     if (begun && !context.signal?.aborted && spoilsArrived(error)) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
@@ -117,15 +125,6 @@ const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChan
 
 /** QEMU on the image it is to write, which it checks when it opens it. */
 const UNFIT_IMAGE = /"libvirt-1-format"|image is corrupt|repair/i;
-
-/** By what the pool says: QEMU's own word may be that of the relay it reads from. */
-async function isPoolFull(session: HostSession): Promise<boolean> {
-  const { pool } = await session.pool();
-  return session.run("look at pool", async (client) => {
-    await client.refreshPool(pool);
-    return (await client.poolInfo(pool)).available < FULL_BELOW_BYTES;
-  });
-}
 
 /** Never throws: it is a hint. */
 async function firstOf(
@@ -153,6 +152,7 @@ export async function uploadTemplate(
   const name = targetVolumeName(target.scope, order.target, image.format);
   const { pool } = await target.session.pool();
   const extra = await target.session.openExtra();
+  let sentBytes = 0;
   try {
     const marker = markerName(target.scope, order.target);
     await target.session.run("upload", async (client) => {
@@ -160,14 +160,19 @@ export async function uploadTemplate(
       await deleteVolume(client, pool, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
       const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
-      const chunks = uploadChunks(file, (read) => context.onProgress?.(Math.round((read / image.fileBytes) * image.allocationBytes), image.allocationBytes), sent);
+      const chunks = uploadChunks(file, (read) => {
+        sentBytes = Math.round((read / image.fileBytes) * image.allocationBytes);
+        context.onProgress?.(sentBytes, image.allocationBytes);
+      }, sent);
       await extra.uploadVolume(volume, image.fileBytes, chunks, context.signal);
-      await client.refreshPool(pool);
+      // So that libvirt knows what it holds. A pool that others keep busy is done without: we know it ourselves.
+      await refreshPool(client, pool, UPLOADED_BUSY_MS);
     });
     // Of what went over the wire, not of what was read for its hash before: a file can be rewritten and not show it.
     if (sent.digest("hex") !== order.contentId) throw changed();
     await markComplete(order, target);
   } catch (error) {
+    context.onBroken?.({ bytesMoved: sentBytes });
     await target.session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
     // One that grew, shrank or went is no fault of the host's.
     if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed();

@@ -158,13 +158,13 @@ export const blockCopyTargetXml = (path: string): string => buildXml({
 
 /** A volume to be made; `backingPath` makes it a delta over a qcow2 base. */
 export function volumeXml(
-  name: string, capacityBytes: number, format: "qcow2" | "raw", backing?: { path: string; format: string },
+  name: string, capacityBytes: number, format: "qcow2" | "raw", backing?: { path: string; format: string }, allocationBytes = 0,
 ): string {
   return buildXml({
     volume: {
       name,
       capacity: { "@unit": "bytes", "#": String(capacityBytes) },
-      allocation: { "@unit": "bytes", "#": "0" },
+      allocation: { "@unit": "bytes", "#": String(allocationBytes) },
       target: { format: { "@type": format }, ...(format === "qcow2" ? { compat: "1.1" } : {}) },
       ...(backing ? { backingStore: { path: backing.path, format: { "@type": backing.format } } } : {}),
     },

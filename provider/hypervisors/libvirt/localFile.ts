@@ -3,6 +3,7 @@ import { open, stat } from "node:fs/promises";
 import { cloneBytes } from "./cloneBytes";
 import { readImageHeader } from "./imageHeader";
 import type { UploadChunk } from "./rpc/stream";
+import { SharedWork } from "./sharedWork";
 import { UnfitImageError, type ReadAt } from "./unfitImage";
 
 const BLOCK = 64 * 1024;
@@ -22,21 +23,24 @@ export interface LocalImage {
   format: "qcow2" | "raw";
 }
 
-const cache = new Map<string, { key: string; image: Promise<LocalImage> }>();
+const cache = new Map<string, { key: string; image: SharedWork<LocalImage> }>();
 
 /**
- * Reads the whole file, once for all who ask while nothing shows that it was changed. Whoever sends it on hashes what he
- * sends: a file can change without showing it.
- * @throws UnfitImageError for what cannot be a template; the file system's own error
+ * Reads the whole file, once for all who ask while nothing shows that it was changed; given up when all who ask have.
+ * Whoever sends it on hashes what he sends: a file can change without showing it.
+ * @throws UnfitImageError for what cannot be a template; the file system's own error; the signal's reason
  */
-export async function describeFile(file: string): Promise<LocalImage> {
+export async function describeFile(file: string, signal?: AbortSignal): Promise<LocalImage> {
   const key = await fileState(file);
   const cached = cache.get(file);
-  if (cached?.key === key) return cached.image;
-  const image = readImage(file, key);
+  const image = cached?.key === key && !cached.image.isGivenUp ? cached.image : new SharedWork((givenUp) => readImage(file, key, givenUp));
   cache.set(file, { key, image });
-  image.catch(() => cache.delete(file));
-  return image;
+  try {
+    return await image.wait(signal);
+  } catch (error) {
+    if (!signal?.aborted && cache.get(file)?.image === image) cache.delete(file);
+    throw error;
+  }
 }
 
 /** Another one after each write, unless clocks stand still; the time of its last change nobody can put back. */
@@ -46,7 +50,7 @@ export async function fileState(file: string): Promise<string> {
   return [info.dev, info.ino, info.size, info.mtimeNs, info.ctimeNs].join("/");
 }
 
-async function readImage(file: string, state: string): Promise<LocalImage> {
+async function readImage(file: string, state: string, givenUp: AbortSignal): Promise<LocalImage> {
   const handle = await open(file, "r");
   try {
     const fileBytes = (await handle.stat()).size;
@@ -59,6 +63,7 @@ async function readImage(file: string, state: string): Promise<LocalImage> {
     const hash = createHash("sha256");
     let allocationBytes = 0;
     for await (const { piece, raw } of readChunks(file)) {
+      givenUp.throwIfAborted();
       hash.update(raw);
       if ("data" in piece) allocationBytes += raw.length;
     }

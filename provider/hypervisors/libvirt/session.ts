@@ -1,6 +1,7 @@
 import type { HostSpec } from "../../fleet/model";
 import { HostUnreachableError, HypervisorError, NoSpaceError } from "../hypervisor";
 import type { Drive } from "./domainXml";
+import { saysNoSpace } from "./noSpace";
 import { LibvirtClient, type Pool } from "./rpc/client";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/errors";
 import { openTransport } from "./rpc/transport";
@@ -44,6 +45,15 @@ export interface PoolFacts {
   pool: Pool;
   type: string;
   path: string;
+  /** What another host's pool is known by that lies in the same place: of network file systems. */
+  store?: string;
+}
+
+/** Where it comes from over the network; what else may be one place on two hosts, sharedStores.ts finds out. */
+function storeOf(pool: unknown): Pick<PoolFacts, "store"> {
+  const [host, dir] = [text(pool, "source", "host", "@name"), text(pool, "source", "dir", "@path")];
+  if (text(pool, "@type") !== "netfs" || host === undefined || dir === undefined) return {};
+  return { store: `netfs ${host}:${dir.replace(/\/+$/, "")}` };
 }
 
 /** One host: its connection, reopened when it was lost, and the facts that do not change. */
@@ -136,7 +146,7 @@ export class HostSession {
   wrap(step: string, error: unknown): Error {
     if (error instanceof HypervisorError || !(error instanceof Error) || error.name === "AbortError") return error as Error;
     if (error instanceof ConnectionLostError || error instanceof CallTimeoutError) return this.unreachable(step, error);
-    if (/no space left/i.test(error.message)) return new NoSpaceError(this.name, step, error.message, { cause: error });
+    if (saysNoSpace(error)) return new NoSpaceError(this.name, step, `storage pool ${this.spec.pool} is full (${error.message})`, { cause: error });
     if (error instanceof LibvirtError) return new HypervisorError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
     return new HypervisorError(this.name, step, error.message, { cause: error });
   }
@@ -169,7 +179,7 @@ export class HostSession {
       const pool = await client.lookupPool(this.spec.pool);
       if (!pool) return null;
       const xml = at(parseXml(await client.poolXml(pool)), "pool");
-      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "" };
+      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "", ...storeOf(xml) };
       return this.poolCache;
     });
   }

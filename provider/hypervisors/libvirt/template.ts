@@ -27,6 +27,8 @@ export type TemplateFinding = { found: LocatedTemplate } | { problem: Problem };
 export interface LookOptions extends MeasureOptions {
   /** It was looked at before in this run: domains that neither run nor have a saved state are not asked again. @default false */
   again?: boolean;
+  /** Ends the reading of a local file. */
+  signal?: AbortSignal | undefined;
 }
 
 /** As what the host's domains had a volume when they were asked. */
@@ -38,7 +40,7 @@ const declaredOnce = new Map<string, ReadonlyMap<string, string>>();
  */
 export async function findTemplate(spec: FleetSpec, session: (name: string) => HostSession, options: LookOptions = {}): Promise<TemplateFinding> {
   const { template } = spec;
-  if (template.kind === "file") return findFile(template.file);
+  if (template.kind === "file") return findFile(template.file, options.signal);
   const host = session(template.host);
   const path = `template.${template.kind}`;
   const uuid = await host.uuid();
@@ -180,9 +182,9 @@ function assertDeclaredChain({ chain }: DeclaredDisk, files: readonly ChainFile[
   );
 }
 
-async function findFile(file: string): Promise<TemplateFinding> {
+async function findFile(file: string, signal: AbortSignal | undefined): Promise<TemplateFinding> {
   try {
-    const found = await describeFile(file);
+    const found = await describeFile(file, signal);
     return {
       found: {
         observed: {
@@ -191,6 +193,7 @@ async function findFile(file: string): Promise<TemplateFinding> {
       },
     };
   } catch (error) {
+    signal?.throwIfAborted();
     return { problem: { path: "template.file", message: `expected a readable qcow2 or raw image, got ${JSON.stringify(file)}: ${(error as Error).message}` } };
   }
 }
