@@ -139,6 +139,25 @@ describe("a pool without room enough", function () {
     }
   });
 
+  it("is refused three members of a compressed template that are small only until they are written", async () => {
+    const host = hosts[1]!;
+    await onPool([host], { sizeMiB: 110 });
+    const from = hosts[0]!;
+    const volume = `compressed-${pool.name}.qcow2`;
+    // Text of hexadecimal digits: half of it goes when it is compressed.
+    await pool.inside(`head -c 24M /dev/urandom | od -An -v -tx1 | tr -d ' \n' | head -c 48M > '${from.dataDir}/plain.raw'; qemu-img convert -O qcow2 -c '${from.dataDir}/plain.raw' '${from.poolDir}/${volume}'; rm '${from.dataDir}/plain.raw'`);
+    await virsh(from, "pool-refresh", "default");
+    try {
+      inputs = { ...inputs, template: { host: from.name, pool: "default", volume } };
+      const error = await failure(up(on([host, 3])));
+      assert.ok(error instanceof FleetRefusedError, error.message);
+      assert.match(error.message, new RegExp(`hosts\\[1\\]\\.pool: .* free for 3 new members, got "${pool.name}"`));
+      assert.equal(await pool.inside(`ls '${pool.path}' | grep -v lost.found || true`), "");
+    } finally {
+      await virsh(from, "vol-delete", volume, "default");
+    }
+  });
+
   it("counts once what two hosts share, and refuses before anything is touched", async () => {
     const [one, other] = [hosts[1]!, hosts[2]!];
     await onPool([one, other], { sizeMiB: 120 });
