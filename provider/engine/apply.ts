@@ -1,4 +1,4 @@
-import { preflight, recordState, reconcile } from "../fleet";
+import { maybeOneStore, preflight, recordState, reconcile } from "../fleet";
 import type { FleetPlan, FleetState, Learned, Observation, ReadProfile, RunSummary, RunTimeline } from "../fleet/model";
 import { executePlan } from "./execute";
 import { type Aftermath, lookAgain } from "./finish";
@@ -20,19 +20,31 @@ import { FleetRefusedError, FleetRunError, type RunRequest, type RunResult } fro
 export async function applyFleet(request: RunRequest): Promise<RunResult> {
   const session = await openSession(request, true);
   try {
-    const plan = acceptedPlan(request, session.observation);
+    const plan = await acceptedPlan(request, session.observation);
     return await runPlan(request, session, plan);
   } finally {
     await session.close();
   }
 }
 
-function acceptedPlan(request: RunRequest, observation: Observation): FleetPlan {
-  const { spec, fleetId, incarnation, previous } = request;
+async function acceptedPlan(request: RunRequest, observation: Observation): Promise<FleetPlan> {
+  const { spec, fleetId, incarnation, previous, hypervisor } = request;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "apply" });
-  const problems = [...policyProblems(spec, request.hypervisor.capabilities.relay), ...preflight(spec, observation, plan)];
+  const findProblems = () => [...policyProblems(spec, hypervisor.capabilities.relay), ...preflight(spec, observation, plan)];
+  let problems = findProblems();
+  // Asked only where the answer matters: it takes a file in each of these pools.
+  if (problems.length === 0 && hypervisor.sharedStores) {
+    for (const hosts of maybeOneStore(spec, observation, plan)) {
+      for (const group of await hypervisor.sharedStores({ fleetId, hosts })) shareStore(observation, group);
+    }
+    problems = findProblems();
+  }
   if (problems.length > 0) throw new FleetRefusedError(problems);
   return plan;
+}
+
+function shareStore(observation: Observation, names: readonly string[]): void {
+  for (const host of observation.hosts) if (host.status === "reachable" && names.includes(host.name)) host.store = `with ${names[0]!}`;
 }
 
 async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): Promise<RunResult> {

@@ -1,4 +1,5 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
+import { UNKNOWN_ROOM_BYTES } from "../fleet";
 import type {
   DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../fleet/model";
@@ -44,7 +45,7 @@ function assumedHost(host: HostSpec, previous: FleetState | undefined, imageByte
     partials: [],
     kept: [],
     foreignNames: [],
-    poolFreeBytes: Number.MAX_SAFE_INTEGER,
+    poolFreeBytes: UNKNOWN_ROOM_BYTES,
     problems: [],
   };
 }

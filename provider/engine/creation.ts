@@ -7,6 +7,7 @@ import type { ExecuteOptions, Execution } from "./execute";
 import { makeMember } from "./members";
 import type { SourcePool } from "./pool";
 import type { ReadOrder } from "./reads";
+import type { Room } from "./room";
 import { replicaLabel, upload } from "./sources";
 
 /** A member to be made; with `base`, one that an earlier run started before its disk was there. */
@@ -31,6 +32,7 @@ export class Creation {
     private readonly pool: SourcePool,
     private readonly keeper: BaseKeeper,
     private readonly result: Execution,
+    private readonly room: Room,
     private readonly options: ExecuteOptions,
   ) {
     this.indexOf = new Map(pool.topology.hosts.map((host) => [host.name, host.index]));
@@ -49,7 +51,7 @@ export class Creation {
     if (spec.template.kind !== "file" || this.pool.sources.length > 0 || this.copies === 0) return;
     meter.enter("upload", "sending the template file");
     try {
-      await upload(this.context, this.pool, this.result.log, this.plan.contentId);
+      this.room.take(await upload(this.context, this.pool, this.result.log, this.plan.contentId));
     } catch (error) {
       signal.throwIfAborted();
       const host = spec.hosts[0]!.name;
@@ -71,7 +73,7 @@ export class Creation {
   start(): void {
     this.result.log.begun();
     const distributor = new Distributor(
-      this.context, this.plan.contentId, this.pool, this.result.log, this.options.watch, () => {
+      this.context, this.plan.contentId, this.pool, this.result.log, this.room, this.options.watch, () => {
         this.keeper.review();
         this.enterPhase();
       },
@@ -82,7 +84,11 @@ export class Creation {
     this.startLinked(distributor);
     this.startFull(distributor);
     this.enterPhase();
-    if (this.copies === 0) return;
+    if (this.copies === 0) {
+      this.keeper.review(); // no copy's event will ask for it
+      this.enterPhase();
+      return;
+    }
     this.context.tasks.start(async () => {
       const { policy, makespanSeconds } = await this.options.choosePolicy(this.pool);
       this.result.policy = policy.name;

@@ -224,7 +224,13 @@ export interface ReachableHost {
   kept: { slot: number; generation: number; label: string; volume: string }[];
   /** Names of domains without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
+  /** fleet/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */
   poolFreeBytes: number;
+  roomUnknown?: string;
+  /** Absent: the host does not tell. */
+  poolCapacityBytes?: number;
+  /** Where the pool lies, where other hosts' pools may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
+  store?: string;
   /** What preflight found wrong with this host; empty: fit. Paths begin with `hosts[i]`. */
   problems: Problem[];
 }

@@ -35,6 +35,9 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
     const forgotten = census.forgotten.filter((one) => one.host === host);
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
   }
+  for (const { name, seen } of table.hosts) {
+    if (seen?.roomUnknown !== undefined) warnings.push(`${name}: what is free in its pool is not known, so nothing says whether the plan fits (${seen.roomUnknown})`);
+  }
   return warnings;
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
 import type { UploadChunk } from "./rpc/stream";
+import { SharedWork } from "./sharedWork";
 
 const BLOCK = 64 * 1024;
 const READ = 4 * 1024 * 1024;
@@ -15,26 +16,33 @@ export interface LocalImage {
   format: "qcow2" | "raw";
 }
 
-const cache = new Map<string, { key: string; image: Promise<LocalImage> }>();
+const cache = new Map<string, { key: string; image: SharedWork<LocalImage> }>();
 
-/** Reads the whole file once per path, size and mtime, however many ask. @throws the file system's own error. */
-export async function describeFile(file: string): Promise<LocalImage> {
+/**
+ * Reads the whole file once per path, size and mtime, however many ask; given up when all who ask have.
+ * @throws the file system's own error, or the signal's reason
+ */
+export async function describeFile(file: string, signal?: AbortSignal): Promise<LocalImage> {
   const info = await stat(file);
   if (!info.isFile()) throw new Error("not a file");
   const key = `${info.size}/${info.mtimeMs}/${info.ino}`;
   const cached = cache.get(file);
-  if (cached?.key === key) return cached.image;
-  const image = readImage(file, info.size);
+  const image = cached?.key === key && !cached.image.isGivenUp ? cached.image : new SharedWork((givenUp) => readImage(file, info.size, givenUp));
   cache.set(file, { key, image });
-  image.catch(() => cache.delete(file));
-  return image;
+  try {
+    return await image.wait(signal);
+  } catch (error) {
+    if (!signal?.aborted && cache.get(file)?.image === image) cache.delete(file);
+    throw error;
+  }
 }
 
-async function readImage(file: string, fileBytes: number): Promise<LocalImage> {
+async function readImage(file: string, fileBytes: number, givenUp: AbortSignal): Promise<LocalImage> {
   const hash = createHash("sha256");
   let header: Buffer | undefined;
   let allocationBytes = 0;
   for await (const chunk of readChunks(file)) {
+    givenUp.throwIfAborted();
     header ??= "data" in chunk.piece ? chunk.piece.data.subarray(0, 32) : Buffer.alloc(32);
     hash.update(chunk.raw);
     if ("data" in chunk.piece) allocationBytes += chunk.raw.length;

@@ -7,7 +7,7 @@ import { assertOwnDisk, baseName, rootDisk } from "./domainDisks";
 import { memberXml, type DiskXml } from "./domainXml";
 import { parseVolumeName, volumeName, type VolumeScope } from "./names";
 import type { Domain, LibvirtClient, Pool } from "./rpc/client";
-import { LibvirtError } from "./rpc/errors";
+import { CallTimeoutError, LibvirtError } from "./rpc/errors";
 import { DomainState, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { parseTag, TAG_KEY, TAG_URI, tagXml, type MemberTag } from "./tags";
@@ -181,7 +181,7 @@ async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: numbe
         await sleep(POLL_MS);
       }
     } catch (error) {
-      if (!(error instanceof LibvirtError)) throw error; // a guest that cannot be asked is ended
+      if (!(error instanceof LibvirtError || error instanceof CallTimeoutError)) throw error; // a guest that cannot be asked is ended
     }
   }
   if (isActive(await client.domainState(domain))) await client.destroyDomain(domain, 0, START_DEADLINE_MS);

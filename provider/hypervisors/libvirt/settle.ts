@@ -78,7 +78,7 @@ async function moveLive(client: LibvirtClient, domain: Domain, move: Move, at: P
   const news = await jobNews(client, domain);
   try {
     await client.blockCopyTop(domain, DISK, blockCopyTargetXml((await volumeFacts(client, delta)).path));
-    await followJob(client, domain, move.earlyName, news, context);
+    await followJob(client, domain, move.earlyName, news, at, context);
   } finally {
     news.end();
   }

@@ -17,9 +17,9 @@ export interface LocatedTemplate {
 export type TemplateFinding = { found: LocatedTemplate } | { problem: Problem };
 
 /** Looks the declared template up. A domain that runs, or a volume that a running domain may write, is refused. */
-export async function findTemplate(spec: FleetSpec, session: (name: string) => HostSession): Promise<TemplateFinding> {
+export async function findTemplate(spec: FleetSpec, session: (name: string) => HostSession, signal?: AbortSignal): Promise<TemplateFinding> {
   const { template } = spec;
-  if (template.kind === "file") return findFile(template.file);
+  if (template.kind === "file") return findFile(template.file, signal);
   const host = session(template.host);
   const refuse = (path: string, message: string): TemplateFinding => ({ problem: { path, message } });
   return host.run("look at template", async (client) => {
@@ -61,9 +61,9 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
   });
 }
 
-async function findFile(file: string): Promise<TemplateFinding> {
+async function findFile(file: string, signal: AbortSignal | undefined): Promise<TemplateFinding> {
   try {
-    const found = await describeFile(file);
+    const found = await describeFile(file, signal);
     return {
       found: {
         observed: {
@@ -72,6 +72,7 @@ async function findFile(file: string): Promise<TemplateFinding> {
       },
     };
   } catch (error) {
+    signal?.throwIfAborted();
     return { problem: { path: "template.file", message: `expected a readable qcow2 or raw image, got ${JSON.stringify(file)}: ${(error as Error).message}` } };
   }
 }

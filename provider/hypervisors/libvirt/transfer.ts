@@ -7,6 +7,7 @@ import { Flushing } from "./flushing";
 import type { Helper } from "./helper";
 import { ImageMap } from "./imageMap";
 import type { MirrorJob } from "./mirror";
+import { Moved } from "./moved";
 import { IN_FLIGHT_BYTES, Pull } from "./pull";
 import { LibvirtError } from "./rpc/errors";
 import { tlsAdvice } from "./tls";
@@ -50,6 +51,7 @@ export class Transfer {
   private lastMove = Date.now();
   private readonly flushing = new Flushing();
   private failures = 0;
+  private failedAtOffset = -1;
   /** As limited now; undefined: not limited. */
   private bytesPerSecond: number | undefined;
   private restarts = 0;
@@ -64,6 +66,7 @@ export class Transfer {
   private readonly map: ImageMap;
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
+  private readonly moved = new Moved();
 
   constructor(private readonly options: TransferOptions, private source: ImageRef) {
     this.yielding = new Yielding(options.copy);
@@ -86,7 +89,8 @@ export class Transfer {
       // The source's host need not be done before this one closes its file.
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
       if (finished.status === "rejected") throw finished.reason;
-    } catch (error) {
+    } catch (reason) {
+      const error = reason instanceof SourceLostError && !context.signal?.aborted ? await this.orNoRoom(reason) : reason;
       this.failed = { error };
       this.exchange?.failed(error); // whoever ordered it waits for an answer
       this.options.pacer.end(copy);
@@ -134,7 +138,7 @@ export class Transfer {
     const opened = started.then(async () => (await arrived) === undefined ? this.openToReaders() : undefined);
     opened.catch(() => undefined); // awaited below
     const [helper, feed] = await Promise.allSettled([started, opening]);
-    if (feed.status === "fulfilled") this.feed = feed.value;
+    if (feed.status === "fulfilled") this.readFrom(feed.value);
     if (helper.status === "rejected") throw helper.reason;
     // A helper that connects answers nobody else meanwhile: readers' exports come first, unless we are to wait for the map.
     if (this.map.isWritten) await abortable(opened, context.signal);
@@ -150,6 +154,16 @@ export class Transfer {
     this.isFirst = await this.startFirst();
     if (!this.isFirst) await this.startPull();
     this.startedAt = Date.now();
+  }
+
+  /** Over the network, so far. */
+  get bytesMoved(): number {
+    return this.moved.bytesMoved;
+  }
+
+  private readFrom(feed: Feed, againBytes = 0): void {
+    this.feed = feed;
+    this.moved.from(feed.host !== this.options.targetHost, againBytes);
   }
 
   private open(ref: ImageRef, from: Resolved): Promise<Feed> {
@@ -201,6 +215,7 @@ export class Transfer {
     const held = await this.pull!.bytesHeld(facts.capacityBytes, context.signal);
     this.bytesFound = Math.round(held * await this.map.allocatedShare(facts));
     this.best = Math.min(this.bytesFound, facts.allocationBytes);
+    this.moved.found(this.best);
     this.bytesResent += Math.max(0, Math.min(arrivedBytes, facts.allocationBytes) - this.bytesFound - qcow2MetadataBytes(facts.capacityBytes));
   }
 
@@ -254,7 +269,7 @@ export class Transfer {
   }
 
   private async untilReady(): Promise<void> {
-    const { context, targetHost, pool, forGuests } = this.options;
+    const { context, forGuests } = this.options;
     for (;;) {
       context.signal?.throwIfAborted();
       const job = await this.pull!.job();
@@ -269,9 +284,11 @@ export class Transfer {
       if (job.ready) return;
       const isSlow = forGuests && !this.isFirst && await this.yielding.look((speed) => this.pull!.setSpeed(speed));
       if (isSlow) this.lastMove = Date.now(); // because we said so
-      // A relay whose pool is full answers with that; then it is the relay that is lost.
-      if (job["io-status"] === "nospace" && (!this.feed!.upstream || await this.options.isPoolFull())) {
-        throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
+      const wantsRoom = job["io-status"] !== "ok" && await this.lacksOwnRoom(job);
+      this.options.copy.lacksRoom = wantsRoom || (job["io-status"] !== "ok" && this.feed!.upstream?.lacksRoom === true);
+      if (wantsRoom) {
+        await this.waitForRoom();
+        continue;
       }
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
@@ -283,6 +300,39 @@ export class Transfer {
       else if (Date.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((Date.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
+  }
+
+  /**
+   * A relay whose pool is full answers with that, too: then it is the relay that waits for room. It sees so within one
+   * look. Of a quota QEMU knows no word: that one is reached the pool tells, where a copy fails twice in one place.
+   */
+  private async lacksOwnRoom(job: MirrorJob): Promise<boolean> {
+    const { upstream } = this.feed!;
+    if (job["io-status"] === "failed") {
+      const isAgain = this.failedAtOffset === job.offset;
+      this.failedAtOffset = job.offset;
+      return isAgain && this.options.isPoolFull();
+    }
+    if (upstream) await sleep(2 * POLL_MS);
+    return upstream?.lacksRoom !== true;
+  }
+
+  /** What cannot be written any more fails in many words, most of them about the source: asked once more before it is believed. */
+  private async orNoRoom(error: SourceLostError): Promise<Error> {
+    const { targetHost, pool, isPoolFull } = this.options;
+    const isFull = await Promise.race([isPoolFull().catch(() => false), idle(STOP_PATIENCE_MS).then(() => false)]);
+    return isFull ? new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`, { cause: error }) : error;
+  }
+
+  /** Stands still until it is told whether there is room again. */
+  private async waitForRoom(): Promise<void> {
+    const { context, targetHost, pool } = this.options;
+    const error = new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
+    const goesOn = await abortable(context.onNoSpace?.(error) ?? Promise.resolve(false), context.signal);
+    if (!goesOn) throw error;
+    this.options.copy.lacksRoom = false;
+    await this.pull!.resume();
+    this.lastMove = Date.now();
   }
 
   /**
@@ -367,11 +417,12 @@ export class Transfer {
       const from = given ?? { ...await resolve(ref), local: false };
       try {
         const old = this.feed;
-        this.feed = await this.open(ref, from);
+        const feed = await this.open(ref, from);
+        this.readFrom(feed, Math.min(IN_FLIGHT_BYTES, this.best));
         this.source = ref;
         void old?.close(); // only now: a relay that nobody reads ends
         // Over a relay that stands over nothing itself, those that read through us would take what is missing for zeros.
-        await abortable(this.feed.upstream?.whenFed() ?? Promise.resolve(), context.signal);
+        await abortable(feed.upstream?.whenFed() ?? Promise.resolve(), context.signal);
         await this.connect();
         this.bytesResent += Math.min(IN_FLIGHT_BYTES, this.best);
         return;
@@ -424,6 +475,7 @@ export class Transfer {
     const { facts, context, first, forGuests = false } = this.options;
     const there = bytesThere(job, { facts, forGuests, extents: this.map.extents, ...(this.isFirst && { firstBytes: first!.bytes }) });
     this.best = Math.max(this.best, there);
+    this.moved.there(this.best);
     context.onProgress?.(this.best, facts.allocationBytes);
   }
 }

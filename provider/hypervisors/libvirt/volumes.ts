@@ -3,6 +3,8 @@ import type { LibvirtClient, Pool, Volume } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
 import { volumeXml } from "./domainXml";
+import { looksFull, PoolFullError, saysNoSpace } from "./noSpace";
+import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
 import { at, parseXml, text } from "./xml";
 
 export interface VolumeFacts extends DiskInfo {
@@ -41,11 +43,17 @@ export async function ensureVolume(
   try {
     return await client.createVolume(pool, volumeXml(name, capacityBytes, format, backing));
   } catch (error) {
-    if (!isLibvirtError(error, ErrorCode.storageVolExist)) throw error;
+    if (!isLibvirtError(error, ErrorCode.storageVolExist)) throw await asNoSpace(client, pool, error);
     const found = await client.lookupVolume(pool, name);
     if (!found) throw error;
     return found;
   }
+}
+
+/** What qemu-img met stands in no number: where the pool is full, that is what it met. */
+async function asNoSpace(client: LibvirtClient, pool: Pool, error: unknown): Promise<unknown> {
+  if (!(error instanceof LibvirtError) || saysNoSpace(error) || !(await looksFull(client, pool))) return error;
+  return new PoolFullError(error.message, { cause: error });
 }
 
 /** Also where the file is there but the pool has not seen it, and where the pool lists it but the file is gone. */
@@ -57,7 +65,7 @@ export async function deleteVolume(client: LibvirtClient, pool: Pool, name: stri
   } catch (error) {
     if (isLibvirtError(error, ErrorCode.noStorageVol)) return;
     if (!(error instanceof LibvirtError)) throw error;
-    await client.refreshPool(pool);
+    if (!(await refreshPool(client, pool, BUSY_POOL_MS))) throw error;
     const still = await client.lookupVolume(pool, name);
     if (still) await client.deleteVolume(still);
   }

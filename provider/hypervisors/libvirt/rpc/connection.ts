@@ -13,6 +13,8 @@ export interface ConnectionOptions {
   keepaliveIntervalMs?: number;
   /** Unanswered pings after which the connection counts as dead. @default 3 */
   keepaliveCount?: number;
+  /** Asked right before each call is sent; what it throws the caller gets, and nothing is sent. */
+  mayCall?: () => void;
 }
 
 /**
@@ -61,7 +63,7 @@ export class RpcConnection {
   private readonly callTimeoutMs: number;
   private readonly keepaliveCount: number;
 
-  constructor(private readonly socket: Duplex, readonly peer: string, options: ConnectionOptions = {}) {
+  constructor(private readonly socket: Duplex, readonly peer: string, private readonly options: ConnectionOptions = {}) {
     this.callTimeoutMs = options.callTimeoutMs ?? 30_000;
     this.keepaliveCount = options.keepaliveCount ?? 3;
     socket.on("data", (chunk: Buffer) => this.onData(chunk));
@@ -108,8 +110,8 @@ export class RpcConnection {
   }
 
   /** Like call, past all that waits. One at a time, and only for what the daemon answers at once. */
-  async callUrgently(program: number, proc: number, name: string, args: XdrWriter): Promise<XdrReader> {
-    return (await this.exchange(program, proc, name, args, this.callTimeoutMs, false, () => undefined)).reader;
+  async callUrgently(program: number, proc: number, name: string, args: XdrWriter, timeoutMs = this.callTimeoutMs): Promise<XdrReader> {
+    return (await this.exchange(program, proc, name, args, timeoutMs, false, () => undefined)).reader;
   }
 
   /**
@@ -147,6 +149,7 @@ export class RpcConnection {
     program: number, proc: number, name: string, args: XdrWriter, timeoutMs: number, opensStream: boolean, giveBack: () => void,
   ): Promise<{ reader: XdrReader; serial: number }> {
     if (this.closed) throw this.closed;
+    this.options.mayCall?.();
     const serial = ++this.serial;
     const reader = await new Promise<XdrReader>((resolve, reject) => {
       const timer = timeoutMs > 0

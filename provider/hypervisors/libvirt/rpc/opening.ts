@@ -67,6 +67,8 @@ export interface OpeningOptions {
   peer: string;
   connectTimeoutMs: number;
   callTimeoutMs?: number;
+  /** Asked before each call of the session. @throws where none may be made any more */
+  mayCall?: () => void;
 }
 
 /** What is passed in for tests. */
@@ -126,12 +128,12 @@ function outOfTime(error: ConnectionLostError, attempts: number, { connectTimeou
 
 const isEarly = (error: unknown): boolean => error instanceof Error && error.cause instanceof SshError && error.cause.refusedEarly;
 
-async function attempt(uri: LibvirtUri, { host, peer, connectTimeoutMs, callTimeoutMs }: OpeningOptions, leftMs: number): Promise<LibvirtClient> {
+async function attempt(uri: LibvirtUri, { host, peer, connectTimeoutMs, callTimeoutMs, mayCall }: OpeningOptions, leftMs: number): Promise<LibvirtClient> {
   const stream = await openTransport(uri, leftMs);
   let timer: NodeJS.Timeout | undefined;
   try {
     return await Promise.race([
-      LibvirtClient.open(stream, peer, uri.name, { ...(callTimeoutMs !== undefined && { callTimeoutMs }) }),
+      LibvirtClient.open(stream, peer, uri.name, { callTimeoutMs, mayCall }),
       new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
           const said = uri.transport === "ssh" ? (stream as SshStream).complaint() : "";
