@@ -1,10 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
+import { holdsPassword } from "../provider/fleet/redaction";
 import type { FleetState, Learned, MemberState, ReadProfile, RunSummary, RunTimeline } from "../provider/fleet/model";
 import type { ClonedVmFleetArgs } from "./args";
 
 const MODULE = "vmfleet";
 const TYPE = "ClonedVmFleet";
-const PASSWORD = /:\/\/[^/@:]*:[^/@]*@/;
 const TYPE_TOKEN = `pulumi-nodejs:dynamic/${MODULE}:${TYPE}`;
 
 /**
@@ -92,6 +92,6 @@ function withSecrets(hosts: ClonedVmFleetArgs["hosts"]): ClonedVmFleetArgs["host
   if (!Array.isArray(hosts)) return hosts;
   // What comes as an output is as secret as its maker said.
   return hosts.map((host) =>
-    "uri" in host && typeof host.uri === "string" && PASSWORD.test(host.uri) ? { ...host, uri: pulumi.secret(host.uri) } : host,
+    "uri" in host && typeof host.uri === "string" && holdsPassword(host.uri) ? { ...host, uri: pulumi.secret(host.uri) } : host,
   );
 }

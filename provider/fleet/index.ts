@@ -5,7 +5,8 @@ export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from 
 export { fleetIdFromUrn, slotName, memberUuid, macAddress, memberMacs, kindOfSlot } from "./identity";
 export { place, fairShares, removalOrder } from "./placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./problems";
-export { uriParts, TRANSPORTS } from "./uri";
+export { readUri, uriParts, TRANSPORTS, type LibvirtUri, type SshUri } from "./uri";
+export { redact, holdsPassword } from "./redaction";
 export { reconcile, type ReconcileRequest } from "./reconcile";
 export { hostsToObserve, knowHosts } from "./hosts";
 export { ownerOf } from "./leftovers";

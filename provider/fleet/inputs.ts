@@ -8,7 +8,6 @@ import {
   absolutePath, bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text, volumeName,
 } from "./fields";
 import { expected } from "./problems";
-import { uriProblem } from "./uri";
 
 /** Rates and limits that hold where the inputs name none; FleetSpec.assumed says which were taken. */
 export const DEFAULTS = {
@@ -67,10 +66,7 @@ const transferPortsSchema = z.union([
 const ADDRESS = "an IP address or host name that the other hosts reach this one at";
 const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
   name: name(63).describe("Name of the host in this program. Renaming it is no change: hosts are known by the hypervisor's own id."),
-  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").superRefine((uri, context) => {
-    const message = uriProblem(uri);
-    if (message) context.addIssue({ code: "custom", message });
-  }).describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system` or `qemu+tcp://host/system`."),
+  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system` or `qemu+tcp://host/system`."),
   rack: name(63).optional().describe("Name of the rack the host stands in. Default: `default`, a rack shared by all hosts that name none."),
   pool: text("the name of a storage pool on that host").default("default").describe("Storage pool that receives the clones."),
   transferAddress: z.string({ error: (issue) => expected(ADDRESS, issue.input) })

@@ -2,13 +2,13 @@
 import type * as dynamic from "@pulumi/pulumi/dynamic";
 import { FleetRefusedError, FleetRunError, type RunRequest } from "../engine/types";
 import { throttled } from "../engine";
-import { fleetIdFromUrn, parseFleetSpec } from "../fleet";
+import { fleetIdFromUrn, parseFleetSpec, redact } from "../fleet";
 import type { FleetSpec, FleetState } from "../fleet/model";
 import type { Dependencies } from "./dependencies";
 import { writePicture } from "./picture";
 import { progressText } from "./progress-text";
 import { type Bag, declaredInOutputs, outputsOf, recordedState, requestOf } from "./properties";
-import { redact, redactError, rowOf } from "./row";
+import { redacted, rowOf } from "./row";
 import type { Runs } from "./runs";
 
 /**
@@ -72,7 +72,7 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
     const previous = recordedState(outputs);
     if (!previous) throw new Error("the recorded state of this fleet is damaged: `pulumi stack export` shows it");
     return {
-      urn, previous, spec: specOf(declaredInOutputs(outputs)), fleetId: previous.fleetId, incarnation: previous.incarnation,
+      urn, previous, spec: specOf(declaredInOutputs(outputs), true), fleetId: previous.fleetId, incarnation: previous.incarnation,
     };
   }
 
@@ -116,19 +116,8 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
   };
 }
 
-/** Whatever a method throws comes from hosts and libraries as well, and names URIs as they were declared. */
-function redacted<A extends unknown[], R>(method: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
-  return async (...args) => {
-    try {
-      return await method(...args);
-    } catch (error) {
-      throw redactError(error);
-    }
-  };
-}
-
-function specOf(declared: Bag): FleetSpec {
-  const { spec, problems } = parseFleetSpec(declared);
+function specOf(declared: Bag, recorded = false): FleetSpec {
+  const { spec, problems } = parseFleetSpec(declared, { recorded });
   if (spec) return spec;
   throw new FleetRefusedError(problems);
 }

@@ -4,6 +4,7 @@ import type { Dependencies } from "./dependencies";
 import { diffFleet } from "./diff";
 import { createLifecycle } from "./lifecycle";
 import type { Bag } from "./properties";
+import { redacted } from "./row";
 import { createRuns } from "./runs";
 
 export interface FleetProvider {
@@ -19,8 +20,8 @@ export interface FleetProvider {
 export function createProvider(dependencies: Dependencies): FleetProvider {
   const runs = createRuns(dependencies.link, dependencies.exit);
   return {
-    check: (olds, news) => runs.run(() => checkFleet(olds, news, dependencies)),
-    diff: (_id, olds, news) => runs.run(() => diffFleet(olds, news, dependencies)),
+    check: redacted((olds, news) => runs.run(() => checkFleet(olds, news, dependencies))),
+    diff: redacted((_id, olds, news) => runs.run(() => diffFleet(olds, news, dependencies))),
     ...createLifecycle(dependencies, runs),
   };
 }

@@ -1,11 +1,12 @@
+import { redact } from "../../fleet";
 import type { HostSpec } from "../../fleet/model";
 import { HostUnreachableError, HypervisorError, NoSpaceError, UnansweredError } from "../hypervisor";
 import type { Drive } from "./domainXml";
 import { saysNoSpace } from "./noSpace";
-import { LibvirtClient, type Pool } from "./rpc/client";
+import type { LibvirtClient, Pool } from "./rpc/client";
 import { CallTimeoutError, ConnectionLostError, isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
-import { openTransport } from "./rpc/transport";
+import { openSession } from "./rpc/opening";
 import { parseLibvirtUri } from "./rpc/uri";
 import { at, parseXml, text } from "./xml";
 
@@ -14,32 +15,6 @@ export interface SessionOptions {
   connectTimeoutMs: number;
   allowUnauthenticatedTcp: boolean;
 }
-
-const MAX_CONNECTING = 32;
-
-/** Lets so many go on at once; the others wait in line. */
-class Gate {
-  private free: number;
-  private readonly waiting: (() => void)[] = [];
-  constructor(places: number) {
-    this.free = places;
-  }
-  async run<T>(body: () => Promise<T>): Promise<T> {
-    if (this.free > 0) this.free--;
-    else await new Promise<void>((go) => this.waiting.push(go));
-    try {
-      return await body();
-    } finally {
-      const next = this.waiting.shift();
-      if (next) next();
-      else this.free++;
-    }
-  }
-}
-const connecting = new Gate(MAX_CONNECTING);
-
-/** A password has no place in a libvirt URI; one that stands there all the same is never shown. */
-const redacted = (uri: string): string => uri.replace(/(\/\/[^/@:]*):[^/@]*@/, "$1:***@");
 
 /** What a pool's XML says that matters here. */
 export interface PoolFacts {
@@ -107,7 +82,7 @@ export class HostSession {
   }
 
   private async open(): Promise<LibvirtClient> {
-    const client = await this.opened();
+    const client = await this.openExtra();
     client.onClose((error) => {
       if (this.lock) this.poisoned ??= error;
     });
@@ -123,11 +98,6 @@ export class HostSession {
     }
     if (this.poisoned) throw this.unreachable("connect", this.poisoned);
   };
-
-  /** A new connection; not more than so many at a time are being made, or a bastion's sshd would drop some. */
-  private opened(): Promise<LibvirtClient> {
-    return connecting.run(() => this.openExtra());
-  }
 
   /** A second connection, for a long stream that would stand in the way of everything else. The caller closes it. */
   async openExtra(): Promise<LibvirtClient> {
@@ -153,25 +123,12 @@ export class HostSession {
 
   private async connect(mayCall?: () => void): Promise<LibvirtClient> {
     const uri = parseLibvirtUri(this.spec.uri);
+    const shown = redact(this.spec.uri);
     if (uri.transport === "tcp" && !this.options.allowUnauthenticatedTcp) {
-      throw new ConnectionLostError(`${redacted(this.spec.uri)} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
+      throw new ConnectionLostError(`${shown} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
     }
-    const deadline = this.options.connectTimeoutMs;
-    let timer: NodeJS.Timeout | undefined;
-    const stream = await openTransport(uri, deadline);
-    try {
-      return await Promise.race([
-        LibvirtClient.open(stream, `${this.name} (${redacted(this.spec.uri)})`, uri.name, { callTimeoutMs: this.options.callTimeoutMs, mayCall }),
-        new Promise<never>((_, reject) => {
-          timer = setTimeout(() => {
-            stream.destroy();
-            reject(new ConnectionLostError(`${this.name} did not answer within ${deadline / 1000} s`));
-          }, deadline);
-        }),
-      ]);
-    } finally {
-      clearTimeout(timer);
-    }
+    const { connectTimeoutMs, callTimeoutMs } = this.options;
+    return openSession(uri, { host: this.name, peer: `${this.name} (${shown})`, connectTimeoutMs, callTimeoutMs, mayCall });
   }
 
   /** Runs calls under one step name; every error leaves as a HypervisorError that names host and step. */
