@@ -34,7 +34,7 @@ export async function snapshotMember(order: SnapshotOrder, at: Place): Promise<v
     const facts = await volumeFacts(client, base);
     const delta = volumeName(at.scope, { kind: "delta", slot: order.slot, generation: order.generation });
     await deleteVolume(client, pool, delta); // of a run that did not get to the member: over another base, perhaps
-    await ensureVolume(client, pool, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: facts.format });
+    await ensureVolume(client, pool, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: "qcow2" });
   });
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
+import { SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
 import { bytesThere } from "./copyProgress";
 import type { Feed, Resolved } from "./feeds";
@@ -12,6 +12,7 @@ import { IN_FLIGHT_BYTES, Pull } from "./pull";
 import { LibvirtError } from "./rpc/errors";
 import { tlsAdvice } from "./tls";
 import type { TransferOptions } from "./transferOptions";
+import { WantedRoom } from "./wantedRoom";
 import { Yielding } from "./yielding";
 
 const POLL_MS = 100;
@@ -51,7 +52,6 @@ export class Transfer {
   private lastMove = performance.now();
   private readonly flushing = new Flushing();
   private failures = 0;
-  private failedAtOffset = -1;
   /** As limited now; undefined: not limited. */
   private bytesPerSecond: number | undefined;
   private restarts = 0;
@@ -67,10 +67,12 @@ export class Transfer {
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
   private readonly moved = new Moved();
+  private readonly room: WantedRoom;
 
   constructor(private readonly options: TransferOptions, private source: ImageRef) {
     this.yielding = new Yielding(options.copy);
     this.map = new ImageMap(options.copy, options.map);
+    this.room = new WantedRoom(options);
   }
 
   /** Resolves when the image is complete and closed, and nobody reads from it any more. */
@@ -90,7 +92,7 @@ export class Transfer {
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
       if (finished.status === "rejected") throw finished.reason;
     } catch (reason) {
-      const error = reason instanceof SourceLostError && !context.signal?.aborted ? await this.orNoRoom(reason) : reason;
+      const error = await this.room.cause(reason);
       this.failed = { error };
       this.exchange?.failed(error); // whoever ordered it waits for an answer
       this.options.pacer.end(copy);
@@ -284,10 +286,8 @@ export class Transfer {
       if (job.ready) return;
       const isSlow = forGuests && !this.isFirst && await this.yielding.look((speed) => this.pull!.setSpeed(speed));
       if (isSlow) this.lastMove = performance.now(); // because we said so
-      const wantsRoom = job["io-status"] !== "ok" && await this.lacksOwnRoom(job);
-      this.options.copy.lacksRoom = wantsRoom || (job["io-status"] !== "ok" && this.feed!.upstream?.lacksRoom === true);
-      if (wantsRoom) {
-        await this.waitForRoom();
+      if (job["io-status"] !== "ok" && await this.room.settled(job, this.feed!.upstream, () => this.pull!.resume())) {
+        this.lastMove = performance.now();
         continue;
       }
       if (job.offset !== this.lastOffset) {
@@ -300,39 +300,6 @@ export class Transfer {
       else if (performance.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((performance.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
-  }
-
-  /**
-   * A relay whose pool is full answers with that, too: then it is the relay that waits for room. It sees so within one
-   * look. Of a quota QEMU knows no word: that one is reached the pool tells, where a copy fails twice in one place.
-   */
-  private async lacksOwnRoom(job: MirrorJob): Promise<boolean> {
-    const { upstream } = this.feed!;
-    if (job["io-status"] === "failed") {
-      const isAgain = this.failedAtOffset === job.offset;
-      this.failedAtOffset = job.offset;
-      return isAgain && this.options.isPoolFull();
-    }
-    if (upstream) await sleep(2 * POLL_MS);
-    return upstream?.lacksRoom !== true;
-  }
-
-  /** What cannot be written any more fails in many words, most of them about the source: asked once more before it is believed. */
-  private async orNoRoom(error: SourceLostError): Promise<Error> {
-    const { targetHost, pool, isPoolFull } = this.options;
-    const isFull = await Promise.race([isPoolFull().catch(() => false), idle(STOP_PATIENCE_MS).then(() => false)]);
-    return isFull ? new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`, { cause: error }) : error;
-  }
-
-  /** Stands still until it is told whether there is room again. */
-  private async waitForRoom(): Promise<void> {
-    const { context, targetHost, pool } = this.options;
-    const error = new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
-    const goesOn = await abortable(context.onNoSpace?.(error) ?? Promise.resolve(false), context.signal);
-    if (!goesOn) throw error;
-    this.options.copy.lacksRoom = false;
-    await this.pull!.resume();
-    this.lastMove = performance.now();
   }
 
   /**
