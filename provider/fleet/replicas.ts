@@ -8,6 +8,7 @@ export function unusedReplicas({ table, contentId, census }: PlanContext, plan: 
   const fleetIsEmpty = Object.values(plan.placement).every((members) => members === 0) && census.lost.length === 0;
   return table.hosts.flatMap(({ name, seen, declared }) =>
     (seen?.replicas ?? []).flatMap((replica) => {
+      if (replica.strangers?.length) return []; // somebody's machine stands on it
       const users = (seen?.members ?? []).filter((member) =>
         !leaving.has(`${name}/${member.slot}/${member.generation}`)
         && (replica.users.includes(member.slot) || (member.kind === "linked" && member.contentId === replica.contentId)));

@@ -7,6 +7,7 @@ import type { FleetPlan, ObservedMember } from "./model";
 import { plural } from "./problems";
 import { hasSeed, isStillRead } from "./refusals";
 import type { PlanContext } from "./reconcile";
+import { strangerWarnings } from "./strangers";
 
 export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const leaving = new Set(plan.destroy.map((one) => one.slot));
@@ -19,6 +20,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...diskWarning(context.spec, members),
     ...arrivalWarnings(context, members),
     ...leftoverWarnings(context),
+    ...usedReplicaWarnings(context),
   ];
 }
 
@@ -37,11 +39,6 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
   }
   return warnings;
-}
-
-/** Domains with our tag that are none of ours: somebody's, who may not know what he copied. */
-function strangerWarnings({ table }: PlanContext): string[] {
-  return table.hosts.flatMap(({ name, seen }) => (seen?.strangers ?? []).map((one) => `${one.name} on ${name} is left alone: ${one.reason}`));
 }
 
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {
@@ -75,4 +72,9 @@ function leftoverWarnings({ table, previous }: PlanContext): string[] {
     const owner = ownerOf(partial, name, table, previous);
     return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
   }));
+}
+
+function usedReplicaWarnings({ table }: PlanContext): string[] {
+  return table.hosts.flatMap(({ name, seen }) => (seen?.replicas ?? []).flatMap(({ disk, strangers = [] }) =>
+    strangers.length === 0 ? [] : [`${disk.volume} on ${name} stays: ${strangers.join("; ")}`]));
 }

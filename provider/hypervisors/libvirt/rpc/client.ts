@@ -136,6 +136,14 @@ export class LibvirtClient {
       throw error;
     }
   }
+  async lookupDomainByUuid(uuid: Buffer): Promise<Domain | null> {
+    try {
+      return readDomain(await this.remote(Proc.domainLookupByUuid, "domainLookupByUUID", new XdrWriter().opaque(uuid)));
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noDomain)) return null;
+      throw error;
+    }
+  }
   async createDomain(xml: string, flags: number, timeoutMs?: number): Promise<Domain> {
     const args = new XdrWriter().string(xml).u32(flags);
     return readDomain(await this.remote(Proc.domainCreateXml, "domainCreateXML", args, timeoutMs));
@@ -243,6 +251,10 @@ export class LibvirtClient {
       if (isLibvirtError(error, ErrorCode.noStoragePool)) return null;
       throw error;
     }
+  }
+  async listActivePools(): Promise<Pool[]> {
+    const r = await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", new XdrWriter().i32(1).u32(Flag.listActivePools));
+    return r.list(readPool);
   }
   async poolIsActive(pool: Pool): Promise<boolean> {
     return (await this.remote(Proc.storagePoolIsActive, "storagePoolIsActive", writePool(new XdrWriter(), pool))).i32() === 1;

@@ -24,6 +24,7 @@ export const Proc = {
   domainCreateXml: 10,
   domainGetXmlDesc: 14,
   domainLookupByName: 23,
+  domainLookupByUuid: 24,
   domainResume: 28,
   domainSetAutostart: 29,
   networkLookupByName: 46,
@@ -57,6 +58,7 @@ export const Proc = {
   domainSetMetadata: 264,
   domainGetMetadata: 265,
   connectListAllDomains: 273,
+  connectListAllStoragePools: 281,
   storagePoolListAllVolumes: 282,
   domainBlockCommit: 290,
   domainEventCallbackRegisterAny: 316,
@@ -82,6 +84,7 @@ export const PausedReason = { ioError: 5 } as const;
 
 export const Flag = {
   listManagedSave: 256,
+  listActivePools: 2,
   startPaused: 1,
   startAutodestroy: 2,
   destroyGraceful: 1,
