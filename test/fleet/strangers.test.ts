@@ -100,10 +100,15 @@ describe("twins and strangers", () => {
     fc.assert(fc.property(copies, (found) => {
       const observed = hostsWith(found, -1, []);
       const removal = planRemoval({ spec: declared, fleetId: FLEET, incarnation: INCARNATION, observation: observed, previous: state });
-      const latest = new Map<number, number>();
-      for (const { slot, generation } of removal.destroy) latest.set(slot, Math.max(latest.get(slot) ?? 0, generation));
-      const ends = removal.destroy.filter(({ slot, generation }) => generation === latest.get(slot));
-      assert.equal(new Set(slots(ends)).size, ends.length, "of the latest generation of a slot one at most");
+      const seen = observed.hosts.flatMap((one) => (one.status === "reachable" ? one.members.map((each) => ({ ...each, host: one.name })) : []));
+      for (const slot of new Set(slots(seen))) {
+        const inPlace = seen.filter((one) => one.slot === slot && !one.displaced);
+        const candidates = inPlace.length > 0 ? inPlace : seen.filter((one) => one.slot === slot);
+        const latest = Math.max(...candidates.map(({ generation }) => generation));
+        const gone = removal.destroy.filter((one) => one.slot === slot);
+        assert.ok(gone.filter(({ generation }) => generation === latest).length <= 1, "of the latest generation of a slot one at most");
+        assert.ok(gone.every(({ host }) => candidates.some((one) => one.host === host)), "beside one in its place none that is not");
+      }
     }));
   });
 
