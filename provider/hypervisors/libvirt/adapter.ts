@@ -6,7 +6,7 @@ import {
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
-import { discardArrival, endArrival } from "./arrivals";
+import { discardArrival } from "./arrivals";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./clone";
 import { Copies, type Copy } from "./copies";
 import { worthScanningSeconds } from "./extents";
@@ -15,15 +15,14 @@ import type { Transfer } from "./transfer";
 import { startEarly } from "./early";
 import { settleMember } from "./settle";
 import { consolidateMember } from "./consolidate";
-import { assertUnused, deleteVolume } from "./guard";
 import type { HelperSettings } from "./helper";
-import { markerName, targetVolumeName } from "./images";
+import { targetVolumeName } from "./images";
 import { lockFleet } from "./lock";
-import { adoptMember, deletePending, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
+import { adoptMember, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
 import { findMember } from "./memberDomain";
-import { parseVolumeName, isHelperDomain } from "./names";
 import { observeHost } from "./observe";
 import { Pacer } from "./rates";
+import { removePartial, removeReplica } from "./removal";
 import { HostSession } from "./session";
 import { findTemplate, type LocatedTemplate } from "./template";
 
@@ -301,25 +300,7 @@ export class LibvirtHypervisor implements Hypervisor {
   async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
     const at = await this.place(order.host, order.fleet.fleetId);
     if (order.kind === "member") return destroyMember(order, at, context);
-    await at.session.run("remove", async (client) => {
-      if (order.kind === "replica") {
-        const ref = { kind: "replica" as const, host: order.host, contentId: order.contentId, purpose: order.purpose };
-        const images = (["qcow2", "raw"] as const).map((format) => targetVolumeName(at.scope, ref, format));
-        await assertUnused(client, at, images); // whoever uses it may need to know it for whole
-        await deleteVolume(client, at, markerName(at.scope, ref)); // without its mark it is partial, whatever comes
-        for (const image of images) await deleteVolume(client, at, image);
-        await endArrival(client, at, parseVolumeName(at.scope, targetVolumeName(at.scope, ref))!);
-      } else if (order.partial.kind === "volume") {
-        const name = parseVolumeName(at.scope, order.partial.name);
-        if (!name) return;
-        if (name.kind === "pending") return deletePending(client, at, order.partial.name);
-        await deleteVolume(client, at, order.partial.name);
-        await endArrival(client, at, name);
-      } else if (isHelperDomain(order.fleet.fleetId, order.partial.name)) {
-        const domain = await client.lookupDomain(order.partial.name);
-        if (domain) await client.destroyDomain(domain, 0);
-      }
-    });
+    return order.kind === "replica" ? removeReplica(order, at) : removePartial(order, at);
   }
 
   async inspect(order: MemberRef): Promise<Awaited<ReturnType<Hypervisor["inspect"]>>> {

@@ -1,4 +1,4 @@
-import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost } from "../../fleet/model";
+import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, Problem, ReachableHost } from "../../fleet/model";
 import { isUnarrived } from "../../fleet/arrival";
 import { compare } from "../../fleet/problems";
 import type { ObserveRequest } from "../hypervisor";
@@ -44,10 +44,11 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     const whole = replicas(volumes.own, members);
     // Who uses what is asked where something may be removed, merged or copied from, and else not at all.
     const toMerge = seen.filter(({ member }) => member.base === "frozen" || member.base === "consolidating");
-    const look = usable && (found.length + toMerge.length > 0 || whole.some(({ users }) => users.length === 0))
+    const look = usable && (found.length + toMerge.length > 0 || whole.some(({ users }) => request.preflight || users.length === 0))
       ? await lookAround(client, { session, scope }) : undefined;
     const leftovers = look ? found.filter(({ facts }) => look.usersOf(inPool(usable!, facts)).length === 0) : found;
     if (look) for (const one of toMerge) leaveToOthers(one, look, usable!);
+    if (look && request.preflight) problems.push(...writtenReplicas(whole, look, usable!, session.name, request));
     return {
       status: "reachable",
       name: session.name,
@@ -75,6 +76,17 @@ const inPool = ({ pool }: PoolFacts, { volume, path }: Pick<VolumeFacts, "volume
 /** A frozen base that somebody has, or that something of somebody's stands on, is no source, and nothing is merged into it. */
 function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: PoolFacts): void {
   if (member.chain.some((disk) => look.usersOf(inPool(pool, disk), domain.uuid).length > 0)) member.base = "consolidated";
+}
+
+/** Members are about to be made on it or copied from it: who runs and may write to it is named, and it is not trusted. */
+function writtenReplicas(whole: readonly ObservedReplica[], look: HostLook, pool: PoolFacts, host: string, { spec }: ObserveRequest): Problem[] {
+  const index = spec.hosts.findIndex(({ name }) => name === host);
+  if (index < 0) return [];
+  return whole.flatMap(({ disk }) => look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now).map(({ domain }) => ({
+    path: `hosts[${index}].pool`,
+    message: `expected ${disk.volume} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
+      `shut it down and take the disk from it; what it wrote is in every machine that is cloned from there, so remove the volume, too (virsh vol-delete), and it is copied anew`,
+  })));
 }
 
 /** Members stand on it as `users` says; who else does is told by name. */
