@@ -9,6 +9,7 @@ import { hostNames } from "./hosts";
 import { nearest, plural, seen } from "./problems";
 import { hasSeed, isStillRead } from "./refusals";
 import type { PlanContext } from "./reconcile";
+import { strangerWarnings } from "./strangers";
 
 export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const leaving = new Set(plan.destroy.map((one) => one.slot));
@@ -23,6 +24,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...diskWarning(context.spec, members),
     ...arrivalWarnings(context, members),
     ...leftoverWarnings(context),
+    ...usedReplicaWarnings(context),
   ];
 }
 
@@ -54,11 +56,6 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
     if (seen?.roomUnknown !== undefined) warnings.push(`${name}: what is free in its pool is not known, so nothing says whether the plan fits (${seen.roomUnknown})`);
   }
   return warnings;
-}
-
-/** Domains with our tag that are none of ours: somebody's, who may not know what he copied. */
-function strangerWarnings({ table }: PlanContext): string[] {
-  return table.hosts.flatMap(({ name, seen }) => (seen?.strangers ?? []).map((one) => `${one.name} on ${name} is left alone: ${one.reason}`));
 }
 
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {
@@ -105,4 +102,9 @@ function leftoverWarnings({ table, previous }: PlanContext): string[] {
     const owner = ownerOf(partial, name);
     return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
   }));
+}
+
+function usedReplicaWarnings({ table }: PlanContext): string[] {
+  return table.hosts.flatMap(({ name, seen }) => (seen?.replicas ?? []).flatMap(({ disk, strangers = [] }) =>
+    strangers.length === 0 ? [] : [`${disk.volume} on ${name} stays: ${strangers.join("; ")}`]));
 }

@@ -7,7 +7,7 @@ import {
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
 import { abortable } from "./abortable";
-import { discardArrival, endArrival } from "./arrivals";
+import { discardArrival } from "./arrivals";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./clone";
 import { Copies, type Copy } from "./copies";
 import { worthScanningSeconds } from "./extents";
@@ -18,18 +18,18 @@ import { startEarly } from "./early";
 import { settleMember } from "./settle";
 import { consolidateMember } from "./consolidate";
 import type { HelperSettings } from "./helper";
-import { markerName, targetVolumeName } from "./images";
+import { targetVolumeName } from "./images";
 import { IMPATIENT_MEASURE_MS } from "./lookedAt";
 import { lockFleet } from "./lock";
 import type { LockTime } from "./lease";
-import { adoptMember, destroyMember, findMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
-import { parseVolumeName, isHelperDomain } from "./names";
+import { adoptMember, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
+import { findMember } from "./memberDomain";
 import { observeHost } from "./observe";
 import { Pacer } from "./rates";
+import { removePartial, removeReplica } from "./removal";
 import { HostSession } from "./session";
 import { sharedStores } from "./sharedStores";
 import { findTemplate, type LocatedTemplate } from "./template";
-import { deleteVolume } from "./volumes";
 
 /** For a second look at the template. A host that is silent this long tells nothing about it. */
 const TEMPLATE_LOOK_MS = 5_000;
@@ -335,23 +335,7 @@ export class LibvirtHypervisor implements Hypervisor {
   async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
     const at = await this.place(order.host, order.fleet.fleetId);
     if (order.kind === "member") return destroyMember(order, at, context);
-    const { pool } = await at.session.pool();
-    await at.session.run("remove", async (client) => {
-      if (order.kind === "replica") {
-        const ref = { kind: "replica" as const, host: order.host, contentId: order.contentId, purpose: order.purpose };
-        await deleteVolume(client, pool, markerName(at.scope, ref)); // without its mark it is partial, whatever comes
-        for (const format of ["qcow2", "raw"] as const) await deleteVolume(client, pool, targetVolumeName(at.scope, ref, format));
-        await endArrival(client, pool, at.scope, parseVolumeName(at.scope, targetVolumeName(at.scope, ref))!);
-      } else if (order.partial.kind === "volume") {
-        const name = parseVolumeName(at.scope, order.partial.name);
-        if (!name) return;
-        await deleteVolume(client, pool, order.partial.name);
-        await endArrival(client, pool, at.scope, name);
-      } else if (isHelperDomain(order.fleet.fleetId, order.partial.name)) {
-        const domain = await client.lookupDomain(order.partial.name);
-        if (domain) await client.destroyDomain(domain, 0);
-      }
-    });
+    return order.kind === "replica" ? removeReplica(order, at) : removePartial(order, at);
   }
 
   async inspect(order: MemberRef): Promise<Awaited<ReturnType<Hypervisor["inspect"]>>> {

@@ -5,11 +5,12 @@ import {
   HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, UnansweredError,
   type CallContext, type CloneOrder, type CloneResult, type ImageRef,
 } from "../hypervisor";
-import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving } from "./arrivals";
+import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving, isStanding } from "./arrivals";
 import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
+import { deleteVolume } from "./guard";
 import { describeFile, fileState, uploadChunks } from "./localFile";
 import { headerOf, writtenByClone } from "./lookedAt";
 import { MapVolume } from "./mapVolume";
@@ -20,7 +21,7 @@ import { Recorder } from "./recorder";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import { contentPrefix, type VolumeScope } from "./names";
-import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
+import { ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
 /** How long a busy pool is asked to look at an upload that is there. */
 const UPLOADED_BUSY_MS = 2_000;
@@ -59,10 +60,11 @@ export async function cloneImage(
   let transfer: Transfer | undefined;
   try {
     context.signal?.throwIfAborted();
+    const marker = order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined;
+    if (await isStanding(target, order.target, order.contentId, marker)) return { bytesMoved: 0 };
     const from = await parts.resolve(order.source);
     const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
     copy.facts.pass(facts);
-    const marker = order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined;
     arrival = beginArrival(target, order.target, order.contentId, facts.capacityBytes, marker);
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
@@ -166,8 +168,8 @@ export async function uploadTemplate(
   try {
     const marker = markerName(target.scope, order.target);
     await target.session.run("upload", async (client) => {
-      await deleteVolume(client, pool, marker); // first: what is being rewritten is not whole
-      await deleteVolume(client, pool, name);
+      await deleteVolume(client, target, marker); // first: what is being rewritten is not whole
+      await deleteVolume(client, target, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
       const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
       const chunks = uploadChunks(file, (read) => {
@@ -183,7 +185,7 @@ export async function uploadTemplate(
     await markComplete(order, target);
   } catch (error) {
     context.onBroken?.({ bytesMoved: sentBytes });
-    await target.session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
+    await target.session.run("clean up", (client) => deleteVolume(client, target, name)).catch(() => undefined);
     // One that grew, shrank or went is no fault of the host's.
     if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed();
     throw error;
@@ -200,7 +202,7 @@ export async function markComplete(order: CloneOrder, target: { session: HostSes
   const { pool } = await target.session.pool();
   await target.session.run("mark", async (client) => {
     await ensureVolume(client, pool, markerName(target.scope, ref), 1, "raw");
-    await endArrival(client, pool, target.scope, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
+    await endArrival(client, target, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
   });
 }
 

@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { formatBytes } from "../../fleet";
 import { NoSpaceError, type CallContext, type MemberRef } from "../hypervisor";
+import { assertUnused, deleteVolume } from "./guard";
 import { Helper, type HelperSettings } from "./helper";
-import { findMember, isActive, refuseSaved, setTag, type Place } from "./member";
+import { isActive, refuseSaved, setTag, type Place } from "./member";
+import { findMember } from "./memberDomain";
 import { volumeName } from "./names";
 import { assertOwnDisk, rootDisk } from "./domainDisks";
 import { isPoolFull, perhapsReserved } from "./noSpace";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { BlockJobType, ErrorCode, Flag } from "./rpc/protocol";
-import { deleteVolume, diskPath } from "./volumes";
-import { all, at, parseXml, text } from "./xml";
+import { diskPath } from "./volumes";
+import { all, at as xmlAt, parseXml, text } from "./xml";
 
 const POLL_MS = 100;
 const DISK = "vda";
@@ -21,7 +23,6 @@ const DISK = "vda";
  * half-merged base for a source. Safe to repeat from any point: until the pivot the delta holds everything.
  */
 export async function consolidateMember(order: MemberRef, at: Place, settings: HelperSettings, context: CallContext = {}): Promise<void> {
-  const { pool } = await at.session.pool();
   const of = { slot: order.slot, generation: order.generation };
   const deltaName = volumeName(at.scope, { kind: "delta", ...of });
   const baseName = volumeName(at.scope, { kind: "base", ...of });
@@ -35,6 +36,8 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
       context.signal?.throwIfAborted();
       for (const file of [disk.current, disk.persistent]) assertOwnDisk(file, [baseName, deltaName], `the disk of ${order.name}`);
       if (disk.current === baseName && disk.persistent === baseName) break;
+      // The base is about to be written, and the delta to go: whoever else has them must not find them so.
+      await assertUnused(client, at, [baseName, deltaName], domain.uuid);
       if (found.tag.base === "frozen") {
         await setTag(client, domain, { ...found.tag, base: "consolidating" });
         found.tag.base = "consolidating";
@@ -43,7 +46,7 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
       else await commitStopped(client, domain, { deltaName, baseName, path: disk.persistentPath! }, at, settings, context);
     }
     await setTag(client, domain, { ...found.tag, base: "consolidated" });
-    await deleteVolume(client, pool, deltaName);
+    await deleteVolume(client, at, deltaName);
     // A guest whose write found the pool full, perhaps in an earlier merge, stands still and waits for this.
     if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
   });
@@ -127,7 +130,7 @@ async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
 /** Whether the disk's job can be ended by its pivot, by what libvirt keeps of it. */
 async function isReady(client: LibvirtClient, domain: Domain): Promise<boolean> {
   const disks = all(parseXml(await client.domainXml(domain)), "domain", "devices", "disk");
-  const mirror = at(disks.find((disk) => text(disk, "target", "@dev") === DISK), "mirror");
+  const mirror = xmlAt(disks.find((disk) => text(disk, "target", "@dev") === DISK), "mirror");
   return text(mirror, "@ready") === "yes";
 }
 

@@ -1,7 +1,7 @@
 import { imagesIn, isImage, lastName, type ImageFacts, type NamedImage, type UseKind } from "./domainImages";
 import { isHelperDomain } from "./names";
 import type { Domain, LibvirtClient } from "./rpc/client";
-import { isLibvirtError, LibvirtError } from "./rpc/errors";
+import { CallTimeoutError, isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode, Flag } from "./rpc/protocol";
 import { TAG_URI } from "./tags";
 
@@ -118,7 +118,7 @@ async function textOf(client: LibvirtClient, domain: Domain, managedSave: boolea
     return { domain, managedSave, live, defined, saved };
   } catch (error) {
     if (isLibvirtError(error, ErrorCode.noDomain)) return null;
-    if (!(error instanceof LibvirtError)) throw error;
+    if (!(error instanceof LibvirtError) && !(error instanceof CallTimeoutError)) throw error;
     return { domain, managedSave, unreadable: error.message };
   }
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { HypervisorError } from "../hypervisor";
+import { deleteOwnMap } from "./guard";
 import { volumeName } from "./names";
 import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
 import type { HostSession } from "./session";
-import { deleteVolume, ensureVolume } from "./volumes";
+import { ensureVolume } from "./volumes";
 
 /**
  * Which hosts' pools are one directory, however each host calls and mounts it: what one host puts there the others see.
@@ -31,8 +32,8 @@ export async function sharedStores(fleetId: string, sessions: readonly HostSessi
     return grouped([...marks], seenBy);
   } finally {
     await each([...marks.keys()], async (session) => {
-      const { pool } = await session.pool();
-      await session.run("remove mark", (client) => deleteVolume(client, pool, marks.get(session)!));
+      const at = { session, scope: { fleetId, hostUuid: await session.uuid() } };
+      await session.run("remove mark", (client) => deleteOwnMap(client, at, marks.get(session)!));
     });
   }
 }

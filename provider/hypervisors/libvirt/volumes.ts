@@ -67,18 +67,3 @@ async function asNoSpace(client: LibvirtClient, pool: Pool, error: unknown): Pro
   if (!(error instanceof LibvirtError) || saysNoSpace(error) || !(await looksFull(client, pool))) return error;
   return new PoolFullError(error.message, { cause: error });
 }
-
-/** Also where the file is there but the pool has not seen it, and where the pool lists it but the file is gone. */
-export async function deleteVolume(client: LibvirtClient, pool: Pool, name: string): Promise<void> {
-  const volume = await client.lookupVolume(pool, name);
-  if (!volume) return;
-  try {
-    await client.deleteVolume(volume);
-  } catch (error) {
-    if (isLibvirtError(error, ErrorCode.noStorageVol)) return;
-    if (!(error instanceof LibvirtError)) throw error;
-    if (!(await refreshPool(client, pool, BUSY_POOL_MS))) throw error;
-    const still = await client.lookupVolume(pool, name);
-    if (still) await client.deleteVolume(still);
-  }
-}

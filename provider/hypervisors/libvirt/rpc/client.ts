@@ -154,6 +154,14 @@ export class LibvirtClient {
       throw error;
     }
   }
+  async lookupDomainByUuid(uuid: Buffer): Promise<Domain | null> {
+    try {
+      return readDomain(await this.remote(Proc.domainLookupByUuid, "domainLookupByUUID", new XdrWriter().opaque(uuid)));
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noDomain)) return null;
+      throw error;
+    }
+  }
   async createDomain(xml: string, flags: number, timeoutMs?: number): Promise<Domain> {
     const args = new XdrWriter().string(xml).u32(flags);
     return readDomain(await this.remote(Proc.domainCreateXml, "domainCreateXML", args, timeoutMs));
@@ -262,10 +270,13 @@ export class LibvirtClient {
       throw error;
     }
   }
-  /** Whether they are active or not. */
   async listPools(): Promise<Pool[]> {
     const args = new XdrWriter().i32(1).u32(0);
     return (await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", args)).list(readPool);
+  }
+  async listActivePools(): Promise<Pool[]> {
+    const r = await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", new XdrWriter().i32(1).u32(Flag.listActivePools));
+    return r.list(readPool);
   }
   async poolIsActive(pool: Pool): Promise<boolean> {
     return (await this.remote(Proc.storagePoolIsActive, "storagePoolIsActive", writePool(new XdrWriter(), pool))).i32() === 1;

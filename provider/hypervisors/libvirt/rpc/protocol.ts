@@ -24,6 +24,7 @@ export const Proc = {
   domainCreateXml: 10,
   domainGetXmlDesc: 14,
   domainLookupByName: 23,
+  domainLookupByUuid: 24,
   domainResume: 28,
   domainSetAutostart: 29,
   networkLookupByName: 46,
@@ -85,6 +86,7 @@ export const PausedReason = { ioError: 5 } as const;
 
 export const Flag = {
   listManagedSave: 256,
+  listActivePools: 2,
   startPaused: 1,
   startAutodestroy: 2,
   destroyGraceful: 1,
