@@ -5,15 +5,19 @@
 import type { FleetSpec, FleetState } from "../../provider/fleet";
 import { replicaKey, volumeKey, type SimulatedHost, type SimulatedMember } from "../../provider/hypervisors/simulated/world";
 
-/** The fleet and what stands beside it, before a run. */
-export interface Survey {
+/** Members that live, and where somebody could look. */
+export interface Living {
   living: { host: string; slot: number; generation: number; name: string; contentId: string }[];
+  /** Hosts that answered. */
+  answering: Set<string>;
+}
+
+/** The fleet and what stands beside it, before a run. */
+export interface Survey extends Living {
   /** Each object of somebody's, and what it holds, by its name. */
   foreign: Map<string, string>;
   /** Data disks kept of removed members. */
   kept: Set<string>;
-  /** Hosts that answered. */
-  answering: Set<string>;
 }
 
 export function survey(hosts: readonly SimulatedHost[], fleetId: string): Survey {
@@ -59,19 +63,19 @@ export function harmDone(before: Survey, hosts: readonly SimulatedHost[], fleetI
 }
 
 /** Living members that are gone although the program did not ask for it. */
-function lost(before: Survey, after: Survey, spec: FleetSpec, previous: FleetState | undefined, contentId: string): string[] {
+export function lost(before: Living, after: Living, spec: FleetSpec, previous: FleetState | undefined, contentId: string): string[] {
   const there = new Set(after.living.map(({ host, slot, generation }) => `${host}/${slot}/${generation}`));
   const gone = before.living.filter(({ host, slot, generation }) => after.answering.has(host) && !there.has(`${host}/${slot}/${generation}`));
   const declared = new Set(spec.hosts.map((host) => host.name));
-  const isStale = (one: Survey["living"][number]): boolean =>
+  const isStale = (one: Living["living"][number]): boolean =>
     before.living.some((other) => other.slot === one.slot && other.generation > one.generation) ||
     (previous?.members ?? []).some((member) => member.slot === one.slot && member.generation > one.generation && !before.answering.has(member.host));
-  const isReplaced = (one: Survey["living"][number]): boolean => spec.onTemplateChange === "replace" && one.contentId !== contentId;
+  const isReplaced = (one: Living["living"][number]): boolean => spec.onTemplateChange === "replace" && one.contentId !== contentId;
   const counted = before.living.filter((one) => declared.has(one.host) && !isStale(one));
   const unasked = gone.filter((one) => declared.has(one.host) && !isStale(one) && !isReplaced(one));
-  const over = (group: Survey["living"], target: number): number => Math.max(0, new Set(group.map((one) => one.slot)).size - target);
+  const over = (group: Living["living"], target: number): number => Math.max(0, new Set(group.map((one) => one.slot)).size - target);
   const { targets } = spec;
-  const groups: [string, Survey["living"], Survey["living"], number][] = targets.kind === "count"
+  const groups: [string, Living["living"], Living["living"], number][] = targets.kind === "count"
     ? [["the fleet", counted, unasked, targets.count]]
     : spec.hosts.map(({ name }) => [
         name, counted.filter((one) => one.host === name), unasked.filter((one) => one.host === name),

@@ -43,17 +43,29 @@ const MIB = 1 << 20;
 /** Hosts of a ground; a life declares some of them. */
 export const HOSTS = 4;
 
-/** @param acts what the administrator can do on the ground of this life */
-export function drawLife(seed: number, acts: readonly ActName[] = ACTS): Life {
+/** What suits a ground. */
+export interface Ground {
+  /** What the administrator can do there. */
+  acts: readonly ActName[];
+  /** Share of runs that are killed. */
+  kills: number;
+  /** Share of fleets whose members run. */
+  running: number;
+  mostMembers: number;
+}
+
+export const SIMULATED: Ground = { acts: ACTS, kills: 0.35, running: 0.7, mostMembers: 8 };
+
+export function drawLife(seed: number, { acts, kills, running, mostMembers }: Ground = SIMULATED): Life {
   const next = random(seed);
   const whole = (from: number, to: number): number => from + Math.floor(next() * (to - from + 1));
   const one = <T>(...of: readonly T[]): T => of[Math.floor(next() * of.length)]!;
   const chance = (share: number): boolean => next() < share;
   const targets = (): Declared["targets"] => {
     const draw = next();
-    if (draw < 0.6) return { count: whole(0, 8) };
-    if (draw < 0.8) return { countPerHost: whole(0, 3) };
-    return { counts: Array.from({ length: HOSTS }, () => whole(0, 3)) };
+    if (draw < 0.6) return { count: whole(0, mostMembers) };
+    if (draw < 0.8) return { countPerHost: whole(0, Math.ceil(mostMembers / 3)) };
+    return { counts: Array.from({ length: HOSTS }, () => whole(0, Math.ceil(mostMembers / 3))) };
   };
   const disks = (): Declared["disks"] => [
     ...(chance(0.4) ? [{ label: "data", sizeBytes: MIB, onDelete: one("delete", "keep") } as const] : []),
@@ -62,18 +74,18 @@ export function drawLife(seed: number, acts: readonly ActName[] = ACTS): Life {
   const clone = (): Declared["clone"] => one<Declared["clone"]>("full", "full", "linked", { mixed: { linkedShare: 0.5 } });
   const declared: Declared = {
     hosts: whole(2, HOSTS), targets: targets(), clone: clone(), policy: one("auto", "rounds", "relay", "earliestCompletion"),
-    keepSeeds: one("none", "none", "rack", "host"), powerOn: chance(0.7), start: one("whenCopied", "whenCopied", "immediately"),
+    keepSeeds: one("none", "none", "rack", "host"), powerOn: chance(running), start: one("whenCopied", "whenCopied", "immediately"),
     onTemplateChange: one("keep", "keep", "replace"), allowRecreate: chance(0.8), memory: 256, disks: disks(), abandon: false,
   };
   const change = (): Partial<Declared> => one<() => Partial<Declared>>(
     () => ({ targets: targets() }), () => ({ targets: targets() }), () => ({ targets: targets() }),
     () => ({ hosts: whole(1, HOSTS) }), () => ({ clone: clone() }), () => ({ keepSeeds: one("none", "rack", "host") }),
-    () => ({ powerOn: chance(0.5) }), () => ({ memory: one(256, 512) }), () => ({ onTemplateChange: one("keep", "replace") }),
+    () => ({ powerOn: chance(running) }), () => ({ memory: one(256, 512) }), () => ({ onTemplateChange: one("keep", "replace") }),
     () => ({ disks: disks() }), () => ({ start: one("immediately", "whenCopied") }), () => ({ abandon: chance(0.7) }),
   )();
   const up = (): Step => ({
     kind: "up",
-    ...(chance(0.35) && { kill: { share: next(), when: one("before", "after") } }),
+    ...(chance(kills) && { kill: { share: next(), when: one("before", "after") } }),
     ...(chance(0.05) && { lockLostAfterSeconds: whole(0, 20) / 10 }),
     ...(chance(0.1) && { during: { act: one(...acts), picks: [next(), next(), next()] satisfies Picks, afterSeconds: whole(0, 40) / 10 } }),
   });

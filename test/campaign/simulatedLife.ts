@@ -7,18 +7,12 @@ import { COSTS, inputs, specOf } from "../engine/world";
 import { crashing, recording } from "../engine/wrappers";
 import { Administrator } from "./administrator";
 import { harmDone, heldTwice, leftBehind, survey, unfinished } from "./judge";
+import { asksForConsent, LifeFailed } from "./verdict";
 import { HOSTS, type Declared, type Life, type Step } from "./life";
 
 const FLEET_ID = "fleetaaaaa";
 /** Of a run of these small fleets; a kill at a later call is a kill after the end. */
 const MOST_CALLS = 60;
-
-/** What went wrong, in words, and how far the life had come. */
-export class LifeFailed extends Error {
-  constructor(readonly findings: readonly string[], readonly at: string, readonly log: readonly string[]) {
-    super(`${at}: ${findings.join("; ")}`);
-  }
-}
 
 export interface LifeReport {
   runs: number;
@@ -30,10 +24,6 @@ export interface LifeReport {
 export function liveSimulated(life: Life): Promise<LifeReport> {
   return new SimulatedLife(life).live();
 }
-
-/** Refused for want of a word in the program, which the next try has. */
-const asksForConsent = (failure: Error | undefined): boolean => failure instanceof FleetRefusedError &&
-  failure.problems.every(({ path }) => path === "allowRecreate" || path.endsWith("onDelete") || path.startsWith("abandonHosts"));
 
 class SimulatedLife {
   private readonly hypervisor: SimulatedHypervisor;
