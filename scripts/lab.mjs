@@ -1,21 +1,21 @@
 #!/usr/bin/env node
-/** `node scripts/lab.mjs up|down|status [--name NAME] [--topology FILE] [--json]` */
+/** `node scripts/lab.mjs up|down|status [--name NAME] [--topology FILE] [--language LOCALE] [--json]` */
 import { parseArgs } from "node:util";
 import { down, status, up } from "../test/lab/lab.mjs";
 
-const USAGE = "usage: node scripts/lab.mjs up|down|status [--name NAME] [--topology FILE] [--json]";
+const USAGE = "usage: node scripts/lab.mjs up|down|status [--name NAME] [--topology FILE] [--language LOCALE] [--json]";
 
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { name: { type: "string", default: "lab" }, topology: { type: "string" }, json: { type: "boolean", default: false } },
+    options: { name: { type: "string", default: "lab" }, topology: { type: "string" }, language: { type: "string" }, json: { type: "boolean", default: false } },
   });
   const [command, ...rest] = positionals;
   if (rest.length > 0) throw new Error(USAGE);
   const log = (line) => console.error(line);
   switch (command) {
     case "up":
-      return print(await up({ name: values.name, topology: values.topology, log }), values);
+      return print(await up({ name: values.name, topology: values.topology, language: values.language, log }), values);
     case "down":
       return down({ name: values.name, log });
     case "status":

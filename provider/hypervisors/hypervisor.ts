@@ -221,6 +221,8 @@ export class HypervisorError extends Error {
 }
 /** The host does not answer, or its connection died. */
 export class HostUnreachableError extends HypervisorError {}
+/** One call was not answered within its deadline, by a host that answers others: a guest hangs, or its disk. */
+export class UnansweredError extends HypervisorError {}
 /** The source of a copy died or stopped sending: another source may do. */
 export class SourceLostError extends HypervisorError {
   constructor(readonly sourceHost: string, host: string, message: string, options?: { cause?: unknown }) {

@@ -1,6 +1,9 @@
 import { coalesce } from "../../fleet";
 import type { ByteRange } from "../../fleet/model";
-import { HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
+import {
+  HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, UnansweredError,
+  type CallContext, type CloneOrder, type CloneResult, type ImageRef,
+} from "../hypervisor";
 import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving } from "./arrivals";
 import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
@@ -98,23 +101,30 @@ export async function cloneImage(
     const local = order.source.host === session.name;
     return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, ...(arrivedBytes !== undefined && { resumed: true }), ...(copy.recorder?.ranges && { readProfile: coalesce(copy.recorder.ranges) }) };
   } catch (error) {
-    const begun = await arrival?.then(() => true, () => false);
-    if (begun && !context.signal?.aborted && spoilsArrived(error)) await discardArrival(target, order.target).catch(() => undefined);
+    const begun = await arrival?.catch(() => undefined);
+    if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, session, settings))) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
   } finally {
     for (const each of [map, first?.map, copy.recorder]) await each?.volume.remove();
   }
 }
 
-/**
- * Ends after which what has arrived is of no use: it is of another content, takes the room that is wanting, or is an
- * image that QEMU will not open. After all others the next attempt goes on from it.
- */
-const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChangedError || error instanceof NoSpaceError ||
-  (error instanceof HypervisorError && error.step === "start helper" && UNFIT_IMAGE.test(error.message));
+/** Ends after which what has arrived is of no use: it is of another content, or takes the room that is wanting. */
+const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChangedError || error instanceof NoSpaceError;
 
-/** QEMU on the image it is to write, which it checks when it opens it. */
-const UNFIT_IMAGE = /"libvirt-1-format"|image is corrupt|repair/i;
+/**
+ * Nor is what an earlier attempt left, where QEMU does not open it: it checks what it is to go on with. Why no helper
+ * starts stands in words alone; if one does without that image, the image is to blame. After all other ends the next
+ * attempt goes on from what has arrived.
+ */
+async function isUnfit(begun: Arrival, error: unknown, session: HostSession, settings: HelperSettings): Promise<boolean> {
+  if (begun.arrivedBytes === undefined || !(error instanceof HypervisorError) || error.step !== "start helper") return false;
+  if (error instanceof HostUnreachableError || error instanceof UnansweredError) return false;
+  return Helper.start(session, settings, []).then(async (helper) => {
+    await helper.stop();
+    return true;
+  }, () => false);
+}
 
 /** By what the pool says: QEMU's own word may be that of the relay it reads from. */
 async function isPoolFull(session: HostSession): Promise<boolean> {

@@ -5,9 +5,10 @@ import { findMember, isActive, refuseSaved, setTag, type Place } from "./member"
 import { volumeName } from "./names";
 import { assertOwnDisk, rootDisk } from "./domainDisks";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
-import { LibvirtError } from "./rpc/errors";
-import { BlockJobType, Flag } from "./rpc/protocol";
+import { isLibvirtError, LibvirtError } from "./rpc/errors";
+import { BlockJobType, ErrorCode, Flag } from "./rpc/protocol";
 import { deleteVolume } from "./volumes";
+import { all, at, parseXml, text } from "./xml";
 
 const POLL_MS = 100;
 const DISK = "vda";
@@ -99,10 +100,18 @@ async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
     await client.blockJobPivot(domain, DISK);
     return true;
   } catch (error) {
-    if (error instanceof LibvirtError && /not ready|not yet|still active/i.test(error.message)) return false;
-    if (error instanceof LibvirtError && !isActive(await client.domainState(domain))) return true;
+    if (!(error instanceof LibvirtError)) throw error;
+    if (!isActive(await client.domainState(domain))) return true;
+    if (isLibvirtError(error, ErrorCode.blockCopyActive) || !(await isReady(client, domain))) return false;
     throw error;
   }
+}
+
+/** Whether a job that is still there can be ended by its pivot, by what libvirt keeps of it. One that is gone can, too. */
+async function isReady(client: LibvirtClient, domain: Domain): Promise<boolean> {
+  const disks = all(parseXml(await client.domainXml(domain)), "domain", "devices", "disk");
+  const mirror = at(disks.find((disk) => text(disk, "target", "@dev") === DISK), "mirror");
+  return mirror === undefined || text(mirror, "@ready") === "yes";
 }
 
 export async function jobInfo(client: LibvirtClient, domain: Domain): Promise<BlockJobInfo | null> {

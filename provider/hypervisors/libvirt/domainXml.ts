@@ -73,7 +73,7 @@ const QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0";
  * With it libvirt asks a new QEMU for each of its 400 CPU features, 47 kB that QEMU's monitor takes byte by byte: 0.2 of
  * the 0.3 seconds that a helper's start took. Without it two questions do, and nobody runs on that CPU.
  */
-export const CPU_QUESTIONS = "cpu-unavailable-features";
+const CPU_QUESTIONS = "cpu-unavailable-features";
 
 /**
  * A helper: transient, paused, 2 MiB, no guest. It exists for the QEMU process behind it, which opens disks with the

@@ -107,12 +107,15 @@ async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: Vol
   };
 }
 
+/** Of Linux, as libvirt passes it on. */
+const ENOENT = 2;
+
 /** Null: listed, but its file is gone. */
 async function factsOf(client: LibvirtClient, volume: Parameters<typeof volumeFacts>[1]): Promise<VolumeFacts | null> {
   try {
     return await volumeFacts(client, volume);
   } catch (error) {
-    if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && /No such file|not found/i.test(error.message))) return null;
+    if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && error.errno === ENOENT)) return null;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { RpcConnection, type ConnectionOptions } from "./connection";
-import { ConnectionLostError, isLibvirtError, QmpError } from "./errors";
+import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
 import {
   AuthType, DomainState, ErrorCode, EventId, Flag, PausedReason, Proc, Program, QemuProc,
 } from "./protocol";
@@ -80,6 +80,10 @@ export class LibvirtClient {
   get isOpen(): boolean {
     return this.rpc.isOpen;
   }
+  /** Calls that were given up fill it: what is called next goes over another connection. */
+  get isClogged(): boolean {
+    return this.rpc.isClogged;
+  }
   onClose(listener: (error: ConnectionLostError) => void): () => void {
     return this.rpc.onClose(listener);
   }
@@ -92,6 +96,19 @@ export class LibvirtClient {
   }
 
   // ---- the host
+  /**
+   * Does the daemon live, and, where a call on its storage was not answered, the pool? Past all that waits, by calls that
+   * wait for no guest.
+   * @throws CallTimeoutError, ConnectionLostError; a daemon that says no lives
+   */
+  async answers(timeoutMs: number, pool?: Pool): Promise<void> {
+    const ask = (proc: number, name: string, args: XdrWriter): Promise<unknown> =>
+      this.rpc.callUrgently(Program.remote, proc, name, args, timeoutMs).catch((error: unknown) => {
+        if (!(error instanceof LibvirtError)) throw error;
+      });
+    await ask(Proc.connectGetLibVersion, "connectGetLibVersion", new XdrWriter());
+    if (pool) await ask(Proc.storagePoolGetInfo, "storagePoolGetInfo", writePool(new XdrWriter(), pool));
+  }
   async hostname(): Promise<string> {
     return (await this.remote(Proc.connectGetHostname, "connectGetHostname", new XdrWriter())).string();
   }

@@ -100,10 +100,17 @@ export const Flag = {
 
 /** virErrorNumber, those that we tell apart. */
 export const ErrorCode = {
+  internalError: 1,
+  operationFailed: 9,
+  domExist: 28,
+  systemError: 38,
   noDomain: 42,
   noNetwork: 43,
   noStoragePool: 49,
   noStorageVol: 50,
+  operationInvalid: 55,
+  operationTimeout: 68,
   noDomainMetadata: 80,
+  blockCopyActive: 83,
   storageVolExist: 90,
 } as const;
