@@ -50,7 +50,10 @@ export function takeCensus(table: HostTable, previous: FleetState | undefined, t
     machines.add(host.seen.uuid);
     for (const member of host.seen.members) {
       const { slot, name, generation, contentId } = member;
-      holders.set(slot, [...(holders.get(slot) ?? []), { slot, name, host, generation, contentId, member }]);
+      const copy = { slot, name, host, generation, contentId, member };
+      const copies = holders.get(slot);
+      if (copies) copies.push(copy);
+      else holders.set(slot, [copy]);
     }
   }
   for (const [slot, copies] of holders) {

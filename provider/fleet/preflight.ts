@@ -1,4 +1,5 @@
 /** Everything that would make a run fail, found before anything is touched, in one list. */
+import { groupBy } from "./groups";
 import type { FleetPlan, FleetSpec, Observation, Problem, ReachableHost } from "./model";
 import { expected, formatBytes, tidy } from "./problems";
 
@@ -12,12 +13,23 @@ const MEMBER_OVERHEAD_BYTES = 1_048_576;
  */
 export function preflight(spec: FleetSpec, observation: Observation, plan: FleetPlan): Problem[] {
   const reachable = observation.hosts.filter((host): host is ReachableHost => host.status === "reachable");
+  const shareOf = sharesOf(spec, plan);
   const busy = new Set([...plan.create, ...plan.complete, ...plan.reconfigure].map((one) => one.host));
   return tidy([
     ...plan.problems,
     ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => host.problems),
-    ...reachable.flatMap((host) => spaceProblems(spec, observation, plan, host)),
+    ...reachable.flatMap((host) => spaceProblems(spec, observation, shareOf(host.name), host)),
   ]);
+}
+
+/** What of a plan concerns a host: of the first, which a local template is uploaded to, all, since any copy anywhere brings that. */
+function sharesOf(spec: FleetSpec, plan: FleetPlan): (host: string) => FleetPlan {
+  const at = ({ host }: { host: string }) => host;
+  const [create, complete, destroy, cleanup] = [groupBy(plan.create, at), groupBy(plan.complete, at), groupBy(plan.destroy, at), groupBy(plan.cleanup, at)];
+  const of = <T>(groups: Map<string, T[]>, host: string): T[] => groups.get(host) ?? [];
+  return (host) => (host === spec.hosts[0]?.name ? plan : {
+    ...plan, create: of(create, host), complete: of(complete, host), destroy: of(destroy, host), cleanup: of(cleanup, host),
+  });
 }
 
 function spaceProblems(spec: FleetSpec, observation: Observation, plan: FleetPlan, host: ReachableHost): Problem[] {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { takeCensus } from "./census";
 import { DEFAULTS } from "./inputs";
+import { groupBy, groupOf } from "./groups";
 import { knowHosts, type KnownHost } from "./hosts";
 import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RunSummary, RunTimeline } from "./model";
 import { compare } from "./problems";
@@ -40,9 +41,10 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
     const before = recorded.get(`${slot}/${generation}`)!;
     return [{ ...before, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
   }).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
-  const replicas = table.hosts.flatMap((host) => replicasOn(host, previous));
+  const replicasRecorded = groupBy(previous?.replicas ?? [], (one) => one.host);
+  const replicas = table.hosts.flatMap((host) => replicasOn(host, replicasRecorded));
   const holding = new Set([...members, ...replicas].map((one) => one.host));
-  const counts = (name: string) => members.filter((member) => member.host === name).length;
+  const membersOn = groupBy(members, (member) => member.host);
   const contentId = observation.template?.contentId ?? previous?.contentId ?? members[0]?.contentId ?? "";
   const profiles = keptProfiles(readProfiles, new Set([contentId, ...members.map((member) => member.contentId)]));
   return {
@@ -53,7 +55,7 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
     replicas,
     snapshots: members.flatMap(({ slot, host, base, kind, chain }) =>
       kind === "full" && base === "frozen" && chain.length > 1 ? [{ slot, host, volume: chain[chain.length - 1]! }] : []),
-    placement: Object.fromEntries(spec.hosts.map((host) => [host.name, counts(host.name)])),
+    placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(membersOn, host.name).length])),
     hosts: table.hosts.flatMap((host) => {
       const described = host.declared?.spec ?? host.recorded;
       const isOpen = isUnsettled(host, unsettled);
@@ -76,10 +78,10 @@ function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: 
 }
 
 /** As seen; of a host that is out of sight, as recorded. */
-function replicasOn({ name, seen, recorded, abandoned }: KnownHost, previous: FleetState | undefined): FleetState["replicas"] {
+function replicasOn({ name, seen, recorded, abandoned }: KnownHost, before: ReadonlyMap<string, FleetState["replicas"]>): FleetState["replicas"] {
   if (!seen) {
     if (abandoned) return [];
-    return (previous?.replicas ?? []).filter((one) => one.host === (recorded?.name ?? name)).map((one) => ({ ...one, host: name }));
+    return groupOf(before, recorded?.name ?? name).map((one) => ({ ...one, host: name }));
   }
   return seen.replicas
     .map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.volume }))
