@@ -70,7 +70,7 @@ export class Administrator {
 
   private readonly acts: Record<ActName, (picks: Picks) => string | undefined> = {
     clone: ([which]) => {
-      const at = this.member(which);
+      const at = this.member(which, ({ host, member }) => !host.early.has(volumeKey(member.fleetId, member.slot, member.generation)));
       if (!at) return undefined;
       const { host, member } = at;
       const name = this.fresh(`${member.name}-clone`);
@@ -87,7 +87,7 @@ export class Administrator {
     },
     cloneOverItsDisk: ([which]) => {
       // Into a disk that is being merged nobody can put a domain without a change under it.
-      const at = this.member(which, ({ host, member }) => host.bases.get(volumeKey(member.fleetId, member.slot, member.generation))?.state !== "consolidating");
+      const at = this.member(which, (one) => this.isPlain(one));
       if (!at) return undefined;
       const name = this.fresh(`${at.member.name}-copy`);
       at.host.byHand.domains.set(name, { name, uuid: uuidOf(name), power: "stopped", tag: this.tagOf(at.member), volumes: this.volumesOf(at) });
@@ -267,9 +267,10 @@ export class Administrator {
     return `${at.member.name} on ${at.host.name}`;
   }
 
-  /** No snapshot on it, and no other domain over its disks: one thing at a time. */
+  /** No snapshot on it, no merge of it under way, and no other domain over its disks: one thing at a time. */
   private isPlain(at: At): boolean {
     const { host, member } = at;
+    if (host.bases.get(volumeKey(member.fleetId, member.slot, member.generation))?.state === "consolidating") return false;
     return !host.byHand.overlays.has(slotKey(member.fleetId, member.slot)) && !host.early.has(volumeKey(member.fleetId, member.slot, member.generation)) &&
       this.volumesOf(at).every((volume) => !host.byHand.isUsed(volume));
   }

@@ -180,9 +180,8 @@ class SimulatedLife {
   }
 
   private async destroy(): Promise<void> {
-    const spec = this.spec();
     const before = survey(this.hosts, FLEET_ID);
-    const attempt = (): Promise<Error | undefined> => removeFleet(this.request(spec, this.hypervisor)).then(() => undefined, (error: Error) => {
+    const attempt = (): Promise<Error | undefined> => removeFleet(this.request(this.spec(), this.hypervisor)).then(() => undefined, (error: Error) => {
       if (error instanceof FleetRunError) this.previous = error.state;
       return error;
     });
@@ -201,7 +200,7 @@ class SimulatedLife {
       const changed = [...before.foreign].filter(([what, was]) => survey(this.hosts, FLEET_ID).foreign.get(what) !== was).map(([what]) => `${what} was changed`);
       if (changed.length > 0) this.fail(changed);
     }
-    const left = leftBehind(this.hosts.filter((host) => host.down === undefined && !spec.abandonHosts.includes(host.name)), FLEET_ID);
+    const left = leftBehind(this.hosts.filter((host) => host.down === undefined), FLEET_ID);
     if (left.length > 0 && !heldTwice(this.hosts, FLEET_ID)) this.fail(left);
   }
 
