@@ -24,6 +24,8 @@ export interface Census {
   lost: Incumbent[];
   /** Recorded on hosts that were abandoned. */
   forgotten: Incumbent[];
+  /** Seen beside the member that holds the slot, of its generation or of another host's disks: told of, never touched. */
+  twins: Incumbent[];
   /** Older copies of a slot that is held elsewhere, as after an abandoned host came back. */
   outdated: Incumbent[];
 }
@@ -33,7 +35,7 @@ export interface Census {
  * hosts that are no longer declared are stranded, not lost.
  */
 export function takeCensus(table: HostTable, previous: FleetState | undefined, trustRecord: boolean): Census {
-  const census: Census = { present: [], missing: [], stranded: [], lost: [], forgotten: [], outdated: [] };
+  const census: Census = { present: [], missing: [], stranded: [], lost: [], forgotten: [], twins: [], outdated: [] };
   const recordedHost = new Map((previous?.members ?? []).map((member) => [member.slot, table.hostOf(member)]));
   /** The latest recorded copy of each slot that stands where nobody could look, unless it was given up. */
   const outOfSight = new Map<number, MemberState>();
@@ -57,17 +59,21 @@ export function takeCensus(table: HostTable, previous: FleetState | undefined, t
     }
   }
   for (const [slot, copies] of holders) {
+    // One that stands on its own host's disks holds the slot before any that does not, whatever their generations.
     const rank = ({ host }: Incumbent) => (host.declared ? 2 : 0) + (host === recordedHost.get(slot) ? 1 : 0);
-    const [holder, ...older] = copies.sort((a, b) => b.generation - a.generation || rank(b) - rank(a));
+    const inPlace = copies.filter(({ member }) => !member?.displaced);
+    const displaced = copies.filter(({ member }) => member?.displaced);
+    const [holder, ...others] = [inPlace, displaced].flatMap((group) => group.sort((a, b) => b.generation - a.generation || rank(b) - rank(a)));
     const unseen = outOfSight.get(slot);
-    if (unseen && unseen.generation > holder!.generation) {
-      // What is seen came back from a time before; the later copy is alive as far as anyone knows.
-      census.outdated.push(...copies);
-      holders.delete(slot);
-      continue;
+    const isBehind = unseen !== undefined && (holder!.member!.displaced ? unseen.generation >= holder!.generation : unseen.generation > holder!.generation);
+    // What is seen came back from a time before, or is a twin; the recorded one is alive as far as anyone knows.
+    if (isBehind) holders.delete(slot);
+    else (holder!.host.declared ? census.present : census.stranded).push(holder!);
+    const generation = isBehind ? unseen.generation : holder!.generation;
+    for (const one of isBehind ? copies : others) {
+      // Equal generations never destroy: which of them somebody still needs nobody can tell.
+      (one.member!.displaced || one.generation >= generation ? census.twins : census.outdated).push(one);
     }
-    (holder!.host.declared ? census.present : census.stranded).push(holder!);
-    census.outdated.push(...older);
   }
   for (const member of previous?.members ?? []) {
     const isOlder = (outOfSight.get(member.slot)?.generation ?? 0) > member.generation;

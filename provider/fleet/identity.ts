@@ -23,6 +23,9 @@ export function slotName(namePrefix: string, slot: number): string {
   return `${namePrefix}-${String(slot).padStart(3, "0")}`;
 }
 
+/** Whether it is the slot's name under any prefix: members keep the one they were made with. */
+export const isSlotName = (name: string, slot: number): boolean => name.endsWith(slotName("", slot));
+
 /** RFC 4122 version 5 (SHA-1 of namespace and name). */
 export function memberUuid(fleetId: string, slot: number): string {
   const namespace = Buffer.from(NAMESPACE.replace(/-/g, ""), "hex");

@@ -169,6 +169,11 @@ export type BaseState = "frozen" | "consolidating" | "consolidated" | "replica" 
 export type PowerState = "running" | "stopped" | "paused";
 
 export interface ObservedMember {
+  /**
+   * Its disks bear another host's name: moved here by hand, or a twin of the one that stands there, as after a restore.
+   * Counts where there is no other; never destroyed. @default false
+   */
+  displaced?: boolean;
   slot: number;
   name: string;
   uuid: string;
@@ -194,6 +199,8 @@ export interface ObservedReplica {
   disk: DiskInfo;
   /** Slots whose delta stands over it. */
   users: number[];
+  /** Others that use it, in words: it is not removed while there are any. @default none */
+  strangers?: string[];
 }
 
 /**
@@ -220,13 +227,15 @@ export interface ReachableHost {
   members: ObservedMember[];
   replicas: ObservedReplica[];
   partials: ObservedPartial[];
-  /** Data disks of removed members that asked to be kept. Counted for generations, never touched. */
+  /** Data disks of removed members that asked to be kept, and what looks like one and may be anybody's. Counted for generations, never touched. */
   kept: { slot: number; generation: number; label: string; volume: string }[];
   /**
    * Domains that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
    * somebody made of one. Told of, never touched, never counted. `reason`: what they are and what to do, in words.
    */
   strangers: { name: string; reason: string }[];
+  /** UUIDs of the kind that members have, of domains that are none: a member with one of them cannot be made here. @default none */
+  takenUuids?: { uuid: string; name: string }[];
   /** Generations of slots whose volume names anything at all on the host bears, whosever it is: never used again. */
   heldGenerations: { slot: number; generation: number }[];
   /** Names of domains without our tag that begin with the fleet's namePrefix. */

@@ -6,6 +6,7 @@ import { macCollisions } from "./identity";
 import type { FleetPlan, FleetSpec, Observation, ObservedMember, Problem } from "./model";
 import { plural } from "./problems";
 import type { PlanContext } from "./reconcile";
+import { takenUuidProblems } from "./strangers";
 
 export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
   const leaving = doomed(context, plan);
@@ -17,6 +18,7 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
     ...answeringProblems(context),
     ...protectionProblems(context, plan),
     ...nameProblems(context, plan),
+    ...takenUuidProblems(context.table, plan),
     ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), context.spec.vm.networks.length, context.observation),
     ...templateProblems(context, plan),
   ];
@@ -144,7 +146,7 @@ function protectionProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {
 }
 
 function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
-  const foreign = new Map(table.hosts.map((host) => [host.name, new Set(host.seen?.foreignNames)]));
+  const foreign = new Map(table.hosts.map((host) => [host.name, new Set([...(host.seen?.foreignNames ?? []), ...(host.seen?.strangers ?? []).map((one) => one.name)])]));
   return plan.create.flatMap((one) => {
     return foreign.get(one.host)?.has(one.name)
       ? [{

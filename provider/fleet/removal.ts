@@ -6,6 +6,7 @@ import { knowHosts } from "./hosts";
 import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
 import { plural, tidy } from "./problems";
+import { strangerWarnings } from "./strangers";
 
 export interface RemovalRequest {
   spec: FleetSpec;
@@ -22,7 +23,8 @@ export interface RemovalRequest {
 export function planRemoval({ spec, fleetId, incarnation, observation, previous }: RemovalRequest): FleetPlan {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, false);
-  const found = table.hosts.flatMap((host) => (host.seen?.members ?? []).map((member) => ({ ...member, host: host.name })));
+  const twins = new Set(census.twins.map((one) => one.member));
+  const found = table.hosts.flatMap((host) => (host.seen?.members ?? []).filter((member) => !twins.has(member)).map((member) => ({ ...member, host: host.name })));
   const bySlot = (a: { slot: number; generation: number }, b: { slot: number; generation: number }) => a.slot - b.slot || a.generation - b.generation;
   const own = found.filter((member) => member.incarnation === incarnation).sort(bySlot);
   const others = found.filter((member) => member.incarnation !== incarnation).sort(bySlot);
@@ -60,7 +62,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
       (seen?.replicas ?? []).map(({ contentId, purpose }) => ({ host: name, contentId, purpose, reason: "the fleet is deleted" }))),
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(othersOn, host.name).length])),
     problems: tidy(problems),
-    warnings: table.hosts.filter((host) => !host.seen && !unseenOn.has(host)).map((host) =>
-      `${host.name} does not answer (${host.unseenReason}): nothing is recorded there; leftovers, if any, stay`),
+    warnings: [...strangerWarnings({ table, census }), ...table.hosts.filter((host) => !host.seen && !unseenOn.has(host)).map((host) =>
+      `${host.name} does not answer (${host.unseenReason}): nothing is recorded there; leftovers, if any, stay`)],
   };
 }

@@ -10,6 +10,7 @@ export function unusedReplicas({ table, contentId, census }: PlanContext, plan: 
   const linkedOn = new Set(plan.create.filter((one) => one.kind === "linked").map((one) => one.host));
   return table.hosts.flatMap(({ name, seen, declared }) =>
     (seen?.replicas ?? []).flatMap((replica) => {
+      if (replica.strangers?.length) return []; // somebody's machine stands on it
       const users = (seen?.members ?? []).filter((member) =>
         !leaving.has(`${name}/${member.slot}/${member.generation}`)
         && (replica.users.includes(member.slot) || (member.kind === "linked" && member.contentId === replica.contentId)));

@@ -9,6 +9,7 @@ import { hostNames } from "./hosts";
 import { nearest, plural, seen } from "./problems";
 import { hasSeed, isStillRead } from "./refusals";
 import type { PlanContext } from "./reconcile";
+import { strangerWarnings } from "./strangers";
 
 export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const leaving = new Set(plan.destroy.map((one) => one.slot));
@@ -22,6 +23,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...diskWarning(context.spec, members),
     ...arrivalWarnings(context, members),
     ...leftoverWarnings(context),
+    ...usedReplicaWarnings(context),
   ];
 }
 
@@ -42,11 +44,6 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
   }
   return warnings;
-}
-
-/** Domains with our tag that are none of ours: somebody's, who may not know what he copied. */
-function strangerWarnings({ table }: PlanContext): string[] {
-  return table.hosts.flatMap(({ name, seen }) => (seen?.strangers ?? []).map((one) => `${one.name} on ${name} is left alone: ${one.reason}`));
 }
 
 /** No problem: a host that was given up and is forgotten by now must not make every later run fail. */
@@ -93,4 +90,9 @@ function leftoverWarnings({ table, previous }: PlanContext): string[] {
     const owner = ownerOf(partial, name);
     return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
   }));
+}
+
+function usedReplicaWarnings({ table }: PlanContext): string[] {
+  return table.hosts.flatMap(({ name, seen }) => (seen?.replicas ?? []).flatMap(({ disk, strangers = [] }) =>
+    strangers.length === 0 ? [] : [`${disk.volume} on ${name} stays: ${strangers.join("; ")}`]));
 }

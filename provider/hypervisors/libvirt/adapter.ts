@@ -15,16 +15,17 @@ import type { Transfer } from "./transfer";
 import { startEarly } from "./early";
 import { settleMember } from "./settle";
 import { consolidateMember } from "./consolidate";
+import { assertUnused, deleteVolume } from "./guard";
 import type { HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { lockFleet } from "./lock";
-import { adoptMember, destroyMember, findMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
+import { adoptMember, deletePending, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
+import { findMember } from "./memberDomain";
 import { parseVolumeName, isHelperDomain } from "./names";
 import { observeHost } from "./observe";
 import { Pacer } from "./rates";
 import { HostSession } from "./session";
 import { findTemplate, type LocatedTemplate } from "./template";
-import { deleteVolume } from "./volumes";
 
 /** For a second look at the template. A host that is silent this long tells nothing about it. */
 const TEMPLATE_LOOK_MS = 5_000;
@@ -300,18 +301,20 @@ export class LibvirtHypervisor implements Hypervisor {
   async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
     const at = await this.place(order.host, order.fleet.fleetId);
     if (order.kind === "member") return destroyMember(order, at, context);
-    const { pool } = await at.session.pool();
     await at.session.run("remove", async (client) => {
       if (order.kind === "replica") {
         const ref = { kind: "replica" as const, host: order.host, contentId: order.contentId, purpose: order.purpose };
-        await deleteVolume(client, pool, markerName(at.scope, ref)); // without its mark it is partial, whatever comes
-        for (const format of ["qcow2", "raw"] as const) await deleteVolume(client, pool, targetVolumeName(at.scope, ref, format));
-        await endArrival(client, pool, at.scope, parseVolumeName(at.scope, targetVolumeName(at.scope, ref))!);
+        const images = (["qcow2", "raw"] as const).map((format) => targetVolumeName(at.scope, ref, format));
+        await assertUnused(client, at, images); // whoever uses it may need to know it for whole
+        await deleteVolume(client, at, markerName(at.scope, ref)); // without its mark it is partial, whatever comes
+        for (const image of images) await deleteVolume(client, at, image);
+        await endArrival(client, at, parseVolumeName(at.scope, targetVolumeName(at.scope, ref))!);
       } else if (order.partial.kind === "volume") {
         const name = parseVolumeName(at.scope, order.partial.name);
         if (!name) return;
-        await deleteVolume(client, pool, order.partial.name);
-        await endArrival(client, pool, at.scope, name);
+        if (name.kind === "pending") return deletePending(client, at, order.partial.name);
+        await deleteVolume(client, at, order.partial.name);
+        await endArrival(client, at, name);
       } else if (isHelperDomain(order.fleet.fleetId, order.partial.name)) {
         const domain = await client.lookupDomain(order.partial.name);
         if (domain) await client.destroyDomain(domain, 0);

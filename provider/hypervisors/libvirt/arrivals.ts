@@ -1,11 +1,12 @@
 import type { ObservedPartial } from "../../fleet/model";
+import { deleteVolume, type Place } from "./guard";
 import { targetVolumeName, type TargetRef } from "./images";
 import { asPartial, type OwnVolume } from "./leftovers";
+import { memberInSlot } from "./memberDomain";
 import { contentPrefix, parseVolumeName, volumeName, type HostUp, type VolumeName, type VolumeScope } from "./names";
 import type { LibvirtClient, Pool } from "./rpc/client";
 import { LibvirtError } from "./rpc/errors";
-import type { HostSession } from "./session";
-import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+import { ensureVolume, volumeFacts } from "./volumes";
 
 /**
  * Copies that are not whole (ADR 0052). An `arriving` mark, made before the volume, says which content it is of and
@@ -57,13 +58,23 @@ export interface Arrival {
   arrivedBytes?: number;
 }
 
-interface At {
-  session: HostSession;
-  scope: VolumeScope;
+/**
+ * Whether what is to be copied is whole already and stands under machines: a replica with its mark, a base whose member
+ * exists and waits for nothing. Copied again it would be taken away under them.
+ */
+export async function isStanding({ session, scope }: Place, ref: TargetRef, contentId: string, marker: string | undefined): Promise<boolean> {
+  const { pool } = await session.pool();
+  return session.run("look at target", async (client) => {
+    if (!(await client.lookupVolume(pool, targetVolumeName(scope, ref)))) return false;
+    if (ref.kind === "replica") return marker !== undefined && (await client.lookupVolume(pool, marker)) !== null;
+    const member = await memberInSlot(client, scope.fleetId, ref.slot);
+    return member?.generation === ref.generation && member.contentId === contentId && member.base !== "arriving";
+  });
 }
 
 /** The volume an earlier attempt at the same target left, if its bytes can be trusted; else a fresh one. */
-export async function beginArrival({ session, scope }: At, ref: TargetRef, contentId: string, capacityBytes: number, marker: string | undefined): Promise<Arrival> {
+export async function beginArrival(place: Place, ref: TargetRef, contentId: string, capacityBytes: number, marker: string | undefined): Promise<Arrival> {
+  const { session, scope } = place;
   const { pool } = await session.pool();
   const name = targetVolumeName(scope, ref);
   const image = parseVolumeName(scope, name)!;
@@ -77,9 +88,9 @@ export async function beginArrival({ session, scope }: At, ref: TargetRef, conte
         return { path: facts.path, arrivedBytes: facts.allocationBytes };
       }
     }
-    if (marker !== undefined) await deleteVolume(client, pool, marker); // first: what is being rewritten is not whole
-    await deleteVolume(client, pool, name);
-    for (const mark of marks) await deleteVolume(client, pool, mark.volume);
+    if (marker !== undefined) await deleteVolume(client, place, marker); // first: what is being rewritten is not whole
+    await deleteVolume(client, place, name);
+    for (const mark of marks) await deleteVolume(client, place, mark.volume);
     // Before the volume: one without a mark is never gone on from.
     if (up) await ensureVolume(client, pool, volumeName(scope, markFor(ref, contentId, up)), 1, "raw");
     const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
@@ -104,16 +115,16 @@ export async function isMarkedArriving(client: LibvirtClient, pool: Pool, scope:
 }
 
 /** It is whole, or belongs to what is. */
-export async function endArrival(client: LibvirtClient, pool: Pool, scope: VolumeScope, image: VolumeName): Promise<void> {
-  for (const { volume } of await marksOf(client, pool, scope, image)) await deleteVolume(client, pool, volume);
+export async function endArrival(client: LibvirtClient, at: Place, image: VolumeName): Promise<void> {
+  const { pool } = await at.session.pool();
+  for (const { volume } of await marksOf(client, pool, at.scope, image)) await deleteVolume(client, at, volume);
 }
 
 /** Nothing of it stays. */
-export async function discardArrival({ session, scope }: At, ref: TargetRef): Promise<void> {
-  const { pool } = await session.pool();
-  const name = targetVolumeName(scope, ref);
-  await session.run("clean up", async (client) => {
-    await deleteVolume(client, pool, name);
-    await endArrival(client, pool, scope, parseVolumeName(scope, name)!);
+export async function discardArrival(at: Place, ref: TargetRef): Promise<void> {
+  const name = targetVolumeName(at.scope, ref);
+  await at.session.run("clean up", async (client) => {
+    await deleteVolume(client, at, name);
+    await endArrival(client, at, parseVolumeName(at.scope, name)!);
   });
 }

@@ -4,11 +4,12 @@ import {
   HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, UnansweredError,
   type CallContext, type CloneOrder, type CloneResult, type ImageRef,
 } from "../hypervisor";
-import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving } from "./arrivals";
+import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving, isStanding } from "./arrivals";
 import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
+import { deleteVolume } from "./guard";
 import { describeFile, uploadChunks } from "./localFile";
 import { MapVolume } from "./mapVolume";
 import type { Pacer } from "./rates";
@@ -16,7 +17,7 @@ import { Recorder } from "./recorder";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import { contentPrefix, type VolumeScope } from "./names";
-import { deleteVolume, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
+import { ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
 /** Left in a pool on which a write failed for want of room: less than one write. */
 const FULL_BELOW_BYTES = 64 << 20;
@@ -54,10 +55,11 @@ export async function cloneImage(
   let first: { map: MapVolume; written: Promise<void> } | undefined;
   try {
     context.signal?.throwIfAborted();
+    const marker = order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined;
+    if (await isStanding(target, order.target, order.contentId, marker)) return { bytesMoved: 0 };
     const from = await parts.resolve(order.source);
     const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
     copy.facts.pass(facts);
-    const marker = order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined;
     arrival = beginArrival(target, order.target, order.contentId, facts.capacityBytes, marker);
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
@@ -161,8 +163,8 @@ export async function uploadTemplate(
   try {
     const marker = markerName(target.scope, order.target);
     await target.session.run("upload", async (client) => {
-      await deleteVolume(client, pool, marker); // first: what is being rewritten is not whole
-      await deleteVolume(client, pool, name);
+      await deleteVolume(client, target, marker); // first: what is being rewritten is not whole
+      await deleteVolume(client, target, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
       const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
       const chunks = uploadChunks(file, (read) => context.onProgress?.(Math.round((read / image.fileBytes) * image.allocationBytes), image.allocationBytes));
@@ -174,7 +176,7 @@ export async function uploadTemplate(
     }
     await markComplete(order, target);
   } catch (error) {
-    await target.session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
+    await target.session.run("clean up", (client) => deleteVolume(client, target, name)).catch(() => undefined);
     throw error;
   } finally {
     extra.close();
@@ -189,7 +191,7 @@ export async function markComplete(order: CloneOrder, target: { session: HostSes
   const { pool } = await target.session.pool();
   await target.session.run("mark", async (client) => {
     await ensureVolume(client, pool, markerName(target.scope, ref), 1, "raw");
-    await endArrival(client, pool, target.scope, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
+    await endArrival(client, target, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
   });
 }
 

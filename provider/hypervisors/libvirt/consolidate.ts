@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext, MemberRef } from "../hypervisor";
+import { assertUnused, deleteVolume } from "./guard";
 import { Helper, type HelperSettings } from "./helper";
-import { findMember, isActive, refuseSaved, setTag, type Place } from "./member";
+import { isActive, refuseSaved, setTag, type Place } from "./member";
+import { findMember } from "./memberDomain";
 import { volumeName } from "./names";
 import { assertOwnDisk, rootDisk } from "./domainDisks";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { BlockJobType, ErrorCode, Flag } from "./rpc/protocol";
-import { deleteVolume } from "./volumes";
 import { all, at, parseXml, text } from "./xml";
 
 const POLL_MS = 100;
@@ -19,7 +20,6 @@ const DISK = "vda";
  * half-merged base for a source. Safe to repeat from any point: until the pivot the delta holds everything.
  */
 export async function consolidateMember(order: MemberRef, at: Place, settings: HelperSettings, context: CallContext = {}): Promise<void> {
-  const { pool } = await at.session.pool();
   const of = { slot: order.slot, generation: order.generation };
   const deltaName = volumeName(at.scope, { kind: "delta", ...of });
   const baseName = volumeName(at.scope, { kind: "base", ...of });
@@ -33,6 +33,8 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
       context.signal?.throwIfAborted();
       for (const file of [disk.current, disk.persistent]) assertOwnDisk(file, [baseName, deltaName], `the disk of ${order.name}`);
       if (disk.current === baseName && disk.persistent === baseName) break;
+      // The base is about to be written, and the delta to go: whoever else has them must not find them so.
+      await assertUnused(client, at, [baseName, deltaName], domain.uuid);
       if (found.tag.base === "frozen") {
         await setTag(client, domain, { ...found.tag, base: "consolidating" });
         found.tag.base = "consolidating";
@@ -41,7 +43,7 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
       else await commitStopped(client, domain, { deltaName, baseName, path: disk.persistentPath! }, at, settings, context);
     }
     await setTag(client, domain, { ...found.tag, base: "consolidated" });
-    await deleteVolume(client, pool, deltaName);
+    await deleteVolume(client, at, deltaName);
   });
 }
 

@@ -1,6 +1,5 @@
 import type { Domain, LibvirtClient } from "./rpc/client";
-import { isLibvirtError } from "./rpc/errors";
-import { ErrorCode, Flag } from "./rpc/protocol";
+import { Flag } from "./rpc/protocol";
 import { all, parseXml, text, type ParsedXml } from "./xml";
 
 const ROOT_DISK = "vda";
@@ -34,21 +33,14 @@ export function rootPath(domain: ParsedXml): string | undefined {
   return text(disks.find((disk) => text(disk, "target", "@dev") === ROOT_DISK) ?? disks[0], "source", "@file");
 }
 
-/** Every file any of these domains names anywhere, chains, mirrors and media included, by its last name. */
-export async function filesInUse(client: LibvirtClient, domains: Domain[]): Promise<Set<string>> {
-  const names = new Set<string>();
-  const collect = (xml: string): void => {
-    for (const [, single, double] of xml.matchAll(/<source\b[^>]*\bfile=(?:'([^']*)'|"([^"]*)")/g)) {
-      const name = baseName(single ?? double);
-      if (name) names.add(name);
-    }
-  };
-  for (const domain of domains) {
-    try {
-      for (const flags of [0, Flag.xmlInactive]) collect(await client.domainXml(domain, flags));
-    } catch (error) {
-      if (!isLibvirtError(error, ErrorCode.noDomain)) throw error; // gone meanwhile: it uses nothing
-    }
-  }
-  return names;
+/** Last names of the files and volumes that a definition has as disks, in its order. */
+export function attachedFiles(domainXml: string): string[] {
+  return all(parseXml(domainXml), "domain", "devices", "disk")
+    .flatMap((disk) => baseName(text(disk, "source", "@file")) ?? text(disk, "source", "@volume") ?? []);
+}
+
+/** The file that its firmware keeps its variables in. */
+export function firmwareVariables(domainXml: string): string | undefined {
+  const domain = parseXml(domainXml);
+  return text(domain, "domain", "os", "nvram") ?? text(domain, "domain", "os", "nvram", "source", "@file");
 }

@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DRIVE_NAMES, type DiskXml, type Drive } from "./domainXml";
+import { deleteOwnDrive } from "./guard";
 import type { Helper } from "./helper";
 import { volumeName, type VolumeScope } from "./names";
 import type { Volume } from "./rpc/client";
 import { QmpError } from "./rpc/errors";
 import type { UploadChunk } from "./rpc/stream";
 import type { HostSession } from "./session";
-import { deleteVolume, ensureVolume, volumeFacts } from "./volumes";
+import { ensureVolume, volumeFacts } from "./volumes";
 
 const REMOVE_DEADLINE_MS = 5_000;
 const REMOVE_POLL_MS = 20;
@@ -21,7 +22,7 @@ const DRIVES_ARCH = "x86_64";
  */
 export class DriveVolume {
   private constructor(
-    private readonly session: HostSession, private readonly volume: Volume, private readonly path: string, readonly bytes: number,
+    private readonly session: HostSession, private readonly scope: VolumeScope, private readonly volume: Volume, private readonly path: string, readonly bytes: number,
     private readonly kind: Drive, private readonly readOnly: boolean,
   ) {}
 
@@ -40,7 +41,7 @@ export class DriveVolume {
       const name = volumeName(scope, { kind: "map", id: randomBytes(6).toString("hex") });
       return await session.run("make drive", async (client) => {
         const volume = await ensureVolume(client, pool, name, bytes, format);
-        return new DriveVolume(session, volume, (await volumeFacts(client, volume)).path, bytes, drive, readOnly);
+        return new DriveVolume(session, scope, volume, (await volumeFacts(client, volume)).path, bytes, drive, readOnly);
       });
     } catch {
       return undefined;
@@ -98,8 +99,8 @@ export class DriveVolume {
 
   /** When its helper has ended. Never throws: what is left is a leftover, and known by its name. */
   async remove(): Promise<void> {
-    const { pool } = await this.session.pool();
-    await this.session.run("clean up", (client) => deleteVolume(client, pool, this.volume.name)).catch(() => undefined);
+    const { session, scope } = this;
+    await session.run("clean up", (client) => deleteOwnDrive(client, { session, scope }, this.volume.name)).catch(() => undefined);
   }
 }
 

@@ -4,7 +4,9 @@ import type { CallContext, EarlyOrder } from "../hypervisor";
 import { abortable } from "./abortable";
 import type { Copy } from "./copies";
 import { memberXml, type DiskXml } from "./domainXml";
-import { dataDisks, dropPending, findMember, isActive, makeDataDisks, refuseSaved, START_DEADLINE_MS, type Place } from "./member";
+import { deleteVolume } from "./guard";
+import { dataDisks, dropPending, isActive, makeDataDisks, refuseSaved, START_DEADLINE_MS, type Place } from "./member";
+import { findMember } from "./memberDomain";
 import { volumeName } from "./names";
 import { DISK_DEVICE, firstDiskNodes, openExport, reopenOver, type NbdExport } from "./nodes";
 import type { Recorder } from "./recorder";
@@ -13,7 +15,7 @@ import type { Domain, LibvirtClient } from "./rpc/client";
 import { ConnectionLostError, isLibvirtError, QmpError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
 import type { MemberTag } from "./tags";
-import { deleteVolume, diskPath, ensureVolume, volumeFacts } from "./volumes";
+import { diskPath, ensureVolume, volumeFacts } from "./volumes";
 
 const LOOK_MS = 200;
 const NODE_PREFIX = "vmfleet-early-";
@@ -57,10 +59,10 @@ async function earlyDisks(
   const { pool } = await at.session.pool();
   const of = { slot: order.slot, generation: order.generation };
   const name = volumeName(at.scope, { kind: "early", ...of });
-  if (!found) await deleteVolume(client, pool, name); // of a run that did not get to the member
+  if (!found) await deleteVolume(client, at, name); // of a run that did not get to the member
   else if (!(await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} is gone`);
   const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
-  const extra = found ? await dataDisks(client, pool, at.scope, of, found) : await makeDataDisks(client, pool, at.scope, of, order);
+  const extra = found ? await dataDisks(client, at, of, found) : await makeDataDisks(client, at, of, order);
   return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
 }
 

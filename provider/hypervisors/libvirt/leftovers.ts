@@ -20,8 +20,8 @@ export const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind
 
 /**
  * Volumes of ours that belong to no whole thing. What is removed as a leftover is gone for good, so in doubt nothing
- * is: of a member that exists only marks, and the delta of one proven flat; a disk to keep only while its `pending`
- * mark exists. The caller still spares whatever any domain or image of the host refers to.
+ * is: of a member that exists only marks, and the delta of one proven flat; a data disk only while its `pending` mark
+ * exists, since somebody's copy of one may look like it. The caller still spares whatever any domain or image of the host refers to.
  */
 export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolume[] {
   const used = new Set(owners.flatMap((m) => [...m.chain, ...m.disks].map((disk) => disk.volume)));
@@ -42,7 +42,7 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
       case "arriving":
         return !owner?.unarrived;
       case "disk":
-        return owner === undefined && (name.onDelete === "delete" || isPending(name, names));
+        return owner === undefined && isPending(name, names);
       case "replica":
       case "template":
         return !names.some((marker) => isMarkerOf(marker, name));
@@ -60,11 +60,11 @@ export const asPartial = ({ name, facts }: OwnVolume): ObservedPartial => ({
   ...("slot" in name ? { slot: name.slot, generation: name.generation } : {}),
 });
 
-/** Data disks of members that are no more, which asked to be kept. */
+/** What looks like a data disk of a member that is no more, and was to be kept or bears no mark that says it is ours to remove. */
 export function keptDisks(volumes: OwnVolume[], owners: Owner[]): ReachableHost["kept"] {
   const names = volumes.map((v) => v.name);
   return volumes.flatMap(({ name, facts }) =>
-    name.kind === "disk" && name.onDelete === "keep" && !isPending(name, names) &&
+    name.kind === "disk" && !isPending(name, names) &&
     !owners.some((m) => m.slot === name.slot && m.generation === name.generation)
       ? [{ slot: name.slot, generation: name.generation, label: name.label, volume: facts.volume }]
       : []);

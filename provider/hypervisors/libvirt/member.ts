@@ -3,61 +3,36 @@ import {
   ForeignNameError, type CallContext, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../hypervisor";
 import { endArrival } from "./arrivals";
-import { assertOwnDisk, baseName, rootDisk } from "./domainDisks";
+import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "./domainDisks";
 import { memberXml, type DiskXml } from "./domainXml";
-import { parseVolumeName, volumeName, type VolumeScope } from "./names";
+import { assertUnused, deleteVolume, InUseError, lookAround, type Place } from "./guard";
+import { isOtherHostsVolume, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "./names";
+import { findMember, memberInSlot } from "./memberDomain";
 import type { Domain, LibvirtClient, Pool } from "./rpc/client";
 import { LibvirtError } from "./rpc/errors";
 import { DomainState, Flag } from "./rpc/protocol";
-import type { HostSession } from "./session";
-import { parseTag, TAG_KEY, TAG_URI, tagXml, type MemberTag } from "./tags";
+import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "./tags";
 import { targetVolumeName } from "./images";
-import { deleteVolume, diskPath, ensureVolume, volumeFacts } from "./volumes";
-import { all, parseXml, text } from "./xml";
+import { diskPath, ensureVolume, volumeFacts } from "./volumes";
 
 const POLL_MS = 200;
 /** Starting QEMU is slow on a loaded host. */
 export const START_DEADLINE_MS = 120_000;
 
-export interface Place {
-  session: HostSession;
-  scope: VolumeScope;
-}
+export type { Place };
 
 /** Freeze: the writes go to a delta from now on; the base is never written again until it is consolidated. */
 export async function snapshotMember(order: SnapshotOrder, at: Place): Promise<void> {
   const { pool } = await at.session.pool();
   await at.session.run("freeze", async (client) => {
     const base = await client.lookupVolume(pool, targetVolumeName(at.scope, order.base));
-    if (await ownedBy(client, order)) return; // done before: what stands there has been written
+    if ((await memberInSlot(client, order.fleet.fleetId, order.slot))?.generation === order.generation) return; // done before: what stands there has been written
     if (!base) throw new Error(`the base ${targetVolumeName(at.scope, order.base)} is gone`);
     const facts = await volumeFacts(client, base);
     const delta = volumeName(at.scope, { kind: "delta", slot: order.slot, generation: order.generation });
-    await deleteVolume(client, pool, delta); // of a run that did not get to the member: over another base, perhaps
+    await deleteVolume(client, at, delta); // of a run that did not get to the member: over another base, perhaps
     await ensureVolume(client, pool, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: facts.format });
   });
-}
-
-/** Whether a domain of this slot and generation exists on the host. */
-async function ownedBy(client: LibvirtClient, { fleet, slot, generation }: SnapshotOrder): Promise<boolean> {
-  for (const domain of await client.listDomains()) {
-    const xml = await client.getMetadata(domain, TAG_URI);
-    const tag = xml === null ? null : parseTag(xml);
-    if (tag?.purpose === "member" && tag.fleetId === fleet.fleetId && tag.slot === slot && tag.generation === generation) return true;
-  }
-  return false;
-}
-
-/** The domain of that name if it is this member. Null: none. @throws ForeignNameError when the name is not ours. */
-export async function findMember(client: LibvirtClient, order: Pick<MemberRef, "fleet" | "host" | "slot" | "name">): Promise<{ domain: Domain; tag: MemberTag } | null> {
-  const domain = await client.lookupDomain(order.name);
-  if (!domain) return null;
-  const xml = await client.getMetadata(domain, TAG_URI);
-  const tag = xml === null ? null : parseTag(xml);
-  if (!tag || tag.purpose !== "member" || tag.fleetId !== order.fleet.fleetId || tag.slot !== order.slot) {
-    throw new ForeignNameError(order.host, "look up", `a domain named ${order.name} exists that is not of this fleet: rename it or choose another namePrefix`);
-  }
-  return { domain, tag };
 }
 
 /** Defines the member, or brings its definition to this shape; what runs takes it at its next start. */
@@ -76,56 +51,63 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
     if (disk) assertOwnDisk(disk.persistent, [flatName, deltaName], `the disk of ${order.name}`);
     const flat = disk?.persistent === flatName;
     const path = await diskPath(client, pool, flat ? flatName : deltaName);
-    const extra = found ? await dataDisks(client, pool, at.scope, of, found.domain) : await makeDataDisks(client, pool, at.scope, of, order);
+    const extra = found ? await dataDisks(client, at, of, found.domain) : await makeDataDisks(client, at, of, order);
     const tag: MemberTag = found ? { ...found.tag, ...(flat && found.tag.kind === "full" ? { base: "consolidated" as const } : {}) } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
       contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen",
     };
     const xml = memberXml(order, tag, { path, format: "qcow2" }, extra);
     // Before it is a member's: what a guest may have written is no copy to go on with.
-    if (!found && order.kind === "full") await endArrival(client, pool, at.scope, { kind: "base", ...of });
+    if (!found && order.kind === "full") await endArrival(client, at, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);
     if (order.autostart || found) await client.setAutostart(domain, order.autostart);
     await dropPending(client, at, order);
   });
 }
 
-/** The member exists: its disks to keep need their marks no more. */
+/** The member exists, and its definition names its disks: they need their marks no more. */
 export async function dropPending(client: LibvirtClient, at: Place, { slot, generation, vm }: ReconfigureOrder): Promise<void> {
-  const { pool } = await at.session.pool();
-  for (const { label } of vm.disks) await deleteVolume(client, pool, volumeName(at.scope, { kind: "pending", slot, generation, label }));
+  for (const { label } of vm.disks) await deleteVolume(client, at, volumeName(at.scope, { kind: "pending", slot, generation, label }));
 }
 
 type Slot = { slot: number; generation: number };
 type DataDisk = DiskXml & { label: string };
 
-/** A new member's data disks. One that is to be kept bears its mark until the member exists. */
-export async function makeDataDisks(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, order: ReconfigureOrder): Promise<DataDisk[]> {
+/**
+ * A new member's data disks. Each bears its mark until a member's definition names it: without either a volume that
+ * looks like one of ours may be somebody's copy, and is left alone.
+ */
+export async function makeDataDisks(client: LibvirtClient, at: Place, of: Slot, order: ReconfigureOrder): Promise<DataDisk[]> {
+  const { pool } = await at.session.pool();
   const made: DataDisk[] = [];
   for (const disk of order.vm.disks) {
-    const name = volumeName(scope, { kind: "disk", ...of, label: disk.label, onDelete: disk.onDelete });
-    const pending = volumeName(scope, { kind: "pending", ...of, label: disk.label });
-    const unused = disk.onDelete === "delete" || (await client.lookupVolume(pool, pending)) !== null;
-    if (!unused && (await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} of an earlier member is there: it is kept, move it away first`);
-    if (disk.onDelete === "keep") await ensureVolume(client, pool, pending, 1, "raw");
-    await deleteVolume(client, pool, name); // of a run that did not get to the member
+    const name = volumeName(at.scope, { kind: "disk", ...of, label: disk.label, onDelete: disk.onDelete });
+    const pending = volumeName(at.scope, { kind: "pending", ...of, label: disk.label });
+    const unused = (await client.lookupVolume(pool, pending)) !== null;
+    if (!unused && (await client.lookupVolume(pool, name))) {
+      throw new Error(disk.onDelete === "keep" ? `the disk ${name} of an earlier member is there: it is kept, move it away first` : `a volume named ${name} is there already, and nothing says that it is ours: move it away first`);
+    }
+    await ensureVolume(client, pool, pending, 1, "raw");
+    await deleteVolume(client, at, name); // of a run that did not get to the member
     const volume = await ensureVolume(client, pool, name, disk.sizeBytes, "qcow2");
     made.push({ path: (await volumeFacts(client, volume)).path, format: "qcow2", label: disk.label });
   }
   return made;
 }
 
-/** The disks a member has, in its own order, whatever is declared by now: a redefinition takes none away. */
-export async function dataDisks(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, domain: Domain): Promise<DataDisk[]> {
-  const attached = all(parseXml(await client.domainXml(domain, Flag.xmlInactive)), "domain", "devices", "disk")
-    .map((disk) => baseName(text(disk, "source", "@file")));
-  const place = (name: string): number => (attached.includes(name) ? attached.indexOf(name) : attached.length);
-  const own = (await client.listVolumes(pool)).flatMap((volume) => {
-    const name = parseVolumeName(scope, volume.name);
-    return name?.kind === "disk" && name.slot === of.slot && name.generation === of.generation ? [{ volume, label: name.label }] : [];
+/** The disks that a member's definition names, in its order, whatever is declared by now: a redefinition takes none away, and adds none. */
+export async function dataDisks(client: LibvirtClient, at: Place, of: Slot, domain: Domain): Promise<DataDisk[]> {
+  const { pool } = await at.session.pool();
+  const named = ownDataDisks(at.scope, of, attachedFiles(await client.domainXml(domain, Flag.xmlInactive)));
+  return Promise.all(named.map(async ({ volume, label }) => ({ path: await diskPath(client, pool, volume), format: "qcow2", label })));
+}
+
+/** Of the files that a member's definition names, those that are its data disks. */
+export function ownDataDisks(scope: VolumeScope, of: Slot, files: readonly string[]): (Extract<VolumeName, { kind: "disk" }> & { volume: string })[] {
+  return [...new Set(files)].flatMap((volume) => {
+    const name = parseVolumeName(scope, volume);
+    return name?.kind === "disk" && name.slot === of.slot && name.generation === of.generation ? [{ ...name, volume }] : [];
   });
-  own.sort((a, b) => place(a.volume.name) - place(b.volume.name) || (a.volume.name < b.volume.name ? -1 : 1));
-  return Promise.all(own.map(async ({ volume, label }) => ({ path: (await volumeFacts(client, volume)).path, format: "qcow2", label })));
 }
 
 export async function setTag(client: LibvirtClient, domain: Domain, tag: MemberTag): Promise<void> {
@@ -187,20 +169,73 @@ async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: numbe
   if (isActive(await client.domainState(domain))) await client.destroyDomain(domain, 0, START_DEADLINE_MS);
 }
 
-/** Stops, undefines, then removes its volumes; a crash in between leaves partials, which the next run removes. */
+/**
+ * Stops, undefines, then removes its volumes; a crash in between leaves partials, which the next run removes. What
+ * somebody else uses of them is found before anything is touched.
+ */
 export async function destroyMember(order: MemberRef & { shutdownMs: number }, at: Place, context: CallContext = {}): Promise<void> {
   const { pool } = await at.session.pool();
   await at.session.run("destroy", async (client) => {
-    // A domain of that name without our tag is somebody's: nothing of this member is there to destroy.
+    // A domain of that name that is not this member is somebody's: nothing of this member is there to destroy.
     const found = await findMember(client, order).catch(ignoreForeign);
+    const marks = await pendingMarks(client, pool, at, order);
     if (found) {
       if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
       await assertOwnDisks(client, found.domain, pool, at, order);
+      const disks = (await namedDisks(client, found.domain, at.scope, order)).filter(({ onDelete }) => onDelete === "delete");
+      await assertUnused(client, at, [...imageNames(at.scope, order), ...disks.map(({ volume }) => volume)], found.domain.uuid);
+      await assertFirmwareUnused(client, at, found.domain);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
+      // With its definition goes the one thing that says whose they are: from here on the marks say it.
+      for (const { label } of disks) {
+        const mark = volumeName(at.scope, { kind: "pending", slot: order.slot, generation: order.generation, label });
+        await ensureVolume(client, pool, mark, 1, "raw");
+        if (!marks.includes(mark)) marks.push(mark);
+      }
       await client.undefineDomain(found.domain);
     }
-    await deleteOwnVolumes(client, pool, at.scope, order);
+    for (const name of imageNames(at.scope, order).reverse()) await deleteVolume(client, at, name);
+    for (const mark of marks) await deletePending(client, at, mark);
+    await endArrival(client, at, { kind: "base", slot: order.slot, generation: order.generation });
   });
+}
+
+/** From what stands on nothing of its own up. */
+const imageNames = (scope: VolumeScope, { slot, generation }: Slot): string[] =>
+  (["base", "delta", "early"] as const).map((kind) => volumeName(scope, { kind, slot, generation }));
+
+/** As it runs and as it will start. */
+async function namedDisks(client: LibvirtClient, domain: Domain, scope: VolumeScope, of: Slot): Promise<ReturnType<typeof ownDataDisks>> {
+  const xmls = await Promise.all([client.domainXml(domain), client.domainXml(domain, Flag.xmlInactive)]);
+  return ownDataDisks(scope, of, xmls.flatMap(attachedFiles));
+}
+
+/** Undefining takes the file of its firmware's variables along. */
+async function assertFirmwareUnused(client: LibvirtClient, at: Place, domain: Domain): Promise<void> {
+  const path = firmwareVariables(await client.domainXml(domain, Flag.xmlInactive));
+  if (path === undefined) return;
+  const users = (await lookAround(client, at)).usersOf({ path }, domain.uuid);
+  if (users.length > 0) throw new InUseError(`${path}, which goes with its definition, is in use: ${users.join("; ")}. Take it from there first`);
+}
+
+async function pendingMarks(client: LibvirtClient, pool: Pool, { scope }: Place, of: Slot): Promise<string[]> {
+  return (await client.listVolumes(pool)).map(({ name }) => name).filter((volume) => {
+    const name = parseVolumeName(scope, volume);
+    return name?.kind === "pending" && name.slot === of.slot && name.generation === of.generation;
+  });
+}
+
+/** The disk that it marks goes first, unless somebody has it: without its mark nobody would know it for ours. */
+export async function deletePending(client: LibvirtClient, at: Place, mark: string): Promise<void> {
+  const name = parseVolumeName(at.scope, mark);
+  if (name?.kind !== "pending") throw new Error(`${mark} is no mark of a disk`);
+  const { slot, generation, label } = name;
+  for (const onDelete of ["delete", "keep"] as const) {
+    await deleteVolume(client, at, volumeName(at.scope, { kind: "disk", slot, generation, label, onDelete })).catch((error: unknown) => {
+      if (!(error instanceof InUseError)) throw error;
+    });
+  }
+  await deleteVolume(client, at, mark);
 }
 
 /**
@@ -210,9 +245,11 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, a
 async function assertOwnDisks(client: LibvirtClient, domain: Domain, pool: Pool, { session, scope }: Place, of: Slot): Promise<void> {
   if (!(await client.poolIsActive(pool))) throw new Error(`its storage pool ${pool.name} is not active: virsh pool-start it on ${session.name}`);
   const { current, persistent } = await rootDisk(client, domain);
-  const own = (["base", "delta", "early"] as const).map((kind) => volumeName(scope, { kind, slot: of.slot, generation: of.generation }));
   for (const file of [current, persistent]) {
-    assertOwnDisk(file, own, "its disk");
+    if (file !== undefined && isOtherHostsVolume(scope, file)) {
+      throw new Error(`its disk ${file} bears another host's name: it was moved here by hand, or is a second definition of a member. Take it away by hand if it is not needed: virsh undefine`);
+    }
+    assertOwnDisk(file, imageNames(scope, of), "its disk");
     if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
   }
 }
@@ -221,15 +258,3 @@ function ignoreForeign(error: unknown): null {
   if (error instanceof ForeignNameError) return null;
   throw error;
 }
-
-async function deleteOwnVolumes(
-  client: LibvirtClient, pool: Pool, scope: VolumeScope, of: { slot: number; generation: number },
-): Promise<void> {
-  for (const volume of await client.listVolumes(pool)) {
-    const name = parseVolumeName(scope, volume.name);
-    if (!name || !("slot" in name) || name.slot !== of.slot || name.generation !== of.generation) continue;
-    if (name.kind === "disk" && name.onDelete === "keep") continue;
-    await deleteVolume(client, pool, volume.name);
-  }
-}
-

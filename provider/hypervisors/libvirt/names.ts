@@ -95,6 +95,12 @@ export function parseVolumeName(scope: VolumeScope, text: string): VolumeName | 
   return null;
 }
 
+/** A volume of this fleet's on another host, by its name. */
+export const isOtherHostsVolume = ({ fleetId, hostUuid }: VolumeScope, text: string): boolean => {
+  const m = /^vmfleet-([^.]+)\.([0-9a-f]+)\./.exec(text);
+  return m !== null && m[1] === fleetId && m[2] !== hostKey(hostUuid);
+};
+
 /**
  * The slot and generation that a name of this fleet's on this host begins with, whatever follows: somebody's copy of a
  * disk (`….data-clone.qcow2`) takes its name from ours, and what is made next must not meet it.

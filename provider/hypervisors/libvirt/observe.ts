@@ -1,11 +1,14 @@
 import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost } from "../../fleet/model";
 import { isUnarrived } from "../../fleet/arrival";
+import { compare } from "../../fleet/problems";
 import type { ObserveRequest } from "../hypervisor";
-import { baseName, filesInUse, isOwnDisk, rootPath } from "./domainDisks";
+import { attachedFiles, baseName, isOwnDisk, rootPath } from "./domainDisks";
 import { asPartials, hostUp } from "./arrivals";
+import { isMark, lookAround, looksLikeMark, type HostLook } from "./guard";
 import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
-import { isActive } from "./member";
+import { isActive, ownDataDisks } from "./member";
 import { heldGeneration, isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "./names";
+import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
 import { preflightHost } from "./preflight";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
@@ -31,30 +34,61 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     if (!usable && (domains.members.length > 0 || !request.preflight)) {
       throw new Error(`its storage pool ${session.spec.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
     }
-    const volumes = usable ? await ownVolumes(client, usable, scope) : { own: [], held: [], foreignBackings: () => Promise.resolve(new Set<string>()) };
-    const seen = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes.own, scope)));
+    const volumes = usable ? await ownVolumes(client, usable, scope) : NO_VOLUMES;
+    const looked = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes, scope)));
+    const seen = looked.flatMap((one) => ("member" in one ? [one] : []));
+    const strangers = [...domains.strangers, ...looked.flatMap((one) => ("stranger" in one ? [one.stranger] : []))];
     const owners = seen.map(({ member, flat }): Owner => ({ ...member, flat, unarrived: isUnarrived(member) }));
     const members = seen.map(({ member }) => member).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
-    const leftovers = await unreferenced(client, leftoverVolumes(volumes.own, owners), domains.all, volumes.foreignBackings);
+    const found = leftoverVolumes(volumes.own, owners);
+    const whole = replicas(volumes.own, members);
+    // Who uses what is asked where something may be removed, merged or copied from, and else not at all.
+    const toMerge = seen.filter(({ member }) => member.base === "frozen" || member.base === "consolidating");
+    const look = usable && (found.length + toMerge.length > 0 || whole.some(({ users }) => users.length === 0))
+      ? await lookAround(client, { session, scope }) : undefined;
+    const leftovers = look ? found.filter(({ facts }) => look.usersOf(inPool(usable!, facts)).length === 0) : found;
+    if (look) for (const one of toMerge) leaveToOthers(one, look, usable!);
     return {
       status: "reachable",
       name: session.name,
       uuid,
       hypervisorVersion: versionText(await client.libVersion()),
       members,
-      replicas: replicas(volumes.own, members),
+      replicas: look ? whole.map((replica) => told(replica, look, usable!, domains.members)) : whole,
       partials: [
         ...asPartials(leftovers, leftovers.some(({ name }) => name.kind === "arriving") ? await hostUp(client) : null),
         ...domains.helpers.map((d): ObservedPartial => ({ kind: "domain", name: d.name, bytes: 0 })),
       ],
       kept: keptDisks(volumes.own, owners),
-      strangers: [],
+      strangers: strangers.sort((a, b) => compare(a.name, b.name)),
+      takenUuids: takenUuids(domains.all, members),
       heldGenerations: volumes.held,
       foreignNames: domains.foreign.sort(),
       poolFreeBytes: usable ? (await client.poolInfo(usable.pool)).available : 0,
       problems,
     };
   });
+}
+
+const inPool = ({ pool }: PoolFacts, { volume, path }: Pick<VolumeFacts, "volume" | "path">) => ({ volume, path, pool: pool.name });
+
+/** A frozen base that somebody has, or that something of somebody's stands on, is no source, and nothing is merged into it. */
+function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: PoolFacts): void {
+  if (member.chain.some((disk) => look.usersOf(inPool(pool, disk), domain.uuid).length > 0)) member.base = "consolidated";
+}
+
+/** Members stand on it as `users` says; who else does is told by name. */
+function told(replica: ObservedReplica, look: HostLook, pool: PoolFacts, members: readonly OwnDomain[]): ObservedReplica {
+  const own = new Set(members.map(({ domain }) => domain.uuid.toString("hex")));
+  const others = replica.users.length > 0 ? look.domainsOf(inPool(pool, replica.disk)).filter(({ uuid }) => !own.has(uuid)).map(({ domain }) => `the domain ${domain} uses it`)
+    : look.usersOf(inPool(pool, replica.disk));
+  return others.length === 0 ? replica : { ...replica, strangers: others };
+}
+
+/** Of the kind that members' are (version 5), which hardly anything else makes. */
+function takenUuids(domains: readonly Domain[], members: readonly ObservedMember[]): ReachableHost["takenUuids"] {
+  const own = new Set(members.map(({ uuid }) => uuid));
+  return domains.map(({ name, uuid }) => ({ uuid: uuidText(uuid), name })).filter(({ uuid }) => uuid[14] === "5" && !own.has(uuid));
 }
 
 const ignoreLibvirt = (error: unknown): void => {
@@ -70,9 +104,10 @@ interface OwnDomain {
 
 async function ownDomains(
   client: LibvirtClient, request: ObserveRequest,
-): Promise<{ all: Domain[]; members: OwnDomain[]; helpers: Domain[]; foreign: string[] }> {
+): Promise<{ all: Domain[]; members: OwnDomain[]; strangers: ReachableHost["strangers"]; helpers: Domain[]; foreign: string[] }> {
   const every = await client.listDomains();
   const members: OwnDomain[] = [];
+  const strangers: ReachableHost["strangers"] = [];
   const helpers: Domain[] = [];
   const foreign: string[] = [];
   await Promise.all(every.map(async (domain) => {
@@ -82,28 +117,35 @@ async function ownDomains(
       throw new Error(`${domain.name} bears a tag of this fleet that this version does not understand: use the version that made it, or a newer one`);
     }
     if (tag?.fleetId === request.fleetId) {
-      if (tag.purpose === "member") members.push({ domain, tag });
+      const own = memberTagOf(domain, tag, request.fleetId);
+      if (own) members.push({ domain, tag: own });
+      else if (tag.purpose === "member") strangers.push({ name: domain.name, reason: strangeness(domain, tag)! });
       else if (tag.purpose === "helper" && isHelperDomain(request.fleetId, domain.name)) helpers.push(domain);
     } else if (domain.name.startsWith(`${request.namePrefix}-`)) foreign.push(domain.name);
   }));
-  return { all: every, members, helpers: helpers.sort((a, b) => (a.name < b.name ? -1 : 1)), foreign };
+  return { all: every, members, strangers, helpers: helpers.sort((a, b) => (a.name < b.name ? -1 : 1)), foreign };
 }
 
-/** Ours, with their facts; and a way to ask, where it matters, what other images of the pool stand on. */
-async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: VolumeScope): Promise<{ own: OwnVolume[]; held: ReachableHost["heldGenerations"]; foreignBackings(): Promise<Set<string>> }> {
+interface OwnVolumes {
+  own: OwnVolume[];
+  held: ReachableHost["heldGenerations"];
+  /** Names of all that the pool has. */
+  names: ReadonlySet<string>;
+}
+const NO_VOLUMES: OwnVolumes = { own: [], held: [], names: new Set() };
+
+/** Ours, with their facts; a file that has a mark's very name and is none is somebody's. */
+async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: VolumeScope): Promise<OwnVolumes> {
   const listed = await client.listVolumes(pool);
-  const named = listed.map((volume) => ({ volume, name: parseVolumeName(scope, volume.name) }));
-  const own = await Promise.all(named.map(async ({ volume, name }) => {
+  const own = await Promise.all(listed.map(async (volume) => {
+    const name = parseVolumeName(scope, volume.name);
     const facts = name ? await factsOf(client, volume) : null;
-    return name && facts ? { name, facts } : null;
+    return name && facts && (!isMark(name) || looksLikeMark(facts)) ? { name, facts } : null;
   }));
   return {
-    own: own.filter((v) => v !== null).sort((a, b) => (a.facts.volume < b.facts.volume ? -1 : 1)),
+    own: own.filter((v) => v !== null).sort((a, b) => compare(a.facts.volume, b.facts.volume)),
     held: listed.flatMap(({ name }) => heldGeneration(scope, name) ?? []),
-    foreignBackings: async () => {
-      const others = await Promise.all(named.filter(({ name }) => !name).map(({ volume }) => factsOf(client, volume)));
-      return new Set(others.flatMap((facts) => baseName(facts?.backingPath) ?? []));
-    },
+    names: new Set(listed.map(({ name }) => name)),
   };
 }
 
@@ -120,32 +162,32 @@ async function factsOf(client: LibvirtClient, volume: Parameters<typeof volumeFa
   }
 }
 
-/** The last guard: whatever any domain of the host names, or any other image stands on, is in use, whoever made it so. */
-async function unreferenced(
-  client: LibvirtClient, leftovers: OwnVolume[], domains: Domain[], foreignBackings: () => Promise<Set<string>>,
-): Promise<OwnVolume[]> {
-  if (leftovers.length === 0) return [];
-  const inUse = await filesInUse(client, domains.filter((d) => !d.name.startsWith("vmfleet-helper-")));
-  const backings = await foreignBackings();
-  return leftovers.filter(({ facts }) => !inUse.has(facts.volume) && !backings.has(facts.volume));
+interface SeenMember {
+  member: ObservedMember;
+  domain: Domain;
+  flat: boolean;
 }
 
 async function observeMember(
-  client: LibvirtClient, { domain, tag }: OwnDomain, volumes: OwnVolume[], scope: VolumeScope,
-): Promise<{ member: ObservedMember; flat: boolean }> {
+  client: LibvirtClient, { domain, tag }: OwnDomain, { own: volumes, names }: OwnVolumes, scope: VolumeScope,
+): Promise<SeenMember | { stranger: ReachableHost["strangers"][number] }> {
   const state = await client.domainState(domain);
-  const live = parseXml(await client.domainXml(domain));
+  const texts = [await client.domainXml(domain), await client.domainXml(domain, Flag.xmlInactive)];
+  const live = parseXml(texts[0]!);
   // What it will start with: that is what a change is made to, and what a change is compared with.
-  const defined = parseXml(await client.domainXml(domain, Flag.xmlInactive));
+  const defined = parseXml(texts[1]!);
+  const stands = standing(tag, [rootPath(live), rootPath(defined)], scope, isActive(state), (volume) => names.has(volume));
+  if (typeof stands === "object") return { stranger: { name: domain.name, reason: stands.reason } };
   const node = at(defined, "domain");
   const chain = chainOf(rootPath(live) ?? "", volumes);
   const own = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });
   const flat = tag.kind === "full" && [live, defined].every((xml) => baseName(rootPath(xml)) === own);
-  const disks = volumes.flatMap(({ name, facts }) =>
-    name.kind === "disk" && name.slot === tag.slot && name.generation === tag.generation
-      ? [{ ...info(facts), label: name.label, onDelete: name.onDelete }]
-      : []);
+  const disks = ownDataDisks(scope, tag, texts.flatMap(attachedFiles)).flatMap(({ volume, label, onDelete }) => {
+    const facts = volumes.find((one) => one.facts.volume === volume)?.facts;
+    return facts ? [{ ...info(facts), label, onDelete }] : [];
+  });
   const member: ObservedMember = {
+    ...(stands === "displaced" && { displaced: true }),
     slot: tag.slot,
     name: domain.name,
     uuid: text(node, "uuid") ?? "",
@@ -162,7 +204,7 @@ async function observeMember(
     memory: toMebibytes(Number(text(node, "memory") ?? 0), text(at(node, "memory"), "@unit") ?? "KiB"),
     networks: all(node, "devices", "interface").map((nic) => text(nic, "source", "@network") ?? ""),
   };
-  return { member, flat };
+  return { member, domain, flat };
 }
 
 /**

@@ -4,14 +4,16 @@ import { endArrival } from "./arrivals";
 import { followJob, jobInfo, jobNews } from "./consolidate";
 import { assertOwnDisk, rootDisk } from "./domainDisks";
 import { blockCopyTargetXml, memberXml } from "./domainXml";
+import { deleteVolume } from "./guard";
 import { Helper, type HelperSettings } from "./helper";
 import { targetVolumeName } from "./images";
-import { dataDisks, findMember, isActive, refuseSaved, setTag, type Place } from "./member";
+import { dataDisks, isActive, refuseSaved, setTag, type Place } from "./member";
+import { findMember } from "./memberDomain";
 import { volumeName } from "./names";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { BlockJobType, Flag } from "./rpc/protocol";
 import type { MemberTag } from "./tags";
-import { deleteVolume, diskPath, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
+import { diskPath, ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
 const DISK = "vda";
 const POLL_MS = 100;
@@ -35,7 +37,7 @@ export async function settleMember(order: EarlyOrder, at: Place, settings: Helpe
     const { domain } = found;
     const tag: MemberTag = { ...found.tag, base: "arrived" };
     if (found.tag.base === "arriving") await setTag(client, domain, tag);
-    if (order.base.kind === "base") await endArrival(client, pool, at.scope, { kind: "base", ...of });
+    if (order.base.kind === "base") await endArrival(client, at, { kind: "base", ...of });
     const image = await client.lookupVolume(pool, targetVolumeName(at.scope, order.base));
     if (!image) throw new Error(`the image ${targetVolumeName(at.scope, order.base)} is gone`);
     const under = await volumeFacts(client, image);
@@ -52,7 +54,7 @@ export async function settleMember(order: EarlyOrder, at: Place, settings: Helpe
     await refuseSaved(client, domain, order.name);
     await defineSettled(client, order, at, tag, deltaName, domain);
     if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
-    await deleteVolume(client, pool, earlyName); // before the tag: who repeats this looks no further once it is set
+    await deleteVolume(client, at, earlyName); // before the tag: who repeats this looks no further once it is set
     await setTag(client, domain, { ...tag, base: order.kind === "linked" ? "replica" : "frozen" });
   });
 }
@@ -73,7 +75,7 @@ async function moveLive(client: LibvirtClient, domain: Domain, move: Move, at: P
     await client.blockJobAbort(domain, DISK);
     while ((await jobInfo(client, domain)) !== null) await sleep(POLL_MS);
   }
-  await deleteVolume(client, pool, move.deltaName);
+  await deleteVolume(client, at, move.deltaName);
   const delta = await ensureVolume(client, pool, move.deltaName, move.under.capacityBytes, "qcow2", move.under);
   const news = await jobNews(client, domain);
   try {
@@ -106,7 +108,7 @@ async function defineSettled(
 ): Promise<void> {
   const { pool } = await at.session.pool();
   const path = await diskPath(client, pool, deltaName);
-  const extra = await dataDisks(client, pool, at.scope, { slot: order.slot, generation: order.generation }, domain);
+  const extra = await dataDisks(client, at, { slot: order.slot, generation: order.generation }, domain);
   await client.defineDomain(memberXml(order, tag, { path, format: "qcow2" }, extra));
   await client.setAutostart(domain, order.autostart);
 }

@@ -1,6 +1,6 @@
 import type { DiskInfo } from "../../fleet/model";
 import type { LibvirtClient, Pool, Volume } from "./rpc/client";
-import { isLibvirtError, LibvirtError } from "./rpc/errors";
+import { isLibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
 import { volumeXml } from "./domainXml";
 import { at, parseXml, text } from "./xml";
@@ -45,20 +45,5 @@ export async function ensureVolume(
     const found = await client.lookupVolume(pool, name);
     if (!found) throw error;
     return found;
-  }
-}
-
-/** Also where the file is there but the pool has not seen it, and where the pool lists it but the file is gone. */
-export async function deleteVolume(client: LibvirtClient, pool: Pool, name: string): Promise<void> {
-  const volume = await client.lookupVolume(pool, name);
-  if (!volume) return;
-  try {
-    await client.deleteVolume(volume);
-  } catch (error) {
-    if (isLibvirtError(error, ErrorCode.noStorageVol)) return;
-    if (!(error instanceof LibvirtError)) throw error;
-    await client.refreshPool(pool);
-    const still = await client.lookupVolume(pool, name);
-    if (still) await client.deleteVolume(still);
   }
 }

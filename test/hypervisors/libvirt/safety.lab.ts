@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { memberUuid, slotName } from "../../../provider/fleet";
 import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
 import type { FleetIdentity, Hypervisor, MemberRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
@@ -18,7 +19,7 @@ describe("members that somebody else has touched", function () {
   let hv: Hypervisor;
   let fleet: FleetIdentity;
   let contentId: string;
-  const name = (slot: number): string => `safe-${fleet.fleetId}-${slot}`;
+  const name = (slot: number): string => slotName(`safe-${fleet.fleetId}`, slot);
   const ref = (slot: number): MemberRef => ({ fleet, host: host.name, slot, name: name(slot), generation: 0 });
 
   before(async () => {
@@ -53,7 +54,7 @@ describe("members that somebody else has touched", function () {
     if (start) await hv.power({ ...ref(slot), to: "running", shutdownMs: 0 });
   }
   const define = (slot: number, kind: "full" | "linked", vm = spec.vm): Promise<void> => hv.reconfigure({
-    fleet, host: host.name, slot, name: name(slot), uuid: `00000000-0000-4000-8000-0000000000b${slot}`, macs: [`56:bb:bb:bb:bb:0${slot}`], kind, generation: 0, contentId, vm, autostart: false,
+    fleet, host: host.name, slot, name: name(slot), uuid: memberUuid(fleet.fleetId, slot), macs: [`56:bb:bb:bb:bb:0${slot}`], kind, generation: 0, contentId, vm, autostart: false,
   });
   const untouched = async (action: Promise<unknown>, says: RegExp): Promise<void> => {
     const before = await files();

@@ -140,13 +140,22 @@ export class LibvirtClient {
   }
 
   // ---- domains
-  async listDomains(): Promise<Domain[]> {
-    const r = await this.remote(Proc.connectListAllDomains, "connectListAllDomains", new XdrWriter().i32(1).u32(0));
+  /** @param which 0: all; else a flag word of the kinds wanted */
+  async listDomains(which = 0): Promise<Domain[]> {
+    const r = await this.remote(Proc.connectListAllDomains, "connectListAllDomains", new XdrWriter().i32(1).u32(which));
     return r.list(readDomain);
   }
   async lookupDomain(name: string): Promise<Domain | null> {
     try {
       return readDomain(await this.remote(Proc.domainLookupByName, "domainLookupByName", new XdrWriter().string(name)));
+    } catch (error) {
+      if (isLibvirtError(error, ErrorCode.noDomain)) return null;
+      throw error;
+    }
+  }
+  async lookupDomainByUuid(uuid: Buffer): Promise<Domain | null> {
+    try {
+      return readDomain(await this.remote(Proc.domainLookupByUuid, "domainLookupByUUID", new XdrWriter().opaque(uuid)));
     } catch (error) {
       if (isLibvirtError(error, ErrorCode.noDomain)) return null;
       throw error;
@@ -217,6 +226,10 @@ export class LibvirtClient {
   async hasManagedSave(domain: Domain): Promise<boolean> {
     return (await this.remote(Proc.domainHasManagedSaveImage, "domainHasManagedSaveImage", writeDomain(new XdrWriter(), domain).u32(0))).i32() === 1;
   }
+  /** What a saved state will go on with, which its domain's definition need not be any more. */
+  async managedSaveXml(domain: Domain): Promise<string> {
+    return (await this.remote(Proc.domainManagedSaveGetXmlDesc, "domainManagedSaveGetXMLDesc", writeDomain(new XdrWriter(), domain).u32(0))).string();
+  }
 
   // ---- block jobs
   async blockCommitActive(domain: Domain, disk: string): Promise<void> {
@@ -255,6 +268,10 @@ export class LibvirtClient {
       if (isLibvirtError(error, ErrorCode.noStoragePool)) return null;
       throw error;
     }
+  }
+  async listActivePools(): Promise<Pool[]> {
+    const r = await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", new XdrWriter().i32(1).u32(Flag.listActivePools));
+    return r.list(readPool);
   }
   async poolIsActive(pool: Pool): Promise<boolean> {
     return (await this.remote(Proc.storagePoolIsActive, "storagePoolIsActive", writePool(new XdrWriter(), pool))).i32() === 1;

@@ -24,6 +24,7 @@ export const Proc = {
   domainCreateXml: 10,
   domainGetXmlDesc: 14,
   domainLookupByName: 23,
+  domainLookupByUuid: 24,
   domainResume: 28,
   domainSetAutostart: 29,
   networkLookupByName: 46,
@@ -57,6 +58,7 @@ export const Proc = {
   domainSetMetadata: 264,
   domainGetMetadata: 265,
   connectListAllDomains: 273,
+  connectListAllStoragePools: 281,
   storagePoolListAllVolumes: 282,
   domainBlockCommit: 290,
   domainEventCallbackRegisterAny: 316,
@@ -65,6 +67,7 @@ export const Proc = {
   connectGetDomainCapabilities: 342,
   domainBlockCopy: 345,
   domainDefineXmlFlags: 350,
+  domainManagedSaveGetXmlDesc: 388,
 } as const;
 
 export const AuthType = { none: 0, sasl: 1, polkit: 2 } as const;
@@ -80,6 +83,8 @@ export const BlockJobType = { copy: 2, activeCommit: 4 } as const;
 export const PausedReason = { ioError: 5 } as const;
 
 export const Flag = {
+  listManagedSave: 256,
+  listActivePools: 2,
   startPaused: 1,
   startAutodestroy: 2,
   destroyGraceful: 1,

@@ -1,0 +1,221 @@
+/**
+ * Does anybody use it? Asked here, right before every delete and every overwrite, and nowhere else: the client's own
+ * `deleteVolume` has no other caller (a test says so). What a domain of the host names in any way is used, and so is what
+ * another image stands on, in any active pool of the host. Of what bears our name these users do not count:
+ * - helpers of this fleet, which work for us and end with their run;
+ * - the one domain that a call is made for (`asked.by`), where it says so: a member's own, while its disks are merged or
+ *   about to be removed;
+ * - our own overlays that no domain names: what a run that was killed left over a base or replica.
+ */
+import { isImage, type ImageFacts } from "./domainImages";
+import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser } from "./imageUse";
+import { parseVolumeName, type VolumeName, type VolumeScope } from "./names";
+import type { LibvirtClient, Pool, Volume } from "./rpc/client";
+import { isLibvirtError, LibvirtError } from "./rpc/errors";
+import { ErrorCode } from "./rpc/protocol";
+import type { HostSession } from "./session";
+import { volumeFacts, type VolumeFacts } from "./volumes";
+
+/** One fleet on one host. */
+export interface Place {
+  session: HostSession;
+  scope: VolumeScope;
+}
+
+/** Somebody uses it: nothing was done to it. */
+export class InUseError extends Error {}
+
+/** An image that stands on another. */
+interface Overlay extends ImageFacts {
+  pool: string;
+  volume: string;
+  backingPath: string;
+}
+
+const monotonicMs = (): number => performance.now();
+/** A pool is asked anew for files that nobody told it of, and a volume for what it stands on, when the answer is older. */
+const REFRESH_MS = 30_000;
+const FACTS_MS = 10_000;
+
+/** What the domains and the pools of a host said at one time. */
+export class HostLook {
+  private readonly use: ImageUse;
+
+  constructor(texts: readonly DomainText[], private readonly overlays: readonly Overlay[], private readonly scope: VolumeScope) {
+    this.use = new ImageUse(texts.filter((each) => !isOwnHelper(scope.fleetId, each)));
+  }
+
+  /** Domains that name it. @param by the uuid of one that does not count */
+  domainsOf(image: ImageFacts, by?: Buffer): ImageUser[] {
+    const own = by?.toString("hex");
+    return this.use.usersOf(image).filter(({ uuid }) => uuid !== own);
+  }
+
+  /**
+   * Who uses it, in words: domains that name it, and overlays of somebody's. One of ours that stands on it says nothing by
+   * itself, only who uses that.
+   * @param by the uuid of a domain that does not count
+   */
+  usersOf(image: ImageFacts, by?: Buffer, depth = 0): string[] {
+    if (depth > this.overlays.length) return ["images that stand on each other stand on it"];
+    const standing = this.overlays.filter((one) => isImage({ how: "backing", writes: false, path: one.backingPath }, image) !== undefined);
+    return [...new Set([
+      ...this.domainsOf(image, by).map(words),
+      ...standing.flatMap((one) => (parseVolumeName(this.scope, one.volume) === null
+        ? [`the volume ${one.volume} of the pool ${one.pool} stands on it`] : this.usersOf(one, by, depth + 1))),
+    ])];
+  }
+}
+
+const AS: Record<Exclude<ImageUser["how"], "unreadable">, string> = {
+  disk: "as a disk", medium: "as a medium", backing: "under a disk", mirror: "as the target of a block copy", commit: "as what a disk is merged into",
+  nvram: "as its firmware's variables", loader: "as its firmware", boot: "to boot from", memory: "as memory", other: "as a file",
+};
+
+function words({ domain, how, running, now, managedSave }: ImageUser): string {
+  if (how === "unreadable") return `the definition of the domain ${domain} cannot be read, so nobody can say that it does not use it`;
+  const which = running && now ? "the running domain" : managedSave ? "the saved domain" : "the domain";
+  return `${which} ${domain} has it ${AS[how]}`;
+}
+
+/** Looks at one host for one fleet. Whoever asks gets one that began after he asked; who asks meanwhile shares the next. */
+class Watch {
+  private next: Promise<HostLook> | undefined;
+  private last: Promise<unknown> = Promise.resolve();
+  private refreshedAt = -Infinity;
+  private readonly facts = new Map<string, { atMs: number; facts: VolumeFacts | null }>();
+
+  constructor(private readonly session: HostSession, private readonly scope: VolumeScope) {}
+
+  look(client: LibvirtClient): Promise<HostLook> {
+    this.next ??= this.last.catch(() => undefined).then(() => {
+      this.next = undefined;
+      const look = this.take(client);
+      this.last = look;
+      return look;
+    });
+    return this.next;
+  }
+
+  private async take(client: LibvirtClient): Promise<HostLook> {
+    const { pool } = await this.session.pool();
+    if (monotonicMs() - this.refreshedAt > REFRESH_MS) {
+      // A wish: a pool with a job under way refuses it.
+      await client.refreshPool(pool).catch(ignoreLibvirt);
+      this.refreshedAt = monotonicMs();
+    }
+    const [texts, overlays] = await Promise.all([domainTexts(client), this.overlays(client)]);
+    return new HostLook(texts, overlays, this.scope);
+  }
+
+  private async overlays(client: LibvirtClient): Promise<Overlay[]> {
+    const pools = await client.listActivePools();
+    const listed = await Promise.all(pools.map(async (pool) => (await volumesOf(client, pool)).map((volume) => ({ pool, volume }))));
+    const asked = listed.flat().filter(({ volume }) => mayBeOverlay(parseVolumeName(this.scope, volume.name)));
+    const found = await Promise.all(asked.map(async ({ pool, volume }): Promise<Overlay[]> => {
+      const facts = await this.factsOf(client, volume);
+      return facts?.backingPath === undefined ? [] : [{ pool: pool.name, volume: volume.name, path: facts.path, backingPath: facts.backingPath }];
+    }));
+    return found.flat();
+  }
+
+  private async factsOf(client: LibvirtClient, volume: Volume): Promise<VolumeFacts | null> {
+    const key = `${volume.pool}\0${volume.name}`;
+    const known = this.facts.get(key);
+    if (known && monotonicMs() - known.atMs < FACTS_MS) return known.facts;
+    const atMs = monotonicMs();
+    // One that libvirt cannot read it can start nothing on.
+    const facts = await volumeFacts(client, volume).catch(ignoreLibvirt);
+    this.facts.set(key, { atMs, facts });
+    return facts;
+  }
+}
+
+const ignoreLibvirt = (error: unknown): null => {
+  if (!(error instanceof LibvirtError)) throw error;
+  return null;
+};
+
+/** A pool that is being stopped has nothing more to say. */
+const volumesOf = (client: LibvirtClient, pool: Pool): Promise<Volume[]> => client.listVolumes(pool).catch((error: unknown) => ignoreLibvirt(error) ?? []);
+
+/** Of ours only a guest's disks stand on anything. */
+const mayBeOverlay = (own: VolumeName | null): boolean => own === null || own.kind === "delta" || own.kind === "early";
+
+const watches = new WeakMap<HostSession, Map<string, Watch>>();
+
+/** What the host's domains and pools say, asked after this call. */
+export function lookAround(client: LibvirtClient, { session, scope }: Place): Promise<HostLook> {
+  const ofSession = watches.get(session) ?? new Map<string, Watch>();
+  watches.set(session, ofSession);
+  const watch = ofSession.get(scope.fleetId) ?? new Watch(session, scope);
+  ofSession.set(scope.fleetId, watch);
+  return watch.look(client);
+}
+
+/** As the pool's listing knows it: of the file pools that we use a volume's key is its path. */
+export const imageOf = (pool: Pool, { name, key }: Volume): ImageFacts => ({ path: key, pool: pool.name, volume: name });
+
+/**
+ * @param names of volumes in the place's pool; those that are not there nobody uses
+ * @param by the uuid of the domain that this is done for
+ * @throws InUseError
+ */
+export async function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
+  const { pool } = await at.session.pool();
+  const volumes = (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
+  if (volumes.length === 0) return;
+  const look = await lookAround(client, at);
+  for (const volume of volumes) {
+    const users = look.usersOf(imageOf(pool, volume), by);
+    if (users.length > 0) {
+      throw new InUseError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
+    }
+  }
+}
+
+const MARKS: ReadonlySet<VolumeName["kind"]> = new Set(["complete", "pending", "arriving"]);
+export const isMark = ({ kind }: VolumeName): boolean => MARKS.has(kind);
+/** A mark is one raw byte; as much room as a file system gives to one. */
+const MARK_BYTES = 4096;
+/** Not a file of somebody's that has a mark's very name. */
+export const looksLikeMark = ({ format, capacityBytes }: Pick<VolumeFacts, "format" | "capacityBytes">): boolean => format === "raw" && capacityBytes <= MARK_BYTES;
+
+/**
+ * The one way in which a volume is removed; none of that name is none to remove.
+ * @throws InUseError where somebody uses it
+ */
+export async function deleteVolume(client: LibvirtClient, at: Place, name: string): Promise<void> {
+  const { pool } = await at.session.pool();
+  const volume = await client.lookupVolume(pool, name);
+  if (!volume) return;
+  const own = parseVolumeName(at.scope, name);
+  if (!own) throw new InUseError(`${name} is no volume of this fleet on this host: it was left alone`);
+  if (!isMark(own)) await assertUnused(client, at, [name]);
+  else {
+    const facts = await volumeFacts(client, volume).catch(ignoreLibvirt);
+    if (facts && !looksLikeMark(facts)) throw new InUseError(`${name} is a file of somebody's, larger than a mark of ours: move it away`);
+  }
+  await remove(client, pool, name, volume);
+}
+
+/** Of a drive that this very process made under a name of chance: nobody else can know it. */
+export async function deleteOwnDrive(client: LibvirtClient, at: Place, name: string): Promise<void> {
+  if (parseVolumeName(at.scope, name)?.kind !== "map") throw new Error(`${name} is no drive of a helper`);
+  const { pool } = await at.session.pool();
+  const volume = await client.lookupVolume(pool, name);
+  if (volume) await remove(client, pool, name, volume);
+}
+
+/** Also where the pool lists it but the file is gone. */
+async function remove(client: LibvirtClient, pool: Pool, name: string, volume: Volume): Promise<void> {
+  try {
+    await client.deleteVolume(volume);
+  } catch (error) {
+    if (isLibvirtError(error, ErrorCode.noStorageVol)) return;
+    if (!(error instanceof LibvirtError)) throw error;
+    await client.refreshPool(pool);
+    const still = await client.lookupVolume(pool, name);
+    if (still) await client.deleteVolume(still);
+  }
+}
