@@ -49,6 +49,16 @@ export class ByHand {
     })).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  /** Names of the others. */
+  untagged(fleetId: string): string[] {
+    return [...this.domains.values()].filter(({ tag }) => tag?.fleetId !== fleetId).map(({ name }) => name);
+  }
+
+  /** UUIDs that members might have, and what has them. */
+  takenUuids(): { uuid: string; name: string }[] {
+    return [...this.domains.values()].map(({ uuid, name }) => ({ uuid, name })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
   heldBy(fleetId: string): { slot: number; generation: number }[] {
     return [...this.volumes.values()].flatMap(({ held }) => (
       held?.fleetId === fleetId ? [{ slot: held.slot, generation: held.generation }] : []

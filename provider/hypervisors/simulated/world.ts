@@ -164,12 +164,14 @@ export class SimulatedHost {
       members: members.map((member) => this.observeMember(member)),
       replicas: ours(this.replicas.values()).filter((replica) => replica.whole).map(({ contentId, purpose, disk }) => ({
         contentId, purpose, disk: { ...disk }, users: purpose === "replica" ? this.usersOf(fleetId, contentId) : [],
+        ...(this.byHand.isUsed(disk.volume) && { strangers: this.byHand.usersOf(disk.volume) }),
       })),
       partials,
       kept,
+      ...(this.byHand.domains.size > 0 && { takenUuids: this.byHand.takenUuids() }),
       strangers: [...this.strangers, ...this.byHand.strangersOf(fleetId)],
       heldGenerations: distinct([...this.heldGenerations, ...members, ...volumes, ...partials, ...kept, ...this.byHand.heldBy(fleetId)]),
-      foreignNames: [...this.foreignNames, ...otherNames, ...this.byHand.domains.keys()].filter((name) => name.startsWith(namePrefix)).sort(),
+      foreignNames: [...this.foreignNames, ...otherNames, ...this.byHand.untagged(fleetId)].filter((name) => name.startsWith(namePrefix)).sort(),
       poolFreeBytes: this.poolFreeBytes,
       problems: preflight ? this.problems : [],
     };
