@@ -10,5 +10,7 @@ export type ActName = (typeof ACTS)[number];
 /** Puts right what stands in the way of a run, as its message told the administrator to. */
 export interface Undo {
   what: string;
+  /** It stands in the way of the fleet's end, not of its changes. @default false */
+  onlyAtDestroy?: boolean;
   run(): void | Promise<void>;
 }

@@ -82,7 +82,7 @@ export class Administrator {
         return copy;
       });
       host.byHand.domains.set(name, { name, uuid: uuidOf(name), power: "stopped", tag: this.tagOf(member), volumes });
-      if (replica !== undefined && volumes.includes(replica)) this.undos.set(`domain ${name}`, { what: `removes ${name}`, run: () => this.removeDomain(host, name) });
+      if (replica !== undefined && volumes.includes(replica)) this.undos.set(`domain ${name}`, { what: `removes ${name}`, onlyAtDestroy: true, run: () => this.removeDomain(host, name) });
       return `${member.name} on ${host.name} as ${name}`;
     },
     cloneOverItsDisk: ([which]) => {
@@ -145,7 +145,7 @@ export class Administrator {
       const volumes = this.volumesOf(at);
       this.forget(at);
       host.byHand.domains.set(name, { name, uuid: uuidOf(name), power: member.power, volumes });
-      if (member.kind === "linked") this.undos.set(`domain ${name}`, { what: `removes ${name}`, run: () => this.removeDomain(host, name) });
+      if (member.kind === "linked") this.undos.set(`domain ${name}`, { what: `removes ${name}`, onlyAtDestroy: true, run: () => this.removeDomain(host, name) });
       return `${member.name} on ${host.name} as ${name}`;
     },
     snapshot: ([which]) => {
@@ -301,7 +301,7 @@ export class Administrator {
     // What stands on the fleet's replica keeps it in use for good.
     const replicas = [...host.replicas.values()].map((replica) => replica.disk.volume);
     if (domain.volumes.some((volume) => replicas.includes(volume))) {
-      this.undos.set(`domain ${another}`, { what: `removes ${another}`, run: () => this.removeDomain(host, another) });
+      this.undos.set(`domain ${another}`, { what: `removes ${another}`, onlyAtDestroy: true, run: () => this.removeDomain(host, another) });
     }
   }
 

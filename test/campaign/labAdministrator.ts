@@ -15,7 +15,7 @@ export const LAB_ACTS = [
   "hostDies", "hostReturns", "rewriteTemplate", "undo",
 ] as const satisfies readonly ActName[];
 
-export const LAB: Ground = { acts: LAB_ACTS, kills: 0.85, running: 0.35, mostMembers: 5 };
+export const LAB: Ground = { acts: LAB_ACTS, kills: 0.85, running: 0.35, leastMembers: 2, mostMembers: 5 };
 
 const pick = <T>(from: readonly T[], share: number): T | undefined => from[Math.floor(share * from.length)];
 const TAG_URI = "urn:pulumi-vmfleet:libvirt:1";
@@ -92,7 +92,7 @@ export class LabAdministrator {
         xml = xml.replaceAll(`'${file}'`, `'${copy}'`);
       }
       await this.define(member.host, name, xml);
-      if (member.tag!.kind === "linked") this.undos.set(`domain ${name}`, { what: `removes ${name}`, run: () => this.removeDomain(member.host, name) });
+      if (member.tag!.kind === "linked") this.undos.set(`domain ${name}`, { what: `removes ${name}`, onlyAtDestroy: true, run: () => this.removeDomain(member.host, name) });
       return `${member.name} on ${member.host.name} as ${name}`;
     },
     cloneOverItsDisk: async ([which]) => {
@@ -150,7 +150,7 @@ export class LabAdministrator {
       const name = this.fresh(`own-${this.site.fleetId}-${member.tag!.slot}`);
       await virsh(member.host, "undefine", member.name);
       await this.define(member.host, name, unlike(member.xml, name, randomUUID()).replace(/<metadata>[^]*?<\/metadata>/, ""), member.files);
-      if (member.tag!.kind === "linked") this.undos.set(`domain ${name}`, { what: `removes ${name}`, run: () => this.removeDomain(member.host, name) });
+      if (member.tag!.kind === "linked") this.undos.set(`domain ${name}`, { what: `removes ${name}`, onlyAtDestroy: true, run: () => this.removeDomain(member.host, name) });
       return `${member.name} on ${member.host.name} as ${name}`;
     },
     snapshot: async ([which]) => {
@@ -300,7 +300,7 @@ export class LabAdministrator {
     this.domains.delete(`${name} on ${host.name}`);
     const another = this.fresh(`own-${this.site.fleetId}`);
     await this.define(host, another, unlike(found.xml, another, randomUUID()), found.files);
-    this.undos.set(`domain ${another}`, { what: `removes ${another}`, run: () => this.removeDomain(host, another) });
+    this.undos.set(`domain ${another}`, { what: `removes ${another}`, onlyAtDestroy: true, run: () => this.removeDomain(host, another) });
   }
 
   /** As virsh blockcommit does of a running guest, and qemu-img of a stopped one. */

@@ -24,7 +24,9 @@ const DATA_BYTES = [3 * MIB, 2.5 * MIB, 2 * MIB];
 const MARK_OFFSET = "5M";
 
 /** Calls of a run: some to begin with, and those of each member. */
-const callsOf = (members: number): number => 4 + 5 * members;
+const callsOf = (members: number): number => 3 + 4 * members;
+/** In a row, each a run of its own, before the one that must end well. */
+const MOST_KILLS = 3;
 
 export interface LabReport {
   runs: number;
@@ -73,6 +75,8 @@ class LabLife {
   private previous: FleetState | undefined;
   private incarnation = 1;
   private at = "the beginning";
+  /** As it was judged last, while nothing has been done since. */
+  private judged: LabSurvey | undefined;
   private readonly report: LabReport = { runs: 0, kills: 0, acts: 0, stumbles: [] };
 
   constructor(
@@ -105,35 +109,39 @@ class LabLife {
 
   private async take(step: Step): Promise<void> {
     if (step.kind === "declare") this.declared = { ...this.declared, ...step.change };
-    else if (step.kind === "act") this.report.acts += await this.administrator.do(step.act, step.picks) ? 1 : 0;
+    else if (step.kind === "act") {
+      this.judged = undefined;
+      this.report.acts += await this.administrator.do(step.act, step.picks) ? 1 : 0;
+    }
     else if (step.kind === "up") await this.up(step);
   }
 
   private async up({ kill, during }: Extract<Step, { kind: "up" }>): Promise<void> {
-    if (kill) await this.killedUp(kill.share, during);
+    for (let time = 0; kill && time < MOST_KILLS; time++) if (!await this.killedUp((kill.share + time * 0.37) % 1, during)) break;
     let failure = await this.tried();
-    if (failure && this.administrator.undos.size === 0 && failure instanceof FleetRunError) {
+    const standing = [...this.administrator.undos.values()].filter((undo) => !undo.onlyAtDestroy).map((undo) => undo.what);
+    if (failure && standing.length === 0 && failure instanceof FleetRunError) {
       this.report.stumbles.push(`seed ${this.life.seed}, ${this.at}: ${failure.message}`);
       failure = await this.tried();
     }
     if (failure) {
-      const standing = [...this.administrator.undos.values()].map((undo) => undo.what);
       if (standing.length === 0 && !asksForConsent(failure)) this.fail([`up failed although nothing stood in its way: ${failure.message}`]);
       this.administrator.log.push(`up failed: ${failure.message}`);
-      await this.administrator.undoAll();
+      await this.putRight();
       this.declared = { ...this.declared, allowRecreate: true, abandon: false };
       failure = await this.tried();
       if (failure) this.fail([`up failed after all was put right (${standing.join(", ")}): ${failure.message}`]);
     }
-    const after = await surveyLab(this.site, this.administrator);
+    const after = await this.survey();
     const left = await labUnfinished(this.site, after, this.spec(), this.administrator);
     if (left.length > 0) this.fail(left);
     await this.secondUp();
     await this.mark(after);
   }
 
-  private async killedUp(share: number, during: Extract<Step, { kind: "up" }>["during"]): Promise<void> {
-    const before = await surveyLab(this.site, this.administrator);
+  /** @returns whether it was killed: else it had ended before */
+  private async killedUp(share: number, during: Extract<Step, { kind: "up" }>["during"]): Promise<boolean> {
+    const before = await this.survey();
     const spec = this.spec();
     const wanted = spec.targets.kind === "count" ? spec.targets.count : spec.targets.kind === "each"
       ? Object.values(spec.targets.counts).reduce((sum, n) => sum + n, 0) : spec.targets.countPerHost * spec.hosts.length;
@@ -152,10 +160,20 @@ class LabLife {
     } else if ("state" in death.word && death.word.state) this.previous = death.word.state;
     else if (!this.previous) this.incarnation++;
     await this.judge(before, spec);
+    return death.killed;
+  }
+
+  private async putRight(): Promise<void> {
+    this.judged = undefined;
+    await this.administrator.undoAll();
+  }
+
+  private survey(): Promise<LabSurvey> | LabSurvey {
+    return this.judged ?? surveyLab(this.site, this.administrator);
   }
 
   private async tried(): Promise<Error | undefined> {
-    const before = await surveyLab(this.site, this.administrator);
+    const before = await this.survey();
     const spec = this.spec();
     const hypervisor = createLibvirt({ spec });
     this.report.runs++;
@@ -188,6 +206,7 @@ class LabLife {
 
   /** Writes what a guest would have written, into each stopped member that has no mark yet. */
   private async mark({ members, contents }: LabSurvey): Promise<void> {
+    this.judged = undefined;
     await Promise.all(members.filter(({ state }) => state === "shut off").map(async (member) => {
       const { host, tag, files } = member;
       if (!this.templateHashes.has(contents.get(`${host.name}/${tag!.slot}/${tag!.generation}`) ?? "")) return;
@@ -202,7 +221,7 @@ class LabLife {
       if (this.administrator.undos.size === 0 && ![adopted, failure].some(asksForConsent)) {
         this.report.stumbles.push(`seed ${this.life.seed}, ${this.at}: ${(failure ?? adopted)!.message}`);
       }
-      await this.administrator.undoAll();
+      await this.putRight();
       this.declared = { ...this.declared, allowRecreate: true, abandon: false };
       const again = await this.tried();
       if (again) this.fail([`up failed after all was put right: ${again.message}`]);
@@ -215,7 +234,7 @@ class LabLife {
 
   /** A destroy loses every member, as it should: all else must be as it was. */
   private async removed(): Promise<Error | undefined> {
-    const before = await surveyLab(this.site, this.administrator);
+    const before = await this.survey();
     const spec = this.spec();
     const hypervisor = createLibvirt({ spec });
     let failure: Error | undefined;
@@ -233,7 +252,7 @@ class LabLife {
   }
 
   private async judge(before: LabSurvey, spec: FleetSpec): Promise<void> {
-    const after = await surveyLab(this.site, this.administrator);
+    const after = this.judged = await surveyLab(this.site, this.administrator);
     const contentId = this.previous?.contentId ?? "";
     const harm = await labHarm(before, after, spec, this.previous, contentId, this.templateHashes, this.administrator);
     if (harm.length > 0) this.fail(harm);

@@ -51,20 +51,21 @@ export interface Ground {
   kills: number;
   /** Share of fleets whose members run. */
   running: number;
+  leastMembers: number;
   mostMembers: number;
 }
 
-export const SIMULATED: Ground = { acts: ACTS, kills: 0.35, running: 0.7, mostMembers: 8 };
+export const SIMULATED: Ground = { acts: ACTS, kills: 0.35, running: 0.7, leastMembers: 0, mostMembers: 8 };
 
-export function drawLife(seed: number, { acts, kills, running, mostMembers }: Ground = SIMULATED): Life {
+export function drawLife(seed: number, { acts, kills, running, leastMembers, mostMembers }: Ground = SIMULATED): Life {
   const next = random(seed);
   const whole = (from: number, to: number): number => from + Math.floor(next() * (to - from + 1));
   const one = <T>(...of: readonly T[]): T => of[Math.floor(next() * of.length)]!;
   const chance = (share: number): boolean => next() < share;
   const targets = (): Declared["targets"] => {
     const draw = next();
-    if (draw < 0.6) return { count: whole(0, mostMembers) };
-    if (draw < 0.8) return { countPerHost: whole(0, Math.ceil(mostMembers / 3)) };
+    if (draw < 0.6) return { count: whole(leastMembers, mostMembers) };
+    if (draw < 0.8) return { countPerHost: whole(Math.min(1, leastMembers), Math.ceil(mostMembers / 3)) };
     return { counts: Array.from({ length: HOSTS }, () => whole(0, Math.ceil(mostMembers / 3))) };
   };
   const disks = (): Declared["disks"] => [

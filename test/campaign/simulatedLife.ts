@@ -91,7 +91,7 @@ class SimulatedLife {
     if (step.during) await this.disturbedUp(step.during);
     let failure = await this.tried(this.spec());
     if (failure) {
-      const standing = [...this.administrator.undos.values()].map((undo) => undo.what);
+      const standing = [...this.administrator.undos.values()].filter((undo) => !undo.onlyAtDestroy).map((undo) => undo.what);
       if (standing.length === 0 && !asksForConsent(failure)) this.fail([`up failed although nothing stood in its way: ${failure.message}`]);
       this.administrator.undoAll();
       this.declared = { ...this.declared, allowRecreate: true, abandon: false };
