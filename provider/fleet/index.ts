@@ -18,5 +18,5 @@ export { planRemoval, type RemovalRequest } from "./removal";
 export { preflight, bytesNeeded } from "./preflight";
 export { describePlan, describePlanAtLength, formatSeconds } from "./describe";
 export { coalesce, keptProfiles, MAX_PROFILES, MAX_RANGES } from "./readProfile";
-export { recordState, parseState, timelineSchema, NO_RUN, type RecordRequest } from "./state";
+export { recordState, parseState, DamagedRecordError, timelineSchema, NO_RUN, type RecordRequest } from "./state";
 export { fleetOutputsSchema, type FleetOutputs } from "./outputs";

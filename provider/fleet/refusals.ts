@@ -26,7 +26,7 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
 
 /** Hosts that must answer and do not. */
 export function hostProblems({ table, census }: Pick<PlanContext, "table" | "census">): Problem[] {
-  const heldOn = groupBy([...census.present, ...census.lost], (one) => one.host);
+  const heldOn = groupBy([...census.present, ...census.lost, ...census.doubles], (one) => one.host);
   return table.hosts.flatMap((host) => {
     if (host.seen || host.abandoned) return [];
     const held = groupOf(heldOn, host);

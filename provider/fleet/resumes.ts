@@ -27,13 +27,14 @@ export function unfinishedBases(table: HostTable, previous: FleetState | undefin
     ]),
   ];
   const bySlot = groupBy(known, (one) => one.slot);
+  const held = groupBy(table.hosts.flatMap(({ seen }) => seen?.heldGenerations ?? []), (one) => one.slot);
   const unfinished = new Map<number, UnfinishedBase>();
   for (const { host, slot, generation, partial } of known) {
     if (host === undefined || slot === undefined || generation === undefined) continue;
     if (partial?.resumable?.contentId !== contentId) continue;
     const latest = groupOf(bySlot, slot).every((other) => (
       (other.host === host && other.generation === generation && other.partial !== undefined) || (other.generation ?? Infinity) < generation
-    )) && !table.hosts.some(({ seen }) => seen?.heldGenerations.some((held) => held.slot === slot && held.generation > generation));
+    )) && groupOf(held, slot).every((one) => one.generation <= generation);
     if (latest) unfinished.set(slot, { host, slot, generation, partial });
   }
   return unfinished;

@@ -30,7 +30,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
 function hostWarnings({ table, mode, observation, census }: PlanContext): string[] {
   const warnings: string[] = [];
   const forgottenOn = groupBy(census.forgotten, (one) => one.host);
-  const lostOn = new Set(census.lost.map((one) => one.host));
+  const lostOn = new Set([...census.lost, ...census.doubles].map((one) => one.host));
   if (mode === "preview" && !observation) {
     warnings.push("no host was asked: planned from the inputs and the recorded state alone");
   } else if (mode === "preview") {
@@ -46,18 +46,6 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
   return warnings;
 }
 
-/** No problem: a host that was given up and is forgotten by now must not make every later run fail. */
-function abandonWarnings({ spec, table }: PlanContext): string[] {
-  if (spec.abandonHosts.length === 0) return [];
-  const known = table.hosts.flatMap(hostNames);
-  const names = new Set(known);
-  return spec.abandonHosts.filter((given) => !names.has(given)).map((given) => {
-    const meant = nearest(given, [...names]);
-    return `abandonHosts: no host of this fleet is called ${seen(given)}, so nothing is given up by it; ` +
-      `${meant ? `did you mean ${seen(meant)}? Else ` : ""}remove it: a host that was given up before is forgotten by now`;
-  });
-}
-
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {
   const { observation, contentId } = context;
   if (observation && isStillRead(observation)) return [];
@@ -69,6 +57,18 @@ function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonl
   if (older.length === 0) return [];
   const grows = plan.create.length > 0 ? `; the ${plural(plan.create.length, "new member")} will have the present one` : "";
   return [`the template has changed: ${namesOf(older)} ${older.length === 1 ? "stays" : "stay"} on the earlier content (onTemplateChange is keep)${grows}`];
+}
+
+/** No problem: a host that was given up and is forgotten by now must not make every later run fail. */
+function abandonWarnings({ spec, table }: PlanContext): string[] {
+  if (spec.abandonHosts.length === 0) return [];
+  const known = table.hosts.flatMap(hostNames);
+  const names = new Set(known);
+  return spec.abandonHosts.filter((given) => !names.has(given)).map((given) => {
+    const meant = nearest(given, [...names]);
+    return `abandonHosts: no host of this fleet is called ${seen(given)}, so nothing is given up by it; ` +
+      `${meant ? `did you mean ${seen(meant)}? Else ` : ""}remove it: a host that was given up before is forgotten by now`;
+  });
 }
 
 function kindWarnings({ spec }: PlanContext, members: readonly ObservedMember[]): string[] {
