@@ -33,9 +33,8 @@ interface Overlay extends ImageFacts {
 }
 
 const monotonicMs = (): number => performance.now();
-/** A pool is asked anew for files that nobody told it of, and a volume for what it stands on, when the answer is older. */
-const REFRESH_MS = 30_000;
-const FACTS_MS = 10_000;
+/** A pool is asked anew for files that nobody told it of when its answer is older. */
+const REFRESH_MS = 5_000;
 
 /** What the domains and the pools of a host said at one time. */
 export class HostLook {
@@ -83,7 +82,6 @@ class Watch {
   private next: Promise<HostLook> | undefined;
   private last: Promise<unknown> = Promise.resolve();
   private refreshedAt = -Infinity;
-  private readonly facts = new Map<string, { atMs: number; facts: VolumeFacts | null }>();
 
   constructor(private readonly session: HostSession, private readonly scope: VolumeScope) {}
 
@@ -113,21 +111,10 @@ class Watch {
     const listed = await Promise.all(pools.map(async (pool) => (await volumesOf(client, pool)).map((volume) => ({ pool, volume }))));
     const asked = listed.flat().filter(({ volume }) => mayBeOverlay(parseVolumeName(this.scope, volume.name)));
     const found = await Promise.all(asked.map(async ({ pool, volume }): Promise<Overlay[]> => {
-      const facts = await this.factsOf(client, volume);
+      const facts = await volumeFacts(client, volume).catch(ignoreLibvirt); // what libvirt cannot read it can start nothing on
       return facts?.backingPath === undefined ? [] : [{ pool: pool.name, volume: volume.name, path: facts.path, backingPath: facts.backingPath }];
     }));
     return found.flat();
-  }
-
-  private async factsOf(client: LibvirtClient, volume: Volume): Promise<VolumeFacts | null> {
-    const key = `${volume.pool}\0${volume.name}`;
-    const known = this.facts.get(key);
-    if (known && monotonicMs() - known.atMs < FACTS_MS) return known.facts;
-    const atMs = monotonicMs();
-    // One that libvirt cannot read it can start nothing on.
-    const facts = await volumeFacts(client, volume).catch(ignoreLibvirt);
-    this.facts.set(key, { atMs, facts });
-    return facts;
   }
 }
 

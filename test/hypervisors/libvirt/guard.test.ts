@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { assertUnused, deleteOwnDrive, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
+import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
+import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
+import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
+import { TAG_URI } from "../../../provider/hypervisors/libvirt/tags";
+
+const scope: VolumeScope = { fleetId: "fleet", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
+const nameOf = (name: VolumeName): string => volumeName(scope, name);
+const base = nameOf({ kind: "base", slot: 1, generation: 0 });
+const delta = nameOf({ kind: "delta", slot: 1, generation: 0 });
+const replica = nameOf({ kind: "replica", contentPrefix: "0123456789abcdef", format: "qcow2" });
+const path = (pool: string, volume: string): string => `/pools/${pool}/${volume}`;
+
+interface Machine {
+  name: string;
+  /** Files it has as disks, while it runs and after. */
+  disks: string[];
+  running?: boolean;
+  metadata?: string;
+  unreadable?: boolean;
+}
+
+/** A host as the guard asks it: pools of volumes, each with what it stands on, and machines. */
+class FakeHost {
+  readonly pools = new Map<string, Map<string, { backing?: string; format?: string; capacity?: number }>>([["default", new Map()], ["other", new Map()]]);
+  readonly machines: Machine[] = [];
+  looks = 0;
+  deleted: string[] = [];
+  readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }) } as unknown as HostSession };
+
+  private readonly pool = (name: string): Pool => ({ name, uuid: Buffer.alloc(16) });
+  put(volume: string, facts: { backing?: string; format?: string; capacity?: number } = {}, pool = "default"): this {
+    this.pools.get(pool)!.set(volume, facts);
+    return this;
+  }
+  has(machine: Machine): this {
+    this.machines.push(machine);
+    return this;
+  }
+
+  readonly client = {
+    listDomains: async (which = 0): Promise<Domain[]> => {
+      if (which !== 0) return [];
+      this.looks++;
+      const seen = this.machines.map(({ name, running }) => ({ name, id: running === false ? -1 : 1, uuid: uuidOf(name) }));
+      await Promise.resolve();
+      return seen;
+    },
+    domainXml: ({ name }: Domain): Promise<string> => {
+      const machine = this.machines.find((one) => one.name === name)!;
+      if (machine.unreadable) return Promise.reject(new LibvirtError(68, 10, "cannot acquire state change lock"));
+      return Promise.resolve(`<domain><name>${name}</name><metadata>${machine.metadata ?? ""}</metadata><devices>${machine.disks.map((file) => `<disk type='file' device='disk'><source file='${file}'/></disk>`).join("")}</devices></domain>`);
+    },
+    refreshPool: () => Promise.reject(new LibvirtError(1, 18, "pool has asynchronous jobs running")),
+    listActivePools: () => Promise.resolve([...this.pools.keys()].map(this.pool)),
+    listVolumes: ({ name }: Pool): Promise<Volume[]> => Promise.resolve([...this.pools.get(name)!.keys()].map((volume) => ({ pool: name, name: volume, key: path(name, volume) }))),
+    lookupVolume: ({ name }: Pool, volume: string): Promise<Volume | null> => Promise.resolve(this.pools.get(name)!.has(volume) ? { pool: name, name: volume, key: path(name, volume) } : null),
+    volumeXml: ({ pool, name }: Volume): Promise<string> => {
+      const { backing, format = "qcow2", capacity = 1 << 30 } = this.pools.get(pool)!.get(name)!;
+      return Promise.resolve(`<volume><name>${name}</name><key>${path(pool, name)}</key><capacity>${capacity}</capacity><target><path>${path(pool, name)}</path><format type='${format}'/></target>${backing === undefined ? "" : `<backingStore><path>${backing}</path></backingStore>`}</volume>`);
+    },
+    deleteVolume: ({ pool, name }: Volume): Promise<void> => {
+      this.deleted.push(name);
+      this.pools.get(pool)!.delete(name);
+      return Promise.resolve();
+    },
+  } as unknown as LibvirtClient;
+
+  remove(volume: string): Promise<void> {
+    return deleteVolume(this.client, this.place, volume);
+  }
+}
+const uuidOf = (name: string): Buffer => Buffer.from(name.padEnd(16).slice(0, 16));
+const helper = (fleetId: string, disks: string[]): Machine => ({ name: `vmfleet-helper-${fleetId}.00aa`, disks, metadata: `<vmfleet:fleet xmlns:vmfleet="${TAG_URI}" purpose="helper" fleetId="${fleetId}"/>` });
+
+describe("the guard", () => {
+  it("removes what nobody uses, and has no objection to what is not there", async () => {
+    const host = new FakeHost().put(base).has({ name: "other", disks: ["/elsewhere/a.qcow2"] });
+    await host.remove(base);
+    await host.remove(base);
+    assert.deepEqual([host.deleted, host.looks], [[base], 1]);
+  });
+
+  const held: [string, (host: FakeHost) => FakeHost, RegExp][] = [
+    ["a running machine has", (host) => host.has({ name: "somebody", disks: [path("default", base)] }), /the running domain somebody has it as a disk.*virsh undefine/],
+    ["a stopped machine has", (host) => host.has({ name: "somebody", disks: [path("default", base)], running: false }), /the domain somebody has it/],
+    ["a machine has by an alias of its path", (host) => host.has({ name: "somebody", disks: [`/mnt/pool/${base}`] }), /somebody/],
+    ["a machine may have that cannot be read", (host) => host.has({ name: "hung", disks: [], unreadable: true }), /definition of the domain hung cannot be read/],
+    ["an image of somebody's stands on", (host) => host.put("rescue.img", { backing: path("default", base) }), /rescue\.img of the pool default stands on it/],
+    ["an image in another pool stands on", (host) => host.put("rescue.img", { backing: path("default", base) }, "other"), /rescue\.img of the pool other stands on it/],
+    ["a stopped member stands on with its delta", (host) => host.put(delta, { backing: path("default", base) }).has({ name: "w-001", disks: [path("default", delta)], running: false }), /w-001/],
+    ["somebody's snapshot of our delta stands on", (host) => host.put(delta, { backing: path("default", base) }).put("w-001.snap", { backing: path("default", delta) }), /w-001\.snap/],
+    ["another fleet's helper has", (host) => host.has(helper("other", [path("default", base)])), /vmfleet-helper-other/],
+    ["somebody's machine has that is called as our helpers are", (host) => host.has({ name: "vmfleet-helper-fleet.0", disks: [path("default", base)] }), /vmfleet-helper-fleet/],
+  ];
+  for (const [what, arrange, says] of held) {
+    it(`leaves what ${what}`, async () => {
+      const host = arrange(new FakeHost().put(base));
+      await assert.rejects(host.remove(base), (error: Error) => error instanceof InUseError && says.test(error.message));
+      assert.deepEqual(host.deleted, []);
+    });
+  }
+
+  it("does not count helpers of our own, overlays of ours that no machine has, or the machine that asks", async () => {
+    const host = new FakeHost().put(base).put(delta, { backing: path("default", base) }).has(helper("fleet", [path("default", base)]));
+    await host.remove(base);
+    assert.deepEqual(host.deleted, [base]);
+    const asking = new FakeHost().put(base).put(delta, { backing: path("default", base) }).has({ name: "w-001", disks: [path("default", delta)] });
+    await assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-001"));
+    await assert.rejects(assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-002")), InUseError);
+  });
+
+  it("ends where images stand on each other", async () => {
+    const host = new FakeHost().put(replica).put(delta, { backing: path("default", nameOf({ kind: "early", slot: 1, generation: 0 })) })
+      .put(nameOf({ kind: "early", slot: 1, generation: 0 }), { backing: path("default", delta) });
+    await host.remove(replica);
+    await assert.rejects(host.remove(delta), /stand on each other/);
+  });
+
+  it("never removes what does not bear our name, nor a file of a mark's name that is none", async () => {
+    const complete = nameOf({ kind: "complete", of: "replica", contentId: "ab" });
+    const host = new FakeHost().put("golden.qcow2").put(complete, { format: "raw", capacity: 1 << 20 });
+    await assert.rejects(host.remove("golden.qcow2"), /no volume of this fleet/);
+    await assert.rejects(host.remove(complete), /larger than a mark/);
+    await assert.rejects(deleteOwnDrive(host.client, host.place, base), /no drive/);
+    host.put(complete, { format: "raw", capacity: 1 });
+    await host.remove(complete);
+    assert.deepEqual([host.deleted, host.looks], [[complete], 0], "a mark needs no look around");
+  });
+
+  it("looks once for all who ask together, and never at what was so before they asked", async () => {
+    const host = new FakeHost();
+    const names = Array.from({ length: 50 }, (_, slot) => nameOf({ kind: "base", slot, generation: 0 }));
+    for (const name of names) host.put(name);
+    const late = nameOf({ kind: "base", slot: 99, generation: 0 });
+    host.put(late);
+    const all = Promise.all(names.map((name) => host.remove(name)));
+    while (host.looks === 0) await Promise.resolve();
+    host.has({ name: "somebody", disks: [path("default", late)] }); // the look under way has its list already
+    await assert.rejects(host.remove(late), InUseError);
+    await all;
+    assert.equal(host.deleted.length, 50);
+    assert.ok(host.looks <= 3, `${host.looks} looks`);
+  });
+
+  it("removes exactly what nothing leads to, over any heap of images and machines", async () => {
+    const kinds = ["base", "delta", "early"] as const;
+    const ours = kinds.flatMap((kind) => [0, 1].map((slot) => nameOf({ kind, slot, generation: 0 }))).concat(replica);
+    const theirs = ["a.img", "b.img", "c.img"];
+    const any = fc.constantFrom(...ours, ...theirs);
+    await fc.assert(fc.asyncProperty(fc.array(fc.tuple(any, any), { maxLength: 10 }), fc.array(fc.tuple(any, fc.boolean()), { maxLength: 4 }), fc.constantFrom(...ours), async (edges, machines, target) => {
+      const host = new FakeHost();
+      const on = new Map(edges.filter(([over, under]) => over < under)); // no loops
+      for (const name of [...ours, ...theirs]) host.put(name, on.has(name) && (theirs.includes(name) || /delta|early/.test(name)) ? { backing: path("default", on.get(name)!) } : {});
+      machines.forEach(([disk, running], index) => host.has({ name: `m${index}`, disks: [path("default", disk)], running }));
+      const isUsed = (name: string): boolean => machines.some(([disk]) => disk === name)
+        || [...on].some(([over, under]) => under === name && (theirs.includes(over) || (/delta|early/.test(over) && isUsed(over))));
+      const expected = isUsed(target);
+      const removed = await host.remove(target).then(() => true, (error: unknown) => {
+        assert.ok(error instanceof InUseError, String(error));
+        return false;
+      });
+      assert.equal(removed, !expected);
+    }), { numRuns: 300 });
+  });
+
+  it("is the only way to the calls that take something away", () => {
+    const folder = join(__dirname, "../../../provider/hypervisors/libvirt");
+    const callers = (call: RegExp): string[] => readdirSync(folder).filter((file) => file.endsWith(".ts") && call.test(readFileSync(join(folder, file), "utf8"))).sort();
+    assert.deepEqual(callers(/\bclient\.deleteVolume\(/), ["guard.ts"]);
+    assert.deepEqual(callers(/\.deleteVolume\(/), ["guard.ts"]);
+    assert.deepEqual(callers(/\.undefineDomain\(/), ["member.ts"]);
+    assert.deepEqual(callers(/\.shutdownDomain\(/), ["member.ts"]);
+  });
+});
