@@ -122,7 +122,6 @@ export class Administrator {
         if (this.hosts.some((one) => one.members.has(slotKey(member.fleetId, member.slot)))) return this.giveItsOwnUuid(host, name);
         host.byHand.domains.delete(name);
         host.members.set(slotKey(member.fleetId, member.slot), { ...member, power: "stopped" });
-        host.leftovers = host.leftovers.filter(({ partial }) => !volumes.includes(partial.name));
         host.kept = host.kept.filter((kept) => !volumes.includes(kept.volume));
       } });
       return `${member.name} on ${host.name} to ${name}`;
@@ -278,11 +277,8 @@ export class Administrator {
   /** As undefine leaves it: no domain, all its volumes. */
   private forget({ host, member }: At): void {
     host.members.delete(slotKey(member.fleetId, member.slot));
-    for (const { label, onDelete, volume } of member.disks) {
-      const held = this.tagOf(member);
-      if (onDelete === "keep") host.kept.push({ ...held, label, volume });
-      else host.leftovers.push({ fleetId: member.fleetId, partial: { kind: "volume", name: volume, slot: held.slot, generation: held.generation, bytes: 0 } });
-    }
+    // Whether anybody wants a data disk nobody else can say: none is taken for a leftover.
+    for (const { label, volume } of member.disks) host.kept.push({ ...this.tagOf(member), label, volume });
   }
 
   private removeDomain(host: SimulatedHost, name: string): void {

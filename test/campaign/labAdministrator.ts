@@ -37,6 +37,8 @@ export class LabAdministrator {
   /** Domains and files that are the administrator's own, by host: what the provider must leave as they are. */
   readonly domains = new Set<string>();
   readonly files = new Set<string>();
+  /** Data disks of members that were undefined: nobody but the administrator can say that nobody wants them. */
+  readonly orphans = new Set<string>();
   readonly down = new Set<string>();
   private made = 0;
 
@@ -108,6 +110,7 @@ export class LabAdministrator {
       if (!member) return undefined;
       await this.switchOff(member);
       await virsh(member.host, "undefine", member.name);
+      for (const file of member.files.slice(1)) this.orphans.add(basename(file));
       return `${member.name} on ${member.host.name}`;
     },
     undefineWithDisks: async ([which]) => {

@@ -116,10 +116,12 @@ async function leftovers(site: LabSite, survey: LabSurvey, administrator: LabAdm
   return (await Promise.all(administrator.answering.map(async (host) => {
     const used = await usedOn(host);
     const volumes = survey.volumes.get(host.name) ?? [];
-    return volumes.filter((name) => name.startsWith(`vmfleet-${site.fleetId}.`) && !used.has(name) && !administrator.files.has(join(host.poolDir, name)) &&
+    return volumes.filter((name) => name.startsWith(`vmfleet-${site.fleetId}.`) && !used.has(name) && !isTheirs(administrator, host, name) &&
       !isKept(name, volumes) && !/\.(replica|template)\.[0-9a-f]+\.(qcow2|raw|complete)$/.test(name)).map((name) => `${name} is left over on ${host.name}`);
   }))).flat();
 }
+
+const isTheirs = ({ files, orphans }: LabAdministrator, host: LabHost, name: string): boolean => files.has(join(host.poolDir, name)) || orphans.has(name);
 
 /** Names of all files that any domain of the host names, or one of its images stands on. */
 export async function usedOn(host: LabHost): Promise<Set<string>> {
@@ -139,7 +141,7 @@ export async function labLeftBehind(site: LabSite, survey: LabSurvey, administra
       const base = (name: string): string => name.replace(/\.complete$/, "");
       const usedReplica = (name: string): boolean => name.endsWith(".complete") && [...used].some((one) => /\.replica\.([0-9a-f]+)\./.exec(one)?.[1] !== undefined &&
         base(name).includes(`.replica.${/\.replica\.([0-9a-f]+)\./.exec(one)![1]}`));
-      return volumes.filter((name) => name.startsWith(`vmfleet-${site.fleetId}.`) && !used.has(name) && !administrator.files.has(join(host.poolDir, name)) &&
+      return volumes.filter((name) => name.startsWith(`vmfleet-${site.fleetId}.`) && !used.has(name) && !isTheirs(administrator, host, name) &&
         !isKept(name, volumes) && !usedReplica(name)).map((name) => `${name} is left on ${host.name}`);
     }))).flat(),
   ];
