@@ -38,7 +38,8 @@ export async function surveyLab(site: LabSite, administrator: LabAdministrator):
   }));
   const foreign = new Map<string, string>();
   for (const domain of all.filter((one) => administrator.domains.has(key(one)))) foreign.set(`the domain ${key(domain)}`, sha256(domain.xml));
-  const shared = all.filter((one) => administrator.domains.has(key(one))).flatMap(({ files }) => files);
+  // The hosts of a lab see each other's files; those of real ones do not.
+  const shared = all.filter((one) => administrator.domains.has(key(one))).flatMap(({ host, files }) => files.filter((file) => file.startsWith(`${host.poolDir}/`)));
   const dirs = hosts.map(({ poolDir }) => `${poolDir}/`);
   await Promise.all([...new Set([...administrator.files, ...shared])].filter((file) => dirs.some((dir) => file.startsWith(dir))).map(async (file) => {
     foreign.set(`the file ${file}`, await holds(file));

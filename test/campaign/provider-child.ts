@@ -16,7 +16,8 @@ export interface ChildOrder {
 
 export type ChildWord = { call: string } | { ended: "whole"; state: FleetState } | { ended: "failed"; why: string; state?: FleetState };
 
-const say = (word: ChildWord): void => void process.send!(word);
+/** Whoever killed the campaign has nobody to tell. */
+const say = (word: ChildWord): void => void (process.connected && process.send!(word));
 
 process.on("message", (order: ChildOrder) => {
   const { inputs, clockJump, ...request } = order;
@@ -37,5 +38,5 @@ process.on("message", (order: ChildOrder) => {
       ended: "failed", why: error.message, ...(error instanceof FleetRunError && { state: error.state }),
       ...(!(error instanceof FleetRunError) && !(error instanceof FleetRefusedError) && { why: error.stack ?? error.message }),
     }),
-  ).finally(() => libvirt.close()).finally(() => process.disconnect());
+  ).finally(() => libvirt.close()).finally(() => process.connected && process.disconnect());
 });
