@@ -4,6 +4,7 @@ import { executePlan } from "./execute";
 import { type Aftermath, lookAgain } from "./finish";
 import { lessonOf } from "./lessons";
 import { policyFor, policyProblems } from "./policy";
+import { imagesOfTraces, withTurns } from "./readiness";
 import { openSession, type Session } from "./session";
 import { summaryOf } from "./summary";
 import { timelineOf } from "./timeline";
@@ -61,7 +62,9 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
   const { log, topology } = execution;
   const clones = log.traces;
   // A run in which something broke says nothing about the next one.
-  const learned = interrupted || reasons.length > 0 ? context.learned : lessonOf(topology, log, context.learned);
+  const learned = interrupted || reasons.length > 0 ? context.learned : withTurns(
+    lessonOf(topology, log, context.learned), context.learned, imagesOfTraces(plan, clones), log.readySeconds, request.spec, request.hypervisor.capabilities,
+  );
   const state = stateOf(request, after, {
     summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, topology.imageBytes), readProfiles: context.reads.all,
   });

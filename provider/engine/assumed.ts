@@ -44,6 +44,8 @@ function assumedHost(host: HostSpec, previous: FleetState | undefined, imageByte
     })),
     partials: [],
     kept: [],
+    strangers: [],
+    heldGenerations: [],
     foreignNames: [],
     poolFreeBytes: UNKNOWN_ROOM_BYTES,
     problems: [],

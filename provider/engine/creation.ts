@@ -6,6 +6,7 @@ import { EarlyStart } from "./early";
 import type { ExecuteOptions, Execution } from "./execute";
 import { makeMember } from "./members";
 import type { SourcePool } from "./pool";
+import { imagesOfRun, readySeconds } from "./readiness";
 import type { ReadOrder } from "./reads";
 import type { Room } from "./room";
 import { replicaLabel, upload } from "./sources";
@@ -90,10 +91,12 @@ export class Creation {
       return;
     }
     this.context.tasks.start(async () => {
-      const { policy, makespanSeconds } = await this.options.choosePolicy(this.pool);
+      const { policy, makespanSeconds, transfers = [] } = await this.options.choosePolicy(this.pool);
       this.result.policy = policy.name;
       if (makespanSeconds !== undefined) {
-        this.result.predictedSeconds = this.result.log.elapsedSeconds + makespanSeconds + (this.context.learned?.finishSeconds ?? 0);
+        const { spec, learned, hypervisor } = this.context;
+        const images = imagesOfRun(this.wanted, this.lacking, this.pool.topology.hosts.map(({ name }) => name), transfers);
+        this.result.predictedSeconds = this.result.log.elapsedSeconds + readySeconds(images, makespanSeconds, spec, learned, hypervisor.capabilities);
       }
       distributor.begin(policy);
     });

@@ -195,7 +195,7 @@ export class Distributor {
 
   private promoted({ makes }: PooledTransfer): PooledSource | undefined {
     if (this.context.book.failure(makes.hostName)) return undefined;
-    this.pool.promote(makes);
+    if (!makes.lags || this.pool.sources.length === 0) this.pool.promote(makes);
     return makes;
   }
 

@@ -88,6 +88,11 @@ export class TransferLog {
     this.lastSeconds = Math.max(this.lastSeconds, this.nowSeconds());
   }
 
+  /** When the last member was ready, or the last copy there. */
+  get readySeconds(): number {
+    return this.lastSeconds;
+  }
+
   /** From the last copy's end to the last member ready; 0 when no member was ready later. */
   get finishSeconds(): number {
     return Math.max(0, this.lastSeconds - this.traces.reduce((last, trace) => Math.max(last, trace.endSeconds), 0));

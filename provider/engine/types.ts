@@ -100,6 +100,8 @@ export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation"
   startupSeconds?: number;
   /** Seconds a relay's reader begins after the relay itself. @default 0 */
   relayHopSeconds?: number;
+  /** Seconds that each member takes of its host once its image is there. @default 0 */
+  memberSeconds?: number;
   /** Whether the hypervisor can relay (capabilities.relay). @default true */
   relay?: boolean;
 };

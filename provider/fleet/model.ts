@@ -222,6 +222,13 @@ export interface ReachableHost {
   partials: ObservedPartial[];
   /** Data disks of removed members that asked to be kept. Counted for generations, never touched. */
   kept: { slot: number; generation: number; label: string; volume: string }[];
+  /**
+   * Domains that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
+   * somebody made of one. Told of, never touched, never counted. `reason`: what they are and what to do, in words.
+   */
+  strangers: { name: string; reason: string }[];
+  /** Generations of slots whose volume names anything at all on the host bears, whosever it is: never used again. */
+  heldGenerations: { slot: number; generation: number }[];
   /** Names of domains without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
   /** fleet/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */
@@ -408,8 +415,10 @@ export interface Learned {
   startupSeconds?: number;
   /** Seconds a relay's reader begins after the relay itself. Absent: as the hypervisor says. */
   hopSeconds?: number;
-  /** From the last copy's end to the last member ready. */
+  /** From the last copy's end to the last member ready; where `memberSeconds` is known, beyond the members' turns. */
   finishSeconds: number;
+  /** Of its host's time, for each member once its image is there. Absent: as the hypervisor says. */
+  memberSeconds?: number;
 }
 
 /** Of an image, as its guests see it. */

@@ -181,6 +181,7 @@ function nextGenerations(table: HostTable, previous: FleetState | undefined): Ma
     seen?.members.forEach(note);
     seen?.kept.forEach(note);
     seen?.partials.forEach(note);
+    seen?.heldGenerations.forEach(note);
   }
   return next;
 }

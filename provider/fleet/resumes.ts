@@ -33,7 +33,7 @@ export function unfinishedBases(table: HostTable, previous: FleetState | undefin
     if (partial?.resumable?.contentId !== contentId) continue;
     const latest = bySlot.get(slot)!.every((other) => (
       (other.host === host && other.generation === generation && other.partial !== undefined) || (other.generation ?? Infinity) < generation
-    ));
+    )) && !table.hosts.some(({ seen }) => seen?.heldGenerations.some((held) => held.slot === slot && held.generation > generation));
     if (latest) unfinished.set(slot, { host, slot, generation, partial });
   }
   return unfinished;

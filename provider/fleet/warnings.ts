@@ -13,6 +13,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const members = context.census.present.flatMap((one) => (one.member && !leaving.has(one.slot) ? [one.member] : []));
   return [
     ...hostWarnings(context),
+    ...strangerWarnings(context),
     ...contentWarnings(context, plan, members),
     ...kindWarnings(context, members),
     ...diskWarning(context.spec, members),
@@ -39,6 +40,11 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
     if (seen?.roomUnknown !== undefined) warnings.push(`${name}: what is free in its pool is not known, so nothing says whether the plan fits (${seen.roomUnknown})`);
   }
   return warnings;
+}
+
+/** Domains with our tag that are none of ours: somebody's, who may not know what he copied. */
+function strangerWarnings({ table }: PlanContext): string[] {
+  return table.hosts.flatMap(({ name, seen }) => (seen?.strangers ?? []).map((one) => `${one.name} on ${name} is left alone: ${one.reason}`));
 }
 
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {

@@ -29,6 +29,11 @@ export interface Capabilities {
   copyStartupSeconds?: number;
   /** Where `relay`: seconds a relay's reader begins after the relay itself (connecting, hop by hop). @default 0 */
   relayHopSeconds?: number;
+  /**
+   * Seconds that each member takes of its host once its image is there; members of one host take turns. Learned by the
+   * fleet's own runs. @default nothing, and nothing is learned
+   */
+  memberSeconds?: number;
 }
 
 /** Who runs: goes into every tag. */

@@ -31,6 +31,7 @@ export async function previewOf(
     ...question, ...(observation && { observation }),
     ...(capabilities && {
       relay: capabilities.relay, startupSeconds: capabilities.copyStartupSeconds, relayHopSeconds: capabilities.relayHopSeconds,
+      memberSeconds: capabilities.memberSeconds,
     }),
   });
   return {

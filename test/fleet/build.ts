@@ -45,7 +45,7 @@ export function disk(volume: string, allocationBytes = 300e6) {
 export function reachable(name: string, members: ObservedMember[] = [], changes: Partial<ReachableHost> = {}): ReachableHost {
   return {
     status: "reachable", name, uuid: `uuid-${name}`, hypervisorVersion: "9.0.0", members, replicas: [], partials: [], kept: [],
-    foreignNames: [], poolFreeBytes: 1e12, problems: [], ...changes,
+    strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [], ...changes,
   };
 }
 

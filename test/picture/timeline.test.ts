@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { XMLValidator } from "fast-xml-parser";
 import { previewFleet, type CloneTrace } from "../../provider/engine";
+import { parseXml } from "../../provider/hypervisors/libvirt/xml";
 import { timelineSvg } from "../../provider/picture";
 import { inputs, specOf } from "../engine/world";
 
@@ -10,7 +10,7 @@ const clone = (more: Partial<CloneTrace>): CloneTrace => (
 );
 const draw = (clones: CloneTrace[], more = {}): string => {
   const svg = timelineSvg(clones, { hosts, imageBytes: 10e9, ...more });
-  assert.equal(XMLValidator.validate(svg), true);
+  assert.ok(parseXml(svg)["svg"]);
   return svg;
 };
 const heightOf = (svg: string): number => Number(/height="([\d.]+)"/.exec(svg)![1]);

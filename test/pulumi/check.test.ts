@@ -109,5 +109,5 @@ describe("check", () => {
 
 const reachable = (name: string) => ({
   status: "reachable" as const, name, uuid: name, hypervisorVersion: "9", members: [], replicas: [], partials: [], kept: [],
-  foreignNames: [], poolFreeBytes: 1e12, problems: [],
+  strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [],
 });

@@ -19,6 +19,7 @@ import { settleMember } from "./settle";
 import { consolidateMember } from "./consolidate";
 import type { HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
+import { IMPATIENT_MEASURE_MS } from "./lookedAt";
 import { lockFleet } from "./lock";
 import type { LockTime } from "./lease";
 import { adoptMember, destroyMember, findMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
@@ -49,6 +50,13 @@ export interface LibvirtOptions {
 const COPY_STARTUP_SECONDS = 0.7;
 /** One NBD connect, during which a relay answers nobody: measured there too (relay against one plain copy). */
 const RELAY_HOP_SECONDS = 0.1;
+
+/**
+ * A delta, a definition and a start; without the start. Measured on the lab, two cores for four hosts: 1 to 40 linked
+ * members started on one host in 0.45 to 0.96 s each as the load went from 2 to 24, 20 defined only in 0.03 s each.
+ */
+const STARTED_MEMBER_SECONDS = 0.5;
+const MEMBER_SECONDS = 0.03;
 
 /** Of one copy: members that start over the same replica while it arrives. */
 const MAX_EARLY_GUESTS = 1024;
@@ -84,6 +92,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.capabilities = {
       relay: true, linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false,
       copyStartupSeconds: COPY_STARTUP_SECONDS, relayHopSeconds: RELAY_HOP_SECONDS,
+      memberSeconds: options.spec.powerOn ? STARTED_MEMBER_SECONDS : MEMBER_SECONDS,
     };
     this.lockTime = options.lockTime;
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
@@ -157,8 +166,8 @@ export class LibvirtHypervisor implements Hypervisor {
     try {
       // A local file is read for its hash, however long that takes: the deadline is the hosts'. A preview does not wait.
       const finding = await (request.spec.template.kind === "file" && !request.impatient
-        ? findTemplate(request.spec, (name) => this.byName(name), signal)
-        : Promise.race([findTemplate(request.spec, (name) => this.byName(name), signal), expired]));
+        ? findTemplate(request.spec, (name) => this.byName(name), { signal })
+        : Promise.race([findTemplate(request.spec, (name) => this.byName(name), { signal, ...(request.impatient && { measureMs: IMPATIENT_MEASURE_MS }) }), expired]));
       if ("problem" in finding) return { templateProblem: finding.problem };
       this.template = finding.found;
       return { template: { ...finding.found.observed } };
@@ -222,9 +231,9 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async finished(ref: ImageRef, order: CloneOrder): Promise<Source> {
     if (ref.kind === "template") {
-      const { path, observed } = await this.lookAtTemplate(order);
+      const { path, observed, backing = null } = await this.lookAtTemplate(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
-      return this.sourceOf(this.byName(observed.host), path, observed);
+      return this.sourceOf(this.byName(observed.host), path, observed, backing);
     }
     const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
     const at = await this.place(ref.host, order.fleet.fleetId);
@@ -243,8 +252,11 @@ export class LibvirtHypervisor implements Hypervisor {
     return { format: name.endsWith(".raw") ? "raw" : "qcow2", ...(capacityBytes !== undefined && { capacityBytes, allocationBytes }) };
   }
 
-  private sourceOf(session: HostSession, path: string, { format, capacityBytes, allocationBytes }: Omit<Source, "session" | "path" | "scanSeconds">): Source {
-    return { session, path, format, capacityBytes, allocationBytes, scanSeconds: worthScanningSeconds({ capacityBytes, allocationBytes }, this.slowestBitsPerSecond) };
+  private sourceOf(
+    session: HostSession, path: string, { format, capacityBytes, allocationBytes }: Pick<Source, "format" | "capacityBytes" | "allocationBytes">,
+    backing: Source["backing"] = null,
+  ): Source {
+    return { session, path, format, backing, capacityBytes, allocationBytes, scanSeconds: worthScanningSeconds({ capacityBytes, allocationBytes }, this.slowestBitsPerSecond) };
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */
@@ -278,7 +290,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
     const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
     try {
-      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name)), deadline.expired]);
+      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name), { measureMs: 0 }), deadline.expired]);
       if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
       return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
     } catch (error) {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { coalesce } from "../../fleet";
 import type { ByteRange } from "../../fleet/model";
 import {
@@ -9,7 +10,8 @@ import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
-import { describeFile, uploadChunks } from "./localFile";
+import { describeFile, fileState, uploadChunks } from "./localFile";
+import { headerOf, writtenByClone } from "./lookedAt";
 import { MapVolume } from "./mapVolume";
 import { refreshPool } from "./poolRoom";
 import type { Pacer } from "./rates";
@@ -73,7 +75,7 @@ export async function cloneImage(
       const { path } = await volume;
       const local = over?.kind === "finished" && over.local ? over.source : undefined;
       const helper = await Helper.start(session, settings, [{
-        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format } : null,
+        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format, backing: local.backing } : null,
       }, ...(local ? [] : drives)]); // with both, libvirt's names of the nodes would be others
       try {
         if (!local) await helper.tls("client"); // before anything looks like a lost source
@@ -150,7 +152,10 @@ export async function uploadTemplate(
   order: CloneOrder, file: string, target: { session: HostSession; scope: VolumeScope }, context: CallContext = {},
 ): Promise<CloneResult> {
   if (order.target.kind !== "replica") throw new HypervisorError(target.session.name, "upload", "a local file is uploaded as a template only");
+  const state = await fileState(file);
   const image = await describeFile(file);
+  const sent = createHash("sha256");
+  const changed = (): TemplateChangedError => new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded, so what was sent of it was thrown away`);
   if (image.sha256 !== order.contentId) {
     throw new TemplateChangedError(target.session.name, "upload", `${file} changed during the run: expected content ${order.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
   }
@@ -168,18 +173,19 @@ export async function uploadTemplate(
       const chunks = uploadChunks(file, (read) => {
         sentBytes = Math.round((read / image.fileBytes) * image.allocationBytes);
         context.onProgress?.(sentBytes, image.allocationBytes);
-      });
+      }, sent);
       await extra.uploadVolume(volume, image.fileBytes, chunks, context.signal);
       // So that libvirt knows what it holds. A pool that others keep busy is done without: we know it ourselves.
       await refreshPool(client, pool, UPLOADED_BUSY_MS);
     });
-    if ((await describeFile(file)).sha256 !== order.contentId) {
-      throw new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded`);
-    }
+    // Of what went over the wire, not of what was read for its hash before: a file can be rewritten and not show it.
+    if (sent.digest("hex") !== order.contentId) throw changed();
     await markComplete(order, target);
   } catch (error) {
     context.onBroken?.({ bytesMoved: sentBytes });
     await target.session.run("clean up", (client) => deleteVolume(client, pool, name)).catch(() => undefined);
+    // One that grew, shrank or went is no fault of the host's.
+    if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed();
     throw error;
   } finally {
     extra.close();
@@ -213,6 +219,11 @@ export async function sourceFacts(
       ? (await client.lookupVolume(pool, markerName(scope, ref))) !== null
       : endedWhole || !(await isMarkedArriving(client, pool, scope, { kind: "base", slot: ref.slot, generation: ref.generation }));
     if (!isWhole) throw new SourceLostError(session.name, targetHost, `the volume ${volumeName} on ${session.name} is not whole`);
-    return volumeFacts(client, volume);
+    const facts = await volumeFacts(client, volume);
+    // As we made it: whatever its bytes look like to libvirt, nobody is to tell us of which format it is.
+    if (volumeName.endsWith(".raw")) return { ...facts, format: "raw", capacityBytes: facts.fileBytes ?? facts.capacityBytes };
+    if (ref.kind === "base" || ref.purpose === "replica") return { ...facts, format: "qcow2" };
+    const header = await headerOf(client, await session.uuid(), { volume, facts }, "qcow2");
+    return { ...facts, format: "qcow2", allocationBytes: await writtenByClone(client, ref.contentId, [{ volume, facts, header }], {}) };
   });
 }

@@ -9,7 +9,7 @@ import { isPoolFull, perhapsReserved } from "./noSpace";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { BlockJobType, ErrorCode, Flag } from "./rpc/protocol";
-import { deleteVolume } from "./volumes";
+import { deleteVolume, diskPath } from "./volumes";
 import { all, at, parseXml, text } from "./xml";
 
 const POLL_MS = 100;
@@ -145,7 +145,10 @@ async function commitStopped(
   client: LibvirtClient, domain: Domain, names: { deltaName: string; baseName: string; path: string }, at: Place,
   settings: HelperSettings, context: CallContext,
 ): Promise<void> {
-  const helper = await Helper.start(at.session, settings, [{ path: names.path, format: "qcow2" }]);
+  const basePath = await diskPath(client, (await at.session.pool()).pool, names.baseName);
+  const helper = await Helper.start(at.session, settings, [{
+    path: names.path, format: "qcow2", backing: { kind: "file", path: basePath, format: "qcow2", backing: null },
+  }]);
   try {
     await commitLive(helper.client, helper.domain, names.deltaName, at, context);
     await client.destroyDomain(helper.domain, Flag.destroyGraceful, 120_000);

@@ -34,7 +34,7 @@ export async function snapshotMember(order: SnapshotOrder, at: Place): Promise<v
     const facts = await volumeFacts(client, base);
     const delta = volumeName(at.scope, { kind: "delta", slot: order.slot, generation: order.generation });
     await deleteVolume(client, pool, delta); // of a run that did not get to the member: over another base, perhaps
-    await ensureVolume(client, pool, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: facts.format });
+    await ensureVolume(client, pool, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: "qcow2" });
   });
 }
 
@@ -170,12 +170,12 @@ export async function powerMember(
 
 /** ACPI first, then force when the guest has not gone within `shutdownMs`. */
 async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: number, signal?: AbortSignal): Promise<void> {
-  const deadline = Date.now() + shutdownMs;
+  const deadline = performance.now() + shutdownMs;
   const state = await client.domainState(domain);
   if (shutdownMs > 0 && (state === DomainState.running || state === DomainState.blocked)) {
     try {
       await client.shutdownDomain(domain);
-      while (Date.now() < deadline) {
+      while (performance.now() < deadline) {
         signal?.throwIfAborted();
         if (!isActive(await client.domainState(domain))) return;
         await sleep(POLL_MS);

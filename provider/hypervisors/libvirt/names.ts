@@ -95,6 +95,16 @@ export function parseVolumeName(scope: VolumeScope, text: string): VolumeName | 
   return null;
 }
 
+/**
+ * The slot and generation that a name of this fleet's on this host begins with, whatever follows: somebody's copy of a
+ * disk (`….data-clone.qcow2`) takes its name from ours, and what is made next must not meet it.
+ */
+export function heldGeneration(scope: VolumeScope, text: string): { slot: number; generation: number } | null {
+  const head = prefix(scope);
+  const m = text.startsWith(head) ? /^s(\d+)\.g(\d+)\./.exec(text.slice(head.length)) : null;
+  return m && { slot: Number(m[1]), generation: Number(m[2]) };
+}
+
 export const lockDomainName = (fleetId: string): string => `vmfleet-lock-${fleetId}`;
 export const helperDomainName = (fleetId: string, random: string): string => `vmfleet-helper-${fleetId}.${random}`;
 export const isHelperDomain = (fleetId: string, name: string): boolean => name.startsWith(`vmfleet-helper-${fleetId}.`);

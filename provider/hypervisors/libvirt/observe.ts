@@ -6,7 +6,7 @@ import { baseName, filesInUse, isOwnDisk, rootPath } from "./domainDisks";
 import { asPartials, hostUp } from "./arrivals";
 import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
 import { isActive } from "./member";
-import { isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "./names";
+import { heldGeneration, isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "./names";
 import { knownRoom, poolRoom, type PoolRoom } from "./poolRoom";
 import { preflightHost } from "./preflight";
 import type { Domain, LibvirtClient } from "./rpc/client";
@@ -34,7 +34,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     if (!usable && (domains.members.length > 0 || !request.preflight)) {
       throw new Error(`its storage pool ${session.spec.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
     }
-    const volumes = usable ? await ownVolumes(client, usable, scope) : { own: [], foreignBackings: () => Promise.resolve(new Set<string>()) };
+    const volumes = usable ? await ownVolumes(client, usable, scope) : { own: [], held: [], foreignBackings: () => Promise.resolve(new Set<string>()) };
     const seen = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes.own, scope)));
     const owners = seen.map(({ member, flat }): Owner => ({ ...member, flat, unarrived: isUnarrived(member) }));
     const members = seen.map(({ member }) => member).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
@@ -51,6 +51,8 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
         ...domains.helpers.map((d): ObservedPartial => ({ kind: "domain", name: d.name, bytes: 0 })),
       ],
       kept: keptDisks(volumes.own, owners),
+      strangers: [],
+      heldGenerations: volumes.held,
       foreignNames: domains.foreign.sort(),
       ...roomOf(room),
       ...(usable?.store !== undefined && { store: usable.store }),
@@ -97,7 +99,7 @@ async function ownDomains(
 }
 
 /** Ours, with their facts; and a way to ask, where it matters, what other images of the pool stand on. */
-async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: VolumeScope): Promise<{ own: OwnVolume[]; foreignBackings(): Promise<Set<string>> }> {
+async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: VolumeScope): Promise<{ own: OwnVolume[]; held: ReachableHost["heldGenerations"]; foreignBackings(): Promise<Set<string>> }> {
   const listed = await client.listVolumes(pool);
   const named = listed.map((volume) => ({ volume, name: parseVolumeName(scope, volume.name) }));
   const own = await Promise.all(named.map(async ({ volume, name }) => {
@@ -106,6 +108,7 @@ async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: Vol
   }));
   return {
     own: own.filter((v) => v !== null).sort((a, b) => (a.facts.volume < b.facts.volume ? -1 : 1)),
+    held: listed.flatMap(({ name }) => heldGeneration(scope, name) ?? []),
     foreignBackings: async () => {
       const others = await Promise.all(named.filter(({ name }) => !name).map(({ volume }) => factsOf(client, volume)));
       return new Set(others.flatMap((facts) => baseName(facts?.backingPath) ?? []));

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
+import { SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
 import { bytesThere } from "./copyProgress";
 import type { Feed, Resolved } from "./feeds";
@@ -12,6 +12,7 @@ import { IN_FLIGHT_BYTES, Pull } from "./pull";
 import { LibvirtError } from "./rpc/errors";
 import { tlsAdvice } from "./tls";
 import type { TransferOptions } from "./transferOptions";
+import { WantedRoom } from "./wantedRoom";
 import { Yielding } from "./yielding";
 
 const POLL_MS = 100;
@@ -46,12 +47,11 @@ export class Transfer {
   private helper: Helper | undefined;
   private pull: Pull | undefined;
   private feed: Feed | undefined;
-  private startedAt = Date.now();
+  private startedAt = performance.now();
   private lastOffset = -1;
-  private lastMove = Date.now();
+  private lastMove = performance.now();
   private readonly flushing = new Flushing();
   private failures = 0;
-  private failedAtOffset = -1;
   /** As limited now; undefined: not limited. */
   private bytesPerSecond: number | undefined;
   private restarts = 0;
@@ -67,10 +67,12 @@ export class Transfer {
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
   private readonly moved = new Moved();
+  private readonly room: WantedRoom;
 
   constructor(private readonly options: TransferOptions, private source: ImageRef) {
     this.yielding = new Yielding(options.copy);
     this.map = new ImageMap(options.copy, options.map);
+    this.room = new WantedRoom(options);
   }
 
   /** Resolves when the image is complete and closed, and nobody reads from it any more. */
@@ -90,7 +92,7 @@ export class Transfer {
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
       if (finished.status === "rejected") throw finished.reason;
     } catch (reason) {
-      const error = reason instanceof SourceLostError && !context.signal?.aborted ? await this.orNoRoom(reason) : reason;
+      const error = await this.room.cause(reason);
       this.failed = { error };
       this.exchange?.failed(error); // whoever ordered it waits for an answer
       this.options.pacer.end(copy);
@@ -153,7 +155,7 @@ export class Transfer {
     }
     this.isFirst = await this.startFirst();
     if (!this.isFirst) await this.startPull();
-    this.startedAt = Date.now();
+    this.startedAt = performance.now();
   }
 
   /** Over the network, so far. */
@@ -202,7 +204,7 @@ export class Transfer {
     this.isFirst = false;
     this.lastOffset = -1;
     await this.startPull();
-    this.startedAt = this.lastMove = Date.now();
+    this.startedAt = this.lastMove = performance.now();
   }
 
   /**
@@ -247,7 +249,7 @@ export class Transfer {
     }
     await abortable(this.feed!.upstream?.whenFed() ?? Promise.resolve(), context.signal);
     copy.isFed();
-    this.lastMove = Date.now();
+    this.lastMove = performance.now();
   }
 
   private lost(message: string, cause?: unknown): SourceLostError {
@@ -283,56 +285,21 @@ export class Transfer {
       this.report(job);
       if (job.ready) return;
       const isSlow = forGuests && !this.isFirst && await this.yielding.look((speed) => this.pull!.setSpeed(speed));
-      if (isSlow) this.lastMove = Date.now(); // because we said so
-      const wantsRoom = job["io-status"] !== "ok" && await this.lacksOwnRoom(job);
-      this.options.copy.lacksRoom = wantsRoom || (job["io-status"] !== "ok" && this.feed!.upstream?.lacksRoom === true);
-      if (wantsRoom) {
-        await this.waitForRoom();
+      if (isSlow) this.lastMove = performance.now(); // because we said so
+      if (job["io-status"] !== "ok" && await this.room.settled(job, this.feed!.upstream, () => this.pull!.resume())) {
+        this.lastMove = performance.now();
         continue;
       }
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
         this.lastOffset = job.offset;
-        this.lastMove = this.options.copy.movedAtMs = Date.now();
+        this.lastMove = this.options.copy.movedAtMs = performance.now();
       }
       if (this.exchange) await this.exchangeSource();
       else if (job["io-status"] !== "ok") await this.recover(`reading from ${this.feed!.host} failed`);
-      else if (Date.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((Date.now() - this.lastMove) / 1000)} s`, true);
+      else if (performance.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((performance.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
-  }
-
-  /**
-   * A relay whose pool is full answers with that, too: then it is the relay that waits for room. It sees so within one
-   * look. Of a quota QEMU knows no word: that one is reached the pool tells, where a copy fails twice in one place.
-   */
-  private async lacksOwnRoom(job: MirrorJob): Promise<boolean> {
-    const { upstream } = this.feed!;
-    if (job["io-status"] === "failed") {
-      const isAgain = this.failedAtOffset === job.offset;
-      this.failedAtOffset = job.offset;
-      return isAgain && this.options.isPoolFull();
-    }
-    if (upstream) await sleep(2 * POLL_MS);
-    return upstream?.lacksRoom !== true;
-  }
-
-  /** What cannot be written any more fails in many words, most of them about the source: asked once more before it is believed. */
-  private async orNoRoom(error: SourceLostError): Promise<Error> {
-    const { targetHost, pool, isPoolFull } = this.options;
-    const isFull = await Promise.race([isPoolFull().catch(() => false), idle(STOP_PATIENCE_MS).then(() => false)]);
-    return isFull ? new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`, { cause: error }) : error;
-  }
-
-  /** Stands still until it is told whether there is room again. */
-  private async waitForRoom(): Promise<void> {
-    const { context, targetHost, pool } = this.options;
-    const error = new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
-    const goesOn = await abortable(context.onNoSpace?.(error) ?? Promise.resolve(false), context.signal);
-    if (!goesOn) throw error;
-    this.options.copy.lacksRoom = false;
-    await this.pull!.resume();
-    this.lastMove = Date.now();
   }
 
   /**
@@ -342,7 +309,7 @@ export class Transfer {
   private patienceMs(): number {
     const { copy, stallMs } = this.options;
     const { upstream } = this.feed!;
-    const isStill = upstream && !upstream.ended && Date.now() - upstream.movedAtMs > stallMs / 2;
+    const isStill = upstream && !upstream.ended && performance.now() - upstream.movedAtMs > stallMs / 2;
     copy.patienceMs = isStill ? Math.max(stallMs, upstream.patienceMs) + stallMs / 4 : stallMs;
     return copy.patienceMs;
   }
@@ -350,7 +317,7 @@ export class Transfer {
   /** Half of what is left of the time, by how fast it went so far. */
   private untilNextLook({ offset, len }: MirrorJob): number {
     const total = this.isFirst ? len : this.options.facts.capacityBytes; // `len` may be of what is under way only
-    const leftMs = offset > 0 ? ((total - offset) / offset) * (Date.now() - this.startedAt) : POLL_MS;
+    const leftMs = offset > 0 ? ((total - offset) / offset) * (performance.now() - this.startedAt) : POLL_MS;
     return Math.min(POLL_MS, Math.max(LAST_POLLS_MS, leftMs / 2));
   }
 
@@ -372,7 +339,7 @@ export class Transfer {
         if (upstream.epoch !== epoch) await this.reconnect(this.source).catch((error: unknown) => this.findOther(error as Error));
         else copy.isFed();
         await this.pull!.resume();
-        this.lastMove = Date.now();
+        this.lastMove = performance.now();
         return;
       }
     }

@@ -12,6 +12,14 @@ export interface VolumeFacts extends DiskInfo {
   /** Seconds and nanoseconds as libvirt prints them. */
   mtime: string;
   backingPath?: string;
+  /** The pool's own name. */
+  pool?: string;
+  /** The file's length; `capacityBytes` is what libvirt takes its image for. */
+  fileBytes?: number;
+  /** As `mtime`, and nobody can put it back. */
+  ctime?: string;
+  /** libvirt's word: `file`, `block`, `dir`, `network` … */
+  kind?: string;
 }
 
 export async function volumeFacts(client: LibvirtClient, volume: Volume): Promise<VolumeFacts> {
@@ -25,6 +33,10 @@ export async function volumeFacts(client: LibvirtClient, volume: Volume): Promis
     allocationBytes: Number(text(node, "allocation") ?? 0),
     mtime: text(node, "target", "timestamps", "mtime") ?? "",
     backingPath: text(node, "backingStore", "path"),
+    pool: volume.pool,
+    fileBytes: Number(text(node, "physical") ?? text(node, "capacity") ?? 0),
+    ctime: text(node, "target", "timestamps", "ctime") ?? "",
+    kind: text(node, "@type") ?? "file",
   };
 }
 

@@ -1,41 +1,98 @@
-import { XMLParser } from "fast-xml-parser";
-import { create } from "xmlbuilder2";
+import { SaxesParser } from "saxes";
 
-/** xmlbuilder2's object form: `@name` is an attribute, `#` is text, anything else a child; arrays repeat. */
+/** `@name` is an attribute, `#` is text, anything else a child element; arrays repeat, what is undefined is left out. */
 export type XmlNode = { [name: string]: XmlValue };
 export type XmlValue = string | number | XmlNode | XmlNode[] | string[] | undefined;
 
-/** The only way text gets into XML here: every name and path is escaped by the builder. */
+/** What no XML document may hold: control characters, halves of surrogate pairs, U+FFFE and U+FFFF. */
+// eslint-disable-next-line no-control-regex
+const NOT_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+/**
+ * The only way text gets into XML here: every name and path is escaped by it, so that it reads back as it is, line ends
+ * and what looks like an entity included.
+ * @throws XmlError when text holds what XML cannot; checks of the inputs have refused it
+ */
 export function buildXml(root: XmlNode): string {
-  return create(stripUndefined(root)).end({ headless: true });
+  return Object.entries(root).map(([name, value]) => {
+    if (name === "#") return escaped(String(value as string | number));
+    if (name.startsWith("@") || value === undefined) return "";
+    return (Array.isArray(value) ? value : [value]).map((one) => written(name, one)).join("");
+  }).join("");
+}
+
+function written(name: string, value: string | number | XmlNode): string {
+  const node: XmlNode = typeof value === "object" ? value : { "#": value };
+  const attributes = Object.entries(node).flatMap(([key, of]) =>
+    key.startsWith("@") && of !== undefined ? [` ${key.slice(1)}="${escaped(String(of as string | number))}"`] : []).join("");
+  const content = buildXml(node);
+  return content === "" ? `<${name}${attributes}/>` : `<${name}${attributes}>${content}</${name}>`;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+
+function escaped(text: string): string {
+  const wrong = text.match(NOT_XML)?.[0];
+  if (wrong !== undefined) throw new XmlError(`expected text that XML can hold, got ${JSON.stringify(text)}: remove the character ${JSON.stringify(wrong)}`);
+  return text.replace(/[&<>"\t\n\r]/g, (one) => ENTITIES[one] ?? `&#${one.charCodeAt(0)};`);
 }
 
 export function element(name: string, attributes: Record<string, string>): string {
-  const node: XmlNode = {};
-  for (const [key, value] of Object.entries(attributes)) node[`@${key}`] = value;
-  return buildXml({ [name]: node });
+  return buildXml({ [name]: Object.fromEntries(Object.entries(attributes).map(([key, value]) => [`@${key}`, value])) });
 }
 
-function stripUndefined(node: XmlNode): XmlNode {
-  const out: XmlNode = {};
-  for (const [key, value] of Object.entries(node)) {
-    if (value === undefined) continue;
-    if (Array.isArray(value)) out[key] = value.map((v) => (typeof v === "object" ? stripUndefined(v) : v)) as XmlNode[];
-    else out[key] = typeof value === "object" ? stripUndefined(value) : value;
-  }
-  return out;
-}
-
-const parser = new XMLParser({
-  ignoreAttributes: false, attributeNamePrefix: "@", textNodeName: "#", parseTagValue: false, parseAttributeValue: false,
-  removeNSPrefix: true, processEntities: true, htmlEntities: true,
-});
-
+/** An element's content by name; of an element that has neither attributes nor children the parsed value is its text alone. */
 export type ParsedXml = Record<string, unknown>;
 
-/** Attributes as `@name`, text as a string (`#` beside attributes), namespaces dropped. */
+/** XML that nobody could read; libvirt writes none such. */
+export class XmlError extends Error {}
+
+/**
+ * Attributes as `@name`, text as a string (`#` beside attributes), namespaces dropped. Text is given as it stands,
+ * blanks included, since a name may end in one; only what lies between child elements is layout. However deep elements
+ * are nested, as chains of images are, the reader does not recurse. Entities of a document's own are not expanded.
+ * @throws XmlError
+ */
 export function parseXml(xml: string): ParsedXml {
-  return parser.parse(xml) as ParsedXml;
+  const root = emptyNode();
+  const open: { name: string; node: ParsedXml; text: string }[] = [{ name: "", node: root, text: "" }];
+  const parser = new SaxesParser({ position: false });
+  parser.on("error", ({ message }) => {
+    throw new XmlError(`expected XML, got ${JSON.stringify(xml.slice(0, 60))}: ${message}`);
+  });
+  parser.on("opentag", ({ name, attributes }) => {
+    const node = emptyNode();
+    for (const [key, value] of Object.entries(attributes)) if (!key.includes(":")) node[`@${key}`] = value;
+    open.push({ name: name.slice(name.indexOf(":") + 1), node, text: "" });
+  });
+  const addText = (text: string): void => {
+    open.at(-1)!.text += text;
+  };
+  parser.on("text", addText);
+  parser.on("cdata", addText);
+  parser.on("closetag", () => {
+    const { name, node, text } = open.pop()!;
+    add(open.at(-1)!.node, name, valueOf(node, text));
+  });
+  // libvirt writes names of files as they are, XML's characters or not.
+  parser.write(xml.replace(NOT_XML, "\ufffd")).close();
+  return root;
+}
+
+/** Without a prototype: a name is a key of what was read, or it is not there, be it `constructor`. */
+const emptyNode = (): ParsedXml => Object.create(null) as ParsedXml;
+
+function valueOf(node: ParsedXml, text: string): ParsedXml | string {
+  if (Object.keys(node).length === 0) return text;
+  if (/[^ \t\r\n]/.test(text)) node["#"] = text;
+  return node;
+}
+
+function add(parent: ParsedXml, name: string, value: ParsedXml | string): void {
+  const before = parent[name];
+  if (before === undefined) parent[name] = value;
+  else if (Array.isArray(before)) before.push(value);
+  else parent[name] = [before, value];
 }
 
 /** Walks down by names; a repeated element gives its first. Undefined where the path ends early. */

@@ -108,8 +108,10 @@ export class Copies {
         this.account(copy);
         this.reads(copy, { host: order.targetHost, key: "" });
         copy.upstream?.readers?.delete(copy);
-        if (error) reject(error);
-        else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }), ...((order.arrivedBytes ?? 0) > 0 && { resumed: true }) });
+        if (error) {
+          order.context.onBroken?.({ bytesMoved: copy.bytesMoved, bytesResent: copy.bytesResent });
+          reject(error);
+        } else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }), ...((order.arrivedBytes ?? 0) > 0 && { resumed: true }) });
         const { host } = order.source;
         if (copy.readers) for (const reader of [...copy.readers]) this.lose(reader, lost(host ?? "", reader, `the copy on ${order.targetHost} broke off`));
       };

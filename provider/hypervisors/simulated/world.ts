@@ -62,6 +62,9 @@ export class SimulatedHost {
   leftovers: { fleetId: string; partial: ObservedPartial }[] = [];
   kept: { fleetId: string; slot: number; generation: number; label: string; volume: string }[] = [];
   foreignNames: string[] = [];
+  strangers: ReachableHost["strangers"] = [];
+  /** Found at the start, beside what this world knows by itself. */
+  heldGenerations: ReachableHost["heldGenerations"] = [];
   poolFreeBytes = Infinity;
   uuid: string;
   hypervisorVersion = "simulated";
@@ -89,6 +92,8 @@ export class SimulatedHost {
     this.poolFreeBytes = found.poolFreeBytes;
     this.problems = found.problems;
     this.foreignNames = [...found.foreignNames];
+    this.strangers = [...found.strangers];
+    this.heldGenerations = [...found.heldGenerations];
     this.kept = found.kept.map((kept) => ({ fleetId, ...kept }));
     for (const partial of found.partials) this.restorePartial(fleetId, partial);
     for (const { contentId, purpose, disk } of found.replicas) {
@@ -142,6 +147,9 @@ export class SimulatedHost {
     }));
     const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole)
       .map(({ disk, arriving }): ObservedPartial => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes, ...resumable(arriving) }));
+    const partials = [...partialVolumes, ...partialReplicas, ...this.leftovers.filter((l) => l.fleetId === fleetId).map((l) => l.partial)]
+      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    const kept = ours(this.kept).map(({ slot, generation, label, volume }) => ({ slot, generation, label, volume }));
     const otherNames = [...this.members.values()].filter((m) => m.fleetId !== fleetId).map((m) => m.name);
     return {
       status: "reachable",
@@ -152,10 +160,11 @@ export class SimulatedHost {
       replicas: ours(this.replicas.values()).filter((replica) => replica.whole).map(({ contentId, purpose, disk }) => ({
         contentId, purpose, disk: { ...disk }, users: purpose === "replica" ? this.usersOf(fleetId, contentId) : [],
       })),
-      partials: [...partialVolumes, ...partialReplicas, ...this.leftovers.filter((l) => l.fleetId === fleetId).map((l) => l.partial)]
-        .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)),
-      kept: this.kept.filter((kept) => kept.fleetId === fleetId)
-        .map(({ slot, generation, label, volume }) => ({ slot, generation, label, volume })),
+      partials,
+      kept,
+      strangers: [...this.strangers],
+      heldGenerations: [...this.heldGenerations, ...members, ...partials, ...kept].flatMap(({ slot, generation }) =>
+        (slot === undefined || generation === undefined ? [] : [{ slot, generation }])),
       foreignNames: [...this.foreignNames, ...otherNames].filter((name) => name.startsWith(namePrefix)).sort(),
       poolFreeBytes: this.poolFreeBytes,
       problems: preflight ? this.problems : [],

@@ -46,7 +46,9 @@ export const Proc = {
   domainHasManagedSaveImage: 183,
   domainCreateWithFlags: 196,
   domainBlockPeek: 103,
+  domainGetBlockInfo: 194,
   storageVolUpload: 208,
+  storageVolDownload: 209,
   domainGetState: 212,
   nodeGetCpuStats: 227,
   domainUndefineFlags: 231,
@@ -57,6 +59,7 @@ export const Proc = {
   domainSetMetadata: 264,
   domainGetMetadata: 265,
   connectListAllDomains: 273,
+  connectListAllStoragePools: 281,
   storagePoolListAllVolumes: 282,
   domainBlockCommit: 290,
   domainEventCallbackRegisterAny: 316,
@@ -65,6 +68,7 @@ export const Proc = {
   connectGetDomainCapabilities: 342,
   domainBlockCopy: 345,
   domainDefineXmlFlags: 350,
+  domainManagedSaveGetXmlDesc: 388,
 } as const;
 
 export const AuthType = { none: 0, sasl: 1, polkit: 2 } as const;
@@ -80,6 +84,7 @@ export const BlockJobType = { copy: 2, activeCommit: 4 } as const;
 export const PausedReason = { ioError: 5 } as const;
 
 export const Flag = {
+  listManagedSave: 256,
   startPaused: 1,
   startAutodestroy: 2,
   destroyGraceful: 1,
