@@ -3,7 +3,7 @@ import type { FleetPlan, FleetState, Learned, Observation, ReadProfile, RunSumma
 import { executePlan } from "./execute";
 import { type Aftermath, lookAgain } from "./finish";
 import { lessonOf } from "./lessons";
-import { policyFor, policyProblems } from "./policy";
+import { abilityProblems, policyFor } from "./policy";
 import { openSession, type Session } from "./session";
 import { summaryOf } from "./summary";
 import { timelineOf } from "./timeline";
@@ -30,7 +30,7 @@ export async function applyFleet(request: RunRequest): Promise<RunResult> {
 function acceptedPlan(request: RunRequest, observation: Observation): FleetPlan {
   const { spec, fleetId, incarnation, previous } = request;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "apply" });
-  const problems = [...policyProblems(spec, request.hypervisor.capabilities.relay), ...preflight(spec, observation, plan)];
+  const problems = [...abilityProblems(spec, request.hypervisor.capabilities), ...preflight(spec, observation, plan)];
   if (problems.length > 0) throw new FleetRefusedError(problems);
   return plan;
 }

@@ -10,7 +10,6 @@ export { reconcile, type ReconcileRequest } from "./reconcile";
 export { groupBy, groupOf } from "./groups";
 export { hostsToObserve, knowHosts } from "./hosts";
 export { ownersOf } from "./leftovers";
-export { isStillRead } from "./refusals";
 export { quietChanges } from "./changes";
 export { isUnarrived } from "./arrival";
 export { seedKeeper } from "./seeds";
