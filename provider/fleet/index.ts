@@ -11,7 +11,6 @@ export { reconcile, type ReconcileRequest } from "./reconcile";
 export { groupBy, groupOf } from "./groups";
 export { hostsToObserve, knowHosts } from "./hosts";
 export { ownersOf } from "./leftovers";
-export { isStillRead } from "./refusals";
 export { adoptionWarning } from "./warnings";
 export { quietChanges } from "./changes";
 export { isUnarrived } from "./arrival";
