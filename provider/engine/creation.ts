@@ -1,3 +1,4 @@
+import { groupBy } from "../fleet";
 import type { FleetPlan, Observation, PlannedCreate } from "../fleet/model";
 import type { BaseKeeper } from "./bases";
 import type { RunContext } from "./context";
@@ -105,10 +106,7 @@ export class Creation {
   /** Their hosts' replicas are wanted before full members' bases: more than one member waits for each. */
   private startLinked(distributor: Distributor): void {
     const { contentId } = this.plan;
-    const byHost = new Map<string, Wanted[]>();
-    for (const create of this.wanted) {
-      if (create.kind === "linked" && create.base !== "arrived") byHost.set(create.host, [...(byHost.get(create.host) ?? []), create]);
-    }
+    const byHost = groupBy(this.wanted.filter(({ kind, base }) => kind === "linked" && base !== "arrived"), ({ host }) => host);
     for (const [host, members] of byHost) {
       const ref = { kind: "replica", purpose: "replica", host, contentId } as const;
       const earlies = new Map(members.map((member) => [member, this.early(member, ref)]));

@@ -54,11 +54,12 @@ export function kindOfSlot(clone: CloneSpec, slot: number): CloneKind {
 export function macCollisions(
   fleetId: string, slots: readonly number[], nics: number, observation: Observation | undefined,
 ): Problem[] {
-  const taken = new Map<string, { slot: number; where: string }>();
+  if (slots.length === 0 || nics === 0) return [];
+  const taken = new Map<string, { slot: number; name?: string; host?: string }>();
   for (const host of observation?.hosts ?? []) {
     if (host.status !== "reachable") continue;
     for (const member of host.members) {
-      for (const mac of member.macs) taken.set(mac.toLowerCase(), { slot: member.slot, where: `${member.name} on ${host.name}` });
+      for (const mac of member.macs) taken.set(mac.toLowerCase(), { slot: member.slot, name: member.name, host: host.name });
     }
   }
   const problems: Problem[] = [];
@@ -68,11 +69,11 @@ export function macCollisions(
       if (other && other.slot !== slot) {
         problems.push({
           path: "fleetId",
-          message: `expected MAC addresses that are free, got ${mac} for slot ${slot}, which ${other.where} has; ` +
+          message: `expected MAC addresses that are free, got ${mac} for slot ${slot}, which ${other.name === undefined ? `new slot ${other.slot}` : `${other.name} on ${other.host}`} has; ` +
             "remove that member, or choose another fleetId for a new fleet",
         });
       }
-      taken.set(mac, { slot, where: `new slot ${slot}` });
+      taken.set(mac, { slot });
     }
   }
   return problems;

@@ -1,4 +1,5 @@
 /** Everything that would make a run fail, found before anything is touched, in one list. */
+import { groupBy } from "./groups";
 import type { FleetPlan, FleetSpec, Observation, Problem, ReachableHost } from "./model";
 import { alike, byStore, freeBytesOf } from "./room";
 import { expected, formatBytes, tidy } from "./problems";
@@ -16,42 +17,57 @@ const EMPTY_DISK_BYTES = 262_144;
  */
 export function preflight(spec: FleetSpec, observation: Observation, plan: FleetPlan): Problem[] {
   const reachable = reachableOf(observation);
+  const shareOf = sharesOf(spec, plan);
   const busy = new Set([...plan.create, ...plan.complete, ...plan.reconfigure].map((one) => one.host));
   return tidy([
     ...plan.problems,
     ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => host.problems),
-    ...byStore(reachable).flatMap((store) => spaceProblems(spec, observation, plan, store)),
+    ...byStore(reachable).flatMap((store) => spaceProblems(spec, observation, shareOf, store)),
   ]);
+}
+
+export type ShareOf = (host: string) => FleetPlan;
+
+/** What of a plan concerns a host: of the first, which a local template is uploaded to, all, since any copy anywhere brings that. */
+export function sharesOf(spec: FleetSpec, plan: FleetPlan): ShareOf {
+  const at = ({ host }: { host: string }) => host;
+  const [create, complete, destroy, cleanup] = [groupBy(plan.create, at), groupBy(plan.complete, at), groupBy(plan.destroy, at), groupBy(plan.cleanup, at)];
+  const of = <T>(groups: Map<string, T[]>, host: string): T[] => groups.get(host) ?? [];
+  return (host) => (host === spec.hosts[0]?.name ? plan : {
+    ...plan, create: of(create, host), complete: of(complete, host), destroy: of(destroy, host), cleanup: of(cleanup, host),
+  });
 }
 
 /** Hosts that would not fit together if their pools were one: whether they are is worth finding out. */
 export function maybeOneStore(spec: FleetSpec, observation: Observation, plan: FleetPlan): string[][] {
-  const writing = reachableOf(observation).filter((host) => bytesNeeded(spec, observation, plan, host) > 0);
+  const shareOf = sharesOf(spec, plan);
+  const writing = reachableOf(observation).filter((host) => bytesNeeded(spec, observation, shareOf(host.name), host) > 0);
   return alike(writing)
-    .filter((group) => sumOf(group, (host) => bytesNeeded(spec, observation, plan, host)) > freeBytesOf(group) + sumOf(group, (host) => bytesFreed(plan, host)))
+    .filter((group) => sumOf(group, (host) => bytesNeeded(spec, observation, shareOf(host.name), host)) > roomOf(shareOf, group))
     .map((group) => group.map(({ name }) => name));
 }
 
 /** Free in the store of these hosts once the plan has removed what it removes. */
-export const roomOf = (plan: FleetPlan, store: readonly ReachableHost[]): number =>
-  freeBytesOf(store) + sumOf(store, (host) => bytesFreed(plan, host));
+export const roomOf = (shareOf: ShareOf, store: readonly ReachableHost[]): number =>
+  freeBytesOf(store) + sumOf(store, (host) => bytesFreed(shareOf(host.name), host));
 
 const reachableOf = (observation: Observation): ReachableHost[] =>
   observation.hosts.filter((host): host is ReachableHost => host.status === "reachable");
 
 const sumOf = <T>(all: readonly T[], bytes: (one: T) => number): number => all.reduce((sum, one) => sum + bytes(one), 0);
 
-function spaceProblems(spec: FleetSpec, observation: Observation, plan: FleetPlan, store: readonly ReachableHost[]): Problem[] {
-  const needed = sumOf(store, (host) => bytesNeeded(spec, observation, plan, host));
-  const free = roomOf(plan, store);
+function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: ShareOf, store: readonly ReachableHost[]): Problem[] {
+  const neededOn = (host: ReachableHost): number => bytesNeeded(spec, observation, shareOf(host.name), host);
+  const needed = sumOf(store, neededOn);
+  const free = roomOf(shareOf, store);
   if (needed <= free) return [];
-  const writing = store.filter((host) => bytesNeeded(spec, observation, plan, host) > 0);
+  const writing = store.filter((host) => neededOn(host) > 0);
   const names = new Set(writing.map(({ name }) => name));
   const index = spec.hosts.findIndex((one) => names.has(one.name));
   const pool = spec.hosts[index]?.pool;
   const where = [...names].join(", ");
   const shared = names.size > 1 ? ` on ${where} together, which share it` : "";
-  const wanted = `a pool with ${formatBytes(needed)} free for ${plan.create.filter((one) => names.has(one.host)).length} new members${shared}`;
+  const wanted = `a pool with ${formatBytes(needed)} free for ${sumOf(writing, (host) => shareOf(host.name).create.filter((one) => one.host === host.name).length)} new members${shared}`;
   return [{
     path: index < 0 ? "hosts" : `hosts[${index}].pool`,
     message: `${expected(wanted, pool ?? where)} with ${formatBytes(free)} free; make room on ${names.size > 1 ? "it" : where}, or want fewer members there`,

@@ -1,17 +1,19 @@
 /** What makes a plan impossible, or is refused unless the program says otherwise. */
 import { namesOf } from "./changes";
-import { hostNames } from "./hosts";
+import { groupBy, groupOf } from "./groups";
+import { hostNames, type KnownHost } from "./hosts";
 import { macCollisions } from "./identity";
-import type { FleetPlan, FleetSpec, Observation, ObservedMember, Problem } from "./model";
+import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "./model";
 import { plural } from "./problems";
 import type { PlanContext } from "./reconcile";
 
 export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
+  const leaving = doomed(context, plan);
   return [
     ...(context.mode === "apply" ? hostProblems(context) : []),
     ...moveProblems(context, plan),
-    ...foreignProblems(context, plan),
-    ...keptDiskProblems(context.spec, doomed(context, plan)),
+    ...foreignProblems(context, plan, leaving),
+    ...keptDiskProblems(context.spec, leaving.map(({ member }) => member)),
     ...answeringProblems(context),
     ...protectionProblems(context, plan),
     ...nameProblems(context, plan),
@@ -22,9 +24,10 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
 
 /** Hosts that must answer and do not. */
 export function hostProblems({ table, census }: Pick<PlanContext, "table" | "census">): Problem[] {
+  const heldOn = groupBy([...census.present, ...census.lost, ...census.doubles], (one) => one.host);
   return table.hosts.flatMap((host) => {
     if (host.seen || host.abandoned) return [];
-    const held = [...census.present, ...census.lost].filter((one) => one.host === host);
+    const held = groupOf(heldOn, host);
     const holds = held.length > 0 ? ` and holds ${plural(held.length, "member")} (${namesOf(held)})` : "";
     const wayOut = `bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}]` +
       (held.length > 0 ? ", which forgets its members" : "");
@@ -42,7 +45,8 @@ export function hostProblems({ table, census }: Pick<PlanContext, "table" | "cen
 
 /** Members whose recorded host is not known at all. */
 function unknownHostProblems({ table, census }: Pick<PlanContext, "table" | "census">): Problem[] {
-  const homeless = census.lost.filter((one) => !table.hosts.includes(one.host));
+  const known = new Set(table.hosts);
+  const homeless = census.lost.filter((one) => !known.has(one.host));
   return homeless.length === 0 ? [] : [{
     path: "abandonHosts",
     message: `expected the hosts of all recorded members to be known, got none for ${namesOf(homeless)}; ` +
@@ -62,22 +66,34 @@ function moveProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {
 }
 
 /** What the plan destroys, as seen. */
-function doomed({ table }: PlanContext, plan: FleetPlan): (ObservedMember & { host: string })[] {
-  return plan.destroy.flatMap(({ host, slot, generation }) => {
-    const member = table.hosts.find((one) => one.name === host)?.seen?.members
-      .find((one) => one.slot === slot && one.generation === generation);
-    return member ? [{ ...member, host }] : [];
+function doomed({ table }: PlanContext, plan: FleetPlan): Doomed[] {
+  if (plan.destroy.length === 0) return [];
+  const hosts = new Map(table.hosts.map((host) => [host.name, host]));
+  const found = [...groupBy(plan.destroy, (one) => one.host)].flatMap(([host, destroyed]) => {
+    const members = groupBy(hosts.get(host)?.seen?.members ?? [], ({ slot }) => slot);
+    return destroyed.flatMap(({ slot, generation }): Doomed[] => {
+      const member = groupOf(members, slot).find((one) => one.generation === generation);
+      return member ? [{ member, host }] : [];
+    });
   });
+  return found.sort((a, b) => a.member.slot - b.member.slot || a.member.generation - b.member.generation);
+}
+
+interface Doomed {
+  member: ObservedMember;
+  host: string;
 }
 
 /**
  * Members of another incarnation: of a create that crashed, or of another resource that means the same fleet. Nothing
  * tells the two apart, so they are adopted, but not destroyed unasked.
  */
-function foreignProblems(context: PlanContext, plan: FleetPlan): Problem[] {
+function foreignProblems(context: PlanContext, plan: FleetPlan, leaving: readonly Doomed[]): Problem[] {
+  if (context.spec.allowRecreate) return [];
   const moved = new Set(plan.move.map((one) => `${one.slot}@${one.from}`)); // moves are refused already
-  const foreign = doomed(context, plan).filter((one) => one.incarnation !== context.incarnation && !moved.has(`${one.slot}@${one.host}`));
-  if (foreign.length === 0 || context.spec.allowRecreate) return [];
+  const foreign = leaving.flatMap(({ member, host }) =>
+    (member.incarnation !== context.incarnation && !moved.has(`${member.slot}@${host}`) ? [member] : []));
+  if (foreign.length === 0) return [];
   return [{
     path: "allowRecreate",
     message: `expected true for a change that destroys ${plural(foreign.length, "member")} (${namesOf(foreign)}) which another run or resource ` +
@@ -102,8 +118,10 @@ export function keptDiskProblems(spec: FleetSpec, leaving: readonly ObservedMemb
 
 /** abandonHosts is said of a dead host, once: it is no consent to give the host up again whenever it is out of reach. */
 function answeringProblems({ spec, table, census }: PlanContext): Problem[] {
+  if (spec.abandonHosts.length === 0) return [];
+  const seen = new Map(table.hosts.filter((one) => one.seen).reverse().flatMap((host) => hostNames(host).map((name) => [name, host])));
   return spec.abandonHosts.flatMap((given, index) => {
-    const host = table.hosts.find((one) => one.seen && hostNames(one).includes(given));
+    const host = seen.get(given);
     if (!host) return [];
     const older = census.outdated.filter((one) => one.host === host);
     const then = older.length > 0
@@ -141,13 +159,16 @@ function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
 /** The template must be seen only when something is copied and no seed of its content is left. */
 function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
   const { observation, mode, spec } = context;
-  if (!observation || observation.template || !isCopying(context, plan) || hasSeed(context, plan)) return [];
+  if (observation?.template || !isCopying(context, plan)) return [];
   const template = spec.template;
+  if (!observation) return givenUpProblems(context);
+  if (hasSeed(context, plan)) return [];
   const holder = template.kind === "file" ? undefined : context.table.hosts.find((host) => host.name === template.host);
   // A CI preview may not reach the template's host; that is no fault of the program.
+  if (holder?.abandoned) return [givenUpProblem(holder)];
   if (mode === "preview" && holder && !holder.seen) return [];
   // A large local file takes longer to read than a preview may; up waits for it.
-  if (mode === "preview" && isStillRead(observation)) return [];
+  if (mode === "preview" && observation.templateUnread) return [];
   return [observation.templateProblem ?? { path: "template", message: "expected a template that can be read, got none; see that it exists where the program says" }];
 }
 
@@ -158,10 +179,20 @@ function isCopying({ census, contentId }: PlanContext, plan: FleetPlan): boolean
   return contentId === "" && census.present.some(({ host, slot, member }) => member?.base === "arriving" && !leaving.has(`${host.name}/${slot}`));
 }
 
-/** The template is there, and its content not known yet. */
-export function isStillRead({ templateProblem }: Observation): boolean {
-  return templateProblem?.path === "template" && templateProblem.message.startsWith("is still being read");
+/** Planned without any host: the record alone says whether a copy of the template's content is left elsewhere. */
+function givenUpProblems({ table, spec, previous, contentId }: PlanContext): Problem[] {
+  const { template } = spec;
+  const holder = template.kind === "file" ? undefined : table.hosts.find((host) => host.name === template.host);
+  if (!holder?.abandoned) return [];
+  const isSeed = (one: { host: string; contentId: string }, hostUuid = "") => one.contentId === contentId && table.hostOf({ host: one.host, hostUuid })?.abandoned === false;
+  const seeds = [...(previous?.members ?? []).filter((one) => one.base === "frozen" && isSeed(one, one.hostUuid)), ...(previous?.replicas ?? []).filter((one) => isSeed(one))];
+  return contentId !== "" && seeds.length > 0 ? [] : [givenUpProblem(holder)];
 }
+
+const givenUpProblem = ({ name }: KnownHost): Problem => ({
+  path: "template.host",
+  message: `expected a host that is not given up, got ${JSON.stringify(name)}, which abandonHosts names; put the template on another host, or take this one out of abandonHosts`,
+});
 
 /** A frozen base or a replica of the recorded content that the plan leaves in place. */
 export function hasSeed({ table, contentId }: PlanContext, plan: FleetPlan): boolean {

@@ -1,11 +1,13 @@
 /** What the user should know about a plan though it stops nothing. */
 import { isCompletable, isUnarrived } from "./arrival";
 import { diskWarning, namesOf } from "./changes";
+import { groupBy, groupOf } from "./groups";
 import { kindOfSlot } from "./identity";
-import { ownerOf } from "./leftovers";
+import { ownersOf } from "./leftovers";
 import type { FleetPlan, ObservedMember } from "./model";
-import { plural } from "./problems";
-import { hasSeed, isStillRead } from "./refusals";
+import { hostNames } from "./hosts";
+import { nearest, plural, seen } from "./problems";
+import { hasSeed } from "./refusals";
 import type { PlanContext } from "./reconcile";
 
 export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
@@ -14,6 +16,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   return [
     ...hostWarnings(context),
     ...strangerWarnings(context),
+    ...abandonWarnings(context),
     ...contentWarnings(context, plan, members),
     ...kindWarnings(context, members),
     ...diskWarning(context.spec, members),
@@ -24,16 +27,18 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
 
 function hostWarnings({ table, mode, observation, census }: PlanContext): string[] {
   const warnings: string[] = [];
+  const forgottenOn = groupBy(census.forgotten, (one) => one.host);
+  const lostOn = new Set([...census.lost, ...census.doubles].map((one) => one.host));
   if (mode === "preview" && !observation) {
     warnings.push("no host was asked: planned from the inputs and the recorded state alone");
   } else if (mode === "preview") {
-    for (const host of table.hosts.filter((one) => !one.seen && !one.abandoned && (one.declared || one.recorded?.unsettled || census.lost.some((lost) => lost.host === one)))) {
+    for (const host of table.hosts.filter((one) => !one.seen && !one.abandoned && (one.declared || one.recorded?.unsettled || lostOn.has(one)))) {
       const then = host.declared ? "planned as recorded; up fails unless it answers" : "its members count as lost; up fails unless it answers or stands in abandonHosts";
       warnings.push(`${host.name} does not answer (${host.unseenReason}): ${then}`);
     }
   }
   for (const host of table.hosts.filter((one) => one.abandoned)) {
-    const forgotten = census.forgotten.filter((one) => one.host === host);
+    const forgotten = groupOf(forgottenOn, host);
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
   }
   for (const { name, seen } of table.hosts) {
@@ -49,7 +54,9 @@ function strangerWarnings({ table }: PlanContext): string[] {
 
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {
   const { observation, contentId } = context;
-  if (observation && isStillRead(observation)) return [];
+  if (observation?.templateUnread) {
+    return plan.create.length === 0 ? [] : ["the template is still being read: what its copies cost is guessed, and up waits for it"];
+  }
   if (observation && !observation.template && plan.create.length > 0 && hasSeed(context, plan)) {
     return ["the template cannot be seen: new members are cloned from copies of its recorded content"];
   }
@@ -58,6 +65,18 @@ function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonl
   if (older.length === 0) return [];
   const grows = plan.create.length > 0 ? `; the ${plural(plan.create.length, "new member")} will have the present one` : "";
   return [`the template has changed: ${namesOf(older)} ${older.length === 1 ? "stays" : "stay"} on the earlier content (onTemplateChange is keep)${grows}`];
+}
+
+/** No problem: a host that was given up and is forgotten by now must not make every later run fail. */
+function abandonWarnings({ spec, table }: PlanContext): string[] {
+  if (spec.abandonHosts.length === 0) return [];
+  const known = table.hosts.flatMap(hostNames);
+  const names = new Set(known);
+  return spec.abandonHosts.filter((given) => !names.has(given)).map((given) => {
+    const meant = nearest(given, [...names]);
+    return `abandonHosts: no host of this fleet is called ${seen(given)}, so nothing is given up by it; ` +
+      `${meant ? `did you mean ${seen(meant)}? Else ` : ""}remove it: a host that was given up before is forgotten by now`;
+  });
 }
 
 function kindWarnings({ spec }: PlanContext, members: readonly ObservedMember[]): string[] {
@@ -74,8 +93,9 @@ function arrivalWarnings({ contentId }: PlanContext, members: readonly ObservedM
 }
 
 function leftoverWarnings({ table, previous }: PlanContext): string[] {
+  const ownerOf = ownersOf(table, previous);
   return table.hosts.flatMap(({ name, seen }) => (seen?.partials ?? []).flatMap((partial) => {
-    const owner = ownerOf(partial, name, table, previous);
+    const owner = ownerOf(partial, name);
     return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
   }));
 }

@@ -29,7 +29,7 @@ export async function diffFleet(olds: Bag, news: Bag, dependencies: Dependencies
   const { fleetId, incarnation } = previous;
   const answer = await previewOf({ spec, unknown, fleetId, incarnation, previous }, dependencies);
   const work = hasWork(answer.plan);
-  const before = parseFleetSpec(declaredInOutputs(olds)).spec;
+  const before = parseFleetSpec(declaredInOutputs(olds), { recorded: true }).spec;
   if (preview) {
     // A no-op says nothing, unless it is one only as far as could be seen.
     if (work || answer.line !== answer.text) row.info(answer.line);

@@ -72,7 +72,7 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
     const previous = recordedState(outputs);
     if (!previous) throw new Error("the recorded state of this fleet is damaged: `pulumi stack export` shows it");
     return {
-      urn, previous, spec: specOf(declaredInOutputs(outputs)), fleetId: previous.fleetId, incarnation: previous.incarnation,
+      urn, previous, spec: specOf(declaredInOutputs(outputs), true), fleetId: previous.fleetId, incarnation: previous.incarnation,
     };
   }
 
@@ -127,8 +127,8 @@ function redacted<A extends unknown[], R>(method: (...args: A) => Promise<R>): (
   };
 }
 
-function specOf(declared: Bag): FleetSpec {
-  const { spec, problems } = parseFleetSpec(declared);
+function specOf(declared: Bag, recorded = false): FleetSpec {
+  const { spec, problems } = parseFleetSpec(declared, { recorded });
   if (spec) return spec;
   throw new FleetRefusedError(problems);
 }

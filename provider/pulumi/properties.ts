@@ -2,7 +2,7 @@
  * The property bags Pulumi hands over and takes back: inputs, outputs and the few internal keys between them.
  * Keys that begin with `__` are hidden by Pulumi's own display.
  */
-import { parseState } from "../fleet";
+import { DamagedRecordError, parseState } from "../fleet";
 import type { FleetState } from "../fleet/model";
 
 export type Bag = Record<string, unknown>;
@@ -59,11 +59,17 @@ export function outputsOf(inputs: Bag, state: FleetState): Bag {
   return plain({ ...kept, ...shown, [INCARNATION_KEY]: incarnation, [HOSTS_KEY]: hosts });
 }
 
-/** The state that was put into these outputs; undefined where none was, or none that can be read. */
+/**
+ * The state that was put into these outputs; undefined where none was.
+ * @throws DamagedRecordError where one was, and it cannot be read
+ */
 export function recordedState(outputs: Bag): FleetState | undefined {
-  if (outputs[INCARNATION_KEY] === undefined) return undefined;
+  if ([INCARNATION_KEY, HOSTS_KEY, "members"].every((key) => outputs[key] === undefined)) return undefined;
   const shown = Object.fromEntries([...OUTPUT_KEYS, "fleetId"].map((key) => [key, outputs[key]]));
-  return parseState({ ...shown, incarnation: outputs[INCARNATION_KEY], hosts: outputs[HOSTS_KEY] });
+  const state = parseState({ ...shown, incarnation: outputs[INCARNATION_KEY], hosts: outputs[HOSTS_KEY] });
+  if (state) return state;
+  const key = typeof outputs["fleetId"] === "string" && outputs["fleetId"] !== "" ? INCARNATION_KEY : "fleetId";
+  throw new DamagedRecordError(key, outputs[key]);
 }
 
 /** True for the inputs Pulumi passes as the old ones when there is a resource already. */

@@ -3,7 +3,7 @@
  * so members of one host take turns, and over the whole fleet only so many are made at once. Where a host gets many
  * members over one replica this is most of a run.
  */
-import { Heap } from "./heap";
+import { Heap } from "../heap";
 
 /** A member's image is there. */
 export interface ReadyImage {

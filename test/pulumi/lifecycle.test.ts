@@ -165,3 +165,22 @@ describe("delete", () => {
     assert.deepEqual([entered[0]!.door, entered[0]!.request.incarnation], ["remove", "0123456789abcdef"]);
   });
 });
+
+describe("a damaged record", () => {
+  const member = { slot: 0, name: "workers-000", host: "a1" };
+  const damages: Record<string, object> = {
+    "members[0].slot": { members: [{ ...member, slot: "0" }] }, "__incarnation": { __incarnation: undefined }, "fleetId": { fleetId: "" }, "members": { members: 3 },
+  };
+  for (const [path, damage] of Object.entries(damages)) {
+    it(`is refused by every method that would go by it, and no host is touched: ${path}`, async () => {
+      const { provider, entered } = world();
+      const olds = { ...await outputs(), ...damage };
+      const refused = { name: "DamagedRecordError", path };
+      await assert.rejects(provider.diff("abcdefghij", olds, inputs()), refused);
+      await assert.rejects(provider.update("abcdefghij", olds, inputs()), refused);
+      await assert.rejects(provider.read("abcdefghij", olds), refused);
+      await assert.rejects(provider.delete("abcdefghij", olds), refused);
+      assert.deepEqual(entered, []);
+    });
+  }
+});
