@@ -16,7 +16,7 @@ export { quietChanges } from "./changes";
 export { isUnarrived } from "./arrival";
 export { seedKeeper } from "./seeds";
 export { planRemoval, type RemovalRequest } from "./removal";
-export { preflight, bytesNeeded, maybeOneStore, overheadBytes, roomOf } from "./preflight";
+export { preflight, bytesNeeded, maybeOneStore, overheadBytes, roomOf, sharesOf } from "./preflight";
 export { byStore, UNKNOWN_ROOM_BYTES } from "./room";
 export { describePlan, describePlanAtLength, formatSeconds } from "./describe";
 export { coalesce, keptProfiles, MAX_PROFILES, MAX_RANGES } from "./readProfile";
