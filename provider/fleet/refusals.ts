@@ -99,7 +99,7 @@ function foreignProblems(context: PlanContext, plan: FleetPlan, leaving: readonl
   return [{
     path: "allowRecreate",
     message: `expected true for a change that destroys ${plural(foreign.length, "member")} (${namesOf(foreign)}) which another run or resource ` +
-      "of this fleet made, got false; after a create that crashed, adopt them first with the targets it had; " +
+      "of this fleet made, got false; after a create that crashed, adopt them first with the targets and hosts it had; " +
       "if they are another resource's, give this one a fleetId of its own; to destroy them, set it to true",
   }];
 }
