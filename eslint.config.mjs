@@ -33,6 +33,19 @@ const PURE = {
   }],
 };
 
+/** A daemon translates what it says: codes, errno, types and facts decide, words are only shown. */
+const WORDS = "(message|description|stack)";
+const NO_DECISION_BY_WORDS = {
+  "no-restricted-syntax": ["error", ...[
+    `CallExpression[callee.property.name=/^(test|exec)$/][arguments.0.property.name=/^${WORDS}$/]`,
+    `CallExpression[callee.property.name=/^(test|exec)$/] > CallExpression.arguments[callee.object.property.name=/^${WORDS}$/]`,
+    `CallExpression[callee.property.name=/^(includes|match|matchAll|startsWith|endsWith|search|indexOf)$/][callee.object.property.name=/^${WORDS}$/]`,
+    `CallExpression[callee.property.name=/^(includes|match|matchAll|startsWith|endsWith|search|indexOf)$/][callee.object.callee.object.property.name=/^${WORDS}$/]`,
+    `BinaryExpression[operator=/^[!=]==$/] > MemberExpression.left[property.name=/^${WORDS}$/]`,
+    `SwitchStatement[discriminant.property.name=/^${WORDS}$/]`,
+  ].map((selector) => ({ selector, message: "An error's words may come in any language: decide by its type, code or errno, or ask for the fact (ADR 0072)." }))],
+};
+
 export default tseslint.config(
   { ignores: ["dist/", "node_modules/", "coverage/", "bench-results/", "**/*.d.mts", "examples/**/node_modules/", "sdk/python/", "sdk/nodejs/"] },
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
@@ -86,6 +99,10 @@ export default tseslint.config(
     // What limited copies may use is shared as the plan reckons with it.
     files: ["provider/hypervisors/libvirt/rates.ts"],
     rules: imports([PULUMI, room("engine|pulumi|cli"), { regex: "/scheduler/(?!timeModel$)", message: "Of the scheduler only the sharing of rates." }, SIBLING]),
+  },
+  {
+    files: ["provider/hypervisors/**/*.ts", "provider/engine/**/*.ts"],
+    rules: NO_DECISION_BY_WORDS,
   },
   {
     files: ["provider/pulumi/**/*.ts", "provider/*.ts", "sdk/**/*.ts"],

@@ -1,4 +1,5 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
+import { groupBy, groupOf, UNKNOWN_ROOM_BYTES } from "../fleet";
 import type {
   DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../fleet/model";
@@ -13,10 +14,11 @@ export function assumeObservation(
 ): Observation {
   const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
   const { contentId, imageBytes } = template;
+  const recorded = recordedBy(previous);
   return {
     hosts: hosts.map((host) => {
       const answer = answers.get(host.name);
-      return answer?.status === "reachable" ? answer : assumedHost(host, previous, imageBytes);
+      return answer?.status === "reachable" ? answer : assumedHost(host, recorded, imageBytes);
     }),
     template: observation?.template ?? {
       contentId, capacityBytes: imageBytes, allocationBytes: imageBytes, format: "qcow2",
@@ -25,16 +27,28 @@ export function assumeObservation(
   };
 }
 
-function assumedHost(host: HostSpec, previous: FleetState | undefined, imageBytes: number): ReachableHost {
-  const members = (previous?.members ?? []).filter((m) => m.host === host.name && m.state !== "lost");
-  const replicas = (previous?.replicas ?? []).filter((r) => r.host === host.name);
-  const recorded = previous?.hosts.find((h) => h.uri === host.uri || h.name === host.name);
+/** The record by host: there are many of both. */
+function recordedBy(previous: FleetState | undefined) {
+  const hosts = previous?.hosts ?? [];
+  return {
+    incarnation: previous?.incarnation ?? "",
+    members: groupBy((previous?.members ?? []).filter((m) => m.state !== "lost"), (m) => m.host),
+    replicas: groupBy(previous?.replicas ?? [], (r) => r.host),
+    hostsByUri: groupBy(hosts, (h) => h.uri),
+    hostsByName: groupBy(hosts, (h) => h.name),
+  };
+}
+
+function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imageBytes: number): ReachableHost {
+  const members = groupOf(before.members, host.name);
+  const replicas = groupOf(before.replicas, host.name);
+  const recorded = groupOf(before.hostsByUri, host.uri)[0] ?? groupOf(before.hostsByName, host.name)[0];
   return {
     status: "reachable",
     name: host.name,
     uuid: recorded?.uuid ?? host.name,
     hypervisorVersion: "assumed",
-    members: members.map((member) => assumedMember(member, previous!.incarnation, imageBytes)),
+    members: members.map((member) => assumedMember(member, before.incarnation, imageBytes)),
     replicas: replicas.map(({ contentId, purpose, volume }) => ({
       contentId,
       purpose,
@@ -46,7 +60,7 @@ function assumedHost(host: HostSpec, previous: FleetState | undefined, imageByte
     strangers: [],
     heldGenerations: [],
     foreignNames: [],
-    poolFreeBytes: Number.MAX_SAFE_INTEGER,
+    poolFreeBytes: UNKNOWN_ROOM_BYTES,
     problems: [],
   };
 }

@@ -24,15 +24,15 @@ export class Failures {
 
   /** One line each, the same cause on one host told once with everything it hit. */
   reasons(): string[] {
-    const groups = new Map<string, { first: Failure; names: string[] }>();
+    const groups = new Map<string, { first: Failure; names: Set<string> }>();
     for (const failure of this.list) {
       const key = JSON.stringify([failure.host, failure.step, messageOf(failure), failure.next]);
-      const group = groups.get(key) ?? { first: failure, names: [] };
+      const group = groups.get(key) ?? { first: failure, names: new Set<string>() };
       groups.set(key, group);
-      if (failure.name !== undefined && !group.names.includes(failure.name)) group.names.push(failure.name);
+      if (failure.name !== undefined) group.names.add(failure.name);
     }
     return [...groups.values()].map(({ first, names }) => {
-      const what = names.length > 0 ? `${names.sort().join(", ")}: ` : "";
+      const what = names.size > 0 ? `${[...names].sort().join(", ")}: ` : "";
       return `${first.host}: ${what}${first.step}: ${messageOf(first)}; the next \`pulumi up\` ${first.next}`;
     });
   }

@@ -1,4 +1,4 @@
-import { knowHosts, ownerOf } from "../fleet";
+import { knowHosts, ownersOf } from "../fleet";
 import type { FleetState, Observation, ReachableHost } from "../fleet/model";
 import type { RunContext } from "./context";
 import { observe } from "./session";
@@ -38,21 +38,21 @@ export async function lookAgain(
       failure: `the hosts could not be looked at after the run: ${why}; recorded is what this run knows, and the next \`pulumi up\` looks again`,
     };
   }
-  const silent = after.hosts.filter((host) => host.status === "unreachable").map((host) => host.name);
+  const silent = new Set(after.hosts.filter((host) => host.status === "unreachable").map((host) => host.name));
   const told = after.hosts.map((host) => (host.status === "unreachable" ? lastSeen.get(host.name) ?? host : host));
   const unfinished = context.signal.aborted || context.failures.all.length > 0;
   // Asked of everything known, so that a volume in a shared pool is not taken for a leftover while its member is out of sight.
-  const table = knowHosts(spec, previous, { ...after, hosts: told });
+  const ownerOf = ownersOf(knowHosts(spec, previous, { ...after, hosts: told }), previous);
   const hosts = await Promise.all(told.map((host) => (
-    tidy && host.status === "reachable" && !silent.includes(host.name) ? removePartials(host) : host
+    tidy && host.status === "reachable" && !silent.has(host.name) ? removePartials(host) : host
   )));
-  return { observation: { ...after, hosts }, unsettled: new Set(silent.filter((name) => ledger.worked.has(name))) };
+  return { observation: { ...after, hosts }, unsettled: new Set([...silent].filter((name) => ledger.worked.has(name))) };
 
   async function removePartials(host: ReachableHost): Promise<ReachableHost> {
     const partials = [];
     for (const partial of host.partials) {
       try {
-        if (ownerOf(partial, host.name, table, previous) !== undefined || (unfinished && partial.resumable)) partials.push(partial);
+        if (ownerOf(partial, host.name) !== undefined || (unfinished && partial.resumable)) partials.push(partial);
         else await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
       } catch {
         partials.push(partial); // the next run's plan removes it first

@@ -9,18 +9,21 @@ const keyOf = (host: string, slot: number, generation: number) => `${slot}.${gen
 export class Ledger {
   /** Hosts on which anything may have changed. */
   readonly worked = new Set<string>();
-  private readonly made = new Map<string, { host: string; member: ObservedMember }>();
+  /** By host, then by member. */
+  private readonly made = new Map<string, Map<string, ObservedMember>>();
   private readonly gone = new Set<string>();
   private readonly adopted = new Set<string>();
 
   /** Its definition was sent: from now on it may exist. */
   defining(host: string, member: ObservedMember): void {
-    this.made.set(keyOf(host, member.slot, member.generation), { host, member });
+    let made = this.made.get(host);
+    if (!made) this.made.set(host, made = new Map());
+    made.set(keyOf(host, member.slot, member.generation), member);
   }
 
   /** The host itself said that it could not be defined. */
   notDefined(host: string, slot: number, generation: number): void {
-    this.made.delete(keyOf(host, slot, generation));
+    this.made.get(host)?.delete(keyOf(host, slot, generation));
   }
 
   destroyed(host: string, slot: number, generation: number): void {
@@ -35,7 +38,7 @@ export class Ledger {
   /** The host as it was seen before the run, with what the run did since. */
   over(before: ReachableHost, incarnation: string): ReachableHost {
     const key = (member: ObservedMember) => keyOf(before.name, member.slot, member.generation);
-    const made = [...this.made.values()].filter(({ host }) => host === before.name).map(({ member }) => member);
+    const made = [...this.made.get(before.name)?.values() ?? []];
     const again = new Set(made.map(key));
     const stayed = before.members
       .filter((member) => !this.gone.has(key(member)) && !again.has(key(member)))

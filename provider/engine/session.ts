@@ -62,7 +62,8 @@ const LOCK_ATTEMPTS = 3;
 function unlockedHosts({ lockedHosts }: FleetLock, { hosts }: Observation): string[] {
   if (!lockedHosts) return [];
   const answering = hosts.filter((host) => host.status === "reachable");
-  const machines = new Set(answering.filter((host) => lockedHosts.includes(host.name)).map((host) => host.uuid));
+  const locked = new Set(lockedHosts);
+  const machines = new Set(answering.filter((host) => locked.has(host.name)).map((host) => host.uuid));
   return answering.filter((host) => !machines.has(host.uuid)).map((host) => host.name);
 }
 

@@ -1,4 +1,4 @@
-import type { FleetPlan, Observation } from "../fleet/model";
+import type { FleetPlan, Observation, ObservedReplica } from "../fleet/model";
 import type { BaseKeeper } from "./bases";
 import type { RunContext } from "./context";
 import type { SourcePool } from "./pool";
@@ -13,9 +13,9 @@ export function countStanding(
 ): void {
   const { contentId } = plan;
   const leaving = new Set(plan.destroy.map((d) => `${d.slot}@${d.host}`));
-  addStandingSources(pool, spec, observation, contentId, (replica, host) => (
-    plan.removeReplicas.some((r) => r.host === host && r.contentId === replica.contentId && r.purpose === replica.purpose)
-  ));
+  const keyOf = (host: string, { contentId, purpose }: Pick<ObservedReplica, "contentId" | "purpose">) => `${purpose}/${contentId}@${host}`;
+  const going = new Set(plan.removeReplicas.map((one) => keyOf(one.host, one)));
+  addStandingSources(pool, spec, observation, contentId, (replica, host) => going.has(keyOf(host, replica)));
   for (const { index, host } of declaredHosts(spec, observation)) {
     const members = host.members
       .filter((m) => m.kind === "full" && !leaving.has(`${m.slot}@${host.name}`))

@@ -1,4 +1,5 @@
 /** Who is where before a run: every slot once, from what hosts showed and what the last run recorded. */
+import { groupBy } from "./groups";
 import type { KnownHost, HostTable } from "./hosts";
 import type { FleetState, MemberState, ObservedMember } from "./model";
 
@@ -11,6 +12,8 @@ export interface Incumbent {
   contentId: string;
   /** As observed; absent: known from the record alone. */
   member?: ObservedMember;
+  /** Where it is known from the record alone. */
+  recorded?: MemberState;
 }
 
 export interface Census {
@@ -26,6 +29,8 @@ export interface Census {
   forgotten: Incumbent[];
   /** Seen beside the member that holds the slot, of its generation or of another host's disks: told of, never touched. */
   twins: Incumbent[];
+  /** Recorded copies of a slot that another one holds, where nobody could look: told of, and kept on record. */
+  doubles: Incumbent[];
   /** Older copies of a slot that is held elsewhere, as after an abandoned host came back. */
   outdated: Incumbent[];
 }
@@ -35,7 +40,7 @@ export interface Census {
  * hosts that are no longer declared are stranded, not lost.
  */
 export function takeCensus(table: HostTable, previous: FleetState | undefined, trustRecord: boolean): Census {
-  const census: Census = { present: [], missing: [], stranded: [], lost: [], forgotten: [], twins: [], outdated: [] };
+  const census: Census = { present: [], missing: [], stranded: [], lost: [], forgotten: [], twins: [], doubles: [], outdated: [] };
   const recordedHost = new Map((previous?.members ?? []).map((member) => [member.slot, table.hostOf(member)]));
   /** The latest recorded copy of each slot that stands where nobody could look, unless it was given up. */
   const outOfSight = new Map<number, MemberState>();
@@ -52,7 +57,10 @@ export function takeCensus(table: HostTable, previous: FleetState | undefined, t
     machines.add(host.seen.uuid);
     for (const member of host.seen.members) {
       const { slot, name, generation, contentId } = member;
-      holders.set(slot, [...(holders.get(slot) ?? []), { slot, name, host, generation, contentId, member }]);
+      const copy = { slot, name, host, generation, contentId, member };
+      const copies = holders.get(slot);
+      if (copies) copies.push(copy);
+      else holders.set(slot, [copy]);
     }
   }
   for (const [slot, copies] of holders) {
@@ -72,23 +80,39 @@ export function takeCensus(table: HostTable, previous: FleetState | undefined, t
       (one.member!.displaced || one.generation >= generation ? census.twins : census.outdated).push(one);
     }
   }
-  for (const member of previous?.members ?? []) {
-    const isOlder = (outOfSight.get(member.slot)?.generation ?? 0) > member.generation;
-    if (isOlder && table.hostOf(member)?.seen) continue;
-    if (!holders.has(member.slot)) fileRecorded(member, table.hostOf(member), census, trustRecord);
+  for (const [slot, copies] of groupBy(previous?.members ?? [], (member) => member.slot)) {
+    fileRecorded(copies.map((member) => recordedIncumbent(member, table)), holders.has(slot), census, trustRecord);
   }
   for (const group of Object.values(census) as Incumbent[][]) group.sort((a, b) => a.slot - b.slot || a.generation - b.generation);
   return census;
 }
 
-function fileRecorded(member: MemberState, host: KnownHost | undefined, census: Census, trustRecord: boolean): void {
+function recordedIncumbent(member: MemberState, table: HostTable): Incumbent {
   const nowhere: KnownHost = { name: member.host, rack: member.rack, unseenReason: "it is not known any more", abandoned: false };
   const { slot, name, generation, contentId } = member;
-  const incumbent: Incumbent = { slot, name, host: host ?? nowhere, generation, contentId };
-  if (!host) census.lost.push(incumbent);
-  else if (host.abandoned) census.forgotten.push(incumbent);
-  else if (host.seen) {
-    if (host.declared) census.missing.push(incumbent);
-  } else if (host.declared) census.present.push(incumbent);
-  else (trustRecord ? census.stranded : census.lost).push(incumbent);
+  return { slot, name, host: table.hostOf(member) ?? nowhere, generation, contentId, recorded: member };
+}
+
+/**
+ * One slot, one member, however many copies of it are on record: the latest that may be alive where nobody could look;
+ * without such a one the latest that a host shows no more.
+ * @param isHeld a host shows the slot's member: what is recorded of it elsewhere is where it was
+ */
+function fileRecorded(copies: Incumbent[], isHeld: boolean, census: Census, trustRecord: boolean): void {
+  copies.sort((a, b) => b.generation - a.generation || Number(b.host.declared !== undefined) - Number(a.host.declared !== undefined));
+  const hidden = copies.filter(({ host }) => !host.seen && !host.abandoned);
+  if (isHeld) {
+    census.doubles.push(...hidden.filter(({ generation }) => generation < copies[0]!.generation));
+    return;
+  }
+  const [alive, ...doubles] = hidden;
+  census.doubles.push(...doubles);
+  if (alive) {
+    (alive.host.declared ? census.present : trustRecord && alive.host.recorded ? census.stranded : census.lost).push(alive);
+    return;
+  }
+  const gone = copies.find(({ host }) => host.seen && host.declared);
+  const forgotten = copies.find(({ host }) => host.abandoned);
+  if (gone) census.missing.push(gone);
+  if (forgotten && !gone) census.forgotten.push(forgotten);
 }

@@ -4,14 +4,17 @@
  */
 import type { Problem } from "./model";
 import { alternatives, expected, nearest, seen } from "./problems";
+import { redactValue } from "./redaction";
+import { reachProblems, uriProblems } from "./reach";
 import { UNKNOWN } from "./unknowns";
-import { uriParts } from "./uri";
 
 type Raw = Record<string, unknown>;
 
 export interface CheckOptions {
   /** Planning without a hypervisor: how hosts are reached does not matter. */
   planning: boolean;
+  /** Inputs that a check has let pass before, maybe an earlier version's: how hosts are reached is not judged again. */
+  recorded: boolean;
 }
 
 export function crossProblems(input: unknown, options: CheckOptions): Problem[] {
@@ -24,7 +27,9 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...templateProblems(raw, hosts),
     ...rackProblems(raw, hosts),
     ...duplicates(hosts, "hosts", "name"),
-    ...(options.planning ? [] : [...duplicates(hosts, "hosts", "uri"), ...reachProblems(raw, hosts)]),
+    ...(options.recorded ? [] : uriProblems(hosts)),
+    ...(options.planning ? [] : duplicates(hosts, "hosts", "uri")),
+    ...(options.planning || options.recorded ? [] : reachProblems(raw, hosts)),
     ...portProblems(hosts),
     ...vmProblems(record(raw.vm)),
     ...tlsProblems(raw),
@@ -138,40 +143,6 @@ function rackProblems(raw: Raw, hosts: Raw[]): Problem[] {
   return problems;
 }
 
-/** How hosts are reached, by Pulumi and by each other. */
-function reachProblems(raw: Raw, hosts: Raw[]): Problem[] {
-  const problems: Problem[] = [];
-  const addresses = new Map<string, number>();
-  hosts.forEach((host, index) => {
-    const parts = uriParts(str(host.uri) ?? "");
-    if (parts?.transport === "tcp" && raw.allowUnauthenticatedTcp !== true && raw.allowUnauthenticatedTcp !== UNKNOWN) {
-      problems.push({
-        path: `hosts[${index}].uri`,
-        message: expected("a URI with authentication", host.uri, "use qemu+ssh, or set allowUnauthenticatedTcp: true on a network you trust"),
-      });
-    }
-    const address = str(host.transferAddress) ?? (host.transferAddress === undefined ? parts?.host : undefined);
-    if (address === undefined) {
-      if (hosts.length > 1 && parts && host.transferAddress === undefined) {
-        problems.push({
-          path: `hosts[${index}].transferAddress`,
-          message: `expected an address that the other hosts reach this one at, got nothing, and the URI ${seen(host.uri)} names none; add it`,
-        });
-      }
-      return;
-    }
-    const first = addresses.get(address.toLowerCase());
-    if (first === undefined) addresses.set(address.toLowerCase(), index);
-    else {
-      problems.push({
-        path: `hosts[${index}].transferAddress`,
-        message: expected("an address of its own for each host", address, `hosts[${first}] has it already`),
-      });
-    }
-  });
-  return problems;
-}
-
 function portProblems(hosts: Raw[]): Problem[] {
   return hosts.flatMap((host, index) => {
     const range = host.transferPorts === UNKNOWN ? undefined : parsePorts(host.transferPorts);
@@ -232,7 +203,7 @@ function complete(list: unknown, key: string): boolean {
 }
 
 function undeclared(what: string, value: string, names: readonly (string | undefined)[], next: string): string {
-  const known = names.filter((one): one is string => one !== undefined);
+  const known = names.filter((one): one is string => one !== undefined).map(redactValue);
   const meant = nearest(value, known);
   const allowed = known.length > 0 && known.length <= 8 ? ` (${alternatives(known)})` : "";
   return expected(`${what}${allowed}`, value, meant ? `did you mean ${meant}?` : next);

@@ -38,7 +38,8 @@ export function describePlan(plan: FleetPlan, summary?: RunSummary): string {
 export function describePlanAtLength(plan: FleetPlan, summary?: RunSummary): string {
   const { added, removed } = tally(plan);
   const moved = new Set(plan.move.map((one) => one.slot));
-  const recreated = plan.create.filter((one) => !added.includes(one) && !moved.has(one.slot));
+  const isAdded = new Set(added);
+  const recreated = plan.create.filter((one) => !isAdded.has(one) && !moved.has(one.slot));
   return [
     describePlan(plan, summary),
     ...plan.adopt.map((one) => `  = ${one.name} on ${one.host}: adopted, ${one.reason}`),
@@ -65,10 +66,11 @@ function tally(plan: FleetPlan) {
   // Few slots are in both: with none, nothing is put together for a hundred thousand members.
   const createdOn = new Set(plan.create.filter((one) => leaving.has(one.slot)).map(at));
   const destroyedOn = new Set(plan.destroy.map(at));
+  const movedFrom = new Set(plan.move.map((move) => at({ slot: move.slot, host: move.from })));
   const isReplacement = (one: { slot: number; host: string }) => leaving.has(one.slot) && createdOn.has(at(one)) && destroyedOn.has(at(one));
   return {
     added: plan.create.filter((one) => !moved.has(one.slot) && !isReplacement(one)),
-    removed: plan.destroy.filter((one) => !plan.move.some((move) => move.slot === one.slot && move.from === one.host) && !isReplacement(one)),
+    removed: plan.destroy.filter((one) => !movedFrom.has(at(one)) && !isReplacement(one)),
     replaced: plan.create.filter(isReplacement).length,
   };
 }

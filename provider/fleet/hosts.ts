@@ -2,6 +2,7 @@
  * Which machine is which: declared hosts, recorded hosts and observed hosts are brought together by the hypervisor's
  * own id, then by URI, then by name, so that renaming a host in the program is no change.
  */
+import { groupBy, groupOf } from "./groups";
 import type { FleetSpec, FleetState, HostSpec, MemberState, Observation, Problem, ReachableHost } from "./model";
 
 type RecordedHost = FleetState["hosts"][number];
@@ -60,8 +61,9 @@ export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, obs
     if (same) same.recorded ??= recorded;
     else hosts.push({ ...answer, recorded, uuid: answer.uuid ?? recorded.uuid });
   }
+  const byUri = new Map([...hosts].reverse().flatMap((one) => (one.declared ? [[one.declared.spec.uri, one]] : [])));
   for (const recorded of previous?.hosts ?? []) {
-    const same = hosts.find((one) => one.declared?.spec.uri === recorded.uri);
+    const same = byUri.get(recorded.uri);
     if (same && (!same.uuid || !recorded.uuid || same.uuid === recorded.uuid)) {
       same.recorded = recorded;
       same.uuid ??= recorded.uuid;
@@ -70,15 +72,16 @@ export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, obs
       hosts.push({ name: `${recorded.name} (former)`, rack: recorded.rack, recorded, uuid: recorded.uuid, unseenReason: `its URI now reaches another machine`, abandoned: false });
     }
   }
+  const names = new Set([...hosts.map((one) => one.name), ...former.map((one) => one.host.name)]);
+  const uuids = new Set(hosts.map((one) => one.uuid));
   for (const answer of answers.values()) {
-    const isKnown = hosts.some((one) => one.name === answer.name || (answer.status === "reachable" && one.uuid === answer.uuid));
-    if (!isKnown && !former.some((one) => one.host.name === answer.name)) {
-      hosts.push(known({ name: answer.name, rack: "" }, answers, undefined));
-    }
+    if (names.has(answer.name) || (answer.status === "reachable" && uuids.has(answer.uuid))) continue;
+    hosts.push(known({ name: answer.name, rack: "" }, answers, undefined));
+    if (answer.status === "reachable") uuids.add(answer.uuid);
   }
   const given = new Set(spec.abandonHosts);
   for (const host of hosts) host.abandoned = !host.seen && hostNames(host).some((name) => given.has(name));
-  return { hosts, problems, hostOf: (member) => hostOfMember(hosts, member) };
+  return { hosts, problems, hostOf: hostFinder(hosts) };
 }
 
 function known(
@@ -97,11 +100,11 @@ function isSame(host: KnownHost, recorded: RecordedHost, observedUuid: string | 
   return host.name === recorded.name;
 }
 
-function hostOfMember(hosts: readonly KnownHost[], member: Pick<MemberState, "host" | "hostUuid">): KnownHost | undefined {
-  const byUuid = member.hostUuid ? hosts.find((host) => host.uuid === member.hostUuid) : undefined;
-  return byUuid
-    ?? hosts.find((host) => host.recorded?.name === member.host && !contradicts(host, member))
-    ?? hosts.find((host) => host.name === member.host && !contradicts(host, member));
+function hostFinder(hosts: readonly KnownHost[]): HostTable["hostOf"] {
+  const [byUuid, byRecord, byName] = [groupBy(hosts, (host) => host.uuid), groupBy(hosts, (host) => host.recorded?.name), groupBy(hosts, (host) => host.name)];
+  return (member) => (member.hostUuid ? groupOf(byUuid, member.hostUuid)[0] : undefined)
+    ?? groupOf(byRecord, member.host).find((host) => !contradicts(host, member))
+    ?? groupOf(byName, member.host).find((host) => !contradicts(host, member));
 }
 
 const contradicts = (host: KnownHost, member: { hostUuid: string }) =>

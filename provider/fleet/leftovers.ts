@@ -1,4 +1,5 @@
 /** Leftovers of earlier runs, and those that only look like some. */
+import { groupBy, groupOf } from "./groups";
 import type { HostTable } from "./hosts";
 import type { FleetState, ObservedPartial } from "./model";
 
@@ -7,18 +8,21 @@ import type { FleetState, ObservedPartial } from "./model";
  * generation that is seen on another host (hosts may share a pool), or is recorded on a host that is not seen now. Of
  * the members of the host itself the look that listed it has judged: what it lists stands beside them unused, such as
  * the delta of a merge whose last step was lost.
- * @returns undefined: nobody's, it may be removed
+ * @returns of a partial on a host: whose it may be, in words; undefined: nobody's, it may be removed
  */
-export function ownerOf(partial: ObservedPartial, host: string, table: HostTable, previous: FleetState | undefined): string | undefined {
-  const { kind, slot, generation } = partial;
-  // A helper domain holds no data, and a volume without a slot is no member's.
-  if (kind !== "volume" || slot === undefined) return undefined;
-  const isIts = (member: { slot: number; generation: number }) =>
-    member.slot === slot && (generation === undefined || member.generation === generation);
-  for (const { name, seen } of table.hosts) {
-    const member = name === host ? undefined : seen?.members.find(isIts);
-    if (member) return `${member.name} on ${name}`;
-  }
-  const unseen = (previous?.members ?? []).find((member) => isIts(member) && !table.hostOf(member)?.seen);
-  return unseen && `${unseen.name}, recorded on ${unseen.host}`;
+export function ownersOf(table: HostTable, previous: FleetState | undefined): (partial: ObservedPartial, host: string) => string | undefined {
+  if (!table.hosts.some(({ seen }) => seen && seen.partials.length > 0)) return () => undefined;
+  const bySlot = ({ slot }: { slot: number }) => slot;
+  const seenMembers = groupBy(table.hosts.flatMap(({ name, seen }) =>
+    (seen?.members ?? []).map((member) => ({ slot: member.slot, generation: member.generation, name: member.name, host: name }))), bySlot);
+  const recorded = groupBy(previous?.members ?? [], bySlot);
+  return ({ kind, slot, generation }, host) => {
+    // A helper domain holds no data, and a volume without a slot is no member's.
+    if (kind !== "volume" || slot === undefined) return undefined;
+    const isIts = (member: { generation: number }) => generation === undefined || member.generation === generation;
+    const elsewhere = groupOf(seenMembers, slot).find((member) => member.host !== host && isIts(member));
+    if (elsewhere) return `${elsewhere.name} on ${elsewhere.host}`;
+    const unseen = groupOf(recorded, slot).find((member) => isIts(member) && !table.hostOf(member)?.seen);
+    return unseen && `${unseen.name}, recorded on ${unseen.host}`;
+  };
 }

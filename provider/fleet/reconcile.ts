@@ -4,11 +4,12 @@
  */
 import { takeCensus, type Census, type Incumbent } from "./census";
 import { differenceOf } from "./changes";
+import { groupBy } from "./groups";
 import { knowHosts, type HostTable, type KnownHost } from "./hosts";
 import { kindOfSlot, slotName } from "./identity";
-import { ownerOf } from "./leftovers";
+import { ownersOf } from "./leftovers";
 import type { FleetPlan, FleetSpec, FleetState, Observation, PlannedCreate, PlannedDestroy } from "./model";
-import { place, removalOrder } from "./placement";
+import { place } from "./placement";
 import { tidy } from "./problems";
 import { refusals } from "./refusals";
 import { isCompletable, isUnarrived } from "./arrival";
@@ -110,12 +111,11 @@ const activeHosts = ({ table }: PlanContext) => table.hosts.filter((host) => hos
 function hostTargets(context: PlanContext): Map<string, number> {
   const { spec, census } = context;
   const active = activeHosts(context);
-  const existing = countByHost([...census.present, ...census.missing]);
   // Until their host is abandoned, lost members may be alive: they count, so that nobody makes a second one.
   const targets = spec.targets.kind === "count"
     ? { ...spec.targets, count: Math.max(0, spec.targets.count - census.lost.length) }
     : spec.targets;
-  const placed = place(targets, active.map((host) => host.declared!.spec), spec.racks, existing);
+  const placed = place(targets, active.map((host) => host.declared!.spec), spec.racks, countByHost(census.present), countByHost(census.missing));
   return new Map(spec.hosts.map((host) => [host.name, placed[host.name] ?? 0]));
 }
 
@@ -125,14 +125,17 @@ function countByHost(members: readonly Incumbent[]): Map<string, number> {
   return counts;
 }
 
-/** Those over their host's target leave, highest slots first; so do all on hosts that are no longer declared. */
-function sortOut({ spec, census }: PlanContext, targets: ReadonlyMap<string, number>): { staying: Incumbent[]; leaving: Incumbent[] } {
+/**
+ * Those over their host's target leave: first the missing, which lose nothing by it, then the highest slots; so do all on
+ * hosts that are no longer declared.
+ */
+function sortOut({ census }: PlanContext, targets: ReadonlyMap<string, number>): { staying: Incumbent[]; leaving: Incumbent[] } {
   const taken = [...census.present, ...census.missing];
-  const order = removalOrder(countByHost(taken), Object.fromEntries(targets), spec.hosts);
-  const stacks = new Map<string, Incumbent[]>();
-  for (const one of [...taken].sort(bySlot)) stacks.set(one.host.name, [...(stacks.get(one.host.name) ?? []), one]);
-  const gone = new Set(order.map((host) => stacks.get(host)!.pop()!));
   const missing = new Set(census.missing);
+  const gone = new Set([...groupBy(taken, (one) => one.host.name)].flatMap(([host, held]) => {
+    const over = Math.max(0, held.length - (targets.get(host) ?? 0));
+    return held.sort((a, b) => Number(missing.has(b)) - Number(missing.has(a)) || b.slot - a.slot).slice(0, over);
+  }));
   return {
     staying: taken.filter((one) => !gone.has(one)).sort(bySlot),
     leaving: [...[...gone].filter((one) => !missing.has(one)), ...census.stranded].sort(bySlot),
@@ -153,10 +156,11 @@ interface Moves {
 /** A member that leaves one host while another host grows is moved: it keeps its slot, and loses its data. */
 function pairMoves(context: PlanContext, targets: ReadonlyMap<string, number>, staying: readonly Incumbent[], leaving: readonly Incumbent[]): Moves {
   const held = countByHost(staying);
-  const needs = activeHosts(context).map((host) => ({ host, need: (targets.get(host.name) ?? 0) - (held.get(host.name) ?? 0) }));
+  let needs = activeHosts(context).map((host) => ({ host, need: (targets.get(host.name) ?? 0) - (held.get(host.name) ?? 0) }));
   const open: KnownHost[] = [];
-  for (let round = 0; needs.some(({ need }) => need > round); round++) {
-    open.push(...needs.filter(({ need }) => need > round).map(({ host }) => host));
+  for (let round = 0; needs.length > 0; round++) {
+    needs = needs.filter(({ need }) => need > round);
+    for (const { host } of needs) open.push(host);
   }
   const moved = leaving.slice(0, open.length);
   return { paired: moved.map((from, index) => ({ from, to: open[index]! })), open: open.slice(moved.length) };
@@ -200,12 +204,8 @@ function growth(context: PlanContext, staying: readonly Incumbent[], moves: Move
   const forgotten = new Map(census.forgotten.map((one) => [one.slot, one]));
   const free: number[] = [];
   for (let slot = 0; free.length < moves.open.length; slot++) if (!taken.has(slot)) free.push(slot);
-  const begun = new Map<string, number[]>();
-  for (const slot of free) {
-    const host = context.unfinished.get(slot)?.host;
-    if (host !== undefined && kindOfSlot(context.spec.clone, slot) === "full") begun.set(host, [...(begun.get(host) ?? []), slot]);
-  }
-  const resumed = moves.open.map((host) => begun.get(host.name)?.shift());
+  const begun = groupBy(free.filter((slot) => kindOfSlot(context.spec.clone, slot) === "full").reverse(), (slot) => context.unfinished.get(slot)?.host);
+  const resumed = moves.open.map((host) => begun.get(host.name)?.pop());
   const given = new Set(resumed);
   const rest = free.filter((slot) => !given.has(slot)).values();
   return moves.open.map((host, index) => {
@@ -270,10 +270,11 @@ function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]):
 function cleanupOf(
   { table, previous, unfinished, contentId }: PlanContext, create: readonly PlannedCreate[], kept: readonly Incumbent[],
 ): FleetPlan["cleanup"] {
-  const needed = new Set([...resumedPartials(table, unfinished, create, contentId), ...awaitedPartials(table, kept)]);
+  const needed = new Set([...resumedPartials(table, unfinished, create, contentId), ...awaitedPartials(kept)]);
+  const ownerOf = ownersOf(table, previous);
   return table.hosts.flatMap(({ name, seen }) =>
     (seen?.partials ?? [])
-      .filter((partial) => !needed.has(partial) && ownerOf(partial, name, table, previous) === undefined)
+      .filter((partial) => !needed.has(partial) && ownerOf(partial, name) === undefined)
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1))
       .map((partial) => ({ host: name, partial, reason: "left over from a run that did not end" })),
   );

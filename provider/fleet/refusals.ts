@@ -1,5 +1,6 @@
 /** What makes a plan impossible, or is refused unless the program says otherwise. */
 import { namesOf } from "./changes";
+import { groupBy, groupOf } from "./groups";
 import { hostNames } from "./hosts";
 import { macCollisions } from "./identity";
 import type { FleetPlan, FleetSpec, Observation, ObservedMember, Problem } from "./model";
@@ -8,11 +9,12 @@ import type { PlanContext } from "./reconcile";
 import { takenUuidProblems } from "./strangers";
 
 export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
+  const leaving = doomed(context, plan);
   return [
     ...(context.mode === "apply" ? hostProblems(context) : []),
     ...moveProblems(context, plan),
-    ...foreignProblems(context, plan),
-    ...keptDiskProblems(context.spec, doomed(context, plan)),
+    ...foreignProblems(context, plan, leaving),
+    ...keptDiskProblems(context.spec, leaving.map(({ member }) => member)),
     ...answeringProblems(context),
     ...protectionProblems(context, plan),
     ...nameProblems(context, plan),
@@ -24,9 +26,10 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
 
 /** Hosts that must answer and do not. */
 export function hostProblems({ table, census }: Pick<PlanContext, "table" | "census">): Problem[] {
+  const heldOn = groupBy([...census.present, ...census.lost, ...census.doubles], (one) => one.host);
   return table.hosts.flatMap((host) => {
     if (host.seen || host.abandoned) return [];
-    const held = [...census.present, ...census.lost].filter((one) => one.host === host);
+    const held = groupOf(heldOn, host);
     const holds = held.length > 0 ? ` and holds ${plural(held.length, "member")} (${namesOf(held)})` : "";
     const wayOut = `bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}]` +
       (held.length > 0 ? ", which forgets its members" : "");
@@ -44,7 +47,8 @@ export function hostProblems({ table, census }: Pick<PlanContext, "table" | "cen
 
 /** Members whose recorded host is not known at all. */
 function unknownHostProblems({ table, census }: Pick<PlanContext, "table" | "census">): Problem[] {
-  const homeless = census.lost.filter((one) => !table.hosts.includes(one.host));
+  const known = new Set(table.hosts);
+  const homeless = census.lost.filter((one) => !known.has(one.host));
   return homeless.length === 0 ? [] : [{
     path: "abandonHosts",
     message: `expected the hosts of all recorded members to be known, got none for ${namesOf(homeless)}; ` +
@@ -64,22 +68,34 @@ function moveProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {
 }
 
 /** What the plan destroys, as seen. */
-function doomed({ table }: PlanContext, plan: FleetPlan): (ObservedMember & { host: string })[] {
-  return plan.destroy.flatMap(({ host, slot, generation }) => {
-    const member = table.hosts.find((one) => one.name === host)?.seen?.members
-      .find((one) => one.slot === slot && one.generation === generation);
-    return member ? [{ ...member, host }] : [];
+function doomed({ table }: PlanContext, plan: FleetPlan): Doomed[] {
+  if (plan.destroy.length === 0) return [];
+  const hosts = new Map(table.hosts.map((host) => [host.name, host]));
+  const found = [...groupBy(plan.destroy, (one) => one.host)].flatMap(([host, destroyed]) => {
+    const members = groupBy(hosts.get(host)?.seen?.members ?? [], ({ slot }) => slot);
+    return destroyed.flatMap(({ slot, generation }): Doomed[] => {
+      const member = groupOf(members, slot).find((one) => one.generation === generation);
+      return member ? [{ member, host }] : [];
+    });
   });
+  return found.sort((a, b) => a.member.slot - b.member.slot || a.member.generation - b.member.generation);
+}
+
+interface Doomed {
+  member: ObservedMember;
+  host: string;
 }
 
 /**
  * Members of another incarnation: of a create that crashed, or of another resource that means the same fleet. Nothing
  * tells the two apart, so they are adopted, but not destroyed unasked.
  */
-function foreignProblems(context: PlanContext, plan: FleetPlan): Problem[] {
+function foreignProblems(context: PlanContext, plan: FleetPlan, leaving: readonly Doomed[]): Problem[] {
+  if (context.spec.allowRecreate) return [];
   const moved = new Set(plan.move.map((one) => `${one.slot}@${one.from}`)); // moves are refused already
-  const foreign = doomed(context, plan).filter((one) => one.incarnation !== context.incarnation && !moved.has(`${one.slot}@${one.host}`));
-  if (foreign.length === 0 || context.spec.allowRecreate) return [];
+  const foreign = leaving.flatMap(({ member, host }) =>
+    (member.incarnation !== context.incarnation && !moved.has(`${member.slot}@${host}`) ? [member] : []));
+  if (foreign.length === 0) return [];
   return [{
     path: "allowRecreate",
     message: `expected true for a change that destroys ${plural(foreign.length, "member")} (${namesOf(foreign)}) which another run or resource ` +
@@ -104,8 +120,10 @@ export function keptDiskProblems(spec: FleetSpec, leaving: readonly ObservedMemb
 
 /** abandonHosts is said of a dead host, once: it is no consent to give the host up again whenever it is out of reach. */
 function answeringProblems({ spec, table, census }: PlanContext): Problem[] {
+  if (spec.abandonHosts.length === 0) return [];
+  const seen = new Map(table.hosts.filter((one) => one.seen).reverse().flatMap((host) => hostNames(host).map((name) => [name, host])));
   return spec.abandonHosts.flatMap((given, index) => {
-    const host = table.hosts.find((one) => one.seen && hostNames(one).includes(given));
+    const host = seen.get(given);
     if (!host) return [];
     const older = census.outdated.filter((one) => one.host === host);
     const then = older.length > 0
@@ -134,7 +152,7 @@ function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
       ? [{
           path: "namePrefix",
           message: `expected names that are free, got ${JSON.stringify(one.name)}, which a domain on ${one.host} has that is not of this fleet; ` +
-            "rename that domain, or choose another namePrefix",
+            "rename that domain, or choose another namePrefix; if another fleet made it that shall be this one, give its fleetId",
         }]
       : [];
   });

@@ -1,6 +1,7 @@
 /** What deleting the resource must remove: its own incarnation, nothing else. */
 import { namesOf } from "./changes";
 import { takeCensus } from "./census";
+import { groupBy, groupOf } from "./groups";
 import { knowHosts } from "./hosts";
 import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
@@ -27,10 +28,12 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
   const bySlot = (a: { slot: number; generation: number }, b: { slot: number; generation: number }) => a.slot - b.slot || a.generation - b.generation;
   const own = found.filter((member) => member.incarnation === incarnation).sort(bySlot);
   const others = found.filter((member) => member.incarnation !== incarnation).sort(bySlot);
-  const unseen = [...census.present.filter((one) => !one.member), ...census.lost];
+  const unseen = [...census.present.filter((one) => !one.member), ...census.lost, ...census.doubles];
+  const unseenOn = groupBy(unseen, (one) => one.host);
+  const othersOn = groupBy(others, (one) => one.host);
 
   const problems = [...table.hosts.filter((host) => !host.seen && !host.abandoned).flatMap((host) => {
-    const held = unseen.filter((one) => one.host === host);
+    const held = groupOf(unseenOn, host);
     if (held.length === 0 && !host.recorded?.unsettled) return [];
     const what = held.length > 0 ? `holds ${plural(held.length, "member")} (${namesOf(held)})` : "was worked on when it went silent or was left with leftovers";
     return [{
@@ -57,9 +60,9 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
       (seen?.partials ?? []).map((partial) => ({ host: name, partial, reason: "the fleet is deleted" }))),
     removeReplicas: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
       (seen?.replicas ?? []).map(({ contentId, purpose }) => ({ host: name, contentId, purpose, reason: "the fleet is deleted" }))),
-    placement: Object.fromEntries(spec.hosts.map((host) => [host.name, others.filter((member) => member.host === host.name).length])),
+    placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(othersOn, host.name).length])),
     problems: tidy(problems),
-    warnings: [...strangerWarnings({ table, census }), ...table.hosts.filter((host) => !host.seen && !unseen.some((one) => one.host === host)).map((host) =>
+    warnings: [...strangerWarnings({ table, census }), ...table.hosts.filter((host) => !host.seen && !unseenOn.has(host)).map((host) =>
       `${host.name} does not answer (${host.unseenReason}): nothing is recorded there; leftovers, if any, stay`)],
   };
 }

@@ -1,6 +1,7 @@
 /** Copies that an earlier run left unfinished, and which of them a plan goes on with. */
 import { isUnarrived } from "./arrival";
 import type { Incumbent } from "./census";
+import { groupBy, groupOf } from "./groups";
 import type { HostTable } from "./hosts";
 import type { FleetState, ObservedPartial, PlannedCreate } from "./model";
 
@@ -25,15 +26,15 @@ export function unfinishedBases(table: HostTable, previous: FleetState | undefin
       ...(seen?.partials ?? []).map((partial) => ({ host: name, slot: partial.slot, generation: partial.generation, partial })),
     ]),
   ];
-  const bySlot = new Map<number, typeof known>();
-  for (const one of known) if (one.slot !== undefined) bySlot.set(one.slot, [...(bySlot.get(one.slot) ?? []), one]);
+  const bySlot = groupBy(known, (one) => one.slot);
+  const held = groupBy(table.hosts.flatMap(({ seen }) => seen?.heldGenerations ?? []), (one) => one.slot);
   const unfinished = new Map<number, UnfinishedBase>();
   for (const { host, slot, generation, partial } of known) {
     if (host === undefined || slot === undefined || generation === undefined) continue;
     if (partial?.resumable?.contentId !== contentId) continue;
-    const latest = bySlot.get(slot)!.every((other) => (
+    const latest = groupOf(bySlot, slot).every((other) => (
       (other.host === host && other.generation === generation && other.partial !== undefined) || (other.generation ?? Infinity) < generation
-    )) && !table.hosts.some(({ seen }) => seen?.heldGenerations.some((held) => held.slot === slot && held.generation > generation));
+    )) && groupOf(held, slot).every((one) => one.generation <= generation);
     if (latest) unfinished.set(slot, { host, slot, generation, partial });
   }
   return unfinished;
@@ -43,11 +44,11 @@ export function unfinishedBases(table: HostTable, previous: FleetState | undefin
  * Unfinished replicas that linked members of their host wait for (`start: "immediately"`). They stay although nothing
  * can be fetched now, as without a template: it may come back.
  */
-export function awaitedPartials(table: HostTable, kept: readonly Pick<Incumbent, "host" | "member">[]): Set<ObservedPartial> {
+export function awaitedPartials(kept: readonly Pick<Incumbent, "host" | "member">[]): Set<ObservedPartial> {
   const awaited = new Set<ObservedPartial>();
   for (const { host, member } of kept) {
     if (member?.kind !== "linked" || !isUnarrived(member)) continue;
-    for (const partial of table.hosts.find(({ name }) => name === host.name)?.seen?.partials ?? []) {
+    for (const partial of host.seen?.partials ?? []) {
       if (partial.slot === undefined && partial.resumable?.contentId === member.contentId) awaited.add(partial);
     }
   }

@@ -2,9 +2,10 @@
 import { z } from "zod";
 import { takeCensus } from "./census";
 import { DEFAULTS } from "./inputs";
+import { groupBy, groupOf } from "./groups";
 import { knowHosts, type KnownHost } from "./hosts";
 import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RunSummary, RunTimeline } from "./model";
-import { compare } from "./problems";
+import { compare, formatPath, seen } from "./problems";
 import { keptProfiles, MAX_RANGES } from "./readProfile";
 
 export interface RecordRequest {
@@ -34,15 +35,14 @@ export const NO_RUN: RunSummary = {
 export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline, learned, readProfiles = [], unsettled }: RecordRequest): FleetState {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, false);
-  const recorded = new Map((previous?.members ?? []).map((member) => [`${member.slot}/${member.generation}`, member]));
-  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost].flatMap(({ slot, generation, host, member }): MemberState[] => {
+  const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost, ...census.doubles].flatMap(({ host, member, recorded }): MemberState[] => {
     if (member) return member.incarnation === incarnation ? [memberState(member, host)] : [];
-    const before = recorded.get(`${slot}/${generation}`)!;
-    return [{ ...before, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
+    return [{ ...recorded!, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
   }).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
-  const replicas = table.hosts.flatMap((host) => replicasOn(host, previous));
+  const replicasRecorded = groupBy(previous?.replicas ?? [], (one) => one.host);
+  const replicas = table.hosts.flatMap((host) => replicasOn(host, replicasRecorded));
   const holding = new Set([...members, ...replicas].map((one) => one.host));
-  const counts = (name: string) => members.filter((member) => member.host === name).length;
+  const membersOn = groupBy(members, (member) => member.host);
   const contentId = observation.template?.contentId ?? previous?.contentId ?? members[0]?.contentId ?? "";
   const profiles = keptProfiles(readProfiles, new Set([contentId, ...members.map((member) => member.contentId)]));
   return {
@@ -53,7 +53,7 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
     replicas,
     snapshots: members.flatMap(({ slot, host, base, kind, chain }) =>
       kind === "full" && base === "frozen" && chain.length > 1 ? [{ slot, host, volume: chain[chain.length - 1]! }] : []),
-    placement: Object.fromEntries(spec.hosts.map((host) => [host.name, counts(host.name)])),
+    placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(membersOn, host.name).length])),
     hosts: table.hosts.flatMap((host) => {
       const described = host.declared?.spec ?? host.recorded;
       const isOpen = isUnsettled(host, unsettled);
@@ -76,10 +76,10 @@ function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: 
 }
 
 /** As seen; of a host that is out of sight, as recorded. */
-function replicasOn({ name, seen, recorded, abandoned }: KnownHost, previous: FleetState | undefined): FleetState["replicas"] {
+function replicasOn({ name, seen, recorded, abandoned }: KnownHost, before: ReadonlyMap<string, FleetState["replicas"]>): FleetState["replicas"] {
   if (!seen) {
     if (abandoned) return [];
-    return (previous?.replicas ?? []).filter((one) => one.host === (recorded?.name ?? name)).map((one) => ({ ...one, host: name }));
+    return groupOf(before, recorded?.name ?? name).map((one) => ({ ...one, host: name }));
   }
   return seen.replicas
     .map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.volume }))
@@ -94,25 +94,29 @@ function memberState(member: ObservedMember, host: KnownHost): MemberState {
   };
 }
 
-// Older versions wrote less: what is missing takes a value that the next observation corrects.
-const count = z.number().catch(0);
-const word = z.string().catch("");
+/** Older versions wrote less: what was left out takes a value that the next observation corrects. What is there must be right. */
+const absent = <T extends z.ZodType>(item: T, otherwise: z.output<T>) => item.nullish().transform((value) => value ?? otherwise);
+const maybe = <T extends z.ZodType>(item: T) => item.nullish().transform((value) => value ?? undefined);
+const word = absent(z.string(), "");
+const slotSchema = z.int().min(0);
 const memberSchema = z.looseObject({
-  slot: z.int().min(0), name: z.string(), host: z.string(), hostUuid: word, rack: word, uuid: word,
-  kind: z.enum(["full", "linked"]).catch("full"), generation: z.int().min(0).catch(0), contentId: word,
-  macs: z.array(z.string()).catch([]), state: z.enum(["running", "stopped", "paused", "lost"]).catch("running"),
-  base: z.enum(["frozen", "consolidating", "consolidated", "replica", "arriving", "arrived"]).catch("consolidated"), chain: z.array(z.string()).catch([]),
+  slot: slotSchema, name: z.string().min(1), host: z.string().min(1), hostUuid: word, rack: word, uuid: word,
+  kind: absent(z.enum(["full", "linked"]), "full"), generation: absent(z.int().min(0), 0), contentId: word,
+  macs: absent(z.array(z.string()), []), state: absent(z.enum(["running", "stopped", "paused", "lost"]), "running"),
+  base: absent(z.enum(["frozen", "consolidating", "consolidated", "replica", "arriving", "arrived"]), "consolidated"), chain: absent(z.array(z.string()), []),
 });
 const hostSchema = z.looseObject({
-  name: z.string(), uri: z.string(), rack: z.string().catch(DEFAULTS.rack), pool: z.string().catch("default"),
-  transferAddress: z.string().optional().catch(undefined),
-  transferPorts: z.object({ from: z.number(), to: z.number() }).catch({ ...DEFAULTS.transferPorts }),
-  nicBitsPerSecond: z.number().catch(DEFAULTS.nicBitsPerSecond), diskBytesPerSecond: z.number().catch(DEFAULTS.diskBytesPerSecond),
-  transferRateBitsPerSecond: z.number().optional().catch(undefined), maxConcurrent: z.number().catch(DEFAULTS.hostMaxConcurrent), capacity: z.number().optional().catch(undefined),
-  uuid: z.string().optional().catch(undefined), unsettled: z.boolean().optional().catch(undefined),
+  name: z.string().min(1), uri: z.string(), rack: absent(z.string(), DEFAULTS.rack), pool: absent(z.string(), "default"),
+  transferAddress: maybe(z.string()),
+  transferPorts: absent(z.object({ from: z.number(), to: z.number() }), { ...DEFAULTS.transferPorts }),
+  nicBitsPerSecond: absent(z.number(), DEFAULTS.nicBitsPerSecond), diskBytesPerSecond: absent(z.number(), DEFAULTS.diskBytesPerSecond),
+  transferRateBitsPerSecond: maybe(z.number()), maxConcurrent: absent(z.number(), DEFAULTS.hostMaxConcurrent), capacity: maybe(z.number()),
+  uuid: maybe(z.string()), unsettled: maybe(z.boolean()),
 });
 const purpose = z.enum(["replica", "template"]);
 const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });
+// What follows tells of runs that ended. Nothing is lost with it, and a part that cannot be read is left out.
+const count = z.number().catch(0);
 const snapshotSchema = z.object({ slot: z.number(), host: z.string(), volume: z.string() });
 const policy = z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).catch("none");
 const cloneSchema = z.object({
@@ -125,7 +129,7 @@ export const timelineSchema = z.object({
 });
 const learnedSchema = z.object({
   runs: count, networkFactor: z.number().positive(), diskFactor: z.number().positive(), startupSeconds: z.number().min(0).optional(),
-  hopSeconds: z.number().min(0).optional(), finishSeconds: count,
+  hopSeconds: z.number().min(0).optional(), finishSeconds: count, memberSeconds: z.number().min(0).optional(),
 });
 const bytes = z.int().min(0);
 const readProfileSchema = z.object({
@@ -137,7 +141,7 @@ const lastRunSchema = z.object({
   predictedSeconds: z.number().optional().catch(undefined),
 }).catch(NO_RUN);
 
-/** The items that can be read; the hosts tell the rest. */
+/** The items that can be read. */
 function readable<T extends z.ZodType>(item: T) {
   return z.array(z.unknown()).catch([]).transform((values) =>
     values.flatMap((value): z.output<T>[] => {
@@ -148,22 +152,44 @@ function readable<T extends z.ZodType>(item: T) {
 
 const stateSchema = z.object({
   fleetId: z.string().min(1), incarnation: z.string().min(1), contentId: word,
-  members: readable(memberSchema), replicas: readable(replicaSchema), snapshots: readable(snapshotSchema),
-  placement: z.record(z.string(), z.number()).catch({}), hosts: readable(hostSchema), lastRun: lastRunSchema,
+  members: absent(z.array(memberSchema), []), replicas: absent(z.array(replicaSchema), []), hosts: absent(z.array(hostSchema), []),
+  snapshots: readable(snapshotSchema), placement: z.record(z.string(), z.number()).catch({}), lastRun: lastRunSchema,
   timeline: timelineSchema.optional().catch(undefined), learned: learnedSchema.optional().catch(undefined),
   readProfiles: readable(readProfileSchema),
 });
 
 /**
- * A recorded state as read back from Pulumi, tolerant of what older versions left out and of what newer ones add.
+ * A record that cannot be read. It is refused as a whole: a member that was left out of it would be forgotten, and made a
+ * second time while the first one lives.
+ */
+export class DamagedRecordError extends Error {
+  override readonly name = "DamagedRecordError";
+  /** @param path of the first value that is wrong, such as `members[3].slot` */
+  constructor(readonly path: string, value: unknown) {
+    super(`the recorded state of this fleet is damaged: ${path}: expected what this version or an older one writes there, got ${seen(value)}; ` +
+      "`pulumi stack export` shows it");
+  }
+}
+
+/**
+ * A recorded state as read back from Pulumi, tolerant of what older versions left out and of properties that newer ones add.
  * undefined: this is no recorded state (it names no fleet id and incarnation).
+ * @throws DamagedRecordError
  */
 export function parseState(value: unknown): FleetState | undefined {
   const result = stateSchema.safeParse(value);
-  if (!result.success) return undefined;
+  if (!result.success) {
+    const paths = result.error.issues.map(({ path }) => path);
+    if (paths.some(([first]) => first === undefined || first === "fleetId" || first === "incarnation")) return undefined;
+    throw new DamagedRecordError(formatPath(paths[0]!), paths[0]!.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | null)?.[key], value));
+  }
   const { timeline, learned, readProfiles, lastRun: { predictedSeconds, ...lastRun }, ...state } = result.data;
   return {
-    ...state, lastRun: { ...lastRun, ...(predictedSeconds !== undefined && { predictedSeconds }) }, ...(timeline && { timeline }), ...(learned && { learned }),
-    ...(readProfiles.length > 0 && { readProfiles }),
+    ...state, hosts: state.hosts.map(recordedHost), lastRun: { ...lastRun, ...(predictedSeconds !== undefined && { predictedSeconds }) },
+    ...(timeline && { timeline }), ...(learned && { learned }), ...(readProfiles.length > 0 && { readProfiles }),
   };
 }
+
+/** Without properties that hold nothing. */
+const recordedHost = (host: z.output<typeof hostSchema>): RecordedHost =>
+  Object.fromEntries(Object.entries(host).filter(([, value]) => value !== undefined)) as unknown as RecordedHost;

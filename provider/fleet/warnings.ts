@@ -1,10 +1,12 @@
 /** What the user should know about a plan though it stops nothing. */
 import { isCompletable, isUnarrived } from "./arrival";
 import { diskWarning, namesOf } from "./changes";
+import { groupBy, groupOf } from "./groups";
 import { kindOfSlot } from "./identity";
-import { ownerOf } from "./leftovers";
+import { ownersOf } from "./leftovers";
 import type { FleetPlan, ObservedMember } from "./model";
-import { plural } from "./problems";
+import { hostNames } from "./hosts";
+import { nearest, plural, seen } from "./problems";
 import { hasSeed, isStillRead } from "./refusals";
 import type { PlanContext } from "./reconcile";
 import { strangerWarnings } from "./strangers";
@@ -13,8 +15,10 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const leaving = new Set(plan.destroy.map((one) => one.slot));
   const members = context.census.present.flatMap((one) => (one.member && !leaving.has(one.slot) ? [one.member] : []));
   return [
+    ...adoptionWarning(plan),
     ...hostWarnings(context),
     ...strangerWarnings(context),
+    ...abandonWarnings(context),
     ...contentWarnings(context, plan, members),
     ...kindWarnings(context, members),
     ...diskWarning(context.spec, members),
@@ -24,19 +28,32 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   ];
 }
 
+/** Which members are there already and become this resource's: never without a word, for they may be somebody else's. */
+export function adoptionWarning({ adopt }: FleetPlan): string[] {
+  if (adopt.length === 0) return [];
+  const listed = adopt.slice(0, 20).map(({ name, host }) => `${name} on ${host}`).join(", ");
+  const more = adopt.length > 20 ? ` and ${adopt.length - 20} more` : "";
+  return [`takes over ${plural(adopt.length, "member")} made by an earlier run or another resource of this fleet: ${listed}${more}`];
+}
+
 function hostWarnings({ table, mode, observation, census }: PlanContext): string[] {
   const warnings: string[] = [];
+  const forgottenOn = groupBy(census.forgotten, (one) => one.host);
+  const lostOn = new Set([...census.lost, ...census.doubles].map((one) => one.host));
   if (mode === "preview" && !observation) {
     warnings.push("no host was asked: planned from the inputs and the recorded state alone");
   } else if (mode === "preview") {
-    for (const host of table.hosts.filter((one) => !one.seen && !one.abandoned && (one.declared || one.recorded?.unsettled || census.lost.some((lost) => lost.host === one)))) {
+    for (const host of table.hosts.filter((one) => !one.seen && !one.abandoned && (one.declared || one.recorded?.unsettled || lostOn.has(one)))) {
       const then = host.declared ? "planned as recorded; up fails unless it answers" : "its members count as lost; up fails unless it answers or stands in abandonHosts";
       warnings.push(`${host.name} does not answer (${host.unseenReason}): ${then}`);
     }
   }
   for (const host of table.hosts.filter((one) => one.abandoned)) {
-    const forgotten = census.forgotten.filter((one) => one.host === host);
+    const forgotten = groupOf(forgottenOn, host);
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
+  }
+  for (const { name, seen } of table.hosts) {
+    if (seen?.roomUnknown !== undefined) warnings.push(`${name}: what is free in its pool is not known, so nothing says whether the plan fits (${seen.roomUnknown})`);
   }
   return warnings;
 }
@@ -54,6 +71,18 @@ function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonl
   return [`the template has changed: ${namesOf(older)} ${older.length === 1 ? "stays" : "stay"} on the earlier content (onTemplateChange is keep)${grows}`];
 }
 
+/** No problem: a host that was given up and is forgotten by now must not make every later run fail. */
+function abandonWarnings({ spec, table }: PlanContext): string[] {
+  if (spec.abandonHosts.length === 0) return [];
+  const known = table.hosts.flatMap(hostNames);
+  const names = new Set(known);
+  return spec.abandonHosts.filter((given) => !names.has(given)).map((given) => {
+    const meant = nearest(given, [...names]);
+    return `abandonHosts: no host of this fleet is called ${seen(given)}, so nothing is given up by it; ` +
+      `${meant ? `did you mean ${seen(meant)}? Else ` : ""}remove it: a host that was given up before is forgotten by now`;
+  });
+}
+
 function kindWarnings({ spec }: PlanContext, members: readonly ObservedMember[]): string[] {
   const differing = members.filter((member) => member.kind !== kindOfSlot(spec.clone, member.slot));
   if (differing.length === 0) return [];
@@ -68,8 +97,9 @@ function arrivalWarnings({ contentId }: PlanContext, members: readonly ObservedM
 }
 
 function leftoverWarnings({ table, previous }: PlanContext): string[] {
+  const ownerOf = ownersOf(table, previous);
   return table.hosts.flatMap(({ name, seen }) => (seen?.partials ?? []).flatMap((partial) => {
-    const owner = ownerOf(partial, name, table, previous);
+    const owner = ownerOf(partial, name);
     return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
   }));
 }

@@ -5,7 +5,7 @@
  * A copy is not started where it would have to share its bottleneck: two copies at half the rate both end late, one
  * after the other the first ends early and helps with the rest. In unit time a source makes one copy at a time.
  */
-import { Heap } from "./heap";
+import { Heap } from "../heap";
 import { PoolIndex } from "./poolIndex";
 import { capacitiesOf, costOf, diskRead, nicOut, pathOf, PROVIDER_HOST, soloRate, soloSeconds } from "./timeModel";
 import type { Decision, Policy, PoolView, Topology } from "./types";

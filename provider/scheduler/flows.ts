@@ -6,7 +6,7 @@
  * A copy may read from one still arriving (cut-through): it never has more than that one has, and once it has caught up
  * it is no faster. The one it reads from is over only when its own image is there and its readers are over.
  */
-import { Heap } from "./heap";
+import { Heap } from "../heap";
 import { capacitiesOf, costOf, diskRead, diskWrite, maxMinRates, nicIn, nicOut, type CopyCost } from "./timeModel";
 import type { Topology } from "./types";
 

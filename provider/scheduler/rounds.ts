@@ -2,7 +2,7 @@
  * US 9,329,889, in the reading that reproduces its figures (DESIGN.md section 6, docs/adr/0010). Every available source
  * makes one clone; where it goes is weighed by how many doublings a host is still away from its target.
  */
-import { Heap } from "./heap";
+import { Heap } from "../heap";
 import { PoolIndex } from "./poolIndex";
 import type { Decision, Policy, PoolView } from "./types";
 

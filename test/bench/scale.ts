@@ -1,6 +1,6 @@
 /**
- * How long and how much memory planning takes: `vmfleet plan` with policy auto, each case in a process of its own, on
- * what `npm run build` made.
+ * How long and how much memory planning takes, each case in a process of its own, on what `npm run build` made: of new
+ * fleets, `vmfleet plan` with policy auto; of fleets that are there, what must change.
  *
  *   node --require tsx/cjs test/bench/scale.ts [--repeat N] [--json]
  */
@@ -36,6 +36,21 @@ export const SCALE_CASES: readonly ScaleCase[] = [
   { racks: 100, hostsPerRack: 40, membersPerHost: 25, mostSeconds: 10, mostBytes: 2e9 },
 ];
 
+/** A fleet that is there and recorded, planned anew with another count. */
+export interface ChangeCase extends Pick<ScaleCase, "racks" | "hostsPerRack" | "membersPerHost"> {
+  count: number;
+  /** What must hold. */
+  mostSeconds: number;
+}
+
+export type ChangeResult = ChangeCase & { destroyed: number; created: number; wallSeconds: number; cpuSeconds: number };
+
+export const CHANGE_CASES: readonly ChangeCase[] = [
+  { racks: 100, hostsPerRack: 40, membersPerHost: 25, count: 50_000, mostSeconds: 1 },
+  { racks: 1, hostsPerRack: 4000, membersPerHost: 25, count: 150_000, mostSeconds: 2 },
+  { racks: 40, hostsPerRack: 40, membersPerHost: 10, count: 0, mostSeconds: 0.5 },
+];
+
 const PLANNER = join(__dirname, "../../dist/provider/cli/plan.js");
 /** Plans once everything is loaded, and tells what that took. */
 const MEASURED = `
@@ -49,7 +64,7 @@ const MEASURED = `
   });`;
 
 /** Inputs with the default rates: 10 GB images, 10 Gbit/s NICs, 40 Gbit/s uplinks, 1 GB/s disks. */
-function inputsOf({ racks, hostsPerRack, membersPerHost }: ScaleCase): unknown {
+function inputsOf({ racks, hostsPerRack, membersPerHost }: ScaleCase) {
   return {
     namePrefix: "w", template: { host: "h0", pool: "default", volume: "golden.qcow2" }, policy: "auto", countPerHost: membersPerHost, imageBytes: 10e9,
     racks: Array.from({ length: racks }, (_, rack) => ({ name: `r${rack}` })),
@@ -74,6 +89,58 @@ export async function measureScale(one: ScaleCase, repeat: number): Promise<Scal
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+const FLEET = join(__dirname, "../../dist/provider/fleet/index.js");
+/** Plans a change of a fleet that stands as it would be placed afresh, once everything is loaded. */
+const CHANGED = `
+  const { parseFleetSpec, reconcile, recordState, memberUuid, NO_RUN } = require(process.argv[1]);
+  const { inputs, members, count } = JSON.parse(require("fs").readFileSync(process.argv[2], "utf8"));
+  const specOf = (count) => parseFleetSpec({ ...inputs, count }, { planning: true }).spec;
+  const [fleet, disk] = [{ fleetId: "abcdefghij", incarnation: "one" }, { path: "/p", format: "qcow2", capacityBytes: 1e10, allocationBytes: 1e9 }];
+  const template = { contentId: "c", host: "h0", capacityBytes: 1e10, allocationBytes: 1e9, format: "qcow2" };
+  const hostOf = (name, held) => ({ status: "reachable", name, uuid: "u-" + name, hypervisorVersion: "9", members: held, replicas: [], partials: [], kept: [], foreignNames: [], poolFreeBytes: 1e15, problems: [], strangers: [], heldGenerations: [] });
+  const memberOf = ({ slot, name, kind, generation }) => ({
+    slot, name, uuid: memberUuid(fleet.fleetId, slot), kind, generation, incarnation: "one", contentId: "c", macs: [], power: "running", base: "consolidated",
+    chain: [{ volume: "b" + slot, ...disk }], disks: [], numCpus: 1, memory: 1024, networks: [],
+  });
+  const held = new Map(inputs.hosts.map(({ name }) => [name, []]));
+  const none = { template, hosts: inputs.hosts.map(({ name }) => hostOf(name, [])) };
+  for (const one of reconcile({ spec: specOf(members), ...fleet, observation: none }).create) held.get(one.host).push(memberOf(one));
+  const observation = { template, hosts: inputs.hosts.map(({ name }) => hostOf(name, held.get(name))) };
+  const previous = recordState({ spec: specOf(members), ...fleet, observation, lastRun: NO_RUN });
+  const spec = specOf(count);
+  const cpu = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1e6; };
+  const [begun, before] = [performance.now(), cpu()];
+  const plan = reconcile({ spec, ...fleet, observation, previous });
+  console.log(JSON.stringify({ wallSeconds: (performance.now() - begun) / 1000, cpuSeconds: cpu() - before, destroyed: plan.destroy.length, created: plan.create.length }));`;
+
+/** @throws Error when there is no build */
+export async function measureChange(one: ChangeCase, repeat: number): Promise<ChangeResult> {
+  if (!existsSync(FLEET)) throw new Error("expected a build of the planner, found none: npm run build");
+  const folder = mkdtempSync(join(tmpdir(), "vmfleet-scale-"));
+  try {
+    const file = join(folder, "change.json");
+    const { countPerHost: _, ...inputs } = inputsOf({ ...one, mostBytes: 0 });
+    writeFileSync(file, JSON.stringify({ inputs, members: one.racks * one.hostsPerRack * one.membersPerHost, count: one.count }));
+    const runs: Omit<ChangeResult, keyof ChangeCase>[] = [];
+    for (let i = 0; i < repeat; i++) {
+      const { stdout } = await promisify(execFile)(process.execPath, ["-e", CHANGED, FLEET, file]);
+      runs.push(JSON.parse(stdout) as typeof runs[number]);
+    }
+    return { ...one, ...runs[0]!, wallSeconds: median(runs.map(({ wallSeconds }) => wallSeconds)), cpuSeconds: median(runs.map(({ cpuSeconds }) => cpuSeconds)) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+export const isSoon = ({ wallSeconds, mostSeconds }: ChangeResult): boolean => wallSeconds <= mostSeconds;
+
+export function changeTable(results: readonly ChangeResult[]): string {
+  return table(["racks x hosts x members", "to", "removed", "made", "planned in s", "at most", "CPU s", ""], results.map((one) => [
+    `${one.racks} x ${one.hostsPerRack} x ${one.membersPerHost}`, one.count, one.destroyed, one.created, one.wallSeconds.toFixed(2), one.mostSeconds,
+    one.cpuSeconds.toFixed(2), isSoon(one) ? "" : "TOO MUCH",
+  ]));
 }
 
 interface Usage {
@@ -107,8 +174,10 @@ async function main(): Promise<void> {
   if (!Number.isInteger(repeat) || repeat < 1) throw new Error(`--repeat: expected an integer of at least 1, got "${values.repeat}"`);
   const results: ScaleResult[] = [];
   for (const one of SCALE_CASES) results.push(await measureScale(one, repeat));
-  console.log(values.json ? JSON.stringify(results, undefined, 2) : scaleTable(results));
-  if (!results.every(isWithin)) process.exitCode = 1;
+  const changes: ChangeResult[] = [];
+  for (const one of CHANGE_CASES) changes.push(await measureChange(one, repeat));
+  console.log(values.json ? JSON.stringify({ plans: results, changes }, undefined, 2) : `${scaleTable(results)}\n\n${changeTable(changes)}`);
+  if (!results.every(isWithin) || !changes.every(isSoon)) process.exitCode = 1;
 }
 
 if (require.main === module) {

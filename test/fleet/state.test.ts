@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fleetOutputsSchema, parseState } from "../../provider/fleet";
+import { DamagedRecordError, fleetOutputsSchema, parseState } from "../../provider/fleet";
 import { disk, host, made, member, observation, reachable, record, slots, spec, unreachable, withHost } from "./build";
 
 describe("recorded state", () => {
@@ -69,11 +69,38 @@ describe("recorded state", () => {
     assert.deepEqual(fleetOutputsSchema.strict().parse(outputs), outputs);
   });
 
-  it("reads what an older version wrote, and skips what cannot be read", () => {
-    const old = parseState({ fleetId: "abcd", incarnation: "i", members: [{ slot: 0, name: "w-000", host: "a1", sparkle: 1 }, { slot: "x" }], hosts: [{ name: "a1", uri: "qemu:///system" }], lastRun: 3 });
+  it("reads what an older version wrote and what a newer one adds, and skips what tells of past runs and cannot be read", () => {
+    const old = parseState({ fleetId: "abcd", incarnation: "i", members: [{ slot: 0, name: "w-000", host: "a1", sparkle: 1, rack: null }], hosts: [{ name: "a1", uri: "qemu:///system" }], lastRun: 3, snapshots: [{ slot: "x" }], timeline: "x" });
     assert.deepEqual(old?.members.map(({ slot, kind, state, chain }) => [slot, kind, state, chain]), [[0, "full", "running", []]]);
     assert.equal(old?.hosts[0]?.transferPorts.from, 10809);
     assert.deepEqual([old?.lastRun.policy, old?.replicas, old?.contentId], ["none", [], ""]);
+  });
+
+  it("is refused as a whole where one value of a member, host or replica is damaged, with its path", () => {
+    const { state } = made({ count: 4 });
+    const whole = JSON.parse(JSON.stringify({ ...state, replicas: [{ host: "a1", contentId: "c1", purpose: "replica", volume: "r" }] })) as Record<string, any>;
+    assert.ok(parseState(whole));
+    for (const list of ["members", "hosts", "replicas"]) {
+      for (const key of Object.keys(whole[list][0])) {
+        for (const wrong of [{}, [{}], true, -1.5, "\u0000"]) {
+          const damaged = structuredClone(whole);
+          damaged[list][0][key] = wrong;
+          const sameKind = typeof wrong === typeof whole[list][0][key] && !Array.isArray(wrong) && !(key === "slot" || key === "generation");
+          const path = new RegExp(`^${list}\\[0\\]\\.${key}\\b`);
+          try {
+            parseState(damaged);
+            assert.ok(sameKind || wrong === true, `${list}.${key}: ${JSON.stringify(wrong)} was read`);
+          } catch (error) {
+            assert.ok(error instanceof DamagedRecordError && path.test(error.path), String(error));
+          }
+        }
+      }
+      assert.throws(() => parseState({ ...whole, [list]: "x" }), (error) => error instanceof DamagedRecordError && error.path === list);
+      assert.throws(() => parseState({ ...whole, [list]: [null] }), DamagedRecordError);
+    }
+    assert.throws(() => parseState({ ...whole, members: [{ ...whole["members"][0], slot: "1" }] }), {
+      message: 'the recorded state of this fleet is damaged: members[0].slot: expected what this version or an older one writes there, got "1"; `pulumi stack export` shows it',
+    });
   });
 
   it("is no state without a fleet id and an incarnation", () => {

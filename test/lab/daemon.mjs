@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { connect } from "node:net";
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { run, until } from "./exec.mjs";
+import { languageEnvironment } from "./language.mjs";
 import { findProcesses } from "./processes.mjs";
 import { stableUuid } from "./topology.mjs";
 
@@ -106,7 +107,7 @@ export async function startLibvirtd(host) {
   const log = openSync(`${host.dataDir}/log/libvirtd.log`, "a");
   const child = spawn(
     "ip", ["netns", "exec", host.netns, "unshare", "--mount", "--uts", "sh", "-c", ENTER, "sh", host.runDir, host.dataDir, host.name, kvmState()],
-    { detached: true, stdio: ["ignore", log, log], env: { PATH: process.env.PATH, LANG: "C.UTF-8" } },
+    { detached: true, stdio: ["ignore", log, log], env: { PATH: process.env.PATH, ...languageEnvironment(host.language) } },
   );
   closeSync(log);
   const ended = new Promise((_, reject) => {

@@ -19,6 +19,8 @@ export interface LabHost {
   rackNetns: string;
   rackInterface: string;
   nicBitsPerSecond: number;
+  /** The locale its daemon answers in: `C.UTF-8`, `zh_CN.UTF-8`. */
+  language: string;
   /** libvirtd's, null while it does not run. */
   pid: number | null;
 }
@@ -65,8 +67,11 @@ export interface ByteCounts {
   tx: number;
 }
 
-/** Default topology: test/lab/topology.json; a string is a file's path. Cleans up after a crash first. */
-export function up(options?: { name?: string; topology?: string | Topology; log?: (line: string) => void; owner?: number }): Promise<Lab>;
+/**
+ * Default topology: test/lab/topology.json; a string is a file's path. Default language: VMFLEET_LAB_LANGUAGE, else
+ * C.UTF-8. Cleans up after a crash first.
+ */
+export function up(options?: { name?: string; topology?: string | Topology; language?: string; log?: (line: string) => void; owner?: number }): Promise<Lab>;
 /** Leaves nothing of the lab; does nothing when there is none. */
 export function down(options?: { name?: string; log?: (line: string) => void }): Promise<void>;
 export function status(options?: { name?: string }): Promise<Lab | null>;
@@ -80,6 +85,8 @@ export function killDaemon(options: HostName): Promise<void>;
 /** kill -9 of libvirtd and all guests. */
 export function killHost(options: HostName): Promise<void>;
 export function startDaemon(options: HostName): Promise<void>;
+/** Restarts every daemon of the lab to answer in this language; default C.UTF-8. Guests run on. */
+export function setLanguage(options: { name?: string; language?: string }): Promise<void>;
 
 /** `virsh -q` over the unix socket; rejects with virsh's message. */
 export function virsh(host: Pick<LabHost, "unixUri">, ...args: (string | number)[]): Promise<string>;

@@ -10,6 +10,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { run, until } from "./exec.mjs";
 import { daemonPid, prepareHost, seedCapabilities, startLibvirtd, virsh, warmCapabilities } from "./daemon.mjs";
+import { checkLanguage, DEFAULT_LANGUAGE, ensureLocale } from "./language.mjs";
 import { createNetwork, findExisting, interfaceBytes, removeNetwork, setNic, setNicRate, subnetsInUse } from "./network.mjs";
 import { killProcesses, labProcesses } from "./processes.mjs";
 import {
@@ -23,13 +24,17 @@ export const CACHE_DIR = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".ca
 
 /**
  * Starts the lab, or returns it when it already runs with this topology.
- * @param {{name?: string, topology?: string | object, log?: (line: string) => void, owner?: number}} [options]
+ * @param {{name?: string, topology?: string | object, language?: string, log?: (line: string) => void, owner?: number}} [options]
  *   topology: a file's path or its content; default test/lab/topology.json
+ *   language: the locale that its daemons answer in, such as zh_CN.UTF-8; default VMFLEET_LAB_LANGUAGE, else C.UTF-8
  *   owner: pid of the process it is for; `status` tells whether that still lives
- * @throws without root or Linux, for a bad topology, or when the running lab has another one
+ * @throws without root or Linux, for a bad topology, or when the running lab has another one or another language
  */
-export async function up({ name = DEFAULT_LAB, topology = DEFAULT_TOPOLOGY_FILE, log = () => {}, owner } = {}) {
+export async function up({
+  name = DEFAULT_LAB, topology = DEFAULT_TOPOLOGY_FILE, language = process.env.VMFLEET_LAB_LANGUAGE ?? DEFAULT_LANGUAGE, log = () => {}, owner,
+} = {}) {
   checkLabName(name);
+  checkLanguage(language);
   requireRoot();
   const wanted = parseTopology(typeof topology === "string" ? JSON.parse(readFileSync(topology, "utf8")) : topology);
   return withLock(name, async () => {
@@ -39,6 +44,9 @@ export async function up({ name = DEFAULT_LAB, topology = DEFAULT_TOPOLOGY_FILE,
         if (JSON.stringify(old.topology) !== JSON.stringify(wanted)) {
           throw new Error(`lab ${name}: runs with another topology: end it first (npm run lab -- down --name ${name})`);
         }
+        if (languageOf(old.layout) !== language) {
+          throw new Error(`lab ${name}: its daemons answer in ${languageOf(old.layout)}, expected ${language}: end it first (npm run lab -- down --name ${name})`);
+        }
         log(`lab ${name}: already up`);
         return describe(old);
       }
@@ -46,11 +54,13 @@ export async function up({ name = DEFAULT_LAB, topology = DEFAULT_TOPOLOGY_FILE,
       await remove(old.layout);
     }
     const layout = layOut(name, wanted, await freeSubnet(name));
+    for (const host of layout.hosts) host.language = language;
     const existing = findExisting(layout);
     if (existing.length > 0) throw new Error(`lab ${name}: ${existing.join(", ")} exists and is not ours: choose another --name`);
     const ownerProcess = owner === undefined ? null : { pid: owner, since: startTime(owner) };
     writeState({ phase: "starting", topology: wanted, layout, owner: ownerProcess });
     try {
+      await ensureLocale(language, log);
       await create(layout, log);
     } catch (error) {
       if (!process.env.VMFLEET_LAB_KEEP) await remove(layout);
@@ -117,6 +127,8 @@ async function remove(layout) {
   rmSync(paths.run, { recursive: true, force: true });
   removeIfEmpty(DATA_ROOT);
 }
+
+const languageOf = (layout) => layout.hosts[0].language ?? DEFAULT_LANGUAGE;
 
 function describe({ layout, owner }) {
   return {
@@ -241,6 +253,22 @@ export const killHost = ({ name = DEFAULT_LAB, host }) => killProcesses({ netns:
 export async function startDaemon({ name = DEFAULT_LAB, host }) {
   const found = findHost(name, host);
   if (daemonPid(found) === null) await startLibvirtd(found);
+}
+
+/** Every daemon of the lab answers in this language from now on: each ends as by `systemctl restart`, and guests run on. */
+export async function setLanguage({ name = DEFAULT_LAB, language = DEFAULT_LANGUAGE }) {
+  checkLanguage(language);
+  await ensureLocale(language, () => {});
+  const state = readState(checkLabName(name));
+  if (state === null) throw new Error(`lab ${name}: not there`);
+  for (const host of state.layout.hosts) host.language = language;
+  writeState(state);
+  await Promise.all(state.layout.hosts.map(async (host) => {
+    const pid = daemonPid(host);
+    if (pid !== null) process.kill(pid, "SIGTERM");
+    await until(() => daemonPid(host) === null, { what: `${host.name}'s libvirtd to end` });
+    await startLibvirtd(host);
+  }));
 }
 
 /** Runs a program in the host's network namespace. @returns what it printed */

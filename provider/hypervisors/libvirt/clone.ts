@@ -1,23 +1,30 @@
+import { createHash } from "node:crypto";
 import { coalesce } from "../../fleet";
 import type { ByteRange } from "../../fleet/model";
-import { HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type CloneResult, type ImageRef } from "../hypervisor";
+import {
+  HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, UnansweredError,
+  type CallContext, type CloneOrder, type CloneResult, type ImageRef,
+} from "../hypervisor";
 import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving, isStanding } from "./arrivals";
 import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { deleteVolume } from "./guard";
-import { describeFile, uploadChunks } from "./localFile";
+import { describeFile, fileState, uploadChunks } from "./localFile";
+import { headerOf, writtenByClone } from "./lookedAt";
 import { MapVolume } from "./mapVolume";
+import { refreshPool } from "./poolRoom";
 import type { Pacer } from "./rates";
+import { isPoolFull } from "./noSpace";
 import { Recorder } from "./recorder";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import { contentPrefix, type VolumeScope } from "./names";
 import { ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
-/** Left in a pool on which a write failed for want of room: less than one write. */
-const FULL_BELOW_BYTES = 64 << 20;
+/** How long a busy pool is asked to look at an upload that is there. */
+const UPLOADED_BUSY_MS = 2_000;
 
 export interface CloneSettings extends HelperSettings {
   stallMs: number;
@@ -44,12 +51,13 @@ export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
  * helper opens the file itself. What has arrived when it fails stays for the next attempt, unless it is of no use.
  */
 export async function cloneImage(
-  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, running: (transfer: Transfer) => void, context: CallContext,
+  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
 ): Promise<CloneResult> {
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
   let map: MapVolume | undefined;
   let first: { map: MapVolume; written: Promise<void> } | undefined;
+  let transfer: Transfer | undefined;
   try {
     context.signal?.throwIfAborted();
     const marker = order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined;
@@ -69,7 +77,7 @@ export async function cloneImage(
       const { path } = await volume;
       const local = over?.kind === "finished" && over.local ? over.source : undefined;
       const helper = await Helper.start(session, settings, [{
-        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format } : null,
+        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format, backing: local.backing } : null,
       }, ...(local ? [] : drives)]); // with both, libvirt's names of the nodes would be others
       try {
         if (!local) await helper.tls("client"); // before anything looks like a lost source
@@ -79,9 +87,12 @@ export async function cloneImage(
         throw error;
       }
     };
-    const transfer = new Transfer({
+    transfer = new Transfer({
       copy, facts, context, startHelper, map, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
-      isPoolFull: () => isPoolFull(session),
+      isPoolFull: async () => {
+        const { pool } = await session.pool();
+        return session.run("look at pool", (client) => isPoolFull(client, pool, target.scope));
+      },
       arrivedBytes: async () => (await volume).arrivedBytes,
       ...(first && { first: {
         bytes: order.readFirst!.reduce((sum, range) => sum + range.lengthBytes, 0),
@@ -94,37 +105,37 @@ export async function cloneImage(
       },
       openFeed: (source) => openFeed(source, parts.exporters, session.name, settings),
     }, order.source);
-    running(transfer);
-    await session.run("clone", () => transfer.run());
+    const running = transfer;
+    started(running);
+    await session.run("clone", () => running.run());
     const { arrivedBytes } = await volume;
-    const local = order.source.host === session.name;
-    return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, ...(arrivedBytes !== undefined && { resumed: true }), ...(copy.recorder?.ranges && { readProfile: coalesce(copy.recorder.ranges) }) };
+    const { bytesMoved, bytesResent } = transfer;
+    return { bytesMoved, bytesResent, ...(arrivedBytes !== undefined && { resumed: true }), ...(copy.recorder?.ranges && { readProfile: coalesce(copy.recorder.ranges) }) };
   } catch (error) {
-    const begun = await arrival?.then(() => true, () => false);
-    if (begun && !context.signal?.aborted && spoilsArrived(error)) await discardArrival(target, order.target).catch(() => undefined);
+    if (transfer) context.onBroken?.({ bytesMoved: transfer.bytesMoved, bytesResent: transfer.bytesResent });
+    const begun = await arrival?.catch(() => undefined);
+    if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, session, settings))) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
   } finally {
     for (const each of [map, first?.map, copy.recorder]) await each?.volume.remove();
   }
 }
 
+/** Ends after which what has arrived is of no use: it is of another content, or takes the room that is wanting. */
+const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChangedError || error instanceof NoSpaceError;
+
 /**
- * Ends after which what has arrived is of no use: it is of another content, takes the room that is wanting, or is an
- * image that QEMU will not open. After all others the next attempt goes on from it.
+ * Nor is what an earlier attempt left, where QEMU does not open it: it checks what it is to go on with. Why no helper
+ * starts stands in words alone; if one does without that image, the image is to blame. After all other ends the next
+ * attempt goes on from what has arrived.
  */
-const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChangedError || error instanceof NoSpaceError ||
-  (error instanceof HypervisorError && error.step === "start helper" && UNFIT_IMAGE.test(error.message));
-
-/** QEMU on the image it is to write, which it checks when it opens it. */
-const UNFIT_IMAGE = /"libvirt-1-format"|image is corrupt|repair/i;
-
-/** By what the pool says: QEMU's own word may be that of the relay it reads from. */
-async function isPoolFull(session: HostSession): Promise<boolean> {
-  const { pool } = await session.pool();
-  return session.run("look at pool", async (client) => {
-    await client.refreshPool(pool);
-    return (await client.poolInfo(pool)).available < FULL_BELOW_BYTES;
-  });
+async function isUnfit(begun: Arrival, error: unknown, session: HostSession, settings: HelperSettings): Promise<boolean> {
+  if (begun.arrivedBytes === undefined || !(error instanceof HypervisorError) || error.step !== "start helper") return false;
+  if (error instanceof HostUnreachableError || error instanceof UnansweredError) return false;
+  return Helper.start(session, settings, []).then(async (helper) => {
+    await helper.stop();
+    return true;
+  }, () => false);
 }
 
 /** Never throws: it is a hint. */
@@ -143,13 +154,17 @@ export async function uploadTemplate(
   order: CloneOrder, file: string, target: { session: HostSession; scope: VolumeScope }, context: CallContext = {},
 ): Promise<CloneResult> {
   if (order.target.kind !== "replica") throw new HypervisorError(target.session.name, "upload", "a local file is uploaded as a template only");
+  const state = await fileState(file);
   const image = await describeFile(file);
+  const sent = createHash("sha256");
+  const changed = (what: string): TemplateChangedError => new TemplateChangedError(target.session.name, "upload", `${file} changed ${what}, so what was sent of it was thrown away`);
   if (image.sha256 !== order.contentId) {
     throw new TemplateChangedError(target.session.name, "upload", `${file} changed during the run: expected content ${order.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
   }
   const name = targetVolumeName(target.scope, order.target, image.format);
   const { pool } = await target.session.pool();
   const extra = await target.session.openExtra();
+  let sentBytes = 0;
   try {
     const marker = markerName(target.scope, order.target);
     await target.session.run("upload", async (client) => {
@@ -157,16 +172,22 @@ export async function uploadTemplate(
       await deleteVolume(client, target, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
       const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
-      const chunks = uploadChunks(file, (read) => context.onProgress?.(Math.round((read / image.fileBytes) * image.allocationBytes), image.allocationBytes));
+      const chunks = uploadChunks(file, (read) => {
+        sentBytes = Math.round((read / image.fileBytes) * image.allocationBytes);
+        context.onProgress?.(sentBytes, image.allocationBytes);
+      }, sent);
       await extra.uploadVolume(volume, image.fileBytes, chunks, context.signal);
-      await client.refreshPool(pool);
+      // So that libvirt knows what it holds. A pool that others keep busy is done without: we know it ourselves.
+      await refreshPool(client, pool, UPLOADED_BUSY_MS);
     });
-    if ((await describeFile(file)).sha256 !== order.contentId) {
-      throw new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded`);
-    }
+    // Of what went over the wire, not of what was read for its hash before: a file can be rewritten and not show it.
+    if (sent.digest("hex") !== order.contentId) throw changed("while it was uploaded");
     await markComplete(order, target);
   } catch (error) {
+    context.onBroken?.({ bytesMoved: sentBytes });
     await target.session.run("clean up", (client) => deleteVolume(client, target, name)).catch(() => undefined);
+    // One that grew, shrank or went is no fault of the host's.
+    if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed("while it was uploaded");
     throw error;
   } finally {
     extra.close();
@@ -200,6 +221,11 @@ export async function sourceFacts(
       ? (await client.lookupVolume(pool, markerName(scope, ref))) !== null
       : endedWhole || !(await isMarkedArriving(client, pool, scope, { kind: "base", slot: ref.slot, generation: ref.generation }));
     if (!isWhole) throw new SourceLostError(session.name, targetHost, `the volume ${volumeName} on ${session.name} is not whole`);
-    return volumeFacts(client, volume);
+    const facts = await volumeFacts(client, volume);
+    // As we made it: whatever its bytes look like to libvirt, nobody is to tell us of which format it is.
+    if (volumeName.endsWith(".raw")) return { ...facts, format: "raw", capacityBytes: facts.fileBytes ?? facts.capacityBytes };
+    if (ref.kind === "base" || ref.purpose === "replica") return { ...facts, format: "qcow2" };
+    const header = await headerOf(client, await session.uuid(), { volume, facts }, "qcow2");
+    return { ...facts, format: "qcow2", allocationBytes: await writtenByClone(client, ref.contentId, [{ volume, facts, header }], {}) };
   });
 }

@@ -62,7 +62,8 @@ export class Copy {
   /** While it, or one that reads from it, connects. */
   busy: Promise<void> | undefined;
   private readonly opening = new Set<Promise<unknown>>();
-  private idle: (() => void) | undefined;
+  /** Those who wait until nobody reads from it. */
+  private readonly untilUnread = new Set<() => void>();
   /** Counts the helpers it had: an export of an earlier one is gone. */
   epoch = 0;
   /** When its last byte came, as Date.now() tells it. */
@@ -72,6 +73,8 @@ export class Copy {
   ended: Error | undefined;
   /** It ended, and what it made is no image. */
   failed = false;
+  /** It stands still because its own pool is full, or one above it does: those that read from it lack nothing of their own. */
+  lacksRoom = false;
   /** Set where its first guest's reads are to be recorded. */
   recorder: Recorder | undefined;
   private guestsWaitedAt = -Infinity;
@@ -176,15 +179,13 @@ export class Copy {
 
   private release(reader: object): void {
     this.readers.delete(reader);
-    if (this.readers.size === 0) this.idle?.();
+    if (this.readers.size > 0) return;
+    for (const resolve of this.untilUnread) resolve();
+    this.untilUnread.clear();
   }
-  /** Resolves when nobody reads from it. */
+  /** Resolves when nobody reads from it. @throws the signal's reason, however early it came */
   async unread(signal?: AbortSignal): Promise<void> {
-    if (this.readers.size === 0) return;
-    await new Promise<void>((resolve, reject) => {
-      this.idle = resolve;
-      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    });
+    if (this.readers.size > 0) await abortable(new Promise<void>((resolve) => this.untilUnread.add(resolve)), signal);
   }
   /** No more copy: complete and closed, or failed. */
   end(error: Error, failed: boolean): void {

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HypervisorError } from "../hypervisor";
-import { CPU_QUESTIONS, helperXml, type DiskXml } from "./domainXml";
+import { helperXml, type HelperDiskXml } from "./domainXml";
 import { helperDomainName } from "./names";
 import { DISK_DEVICE, type NbdExport } from "./nodes";
 import type { Domain, LibvirtClient } from "./rpc/client";
-import { isLibvirtError, LibvirtError, QmpError } from "./rpc/errors";
+import { CallTimeoutError, isLibvirtError, LibvirtError, QmpError } from "./rpc/errors";
 import { ErrorCode, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { loadCredentials, type TlsEnd } from "./tls";
@@ -33,14 +33,17 @@ export interface HelperSettings {
 /** Starts it paused; it dies with the connection. @param xml of a quick start or of any other (`helperXml`) */
 export async function createHelper(session: HostSession, client: LibvirtClient, xml: (quick: boolean) => string): Promise<Domain> {
   const create = (quick: boolean): Promise<Domain> => client.createDomain(xml(quick), Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
-  if (session.refusesQuickStart) return create(false);
+  if (session.startsQuickly === false) return create(false);
   try {
-    return await create(true);
+    const domain = await create(true);
+    session.startsQuickly = true;
+    return domain;
   } catch (error) {
-    // An "internal error" in the daemon's language, which names what it does not know.
-    if (!(error instanceof LibvirtError) || !error.message.includes(CPU_QUESTIONS)) throw error;
-    session.refusesQuickStart = true;
-    return create(false);
+    // What it does not know is an internal error, as is much else, in the daemon's own language: so it is tried, once.
+    if (session.startsQuickly !== undefined || !isLibvirtError(error, ErrorCode.internalError)) throw error;
+    const domain = await create(false);
+    session.startsQuickly = false;
+    return domain;
   }
 }
 
@@ -64,11 +67,14 @@ export class Helper {
    * Drives are a help, no need: where a helper starts only without them (a QEMU or a libvirt that has none), it goes
    * without, and so does every later one on this host in this run.
    */
-  static async start(session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
-    const client = await session.client();
+  static start(session: HostSession, settings: HelperSettings, disks: HelperDiskXml[]): Promise<Helper> {
+    return session.run("start helper", (client) => Helper.startOn(client, session, settings, disks));
+  }
+
+  private static async startOn(client: LibvirtClient, session: HostSession, settings: HelperSettings, disks: HelperDiskXml[]): Promise<Helper> {
     const name = helperDomainName(settings.fleetId, randomBytes(6).toString("hex"));
     const tag = { purpose: "helper" as const, fleetId: settings.fleetId, holder: settings.holder };
-    const start = async (given: DiskXml[]): Promise<Helper> => {
+    const start = async (given: HelperDiskXml[]): Promise<Helper> => {
       const domain = await createHelper(session, client, (quick) => helperXml(name, tag, settings.domainType, settings.arch, given, quick));
       return new Helper(session, client, domain, settings.guests ?? 0, settings.tlsDirectories);
     };
@@ -82,12 +88,16 @@ export class Helper {
         return helper;
       });
     } catch (error) {
-      throw session.wrap("start helper", error);
+      // It may start yet, and would keep its images from whoever tries again.
+      if (error instanceof CallTimeoutError) void client.lookupDomain(name).then((late) => late && client.destroyDomain(late, 0, START_DEADLINE_MS)).catch(() => undefined);
+      throw error;
     }
   }
 
-  qmp<T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> {
-    return this.client.qmp<T>(this.domain, command, args, timeoutMs);
+  /** Over another connection where guests that hang have filled its own: it ends with its own, and answers on any. */
+  async qmp<T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> {
+    const client = this.client.isClogged ? await this.session.client() : this.client;
+    return client.qmp<T>(this.domain, command, args, timeoutMs);
   }
 
   /** `tls-creds` of one end of an NBD connection; nothing where copies go plain. @throws TransferTlsError */
@@ -142,6 +152,8 @@ export class Helper {
         });
         return { host, port };
       } catch (error) {
+        // QEMU's own word, passed on as it is: libvirt starts every QEMU with LC_ALL=C.
+        // eslint-disable-next-line no-restricted-syntax
         if (!(error instanceof QmpError) || !/in use/i.test(error.description)) throw error;
       }
     }

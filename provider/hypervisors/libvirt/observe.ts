@@ -1,6 +1,7 @@
 import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, Problem, ReachableHost } from "../../fleet/model";
 import { isUnarrived } from "../../fleet/arrival";
 import { compare } from "../../fleet/problems";
+import { UNKNOWN_ROOM_BYTES } from "../../fleet/room";
 import type { ObserveRequest } from "../hypervisor";
 import { attachedFiles, baseName, isOwnDisk, rootPath } from "./domainDisks";
 import { asPartials, hostUp } from "./arrivals";
@@ -9,6 +10,7 @@ import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } fr
 import { isActive, ownDataDisks } from "./member";
 import { heldGeneration, isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "./names";
 import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
+import { knownRoom, poolRoom, type PoolRoom } from "./poolRoom";
 import { preflightHost } from "./preflight";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
@@ -29,7 +31,8 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
   return session.run("observe", async (client) => {
     const problems = request.preflight ? await preflightHost(client, session.spec, pool, request) : [];
     const usable = pool !== null && (await client.poolIsActive(pool.pool)) ? pool : null;
-    if (usable && request.preflight) await client.refreshPool(usable.pool).catch(ignoreLibvirt);
+    // Before the volumes are listed: a pool that is too busy to be looked at shows what libvirt saw last.
+    const room = usable ? request.preflight ? await poolRoom(client, usable.pool, PREFLIGHT_BUSY_MS) : await knownRoom(client, usable.pool) : null;
     const domains = await ownDomains(client, request);
     if (!usable && (domains.members.length > 0 || !request.preflight)) {
       throw new Error(`its storage pool ${session.spec.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
@@ -65,7 +68,8 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       takenUuids: takenUuids(domains.all, members),
       heldGenerations: volumes.held,
       foreignNames: domains.foreign.sort(),
-      poolFreeBytes: usable ? (await client.poolInfo(usable.pool)).available : 0,
+      ...roomOf(room),
+      ...(usable?.store !== undefined && { store: usable.store }),
       problems,
     };
   });
@@ -103,9 +107,14 @@ function takenUuids(domains: readonly Domain[], members: readonly ObservedMember
   return domains.map(({ name, uuid }) => ({ uuid: uuidText(uuid), name })).filter(({ uuid }) => uuid[14] === "5" && !own.has(uuid));
 }
 
-const ignoreLibvirt = (error: unknown): void => {
-  if (!(error instanceof LibvirtError)) throw error; // a pool with a job under way cannot be refreshed; nor need it be
-};
+/** Of the time one look has, while the pool is busy: its last figures will have to do then. */
+const PREFLIGHT_BUSY_MS = 2_000;
+
+function roomOf(room: PoolRoom | null): Pick<ReachableHost, "poolFreeBytes" | "poolCapacityBytes" | "roomUnknown"> {
+  if (room === null) return { poolFreeBytes: 0 };
+  if ("unknown" in room) return { poolFreeBytes: UNKNOWN_ROOM_BYTES, roomUnknown: room.unknown };
+  return { poolFreeBytes: room.freeBytes, poolCapacityBytes: room.capacityBytes };
+}
 
 const versionText = (n: number): string => `libvirt ${Math.floor(n / 1_000_000)}.${Math.floor(n / 1_000) % 1_000}.${n % 1_000}`;
 
@@ -161,12 +170,15 @@ async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: Vol
   };
 }
 
+/** Of Linux, as libvirt passes it on. */
+const ENOENT = 2;
+
 /** Null: listed, but its file is gone. */
 async function factsOf(client: LibvirtClient, volume: Parameters<typeof volumeFacts>[1]): Promise<VolumeFacts | null> {
   try {
     return await volumeFacts(client, volume);
   } catch (error) {
-    if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && /No such file|not found/i.test(error.message))) return null;
+    if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && error.errno === ENOENT)) return null;
     throw error;
   }
 }

@@ -1,9 +1,12 @@
+import { redact } from "../../fleet";
 import type { HostSpec } from "../../fleet/model";
-import { HostUnreachableError, HypervisorError, NoSpaceError } from "../hypervisor";
+import { HostUnreachableError, HypervisorError, NoSpaceError, UnansweredError } from "../hypervisor";
 import type { Drive } from "./domainXml";
-import { LibvirtClient, type Pool } from "./rpc/client";
-import { CallTimeoutError, ConnectionLostError, LibvirtError } from "./rpc/errors";
-import { openTransport } from "./rpc/transport";
+import { saysNoSpace } from "./noSpace";
+import type { LibvirtClient, Pool } from "./rpc/client";
+import { CallTimeoutError, ConnectionLostError, isLibvirtError, LibvirtError } from "./rpc/errors";
+import { openSession } from "./rpc/opening";
+import { ErrorCode } from "./rpc/protocol";
 import { parseLibvirtUri } from "./rpc/uri";
 import { at, parseXml, text } from "./xml";
 
@@ -13,53 +16,46 @@ export interface SessionOptions {
   allowUnauthenticatedTcp: boolean;
 }
 
-const MAX_CONNECTING = 32;
-
-/** Lets so many go on at once; the others wait in line. */
-class Gate {
-  private free: number;
-  private readonly waiting: (() => void)[] = [];
-  constructor(places: number) {
-    this.free = places;
-  }
-  async run<T>(body: () => Promise<T>): Promise<T> {
-    if (this.free > 0) this.free--;
-    else await new Promise<void>((go) => this.waiting.push(go));
-    try {
-      return await body();
-    } finally {
-      const next = this.waiting.shift();
-      if (next) next();
-      else this.free++;
-    }
-  }
-}
-const connecting = new Gate(MAX_CONNECTING);
-
-/** A password has no place in a libvirt URI; one that stands there all the same is never shown. */
-const redacted = (uri: string): string => uri.replace(/(\/\/[^/@:]*):[^/@]*@/, "$1:***@");
-
 /** What a pool's XML says that matters here. */
 export interface PoolFacts {
   pool: Pool;
   type: string;
   path: string;
+  /** What another host's pool is known by that lies in the same place: of network file systems. */
+  store?: string;
+}
+
+/** Where it comes from over the network; what else may be one place on two hosts, sharedStores.ts finds out. */
+function storeOf(pool: unknown): Pick<PoolFacts, "store"> {
+  const [host, dir] = [text(pool, "source", "host", "@name"), text(pool, "source", "dir", "@path")];
+  if (text(pool, "@type") !== "netfs" || host === undefined || dir === undefined) return {};
+  return { store: `netfs ${host}:${dir.replace(/\/+$/, "")}` };
+}
+
+/** The fleet's lock on a host, as its session must know it. */
+export interface HeldLock {
+  /** The connection it lives with. */
+  client: LibvirtClient;
+  /** @throws where it is not surely ours any more */
+  check(): void;
 }
 
 /** One host: its connection, reopened when it was lost, and the facts that do not change. */
 export class HostSession {
   private opening: Promise<LibvirtClient> | undefined;
+  /** All that are open: the one in use, those that are clogged by calls that were given up, those of long streams. */
+  private readonly clients = new Set<LibvirtClient>();
   private uuidCache: string | undefined;
   private poolCache: PoolFacts | undefined;
   /** Set when the connection that held the fleet's lock died: nothing may be touched here any more in this run. */
   private poisoned: Error | undefined;
-  private lockHeld = false;
+  private lock: HeldLock | undefined;
   /** For good: what is still cleaning up behind the run must not open a connection that nobody closes. */
   private closed = false;
   /** Drives that helpers cannot have here, found out in this run. */
   readonly refusedDrives = new Set<Drive>();
-  /** Its libvirt does not know how to start a helper or a lock without asking for CPU features; found out in this run. */
-  refusesQuickStart = false;
+  /** Whether its libvirt can start a helper or a lock without asking for CPU features; found out in this run. */
+  startsQuickly: boolean | undefined;
 
   constructor(readonly spec: HostSpec, private readonly options: SessionOptions) {}
 
@@ -75,7 +71,8 @@ export class HostSession {
     const opening = this.opening;
     try {
       const client = await opening;
-      if (client.isOpen) return client;
+      // A clogged one stays: the lock and the helpers that were started over it end with it.
+      if (client.isOpen && !client.isClogged) return client;
     } catch (error) {
       if (this.opening === opening) this.opening = undefined;
       throw this.unreachable("connect", error);
@@ -85,40 +82,53 @@ export class HostSession {
   }
 
   private async open(): Promise<LibvirtClient> {
-    const client = await this.opened();
+    const client = await this.openExtra();
     client.onClose((error) => {
-      if (this.lockHeld) this.poisoned = error;
+      if (this.lock) this.poisoned ??= error;
     });
     return client;
   }
 
-  /** A new connection; not more than so many at a time are being made, or a bastion's sshd would drop some. */
-  private opened(): Promise<LibvirtClient> {
-    return connecting.run(() => this.openExtra());
-  }
+  /** Before each call of every connection but one (`onceMore`): a host that may be another run's is not touched. */
+  private readonly mayCall = (): void => {
+    try {
+      this.lock?.check();
+    } catch (error) {
+      throw this.unreachable("connect", error);
+    }
+    if (this.poisoned) throw this.unreachable("connect", this.poisoned);
+  };
 
   /** A second connection, for a long stream that would stand in the way of everything else. The caller closes it. */
   async openExtra(): Promise<LibvirtClient> {
-    const uri = parseLibvirtUri(this.spec.uri);
-    if (uri.transport === "tcp" && !this.options.allowUnauthenticatedTcp) {
-      throw new ConnectionLostError(`${redacted(this.spec.uri)} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
-    }
-    const deadline = this.options.connectTimeoutMs;
-    let timer: NodeJS.Timeout | undefined;
-    const stream = await openTransport(uri, deadline);
+    // A host whose daemon let our connection go, and with it the lock, must not be entered by another door.
+    await this.lock?.client.answers(this.options.connectTimeoutMs);
+    const client = await this.connect(this.mayCall);
+    this.clients.add(client);
+    client.onClose(() => this.clients.delete(client));
+    if (this.poisoned) client.close();
+    return client;
+  }
+
+  /** For the one thing that may still be done on a host that this run lost: to remove what outlived the connection. */
+  async onceMore<T>(body: (client: LibvirtClient) => Promise<T>): Promise<T> {
+    if (this.closed) throw this.unreachable("connect", new Error("the run has ended"));
+    const client = await this.connect();
     try {
-      return await Promise.race([
-        LibvirtClient.open(stream, `${this.name} (${redacted(this.spec.uri)})`, uri.name, { callTimeoutMs: this.options.callTimeoutMs }),
-        new Promise<never>((_, reject) => {
-          timer = setTimeout(() => {
-            stream.destroy();
-            reject(new ConnectionLostError(`${this.name} did not answer within ${deadline / 1000} s`));
-          }, deadline);
-        }),
-      ]);
+      return await body(client);
     } finally {
-      clearTimeout(timer);
+      client.close();
     }
+  }
+
+  private async connect(mayCall?: () => void): Promise<LibvirtClient> {
+    const uri = parseLibvirtUri(this.spec.uri);
+    const shown = redact(this.spec.uri);
+    if (uri.transport === "tcp" && !this.options.allowUnauthenticatedTcp) {
+      throw new ConnectionLostError(`${shown} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
+    }
+    const { connectTimeoutMs, callTimeoutMs } = this.options;
+    return openSession(uri, { host: this.name, peer: `${this.name} (${shown})`, connectTimeoutMs, callTimeoutMs, ...(mayCall && { mayCall }) });
   }
 
   /** Runs calls under one step name; every error leaves as a HypervisorError that names host and step. */
@@ -127,16 +137,33 @@ export class HostSession {
     try {
       return await body(client);
     } catch (error) {
-      // The daemon may still do what was asked; with the connection at least nothing of ours goes on beside it.
-      if (error instanceof CallTimeoutError) client.close();
+      if (error instanceof CallTimeoutError) await this.stillAnswers(client, step, error);
       throw this.wrap(step, error);
+    }
+  }
+
+  /**
+   * A call was not answered: one guest may hang, or the host. Who answers a cheap call lives: then the call failed alone,
+   * and the connection, the lock and all else go on. The daemon may still do what was asked.
+   * @throws HostUnreachableError when not even that is answered, or the pool is silent that the call was about
+   */
+  private async stillAnswers(client: LibvirtClient, step: string, error: CallTimeoutError): Promise<void> {
+    const pool = error.call.startsWith("storage") ? this.poolCache?.pool : undefined;
+    try {
+      await client.answers(this.options.connectTimeoutMs, pool);
+    } catch {
+      client.close();
+      throw this.unreachable(step, error);
     }
   }
 
   wrap(step: string, error: unknown): Error {
     if (error instanceof HypervisorError || !(error instanceof Error) || error.name === "AbortError") return error as Error;
-    if (error instanceof ConnectionLostError || error instanceof CallTimeoutError) return this.unreachable(step, error);
-    if (/no space left/i.test(error.message)) return new NoSpaceError(this.name, step, error.message, { cause: error });
+    if (error instanceof ConnectionLostError) return this.unreachable(step, error);
+    if (error instanceof CallTimeoutError) return new UnansweredError(this.name, step, `${error.message}, though the host answers: a guest there hangs, or its disk`, { cause: error });
+    // libvirt's own deadline: something else holds the guest, and waits for its QEMU.
+    if (isLibvirtError(error, ErrorCode.operationTimeout)) return new UnansweredError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
+    if (saysNoSpace(error)) return new NoSpaceError(this.name, step, `storage pool ${this.spec.pool} is full (${error.message})`, { cause: error });
     if (error instanceof LibvirtError) return new HypervisorError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
     return new HypervisorError(this.name, step, error.message, { cause: error });
   }
@@ -169,7 +196,7 @@ export class HostSession {
       const pool = await client.lookupPool(this.spec.pool);
       if (!pool) return null;
       const xml = at(parseXml(await client.poolXml(pool)), "pool");
-      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "" };
+      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "", ...storeOf(xml) };
       return this.poolCache;
     });
   }
@@ -180,23 +207,21 @@ export class HostSession {
     return facts;
   }
 
-  /** From then on a lost connection ends all work on this host; letting go makes it usable again. */
-  holdLock(held: boolean): void {
-    this.lockHeld = held;
-    this.poisoned = undefined;
-  }
-  get holdsLock(): boolean {
-    return this.lockHeld;
+  /** From then on a lost connection ends all work on this host, for good. Undefined: it was given back. */
+  holdLock(lock: HeldLock | undefined): void {
+    this.lock = lock;
   }
   /** The host is another run's now: nothing more may be done here, not even by what is under way. */
   poison(error: Error): void {
-    this.poisoned = error;
+    this.poisoned ??= error;
+    for (const client of [...this.clients]) client.close();
     void this.opening?.then((client) => client.close(), () => undefined);
   }
 
   close(): Promise<void> {
     this.closed = true;
-    this.lockHeld = false;
+    this.lock = undefined;
+    for (const client of [...this.clients]) client.close();
     const opening = this.opening;
     this.opening = undefined;
     // One that is still being made closes when it is; nobody waits for a host that may be dead.

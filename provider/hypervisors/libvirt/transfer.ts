@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
+import { SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
 import { bytesThere } from "./copyProgress";
 import type { Feed, Resolved } from "./feeds";
@@ -7,10 +7,12 @@ import { Flushing } from "./flushing";
 import type { Helper } from "./helper";
 import { ImageMap } from "./imageMap";
 import type { MirrorJob } from "./mirror";
+import { Moved } from "./moved";
 import { IN_FLIGHT_BYTES, Pull } from "./pull";
 import { LibvirtError } from "./rpc/errors";
 import { tlsAdvice } from "./tls";
 import type { TransferOptions } from "./transferOptions";
+import { WantedRoom } from "./wantedRoom";
 import { Yielding } from "./yielding";
 
 const POLL_MS = 100;
@@ -64,10 +66,13 @@ export class Transfer {
   private readonly map: ImageMap;
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
+  private readonly moved = new Moved();
+  private readonly room: WantedRoom;
 
   constructor(private readonly options: TransferOptions, private source: ImageRef) {
     this.yielding = new Yielding(options.copy);
     this.map = new ImageMap(options.copy, options.map);
+    this.room = new WantedRoom(options);
   }
 
   /** Resolves when the image is complete and closed, and nobody reads from it any more. */
@@ -86,7 +91,8 @@ export class Transfer {
       // The source's host need not be done before this one closes its file.
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
       if (finished.status === "rejected") throw finished.reason;
-    } catch (error) {
+    } catch (reason) {
+      const error = await this.room.cause(reason);
       this.failed = { error };
       this.exchange?.failed(error); // whoever ordered it waits for an answer
       this.options.pacer.end(copy);
@@ -134,7 +140,7 @@ export class Transfer {
     const opened = started.then(async () => (await arrived) === undefined ? this.openToReaders() : undefined);
     opened.catch(() => undefined); // awaited below
     const [helper, feed] = await Promise.allSettled([started, opening]);
-    if (feed.status === "fulfilled") this.feed = feed.value;
+    if (feed.status === "fulfilled") this.readFrom(feed.value);
     if (helper.status === "rejected") throw helper.reason;
     // A helper that connects answers nobody else meanwhile: readers' exports come first, unless we are to wait for the map.
     if (this.map.isWritten) await abortable(opened, context.signal);
@@ -150,6 +156,16 @@ export class Transfer {
     this.isFirst = await this.startFirst();
     if (!this.isFirst) await this.startPull();
     this.startedAt = Date.now();
+  }
+
+  /** Over the network, so far. */
+  get bytesMoved(): number {
+    return this.moved.bytesMoved;
+  }
+
+  private readFrom(feed: Feed, againBytes = 0): void {
+    this.feed = feed;
+    this.moved.from(feed.host !== this.options.targetHost, againBytes);
   }
 
   private open(ref: ImageRef, from: Resolved): Promise<Feed> {
@@ -201,6 +217,7 @@ export class Transfer {
     const held = await this.pull!.bytesHeld(facts.capacityBytes, context.signal);
     this.bytesFound = Math.round(held * await this.map.allocatedShare(facts));
     this.best = Math.min(this.bytesFound, facts.allocationBytes);
+    this.moved.found(this.best);
     this.bytesResent += Math.max(0, Math.min(arrivedBytes, facts.allocationBytes) - this.bytesFound - qcow2MetadataBytes(facts.capacityBytes));
   }
 
@@ -254,7 +271,7 @@ export class Transfer {
   }
 
   private async untilReady(): Promise<void> {
-    const { context, targetHost, pool, forGuests } = this.options;
+    const { context, forGuests } = this.options;
     for (;;) {
       context.signal?.throwIfAborted();
       const job = await this.pull!.job();
@@ -269,9 +286,9 @@ export class Transfer {
       if (job.ready) return;
       const isSlow = forGuests && !this.isFirst && await this.yielding.look((speed) => this.pull!.setSpeed(speed));
       if (isSlow) this.lastMove = Date.now(); // because we said so
-      // A relay whose pool is full answers with that; then it is the relay that is lost.
-      if (job["io-status"] === "nospace" && (!this.feed!.upstream || await this.options.isPoolFull())) {
-        throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
+      if (job["io-status"] !== "ok" && await this.room.settled(job, this.feed!.upstream, () => this.pull!.resume())) {
+        this.lastMove = Date.now();
+        continue;
       }
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
@@ -367,11 +384,12 @@ export class Transfer {
       const from = given ?? { ...await resolve(ref), local: false };
       try {
         const old = this.feed;
-        this.feed = await this.open(ref, from);
+        const feed = await this.open(ref, from);
+        this.readFrom(feed, Math.min(IN_FLIGHT_BYTES, this.best));
         this.source = ref;
         void old?.close(); // only now: a relay that nobody reads ends
         // Over a relay that stands over nothing itself, those that read through us would take what is missing for zeros.
-        await abortable(this.feed.upstream?.whenFed() ?? Promise.resolve(), context.signal);
+        await abortable(feed.upstream?.whenFed() ?? Promise.resolve(), context.signal);
         await this.connect();
         this.bytesResent += Math.min(IN_FLIGHT_BYTES, this.best);
         return;
@@ -424,6 +442,7 @@ export class Transfer {
     const { facts, context, first, forGuests = false } = this.options;
     const there = bytesThere(job, { facts, forGuests, extents: this.map.extents, ...(this.isFirst && { firstBytes: first!.bytes }) });
     this.best = Math.max(this.best, there);
+    this.moved.there(this.best);
     context.onProgress?.(this.best, facts.allocationBytes);
   }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../../engine/types";
-import { Heap } from "../../scheduler/heap";
+import { Heap } from "../../heap";
 
 interface Timer {
   atMs: number;

@@ -1,42 +1,10 @@
 import assert from "node:assert/strict";
-import { Duplex } from "node:stream";
 import fc from "fast-check";
 import { RpcConnection } from "../../../provider/hypervisors/libvirt/rpc/connection";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import { HEADER_BYTES, KeepaliveProc, MessageStatus, MessageType, Program } from "../../../provider/hypervisors/libvirt/rpc/protocol";
+import { KeepaliveProc, MessageStatus, MessageType, Program } from "../../../provider/hypervisors/libvirt/rpc/protocol";
 import { XdrReader, XdrWriter } from "../../../provider/hypervisors/libvirt/rpc/xdr";
-
-/** The daemon's end of a connection, in memory: what it received, and a way to say something. */
-class Peer {
-  readonly received: { program: number; proc: number; type: number; serial: number; body: Buffer }[] = [];
-  readonly stream: Duplex;
-  onMessage: (message: Peer["received"][number]) => void = () => undefined;
-
-  constructor() {
-    this.stream = new Duplex({
-      read: () => undefined,
-      write: (chunk: Buffer, _e, done) => {
-        const r = new XdrReader(chunk.subarray(4));
-        const program = r.u32();
-        r.u32();
-        const proc = r.i32();
-        const message = { program, proc, type: r.u32(), serial: r.u32(), body: chunk.subarray(HEADER_BYTES) };
-        this.received.push(message);
-        this.onMessage(message);
-        done();
-      },
-    });
-  }
-
-  frame(program: number, proc: number, type: number, serial: number, status: number, body: Buffer = Buffer.alloc(0)): Buffer {
-    return Buffer.concat([
-      new XdrWriter().u32(HEADER_BYTES + body.length).u32(program).u32(1).i32(proc).u32(type).u32(serial).u32(status).toBuffer(), body,
-    ]);
-  }
-  answer(serial: number, body: XdrWriter, status: number = MessageStatus.ok): void {
-    this.stream.push(this.frame(Program.remote, 1, MessageType.reply, serial, status, body.toBuffer()));
-  }
-}
+import { Peer } from "./peer";
 
 const call = (rpc: RpcConnection, timeoutMs?: number) => rpc.call(Program.remote, 1, "test", new XdrWriter(), timeoutMs);
 
@@ -52,6 +20,18 @@ describe("XDR", () => {
 
   it("refuses to read past the end", () => {
     assert.throws(() => new XdrReader(new XdrWriter().u32(100).toBuffer()).string(), RangeError);
+  });
+
+  it("refuses a list that claims more items than there are bytes for, before it makes any", () => {
+    const claimed = () => new XdrReader(new XdrWriter().u32(60_000_000).u32(0).toBuffer());
+    const made = { items: 0 };
+    assert.throws(() => claimed().list((r) => { made.items++; return r; }), /a list of 60000000 items in 4 bytes/);
+    assert.throws(() => claimed().list((r) => { made.items++; return r.u32(); }), RangeError);
+    assert.equal(made.items, 0);
+  });
+
+  it("refuses items of a list that take no bytes", () => {
+    assert.throws(() => new XdrReader(new XdrWriter().u32(1).u32(0).toBuffer()).list((r) => r), /takes no bytes/);
   });
 });
 
@@ -100,6 +80,34 @@ describe("an RPC connection", () => {
     peer.answer(1, new XdrWriter()); // too late: nobody waits
     peer.answer(2, new XdrWriter().u32(7));
     assert.equal((await fine).u32(), 7);
+    rpc.close();
+  });
+
+  it("keeps the place of a call that was given up until its late answer, and lets the line go at its deadline", async () => {
+    const peer = new Peer();
+    const rpc = new RpcConnection(peer.stream, "peer");
+    const hung = [call(rpc, 5), call(rpc, 5), call(rpc, 5)];
+    for (const one of hung) await assert.rejects(one, CallTimeoutError);
+    assert.deepEqual([rpc.overdueCalls, rpc.isClogged, rpc.isOpen], [3, true, true]);
+    await assert.rejects(call(rpc, 5), CallTimeoutError);
+    assert.equal(peer.received.length, 3); // the fourth was never sent: the daemon has its hands full
+    peer.answer(2, new XdrWriter());
+    await new Promise(setImmediate);
+    assert.deepEqual([rpc.overdueCalls, rpc.isClogged], [2, false]);
+    const fine = call(rpc, 1_000);
+    peer.answer(4, new XdrWriter().u32(7));
+    assert.equal((await fine).u32(), 7);
+    rpc.close();
+  });
+
+  it("ends the stream of a call that was given up, once the daemon opens it", async () => {
+    const peer = new Peer();
+    const rpc = new RpcConnection(peer.stream, "peer");
+    await assert.rejects(rpc.callWithSerial(Program.remote, 1, "open a stream", new XdrWriter(), 5), CallTimeoutError);
+    const ended = new Promise<Peer["received"][number]>((resolve) => { peer.onMessage = resolve; });
+    peer.answer(1, new XdrWriter());
+    const { type, serial, status } = await ended;
+    assert.deepEqual([type, serial, status], [MessageType.stream, 1, MessageStatus.error]);
     rpc.close();
   });
 

@@ -1,9 +1,10 @@
 import type { Duplex } from "node:stream";
 import { RpcConnection, type ConnectionOptions } from "./connection";
-import { ConnectionLostError, isLibvirtError, QmpError } from "./errors";
+import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
 import {
   AuthType, DomainState, ErrorCode, EventId, Flag, PausedReason, Proc, Program, QemuProc,
 } from "./protocol";
+import { downloadStream } from "./download";
 import { uploadStream, type UploadChunk } from "./stream";
 import { XdrReader, XdrWriter } from "./xdr";
 
@@ -80,6 +81,10 @@ export class LibvirtClient {
   get isOpen(): boolean {
     return this.rpc.isOpen;
   }
+  /** Calls that were given up fill it: what is called next goes over another connection. */
+  get isClogged(): boolean {
+    return this.rpc.isClogged;
+  }
   onClose(listener: (error: ConnectionLostError) => void): () => void {
     return this.rpc.onClose(listener);
   }
@@ -92,6 +97,19 @@ export class LibvirtClient {
   }
 
   // ---- the host
+  /**
+   * Does the daemon live, and, where a call on its storage was not answered, the pool? Past all that waits, by calls that
+   * wait for no guest.
+   * @throws CallTimeoutError, ConnectionLostError; a daemon that says no lives
+   */
+  async answers(timeoutMs: number, pool?: Pool): Promise<void> {
+    const ask = (proc: number, name: string, args: XdrWriter): Promise<unknown> =>
+      this.rpc.callUrgently(Program.remote, proc, name, args, timeoutMs).catch((error: unknown) => {
+        if (!(error instanceof LibvirtError)) throw error;
+      });
+    await ask(Proc.connectGetLibVersion, "connectGetLibVersion", new XdrWriter());
+    if (pool) await ask(Proc.storagePoolGetInfo, "storagePoolGetInfo", writePool(new XdrWriter(), pool));
+  }
   async hostname(): Promise<string> {
     return (await this.remote(Proc.connectGetHostname, "connectGetHostname", new XdrWriter())).string();
   }
@@ -256,6 +274,11 @@ export class LibvirtClient {
     const r = await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", new XdrWriter().i32(1).u32(Flag.listActivePools));
     return r.list(readPool);
   }
+  /** Whether they are active or not. */
+  async listPools(): Promise<Pool[]> {
+    const args = new XdrWriter().i32(1).u32(0);
+    return (await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", args)).list(readPool);
+  }
   async poolIsActive(pool: Pool): Promise<boolean> {
     return (await this.remote(Proc.storagePoolIsActive, "storagePoolIsActive", writePool(new XdrWriter(), pool))).i32() === 1;
   }
@@ -316,6 +339,19 @@ export class LibvirtClient {
     await uploadStream(this.rpc, Proc.storageVolUpload, serial, chunks, signal);
   }
 
+  /** Reads a volume's file, whatever format it is of. Past its end the answer is short, or empty. */
+  async downloadVolume(volume: Volume, offset: number, length: number): Promise<Buffer> {
+    if (length <= 0) return Buffer.alloc(0); // to the daemon, 0 is all there is
+    const args = writeVolume(new XdrWriter(), volume).u64(offset).u64(length).u32(0);
+    const { serial } = await this.rpc.callWithSerial(Program.remote, Proc.storageVolDownload, "storageVolDownload", args);
+    return downloadStream(this.rpc, Proc.storageVolDownload, serial, length, LONG_CALL_MS);
+  }
+
+  /** Of the image that a disk of the domain has, by the disk's target name or its path, in bytes; `physical` is its file's length. */
+  async blockInfo(domain: Domain, disk: string): Promise<{ allocation: number; capacity: number; physical: number }> {
+    const r = await this.remote(Proc.domainGetBlockInfo, "domainGetBlockInfo", writeDomain(new XdrWriter(), domain).string(disk).u32(0));
+    return { allocation: r.u64(), capacity: r.u64(), physical: r.u64() };
+  }
   /** Reads the file of a domain's raw disk, `vda`: at most 4 MiB. @throws LibvirtError beyond its end */
   async peekDisk(domain: Domain, disk: string, offset: number, length: number): Promise<Buffer> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).u64(offset).u32(length).u32(0);

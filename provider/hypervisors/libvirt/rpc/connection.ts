@@ -3,6 +3,7 @@ import { CallTimeoutError, ConnectionLostError, decodeError } from "./errors";
 import {
   HEADER_BYTES, KeepaliveProc, MAX_MESSAGE_BYTES, MessageStatus, MessageType, Program, PROGRAM_VERSION,
 } from "./protocol";
+import { Places } from "./places";
 import { XdrReader, XdrWriter } from "./xdr";
 
 export interface ConnectionOptions {
@@ -12,6 +13,8 @@ export interface ConnectionOptions {
   keepaliveIntervalMs?: number;
   /** Unanswered pings after which the connection counts as dead. @default 3 */
   keepaliveCount?: number;
+  /** Asked right before each call is sent; what it throws the caller gets, and nothing is sent. */
+  mayCall?: () => void;
 }
 
 /**
@@ -22,7 +25,8 @@ export interface ConnectionOptions {
 const MAX_IN_FLIGHT = 3;
 
 interface Pending {
-  name: string;
+  program: number;
+  proc: number;
   resolve(reader: XdrReader): void;
   reject(error: Error): void;
   timer: NodeJS.Timeout | undefined;
@@ -43,20 +47,23 @@ export type MessageListener = (program: number, proc: number, reader: XdrReader)
 export class RpcConnection {
   private serial = 0;
   private readonly pending = new Map<number, Pending>();
+  /** Calls whose deadline passed before their answer: each keeps its place at the daemon until the answer comes. */
+  private readonly overdue = new Map<number, { giveBack(): void; opensStream: boolean; proc: number }>();
   private readonly streams = new Map<number, StreamHandler>();
+  /** What came on a stream that nobody listens to yet: the answer to the call that opens it may share its segment. */
+  private readonly early = new Map<number, ((handler: StreamHandler) => void)[]>();
   private readonly listeners = new Set<MessageListener>();
   private readonly closeListeners = new Set<(error: ConnectionLostError) => void>();
   private chunks: Buffer[] = [];
   private buffered = 0;
   private closed: ConnectionLostError | undefined;
   private unanswered = 0;
-  private inFlight = 0;
-  private readonly waiting: (() => void)[] = [];
+  private readonly places = new Places(MAX_IN_FLIGHT);
   private readonly keepaliveTimer: NodeJS.Timeout;
   private readonly callTimeoutMs: number;
   private readonly keepaliveCount: number;
 
-  constructor(private readonly socket: Duplex, readonly peer: string, options: ConnectionOptions = {}) {
+  constructor(private readonly socket: Duplex, readonly peer: string, private readonly options: ConnectionOptions = {}) {
     this.callTimeoutMs = options.callTimeoutMs ?? 30_000;
     this.keepaliveCount = options.keepaliveCount ?? 3;
     socket.on("data", (chunk: Buffer) => this.onData(chunk));
@@ -83,53 +90,90 @@ export class RpcConnection {
     return () => this.closeListeners.delete(listener);
   }
 
+  /** How many calls were given up and are still unanswered. At three (see `isClogged`) nothing else gets through. */
+  get overdueCalls(): number {
+    return this.overdue.size;
+  }
+  /** Every place is held by a call that was given up: only another connection reaches this daemon now. */
+  get isClogged(): boolean {
+    return this.overdue.size >= MAX_IN_FLIGHT;
+  }
+
   /**
    * One call. Rejects with LibvirtError (the daemon's own error), CallTimeoutError or ConnectionLostError.
+   * A call that times out fails alone: its late answer is dropped, and the connection goes on for all others. Until that
+   * answer comes the call keeps its place, because the daemon, too, still counts it.
    * `timeoutMs` 0: no deadline, for calls that are long by nature and watched otherwise.
    */
-  async call(program: number, proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader> {
-    return (await this.callWithSerial(program, proc, name, args, timeoutMs)).reader;
+  async call(program: number, proc: number, name: string, args: XdrWriter, timeoutMs = this.callTimeoutMs): Promise<XdrReader> {
+    return (await this.inPlace(program, proc, name, args, timeoutMs, false)).reader;
   }
 
   /** Like call, past all that waits. One at a time, and only for what the daemon answers at once. */
-  async callUrgently(program: number, proc: number, name: string, args: XdrWriter): Promise<XdrReader> {
-    return (await this.exchange(program, proc, name, args, this.callTimeoutMs)).reader;
+  async callUrgently(program: number, proc: number, name: string, args: XdrWriter, timeoutMs = this.callTimeoutMs): Promise<XdrReader> {
+    return (await this.exchange(program, proc, name, args, timeoutMs, false, () => undefined)).reader;
   }
 
-  async callWithSerial(
+  /**
+   * A call that opens a stream under its own serial. What comes on the stream is kept until `registerStream`, which the
+   * caller owes. If the call is given up, its stream is ended as soon as the daemon opens it.
+   */
+  callWithSerial(
     program: number, proc: number, name: string, args: XdrWriter, timeoutMs = this.callTimeoutMs,
   ): Promise<{ reader: XdrReader; serial: number }> {
-    if (this.inFlight >= MAX_IN_FLIGHT) await new Promise<void>((go) => this.waiting.push(go));
-    else this.inFlight++;
+    return this.inPlace(program, proc, name, args, timeoutMs, true);
+  }
+
+  private async inPlace(
+    program: number, proc: number, name: string, args: XdrWriter, timeoutMs: number, opensStream: boolean,
+  ): Promise<{ reader: XdrReader; serial: number }> {
+    if (this.closed) throw this.closed;
+    const wait = this.places.take(timeoutMs, () => new CallTimeoutError(`${name} on ${this.peer}`, timeoutMs));
+    if (wait) await wait;
+    let mine = true;
+    const giveBack = (): void => {
+      if (mine) this.places.give();
+      mine = false;
+    };
     try {
-      return await this.exchange(program, proc, name, args, timeoutMs);
-    } finally {
-      const next = this.waiting.shift();
-      if (next) next();
-      else this.inFlight--;
+      const answered = await this.exchange(program, proc, name, args, timeoutMs, opensStream, giveBack);
+      giveBack();
+      return answered;
+    } catch (error) {
+      if (!(error instanceof CallTimeoutError)) giveBack();
+      throw error;
     }
   }
 
   private async exchange(
-    program: number, proc: number, name: string, args: XdrWriter, timeoutMs: number,
+    program: number, proc: number, name: string, args: XdrWriter, timeoutMs: number, opensStream: boolean, giveBack: () => void,
   ): Promise<{ reader: XdrReader; serial: number }> {
     if (this.closed) throw this.closed;
+    this.options.mayCall?.();
     const serial = ++this.serial;
     const reader = await new Promise<XdrReader>((resolve, reject) => {
       const timer = timeoutMs > 0
         ? setTimeout(() => {
           this.pending.delete(serial);
+          this.early.delete(serial);
+          this.overdue.set(serial, { giveBack, opensStream, proc });
           reject(new CallTimeoutError(`${name} on ${this.peer}`, timeoutMs));
         }, timeoutMs)
         : undefined;
-      this.pending.set(serial, { name, resolve, reject, timer });
+      this.pending.set(serial, { program, proc, resolve, reject, timer });
+      if (opensStream) this.early.set(serial, []);
       this.send(program, proc, MessageType.call, serial, MessageStatus.ok, args.toBuffer());
     });
     return { reader, serial };
   }
 
+  /** Hears what has come on the stream already, then what comes. The answer ends the listening. */
   registerStream(serial: number, handler: StreamHandler): () => void {
+    const early = this.early.get(serial) ?? [];
+    this.early.delete(serial);
     this.streams.set(serial, handler);
+    for (const tell of early) tell(handler);
+    if (this.closed && this.streams.delete(serial)) handler.onError(this.closed);
     return () => this.streams.delete(serial);
   }
 
@@ -140,11 +184,15 @@ export class RpcConnection {
     if (this.closed) throw this.closed;
     if (this.send(Program.remote, proc, type, serial, status, payload)) return;
     await new Promise<void>((resolve, reject) => {
-      const off = this.onClose(reject);
-      this.socket.once("drain", () => {
+      const drained = (): void => {
         off();
         resolve();
+      };
+      const off = this.onClose((error) => {
+        this.socket.removeListener("drain", drained);
+        reject(error);
       });
+      this.socket.once("drain", drained);
     });
   }
 
@@ -168,7 +216,7 @@ export class RpcConnection {
       if (this.chunks.length > 1 && this.chunks[0]!.length < 4) this.chunks = [Buffer.concat(this.chunks)];
       const length = this.chunks[0]!.readUInt32BE(0);
       if (length < HEADER_BYTES || length > MAX_MESSAGE_BYTES) {
-        this.fail(`${this.peer} does not speak libvirt's protocol (message of ${length} bytes)`);
+        this.fail(`${this.peer} does not speak libvirt's protocol (${beginning(this.chunks[0]!, length)})`);
         return;
       }
       if (this.buffered < length) return;
@@ -200,29 +248,50 @@ export class RpcConnection {
       }
       return;
     }
-    if (type === MessageType.reply) this.onReply(serial, status, reader);
+    if (type === MessageType.reply) this.onReply(program, proc, serial, status, reader);
     else if (type === MessageType.stream || type === MessageType.streamHole) this.onStream(serial, status, reader);
-    else if (type === MessageType.message) for (const listener of this.listeners) listener(program, proc, reader);
+    else if (type === MessageType.message) for (const listener of this.listeners) listener(program, proc, reader.fork());
   }
 
-  private onReply(serial: number, status: number, reader: XdrReader): void {
+  private onReply(program: number, proc: number, serial: number, status: number, reader: XdrReader): void {
+    const overdue = this.overdue.get(serial);
+    if (overdue) {
+      this.overdue.delete(serial);
+      overdue.giveBack();
+      // Nobody feeds or reads the stream that it opens: the daemon would keep it, and what it holds, to the end.
+      if (overdue.opensStream && status === MessageStatus.ok) {
+        this.send(Program.remote, overdue.proc, MessageType.stream, serial, MessageStatus.error, Buffer.alloc(0));
+      }
+      return;
+    }
     const pending = this.pending.get(serial);
-    if (!pending) return; // answered after its deadline
+    if (!pending) return;
+    if (pending.program !== program || pending.proc !== proc) {
+      throw new RangeError(`an answer of procedure ${proc} to a call of ${pending.proc}`);
+    }
+    // Read before the call is forgotten: where reading fails, the connection's end must still find the call.
+    const error = status === MessageStatus.ok ? undefined : decodeError(reader);
     this.pending.delete(serial);
     clearTimeout(pending.timer);
-    if (status === MessageStatus.ok) pending.resolve(reader);
-    else pending.reject(decodeError(reader));
+    if (error) {
+      this.early.delete(serial);
+      pending.reject(error);
+    } else pending.resolve(reader);
   }
 
   private onStream(serial: number, status: number, reader: XdrReader): void {
     const handler = this.streams.get(serial);
-    if (!handler) return;
-    if (status === MessageStatus.continue) handler.onData?.(reader.rest());
-    else {
+    const early = this.early.get(serial);
+    if (!handler && !early) return;
+    const error = status === MessageStatus.ok || status === MessageStatus.continue ? undefined : decodeError(reader);
+    const tell = (to: StreamHandler): void => {
+      if (status === MessageStatus.continue) return to.onData?.(reader.rest());
       this.streams.delete(serial);
-      if (status === MessageStatus.ok) handler.onEnd();
-      else handler.onError(decodeError(reader));
-    }
+      if (error) to.onError(error);
+      else to.onEnd();
+    };
+    if (handler) tell(handler);
+    else early!.push(tell);
   }
 
   private ping(): void {
@@ -245,9 +314,18 @@ export class RpcConnection {
       pending.reject(error);
     }
     this.pending.clear();
-    for (const stream of this.streams.values()) stream.onError(error);
+    this.overdue.clear();
+    this.places.close(error);
+    const streams = [...this.streams.values()];
     this.streams.clear();
+    for (const stream of streams) stream.onError(error);
     for (const listener of this.closeListeners) listener(error);
     this.closeListeners.clear();
   }
+}
+
+/** What came instead of a message: mostly a text, such as what a login shell prints on stdout. */
+function beginning(chunk: Buffer, length: number): string {
+  const text = chunk.subarray(0, 60).toString("latin1").split(/[^ -~]/)[0]!;
+  return text.length >= 4 ? `it began with ${JSON.stringify(text)}` : `message of ${length} bytes`;
 }

@@ -2,7 +2,8 @@ import type { XdrReader } from "./xdr";
 
 /** An error that libvirt itself reported: `code` is virErrorNumber, `domain` virErrorDomain. */
 export class LibvirtError extends Error {
-  constructor(readonly code: number, readonly errorDomain: number, message: string) {
+  /** @param errno the host's own, where a system call failed: the same in every language */
+  constructor(readonly code: number, readonly errorDomain: number, message: string, readonly errno?: number) {
     super(message);
     this.name = "LibvirtError";
   }
@@ -32,12 +33,32 @@ export class QmpError extends Error {
   }
 }
 
-/** `remote_error`; only the first three fields carry anything today. */
+/** `remote_error`. What follows the message is read as far as it is there. */
 export function decodeError(reader: XdrReader): LibvirtError {
   const code = reader.i32();
   const domain = reader.i32();
   const message = reader.optionalString() ?? `libvirt error ${code}`;
-  return new LibvirtError(code, domain, message);
+  return new LibvirtError(code, domain, message, code === SYSTEM_ERROR ? errnoAfter(reader) : undefined);
+}
+
+/** VIR_ERR_SYSTEM_ERROR: its first number is errno. */
+const SYSTEM_ERROR = 38;
+const UUID_BYTES = 16;
+
+function errnoAfter(reader: XdrReader): number | undefined {
+  try {
+    reader.i32(); // level
+    if (reader.u32() !== 0) {
+      reader.string(); // the domain it is about
+      reader.bytes(UUID_BYTES);
+      reader.i32();
+    }
+    for (let i = 0; i < 3; i++) reader.optionalString();
+    return reader.i32();
+  } catch (error) {
+    if (error instanceof RangeError) return undefined; // a short error is an error all the same
+    throw error;
+  }
 }
 
 export function isLibvirtError(error: unknown, ...codes: number[]): error is LibvirtError {

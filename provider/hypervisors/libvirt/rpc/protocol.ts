@@ -47,7 +47,9 @@ export const Proc = {
   domainHasManagedSaveImage: 183,
   domainCreateWithFlags: 196,
   domainBlockPeek: 103,
+  domainGetBlockInfo: 194,
   storageVolUpload: 208,
+  storageVolDownload: 209,
   domainGetState: 212,
   nodeGetCpuStats: 227,
   domainUndefineFlags: 231,
@@ -105,10 +107,17 @@ export const Flag = {
 
 /** virErrorNumber, those that we tell apart. */
 export const ErrorCode = {
+  internalError: 1,
+  operationFailed: 9,
+  domExist: 28,
+  systemError: 38,
   noDomain: 42,
   noNetwork: 43,
   noStoragePool: 49,
   noStorageVol: 50,
+  operationInvalid: 55,
+  operationTimeout: 68,
   noDomainMetadata: 80,
+  blockCopyActive: 83,
   storageVolExist: 90,
 } as const;

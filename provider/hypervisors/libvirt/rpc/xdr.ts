@@ -93,11 +93,27 @@ export class XdrReader {
     return this.u32() === 0 ? null : this.string();
   }
 
+  /**
+   * A counted list. The count is the peer's word: an item takes four bytes at least, so a count that the message has no
+   * bytes for is refused before anything is made of it.
+   */
   list<T>(item: (r: this) => T): T[] {
     const n = this.u32();
-    const out: T[] = [];
-    for (let i = 0; i < n; i++) out.push(item(this));
-    return out;
+    const left = this.buffer.length - this.offset;
+    if (n * ALIGN > left) throw new RangeError(`XDR: a list of ${n} items in ${left} bytes`);
+    return Array.from({ length: n }, () => {
+      const before = this.offset;
+      const value = item(this);
+      if (this.offset - before < ALIGN) throw new RangeError("XDR: an item of a list that takes no bytes");
+      return value;
+    });
+  }
+
+  /** Another reader at the same place: what one of several listeners reads, the next one reads, too. */
+  fork(): XdrReader {
+    const other = new XdrReader(this.buffer);
+    other.offset = this.offset;
+    return other;
   }
 
   rest(): Buffer {
