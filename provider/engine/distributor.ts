@@ -119,7 +119,7 @@ export class Distributor {
     const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
     this.underWay.set(transfer, { copy, abort: link.abort });
     this.context.ledger.worked.add(this.pool.topology.hosts[copy.host]!.name);
-    if (this.watches && !this.policy?.keepsSources) this.looks.begun();
+    if (this.watches && !this.policy?.keepsSources) this.looks.begun(1000 * this.watch.paceSeconds(transfer));
     tasks.start(async () => {
       const local = source.host === copy.host && !source.arriving;
       const reading = copy.reads?.(local) ?? {};

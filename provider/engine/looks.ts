@@ -13,10 +13,10 @@ export class Looks {
   /** @param everyMs how long until the next look, as things are now */
   constructor(private readonly context: RunContext, private readonly everyMs: () => number, private readonly look: () => void) {}
 
-  /** There is something to look at, which may want to be looked at sooner than all else. */
-  begun(): void {
+  /** There is something more to look at. @param withinMs how soon */
+  begun(withinMs: number): void {
     if (!this.looking) return this.start();
-    if (this.context.clock.nowMs() + this.everyMs() < this.nextMs) this.sleeping?.abort(new Error("sooner"));
+    if (this.context.clock.nowMs() + withinMs < this.nextMs) this.sleeping?.abort(new Error("sooner"));
   }
 
   /** There is nothing any more. */

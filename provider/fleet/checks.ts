@@ -32,6 +32,7 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...(options.planning || options.recorded ? [] : reachProblems(raw, hosts)),
     ...portProblems(hosts),
     ...vmProblems(record(raw.vm)),
+    ...(options.recorded ? [] : diskProblems(record(raw.vm))),
     ...tlsProblems(raw),
   ];
 }
@@ -163,6 +164,42 @@ export function parsePorts(value: unknown): { from: number; to: number } | undef
   }
   const { from, to } = record(value);
   return num(from) !== undefined && num(to) !== undefined ? { from: from as number, to: to as number } : undefined;
+}
+
+/** virtio's limit of a disk's serial number. */
+const SERIAL_LENGTH = 20;
+/** Data disks and network cards that machines of all types start with: libvirt 9 finds no slots for 57 of them on `pc`. */
+const MAX_DEVICES = 56;
+
+function diskProblems(vm: Raw): Problem[] {
+  const problems: Problem[] = [];
+  const [disks, networks] = [items(vm.disks), items(vm.networks)];
+  if (disks.length > 0 && disks.length + networks.length > MAX_DEVICES) {
+    problems.push({
+      path: "vm.disks",
+      message: `expected at most ${MAX_DEVICES} disks and network cards together, got ${disks.length} and ${networks.length}; want fewer, larger disks`,
+    });
+  }
+  const first = new Map<string, number>();
+  disks.forEach((disk, index) => {
+    const label = str(disk.label);
+    if (label === undefined) return;
+    if (label.includes(".")) {
+      problems.push({
+        path: `vm.disks[${index}].label`,
+        message: expected("a label without dots, which part the names of volumes", label, `for example ${seen(label.replaceAll(".", "-"))}; members that exist keep the disks they have`),
+      });
+    }
+    const earlier = first.get(label.slice(0, SERIAL_LENGTH));
+    if (earlier === undefined) first.set(label.slice(0, SERIAL_LENGTH), index);
+    else if (disks[earlier]!.label !== label) {
+      problems.push({
+        path: `vm.disks[${index}].label`,
+        message: expected(`a label that differs from others in its first ${SERIAL_LENGTH} characters, which are the disk's serial number`, label, `vm.disks[${earlier}] begins alike`),
+      });
+    }
+  });
+  return problems;
 }
 
 function vmProblems(vm: Raw): Problem[] {

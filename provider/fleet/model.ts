@@ -263,7 +263,7 @@ export interface ObservedTemplate {
   /** Name of the host that holds it; absent for a local file that is not uploaded yet. */
   host?: string;
   capacityBytes: number;
-  /** Bytes a copy moves: what is allocated. */
+  /** Bytes that a clone of it writes, and a copy moves about: its data, decompressed, through all it stands on, and the clone's tables. */
   allocationBytes: number;
   format: string;
 }

@@ -57,7 +57,7 @@ export interface CallContext {
    * be, so it tries once more; false: it ends with this error and gives back what it took.
    */
   onNoSpace?: (error: NoSpaceError) => Promise<boolean>;
-  /** Of `clone`: called once before it rejects, with what it moved over the network nevertheless. */
+  /** Of `clone`: called once before it rejects, if it had begun, with what it moved over the network nevertheless. */
   onBroken?: (moved: Pick<CloneResult, "bytesMoved" | "bytesResent">) => void;
 }
 

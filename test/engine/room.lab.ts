@@ -1,5 +1,8 @@
 /** Pools without room enough, on real daemons: those members become whole that fit, and the user is told why the others did not. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { applyFleet, FleetRefusedError, FleetRunError, realClock, removeFleet, type Progress, type RunResult } from "../../provider/engine";
 import type { FleetState } from "../../provider/fleet/model";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
@@ -136,6 +139,27 @@ describe("a pool without room enough", function () {
     } finally {
       ended = true;
       await Promise.all(busy);
+    }
+  });
+
+  it("is refused three members of a compressed template that are small only until they are written", async () => {
+    const host = hosts[1]!;
+    await onPool([host], { sizeMiB: 64 });
+    const from = hosts[0]!;
+    const volume = `compressed-${pool.name}.qcow2`;
+    // Text of hexadecimal digits: half of it goes when it is compressed.
+    const plain = join(from.dataDir, "plain.raw");
+    await writeFile(plain, randomBytes(12 * MIB).toString("hex"));
+    await pool.inside(`qemu-img convert -O qcow2 -c '${plain}' '${join(from.poolDir, volume)}'; rm '${plain}'`);
+    await virsh(from, "pool-refresh", "default");
+    try {
+      inputs = { ...inputs, template: { host: from.name, pool: "default", volume } };
+      const error = await failure(up(on([host, 3])));
+      assert.ok(error instanceof FleetRefusedError, error.message);
+      assert.match(error.message, new RegExp(`hosts\\[1\\]\\.pool: .* free for 3 new members, got "${pool.name}"`));
+      assert.equal(await pool.inside(`ls '${pool.path}' | grep -v lost.found || true`), "");
+    } finally {
+      await virsh(from, "vol-delete", volume, "default");
     }
   });
 

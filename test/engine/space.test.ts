@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FleetRefusedError, FleetRunError, previewFleet } from "../../provider/engine";
-import type { PooledTransfer } from "../../provider/engine/pool";
+import type { RunContext } from "../../provider/engine/context";
+import { Distributor } from "../../provider/engine/distributor";
+import { TransferLog } from "../../provider/engine/log";
+import { SourcePool, type PooledTransfer } from "../../provider/engine/pool";
 import { Room } from "../../provider/engine/room";
+import { contextOf } from "../../provider/engine/session";
 import { linkSignals } from "../../provider/engine/abort";
+import { policies, topologyOf } from "../../provider/scheduler";
 import { type CallContext, type CloneOrder, type Hypervisor, NoSpaceError } from "../../provider/hypervisors/hypervisor";
 import { wrap } from "./wrappers";
 import { assertSettled, IMAGE_BYTES, inputs, look, reachable, request, specOf, up, world, type World } from "./world";
@@ -220,4 +225,71 @@ function inTurns({ hypervisor, clock }: World, seconds: number): Hypervisor {
     before = before.then(() => clock.sleep(1000 * seconds));
     return before.then(() => proceed());
   });
+}
+
+describe("one slow host among fast ones", () => {
+  const slowAmongFast = (policy: string) => {
+    const from = inputs(9, 1, { policy, countPerHost: 1, imageBytes: 20e9 });
+    return specOf({ ...from, hosts: (from.hosts as { name: string }[]).map((host) => ({ ...host, nicBitsPerSecond: host.name === "a9" ? 1e8 : 1e10 })) });
+  };
+  for (const policy of ["relay", "earliestCompletion", "rounds"]) {
+    it(`keeps nobody from noticing a fast one's straggler in time: ${policy}`, async () => {
+      const spec = slowAmongFast(policy);
+      // What reads from a3 would take a quarter of an hour.
+      const where = world(spec, { faults: [{ kind: "slowHost", host: "a3", factor: 0.02, fromSeconds: 5, direction: "out" }] });
+      const { clones } = await up(spec, where);
+      const last = Math.max(...clones.filter((clone) => clone.targetHost !== "a9").map((clone) => clone.endSeconds));
+      assert.ok(last < 150, `${last} s`);
+    });
+  }
+
+  it("is no straggler itself", async () => {
+    const spec = slowAmongFast("relay");
+    const { clones } = await up(spec, world(spec));
+    assert.deepEqual(clones.filter((clone) => clone.targetHost === "a9").flatMap((clone) => clone.replaced ?? []).length <= 1, true);
+    assert.ok(Math.max(...clones.filter((clone) => clone.targetHost !== "a9").map((clone) => clone.endSeconds)) < 50);
+  });
+});
+
+describe("a run that makes members and copies nothing", () => {
+  it("merges the frozen bases that it was to merge", async () => {
+    const mixed = { clone: { mixed: { linkedShare: 0.5 } } };
+    const seeded = specOf(inputs(2, 1, { ...mixed, count: 5, keepSeeds: "host" }));
+    const grown = specOf(inputs(2, 1, { ...mixed, count: 6 }));
+    const where = world(seeded);
+    const { state } = await up(seeded, where);
+    assert.ok(state.members.some((member) => member.base === "frozen"));
+    const { clones, plan } = await up(grown, where, state);
+    assert.deepEqual([clones.length, plan.create.map((one) => one.kind)], [0, ["linked"]]);
+    assert.ok(plan.consolidate.length > 0);
+    await assertSettled(grown, where, 6);
+  });
+});
+
+describe("a copy that is whole", () => {
+  it("is counted out once, whatever goes wrong with its member", async () => {
+    const spec = specOf(inputs(2, 1, { countPerHost: 1, policy: "rounds" }));
+    const context = contextOf(request(spec, world(spec)), new AbortController().signal);
+    const { pool, log, distributor, room } = distribution(context);
+    const ended: boolean[] = [];
+    const end = pool.end.bind(pool);
+    pool.end = (transfer, whole) => { ended.push(whole); end(transfer, whole); };
+    distributor.want({
+      host: 1, target: { kind: "base", host: "a2", slot: 0, generation: 0 }, label: "w-000",
+      whole: () => { throw new Error("a fault of our own"); }, failed: () => assert.fail("it did not fail"),
+    });
+    distributor.begin(policies.rounds);
+    await assert.rejects(context.tasks.idle(), /a fault of our own/);
+    assert.deepEqual([ended, pool.view.making, pool.view.made, log.traces.length], [[true], [0, 0], [0, 1], 1]);
+    assert.ok(room.admits(1));
+  });
+});
+
+function distribution(context: RunContext) {
+  const { spec } = context;
+  const pool = new SourcePool(topologyOf(spec), 8, true);
+  pool.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
+  const log = new TransferLog(context.clock, pool);
+  const room = new Room([0, 1], [Infinity, Infinity], IMAGE_BYTES);
+  return { pool, log, room, distributor: new Distributor(context, "0".repeat(64), pool, log, room, false, () => undefined) };
 }

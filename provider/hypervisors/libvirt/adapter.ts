@@ -290,7 +290,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
     const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
     try {
-      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name), { measureMs: 0 }), deadline.expired]);
+      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name), { again: true, measureMs: 0 }), deadline.expired]);
       if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
       return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
     } catch (error) {

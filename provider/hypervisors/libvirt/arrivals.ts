@@ -23,6 +23,7 @@ const MAX_DRIFT_SECONDS = 600;
 export async function hostUp(client: LibvirtClient): Promise<HostUp | null> {
   try {
     const upSeconds = await client.nodeUpSeconds();
+    // eslint-disable-next-line no-restricted-properties -- a time of day is what it is, and is trusted for nothing alone
     return { bootSeconds: Math.round(Date.now() / 1000 - upSeconds), upSeconds: Math.round(upSeconds) };
   } catch (error) {
     if (!(error instanceof LibvirtError)) throw error;

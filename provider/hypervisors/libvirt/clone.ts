@@ -157,7 +157,7 @@ export async function uploadTemplate(
   const state = await fileState(file);
   const image = await describeFile(file);
   const sent = createHash("sha256");
-  const changed = (what: string): TemplateChangedError => new TemplateChangedError(target.session.name, "upload", `${file} changed ${what}, so what was sent of it was thrown away`);
+  const changed = (): TemplateChangedError => new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded, so what was sent of it was thrown away`);
   if (image.sha256 !== order.contentId) {
     throw new TemplateChangedError(target.session.name, "upload", `${file} changed during the run: expected content ${order.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
   }
@@ -181,13 +181,13 @@ export async function uploadTemplate(
       await refreshPool(client, pool, UPLOADED_BUSY_MS);
     });
     // Of what went over the wire, not of what was read for its hash before: a file can be rewritten and not show it.
-    if (sent.digest("hex") !== order.contentId) throw changed("while it was uploaded");
+    if (sent.digest("hex") !== order.contentId) throw changed();
     await markComplete(order, target);
   } catch (error) {
     context.onBroken?.({ bytesMoved: sentBytes });
     await target.session.run("clean up", (client) => deleteVolume(client, target, name)).catch(() => undefined);
     // One that grew, shrank or went is no fault of the host's.
-    if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed("while it was uploaded");
+    if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed();
     throw error;
   } finally {
     extra.close();

@@ -44,44 +44,43 @@ export interface CloneBytes {
 export async function cloneBytes(layers: readonly Layer[], limits: MeasureLimits): Promise<CloneBytes> {
   const capacityBytes = layers[0]!.header.capacityBytes;
   const coverage = new Coverage();
-  let unseenBytes = 0;
-  let isCompressed = false;
-  let ownBytes = 0;
+  /** Of the qcow2 files: what was not read, their own clusters of data, what they take on the disk. */
+  const files = { unreadBytes: 0, ownBytes: 0, allocationBytes: 0, isCompressed: false };
+  let rawBytes = 0;
   let isWhole = true;
   for (const layer of layers) {
     const { header } = layer;
     if (header.format === "raw") {
-      unseenBytes += Math.min(layer.allocationBytes, Math.min(capacityBytes, header.capacityBytes) - coverage.closed * CLUSTER_BYTES);
+      rawBytes = Math.max(0, Math.min(layer.allocationBytes, Math.min(capacityBytes, header.capacityBytes) - coverage.closed * CLUSTER_BYTES));
       break; // what nothing says it holds ends a chain
     }
     const budget = new TableBudget(limits.mostBytes, limits.isLate);
     const before = coverage.data;
+    let ownBytes = 0;
     const end = Math.min(capacityBytes, header.capacityBytes);
     for await (const table of tablesOf(layer.read, header, end, budget, layer.fileBytes)) {
       for (const stretch of stretchesOf(table, header, end)) {
         if (stretch.kind === "unallocated") continue;
         assertWithin(stretch, layer.fileBytes, 2 ** header.clusterBits);
-        isCompressed ||= stretch.kind === "compressed";
+        files.isCompressed ||= stretch.kind === "compressed";
         if (stretch.kind === "data") ownBytes += stretch.lengthBytes;
         coverage.mark(stretch, end);
       }
     }
+    const readBytes = (coverage.data - before) * CLUSTER_BYTES;
+    // The tables that were not read hold as much as the others did; where none was, as much as the file.
+    const isTold = budget.isCounted && (budget.read > 0 || budget.there === 0);
+    const times = budget.read > 0 ? budget.there / budget.read : 1;
+    files.unreadBytes += isTold ? readBytes * (times - 1) : Math.max(0, layer.allocationBytes - readBytes);
+    files.ownBytes += isTold ? ownBytes * times : 0;
+    files.allocationBytes += layer.allocationBytes;
     isWhole &&= budget.isWhole;
-    unseenBytes += unread(budget, (coverage.data - before) * CLUSTER_BYTES, layer.allocationBytes);
   }
-  const dataBytes = Math.min(capacityBytes, Math.ceil(coverage.data * CLUSTER_BYTES + Math.max(0, unseenBytes)));
-  const allocationBytes = layers.reduce((sum, layer) => sum + layer.allocationBytes, 0);
+  const heldBytes = coverage.data * CLUSTER_BYTES + files.unreadBytes;
   // Not compressed, and much of it not on the disk: holes within its clusters, which no table tells.
-  const isSetAside = !isCompressed && isWhole && allocationBytes < SET_ASIDE * ownBytes;
-  const writtenBytes = isSetAside ? Math.round(dataBytes * (allocationBytes / ownBytes)) : dataBytes;
-  return { bytes: writtenBytes + tableBytes(capacityBytes, writtenBytes, coverage.pages), isWhole };
-}
-
-/** What the tables that were not read may hold: as much as the others did, or where none was, as much as the file. */
-function unread(budget: TableBudget, readBytes: number, allocationBytes: number): number {
-  if (budget.isWhole) return 0;
-  const guess = budget.read > 0 ? readBytes * (budget.there / budget.read - 1) : 0;
-  return budget.read > 0 && budget.isCounted ? guess : Math.max(guess, allocationBytes - readBytes, 0);
+  const isSetAside = !files.isCompressed && files.allocationBytes < SET_ASIDE * files.ownBytes;
+  const dataBytes = Math.min(capacityBytes, Math.ceil((isSetAside ? heldBytes * (files.allocationBytes / files.ownBytes) : heldBytes) + rawBytes));
+  return { bytes: dataBytes + tableBytes(capacityBytes, dataBytes, coverage.pages), isWhole };
 }
 
 function assertWithin({ kind, at, lengthBytes }: Stretch, fileBytes: number, clusterBytes: number): void {

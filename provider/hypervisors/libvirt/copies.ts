@@ -66,8 +66,8 @@ export class Copy {
   private readonly untilUnread = new Set<() => void>();
   /** Counts the helpers it had: an export of an earlier one is gone. */
   epoch = 0;
-  /** When its last byte came, as Date.now() tells it. */
-  movedAtMs = Date.now();
+  /** When its last byte came, as performance.now() tells it. */
+  movedAtMs = performance.now();
   /** How long its own source may be silent. */
   patienceMs = 0;
   ended: Error | undefined;
@@ -171,10 +171,10 @@ export class Copy {
 
   /** Guests are reading what has not arrived: the copy leaves them the way. */
   guestsWait(): void {
-    this.guestsWaitedAt = Date.now();
+    this.guestsWaitedAt = performance.now();
   }
   get isYielding(): boolean {
-    return Date.now() - this.guestsWaitedAt < YIELD_MS;
+    return performance.now() - this.guestsWaitedAt < YIELD_MS;
   }
 
   private release(reader: object): void {

@@ -44,7 +44,11 @@ function backingXml(backing: BackingXml | null | undefined): XmlNode | undefined
   };
 }
 
-const diskName = (index: number): string => `vd${String.fromCharCode(97 + index)}`;
+/** As libvirt names them: vda to vdz, then vdaa. */
+export function diskName(index: number): string {
+  const last = String.fromCharCode(97 + (index % 26));
+  return index < 26 ? `vd${last}` : `${diskName(Math.floor(index / 26) - 1)}${last}`;
+}
 
 function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
   return {

@@ -106,12 +106,12 @@ export class DriveVolume {
 
 /** What used the node may be there a moment longer. @throws QmpError when it is there for good */
 export async function removeNode(helper: Helper, node: string): Promise<void> {
-  for (const end = Date.now() + REMOVE_DEADLINE_MS; ;) {
+  for (const end = performance.now() + REMOVE_DEADLINE_MS; ;) {
     try {
       await helper.qmp("blockdev-del", { "node-name": node });
       return;
     } catch (error) {
-      if (!(error instanceof QmpError) || Date.now() > end) throw error;
+      if (!(error instanceof QmpError) || performance.now() > end) throw error;
     }
     await sleep(REMOVE_POLL_MS);
   }

@@ -2,6 +2,7 @@
  * What an image is, by its own bytes: qcow2, raw, or something that only looks as if it could be copied. Whatever bears
  * no mark at all is raw.
  */
+import { partitionsEndBytes } from "./partitions";
 import { headerSpanBytes, isQcow2, parseQcow2, type Qcow2Header } from "./qcow2";
 import { UnfitImageError, type ReadAt } from "./unfitImage";
 
@@ -71,6 +72,10 @@ export function parseImage(head: Buffer, tail: Buffer, fileBytes: number): Image
       if ((inTail ? tail : head).subarray(at, at + bytes.length).equals(bytes)) throw new UnfitImageError(`${what}: ${wayOut}`);
     }
     if (BZIP2.test(head.toString("latin1", 0, 10))) throw new UnfitImageError("a file compressed by bzip2: decompress it first (bunzip2)");
+    const partitionsEnd = partitionsEndBytes(head);
+    if (partitionsEnd !== undefined && partitionsEnd > fileBytes) {
+      throw new UnfitImageError(`a raw image that ends before its partitions do (${fileBytes} bytes, they go to ${partitionsEnd}): download or copy it again`);
+    }
   }
   assertSectors(header.capacityBytes);
   return header;

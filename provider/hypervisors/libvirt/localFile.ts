@@ -28,7 +28,7 @@ const cache = new Map<string, { key: string; image: SharedWork<LocalImage> }>();
 /**
  * Reads the whole file, once for all who ask while nothing shows that it was changed; given up when all who ask have.
  * Whoever sends it on hashes what he sends: a file can change without showing it.
- * @throws UnfitImageError for what cannot be a template; the file system's own error, or the signal's reason
+ * @throws UnfitImageError for what cannot be a template; the file system's own error; the signal's reason
  */
 export async function describeFile(file: string, signal?: AbortSignal): Promise<LocalImage> {
   const key = await fileState(file);

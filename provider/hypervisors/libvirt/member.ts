@@ -152,12 +152,12 @@ export async function powerMember(
 
 /** ACPI first, then force when the guest has not gone within `shutdownMs`. */
 async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: number, signal?: AbortSignal): Promise<void> {
-  const deadline = Date.now() + shutdownMs;
+  const deadline = performance.now() + shutdownMs;
   const state = await client.domainState(domain);
   if (shutdownMs > 0 && (state === DomainState.running || state === DomainState.blocked)) {
     try {
       await client.shutdownDomain(domain);
-      while (Date.now() < deadline) {
+      while (performance.now() < deadline) {
         signal?.throwIfAborted();
         if (!isActive(await client.domainState(domain))) return;
         await sleep(POLL_MS);

@@ -78,8 +78,8 @@ export class Scan {
   }
 
   private async ready(helper: Helper): Promise<boolean> {
-    const end = Date.now() + this.deadlineMs;
-    while (Date.now() < end) {
+    const end = performance.now() + this.deadlineMs;
+    while (performance.now() < end) {
       const job = await findMirror(helper, JOB);
       if (!job) return false;
       if (job.ready) return true;

@@ -128,7 +128,7 @@ export class HostSession {
       throw new ConnectionLostError(`${shown} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
     }
     const { connectTimeoutMs, callTimeoutMs } = this.options;
-    return openSession(uri, { host: this.name, peer: `${this.name} (${shown})`, connectTimeoutMs, callTimeoutMs, ...(mayCall && { mayCall }) });
+    return openSession(uri, { host: this.name, peer: `${this.name} (${shown})`, connectTimeoutMs, callTimeoutMs, mayCall });
   }
 
   /** Runs calls under one step name; every error leaves as a HypervisorError that names host and step. */

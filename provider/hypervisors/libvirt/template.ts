@@ -4,8 +4,8 @@ import type { BackingXml } from "./domainXml";
 import { domainTexts, ImageUse, type DomainText } from "./imageUse";
 import { describeFile } from "./localFile";
 import { headerOf, writtenByClone, type MeasureOptions } from "./lookedAt";
-import type { LibvirtClient, Volume } from "./rpc/client";
-import { DomainState } from "./rpc/protocol";
+import type { Domain, LibvirtClient, Volume } from "./rpc/client";
+import { DomainState, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { readChain, type ChainFile } from "./templateChain";
 import { writerOf, writerText } from "./templateUse";
@@ -24,34 +24,52 @@ export interface LocatedTemplate {
 
 export type TemplateFinding = { found: LocatedTemplate } | { problem: Problem };
 
+export interface LookOptions extends MeasureOptions {
+  /** It was looked at before in this run: domains that neither run nor have a saved state are not asked again. @default false */
+  again?: boolean;
+  /** Ends the reading of a local file. */
+  signal?: AbortSignal | undefined;
+}
+
+/** As what the host's domains had a volume when they were asked. */
+const declaredOnce = new Map<string, ReadonlyMap<string, string>>();
+
 /**
  * Looks the declared template up: all the files that it consists of, that nobody writes to one of them, that they are
  * what was declared or can be told for what they are, and what a clone of it writes.
  */
-export async function findTemplate(
-  spec: FleetSpec, session: (name: string) => HostSession, { signal, ...options }: MeasureOptions & { signal?: AbortSignal } = {},
-): Promise<TemplateFinding> {
+export async function findTemplate(spec: FleetSpec, session: (name: string) => HostSession, options: LookOptions = {}): Promise<TemplateFinding> {
   const { template } = spec;
-  if (template.kind === "file") return findFile(template.file, signal);
+  if (template.kind === "file") return findFile(template.file, options.signal);
   const host = session(template.host);
   const path = `template.${template.kind}`;
   const uuid = await host.uuid();
   return host.run("look at template", async (client) => {
     try {
-      const texts = await domainTexts(client);
+      const texts = await domainTexts(client, options.again ? await busyDomains(client) : undefined);
       const { volume, declared } = template.kind === "volume"
         ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "template.pool", volume: path }), declared: undefined }
         : await diskOf(client, host.name, template.domain);
       const facts = await volumeFacts(client, volume);
       const looker = new Looker(client, host.name, uuid, path, texts);
       await looker.assertUnwritten(facts);
-      const files = await looker.chain({ volume, facts }, declared, declared ? undefined : declaredFormats(texts, facts));
+      const key = `${uuid} ${facts.key}`;
+      const formats = (options.again ? declaredOnce.get(key) : undefined) ?? declaredFormats(texts, facts);
+      declaredOnce.set(key, formats);
+      const files = await looker.chain({ volume, facts }, declared, formats);
       return { found: await looker.located(files, options) };
     } catch (error) {
       if (error instanceof TemplateProblemError) return { problem: error.problem };
       throw error;
     }
   });
+}
+
+/** Those that can write to an image as they are. */
+async function busyDomains(client: LibvirtClient): Promise<Domain[]> {
+  const [every, saved] = await Promise.all([client.listDomains(), client.listDomains(Flag.listManagedSave)]);
+  const withState = new Set(saved.map(({ uuid }) => uuid.toString("hex")));
+  return every.filter(({ id, uuid }) => id >= 0 || withState.has(uuid.toString("hex")));
 }
 
 /** @throws TemplateProblemError */
@@ -87,12 +105,12 @@ class Looker {
 
   /**
    * @param disk what the template's domain says of it
-   * @param others of a volume that is named by itself: as what the host's domains have it, and which
+   * @param others as what the host's domains have it, and which: that counts for a volume that is named by itself
    * @throws TemplateProblemError
    */
-  async chain(top: Pick<ChainFile, "volume" | "facts">, disk: DeclaredDisk | undefined, others: ReadonlyMap<string, string> | undefined): Promise<ChainFile[]> {
+  async chain(top: Pick<ChainFile, "volume" | "facts">, disk: DeclaredDisk | undefined, others: ReadonlyMap<string, string>): Promise<ChainFile[]> {
     return this.unfit(top, async () => {
-      const declared = disk?.format ?? declaredBy(others ?? new Map());
+      const declared = disk?.format ?? declaredBy(others);
       const files = await readChain(top, declared, {
         header: (file, format) => headerOf(this.client, this.hostUuid, file, format),
         at: async (path) => {

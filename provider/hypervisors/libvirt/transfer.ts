@@ -47,9 +47,9 @@ export class Transfer {
   private helper: Helper | undefined;
   private pull: Pull | undefined;
   private feed: Feed | undefined;
-  private startedAt = Date.now();
+  private startedAt = performance.now();
   private lastOffset = -1;
-  private lastMove = Date.now();
+  private lastMove = performance.now();
   private readonly flushing = new Flushing();
   private failures = 0;
   /** As limited now; undefined: not limited. */
@@ -155,7 +155,7 @@ export class Transfer {
     }
     this.isFirst = await this.startFirst();
     if (!this.isFirst) await this.startPull();
-    this.startedAt = Date.now();
+    this.startedAt = performance.now();
   }
 
   /** Over the network, so far. */
@@ -204,7 +204,7 @@ export class Transfer {
     this.isFirst = false;
     this.lastOffset = -1;
     await this.startPull();
-    this.startedAt = this.lastMove = Date.now();
+    this.startedAt = this.lastMove = performance.now();
   }
 
   /**
@@ -249,7 +249,7 @@ export class Transfer {
     }
     await abortable(this.feed!.upstream?.whenFed() ?? Promise.resolve(), context.signal);
     copy.isFed();
-    this.lastMove = Date.now();
+    this.lastMove = performance.now();
   }
 
   private lost(message: string, cause?: unknown): SourceLostError {
@@ -285,19 +285,19 @@ export class Transfer {
       this.report(job);
       if (job.ready) return;
       const isSlow = forGuests && !this.isFirst && await this.yielding.look((speed) => this.pull!.setSpeed(speed));
-      if (isSlow) this.lastMove = Date.now(); // because we said so
+      if (isSlow) this.lastMove = performance.now(); // because we said so
       if (job["io-status"] !== "ok" && await this.room.settled(job, this.feed!.upstream, () => this.pull!.resume())) {
-        this.lastMove = Date.now();
+        this.lastMove = performance.now();
         continue;
       }
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
         this.lastOffset = job.offset;
-        this.lastMove = this.options.copy.movedAtMs = Date.now();
+        this.lastMove = this.options.copy.movedAtMs = performance.now();
       }
       if (this.exchange) await this.exchangeSource();
       else if (job["io-status"] !== "ok") await this.recover(`reading from ${this.feed!.host} failed`);
-      else if (Date.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((Date.now() - this.lastMove) / 1000)} s`, true);
+      else if (performance.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((performance.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
   }
@@ -309,7 +309,7 @@ export class Transfer {
   private patienceMs(): number {
     const { copy, stallMs } = this.options;
     const { upstream } = this.feed!;
-    const isStill = upstream && !upstream.ended && Date.now() - upstream.movedAtMs > stallMs / 2;
+    const isStill = upstream && !upstream.ended && performance.now() - upstream.movedAtMs > stallMs / 2;
     copy.patienceMs = isStill ? Math.max(stallMs, upstream.patienceMs) + stallMs / 4 : stallMs;
     return copy.patienceMs;
   }
@@ -317,7 +317,7 @@ export class Transfer {
   /** Half of what is left of the time, by how fast it went so far. */
   private untilNextLook({ offset, len }: MirrorJob): number {
     const total = this.isFirst ? len : this.options.facts.capacityBytes; // `len` may be of what is under way only
-    const leftMs = offset > 0 ? ((total - offset) / offset) * (Date.now() - this.startedAt) : POLL_MS;
+    const leftMs = offset > 0 ? ((total - offset) / offset) * (performance.now() - this.startedAt) : POLL_MS;
     return Math.min(POLL_MS, Math.max(LAST_POLLS_MS, leftMs / 2));
   }
 
@@ -339,7 +339,7 @@ export class Transfer {
         if (upstream.epoch !== epoch) await this.reconnect(this.source).catch((error: unknown) => this.findOther(error as Error));
         else copy.isFed();
         await this.pull!.resume();
-        this.lastMove = Date.now();
+        this.lastMove = performance.now();
         return;
       }
     }

@@ -74,6 +74,8 @@ describe("what a clone of an image writes", () => {
     const part = await cloneBytes([await image()], { mostBytes: 18 * CLUSTER });
     assert.equal(part.isWhole, false);
     assert.ok(Math.abs(part.bytes - whole.bytes) < 0.05 * whole.bytes, `${part.bytes} for ${whole.bytes}`);
+    const aside = await cloneBytes([await layer(file, 500 * CLUSTER)], { mostBytes: 18 * CLUSTER });
+    assert.ok(aside.bytes < 600 * CLUSTER, `${aside.bytes}: set aside, for the most part`);
     let reads = 0;
     const late = await cloneBytes([await image()], { mostBytes: 1 << 30, isLate: () => ++reads > 2 });
     assert.equal(late.isWhole, false);

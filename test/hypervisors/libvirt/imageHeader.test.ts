@@ -53,6 +53,41 @@ describe("an image's header", () => {
     await refused(hybrid, /install from it.*template\.domain/);
   });
 
+  describe("of a raw disk that was cut short", () => {
+    const mbr = (entries: [type: number, start: number, sectors: number][], patch: (disk: Buffer) => void = () => undefined): Buffer => {
+      const disk = Buffer.alloc(1 << 20);
+      disk.writeUInt16LE(0xaa55, 510);
+      entries.forEach(([type, start, sectors], i) => {
+        disk[446 + i * 16 + 4] = type;
+        disk.writeUInt32LE(start, 446 + i * 16 + 8);
+        disk.writeUInt32LE(sectors, 446 + i * 16 + 12);
+      });
+      patch(disk);
+      return disk;
+    };
+    const gpt = (lastSector: bigint): Buffer => mbr([[0xee, 1, 0xffffffff]], (disk) => {
+      disk.write("EFI PART", 512, "latin1");
+      disk.writeBigUInt64LE(2n, 512 + 72);
+      disk.writeUInt32LE(128, 512 + 80);
+      disk.writeUInt32LE(128, 512 + 84);
+      disk.fill(7, 1024 + 128, 1024 + 128 + 32);
+      disk.writeBigUInt64LE(64n, 1024 + 128 + 32);
+      disk.writeBigUInt64LE(lastSector, 1024 + 128 + 40);
+    });
+
+    it("is refused where its partitions go on behind its end", async () => {
+      await refused(mbr([[0x83, 64, 1000], [0x83, 1064, 1000]]), /ends before its partitions do \(1048576 bytes, they go to 1056768\)/);
+      await refused(gpt(2048n), /ends before its partitions do/);
+    });
+
+    it("is none where they end in time, or what stands there is no table", async () => {
+      for (const disk of [
+        mbr([[0x83, 64, 1984]]), gpt(2047n), mbr([]), gpt((1n << 64n) - 1n), mbr([[0x83, 64, 5000], [0x83, 100, 3]]), mbr([[0x83, 0, 5000]]),
+        mbr([[0x83, 64, 5000]], (code) => { code[446 + 16] = 0x65; }), mbr([[0x83, 64, 5000], [0, 77, 88]]),
+      ]) assert.equal((await look(disk)).format, "raw");
+    });
+  });
+
   for (const [what, options, says] of [
     ["version 1", { version: 1 }, /old qcow format/],
     ["version 4", { version: 4 }, /version 4, of which only 2 and 3/],

@@ -4,6 +4,7 @@ import { mkdtemp, open, rm, stat, truncate, utimes, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeFile, uploadChunks } from "../../../provider/hypervisors/libvirt/localFile";
+import { SharedWork } from "../../../provider/hypervisors/libvirt/sharedWork";
 import { compressedEntry, qcow2 } from "./qcow2File";
 
 describe("a local template file", () => {
@@ -40,6 +41,34 @@ describe("a local template file", () => {
     await assert.rejects(describeFile(file()), /with a backing file/);
     await assert.rejects(describeFile(dir), /not a file/);
     await assert.rejects(describeFile(join(dir, "missing")), /ENOENT/);
+  });
+
+  it("is read no further once nobody waits for it, and by one reader for all who do", async () => {
+    let begun = 0;
+    let givenUp: AbortSignal | undefined;
+    const work = new SharedWork<string>((signal) => {
+      begun++;
+      givenUp = signal;
+      return new Promise((_, reject) => { signal.addEventListener("abort", () => reject(signal.reason as Error)); });
+    });
+    const [first, second] = [new AbortController(), new AbortController()];
+    const gone = [first, second].map(({ signal }) => assert.rejects(work.wait(signal), /enough/));
+    first.abort(new Error("enough"));
+    await gone[0];
+    assert.deepEqual([begun, givenUp!.aborted, work.isGivenUp], [1, false, false]);
+    second.abort(new Error("enough"));
+    await gone[1];
+    assert.deepEqual([givenUp!.aborted, work.isGivenUp], [true, true]);
+  });
+
+  it("is read anew by who asks after all others gave up", async () => {
+    await writeFile(file(), randomBytes(1 << 20));
+    const abort = new AbortController();
+    const look = assert.rejects(describeFile(file(), abort.signal), /enough/);
+    abort.abort(new Error("enough"));
+    await look;
+    assert.equal((await describeFile(file())).fileBytes, 1 << 20);
+    await assert.rejects(describeFile(file(), abort.signal), /enough/);
   });
 
   it("has another content id once it was written", async () => {

@@ -233,6 +233,12 @@ describe("a template on a host", function () {
     await copyFile(golden, third);
     await ground.define("by-file", fileDisk(third, "qcow2"));
     taken(await ground.look(ground.domain("by-file")));
+    // A snapshot makes a file that its pool has not seen, and a chain.
+    const domain = await ground.define("snapped", fileDisk(golden, "qcow2"));
+    ground.path("golden.s1");
+    await virsh(ground.host, "snapshot-create-as", domain, "s1", "--disk-only");
+    const snapped = taken(await ground.look(ground.domain("snapped")));
+    assert.equal(snapped.allocationBytes, taken(await ground.look(ground.volume(golden))).allocationBytes);
     refused(await ground.look({ ...ground.volume(golden), volume: "nothing" }), "template.volume", /which it does not have/);
 
     await ground.define("block", "<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='/dev/vg/golden'/><target dev='vda' bus='virtio'/></disk>");

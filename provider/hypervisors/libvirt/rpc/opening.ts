@@ -12,11 +12,15 @@ const HOLD_MS = 500;
 /**
  * How many ssh are on their way at once, in the whole process. Many hosts may stand behind one jump host, which ssh's
  * own configuration knows and nobody else, and its sshd drops what is too many at once (MaxStartups, by default from
- * 10 on). So it begins with few, one more with each that got through, and half with each that was dropped. An attempt
- * keeps its place for `holdMs` at most: hosts that are dead must not keep the living ones waiting.
+ * 10 on). So it begins with few and one more with each that got through. Where some are dropped it goes on with half,
+ * once for all that were on their way together, and from there on grows slowly. An attempt keeps its place for `holdMs`
+ * at most: hosts that are dead must not keep the living ones waiting.
  */
 export class Throttle {
   private under = 0;
+  private begun = 0;
+  /** How many had begun when it was halved last: what was on its way then is no news when it is dropped. */
+  private halvedAt: number | undefined;
   private readonly line: (() => void)[] = [];
 
   constructor(private allowed = FEW, private readonly most = MOST, private readonly holdMs = HOLD_MS) {}
@@ -28,6 +32,7 @@ export class Throttle {
   async run<T>(attempt: () => Promise<T>): Promise<T> {
     if (this.under < this.limit) this.under++;
     else await new Promise<void>((go) => this.line.push(go));
+    const mine = ++this.begun;
     let holds = true;
     const letGo = (): void => {
       if (!holds) return;
@@ -38,10 +43,13 @@ export class Throttle {
     const timer = setTimeout(letGo, this.holdMs);
     try {
       const made = await attempt();
-      this.allowed = Math.min(this.most, this.allowed + 1);
+      this.allowed = Math.min(this.most, this.allowed + (this.halvedAt === undefined ? 1 : 1 / this.allowed));
       return made;
     } catch (error) {
-      if (isEarly(error)) this.allowed = Math.max(1, this.allowed / 2);
+      if (isEarly(error) && mine > (this.halvedAt ?? 0)) {
+        this.allowed = Math.max(1, this.allowed / 2);
+        this.halvedAt = this.begun;
+      }
       throw error;
     } finally {
       clearTimeout(timer);
@@ -67,7 +75,7 @@ export interface OpeningOptions {
   peer: string;
   connectTimeoutMs: number;
   callTimeoutMs?: number;
-  /** Asked before each call on it; what it throws fails the call. */
+  /** Asked before each call of the session. @throws where none may be made any more */
   mayCall?: () => void;
 }
 
@@ -133,7 +141,7 @@ async function attempt(uri: LibvirtUri, { host, peer, connectTimeoutMs, callTime
   let timer: NodeJS.Timeout | undefined;
   try {
     return await Promise.race([
-      LibvirtClient.open(stream, peer, uri.name, { ...(callTimeoutMs !== undefined && { callTimeoutMs }), ...(mayCall && { mayCall }) }),
+      LibvirtClient.open(stream, peer, uri.name, { callTimeoutMs, mayCall }),
       new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
           const said = uri.transport === "ssh" ? (stream as SshStream).complaint() : "";
