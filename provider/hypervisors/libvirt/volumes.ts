@@ -4,7 +4,6 @@ import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
 import { volumeXml } from "./domainXml";
 import { looksFull, PoolFullError, saysNoSpace } from "./noSpace";
-import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
 import { at, parseXml, text } from "./xml";
 
 export interface VolumeFacts extends DiskInfo {
