@@ -102,7 +102,10 @@ export default tseslint.config(
   },
   {
     files: ["provider/hypervisors/**/*.ts", "provider/engine/**/*.ts"],
-    rules: NO_DECISION_BY_WORDS,
+    rules: {
+      ...NO_DECISION_BY_WORDS,
+      "no-restricted-properties": ["error", { object: "Date", property: "now", message: "The time of day jumps: durations go by performance.now() or by a clock that is passed in." }],
+    },
   },
   {
     files: ["provider/pulumi/**/*.ts", "provider/*.ts", "sdk/**/*.ts"],

@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { InputError } from "./cli/input";
 import { picture, type PictureOptions } from "./cli/picture";
 import { plan, type Output, type PlanOptions } from "./cli/plan";
+import { redact } from "./fleet";
 import { policyNames } from "./scheduler";
 
 const { version } = createRequire(__filename)("pulumi-vmfleet/package.json") as { version: string };
@@ -51,8 +52,8 @@ A timeline holds at most 256 copies; the input timelineFile has a picture of all
   .action((file: string, options: PictureOptions) => tell(picture(file, options)));
 
 function tell({ stdout, stderr }: Output): void {
-  process.stderr.write(stderr);
-  process.stdout.write(stdout);
+  process.stderr.write(redact(stderr));
+  process.stdout.write(redact(stdout));
 }
 
 // `vmfleet plan … | head` closes the pipe early: nobody is left to tell.
@@ -60,5 +61,5 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.
 
 program.parseAsync().catch((error: unknown) => {
   process.exitCode = error instanceof InputError ? 2 : 1;
-  process.stderr.write(`${error instanceof InputError ? error.message : (error as Error).stack ?? String(error)}\n`);
+  process.stderr.write(`${redact(error instanceof InputError ? error.message : (error as Error).stack ?? String(error))}\n`);
 });

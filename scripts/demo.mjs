@@ -59,7 +59,7 @@ async function down() {
   out.done("Lab", "gone: no process, namespace or file is left");
 }
 
-/** Set-up, build and lab. @returns the lab */
+/** Set-up, the example's packages and the lab. @returns the lab */
 async function prepare() {
   out.line("\npulumi-vmfleet: one machine becomes a fleet, copied from every finished copy\n");
   let since = Date.now();
@@ -69,7 +69,7 @@ async function prepare() {
   const { up: labUp } = await import("../test/lab/lab.mjs");
   const { installTemplate } = await import("../test/lab/image.mjs");
   const lab = await labUp({ name: LAB, log: (line) => out.live("Lab", line) });
-  await installTemplate({ name: LAB, host: lab.hosts[0].name, log: (line) => out.live("Lab", line) });
+  await installTemplate({ name: LAB, host: lab.hosts[0].name, keep: true, log: (line) => out.live("Lab", line) });
   const rate = lab.hosts[0].nicBitsPerSecond / 1e6;
   out.done("Lab", `${lab.hosts.length} libvirt hosts in ${lab.racks.length} racks, NICs of ${rate} Mbit/s${took(since)}`);
   return lab;
@@ -87,13 +87,20 @@ async function setUp() {
   Object.assign(process.env, pulumi.env);
   out.live("Set-up", "compiling");
   execFileSync(process.execPath, [require.resolve("typescript/bin/tsc"), "-p", "tsconfig.build.json"], { cwd: ROOT, stdio: "inherit" });
+  out.live("Set-up", "installing the example");
+  // npm takes one copy of a version for as good as another: it makes one of what was just compiled only where none is.
+  rmSync(join(PROJECT_DIR, "node_modules", "pulumi-vmfleet"), { recursive: true, force: true });
+  const install = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+  execFileSync("npm", install, { cwd: PROJECT_DIR, stdio: ["ignore", "ignore", "inherit"] });
 }
 
 /** The example's own program, run inline: that needs no language host beside the CLI. */
 async function openStack(lab) {
   require("tsx/cjs");
-  const { LocalWorkspace } = require("@pulumi/pulumi/automation");
-  const { quickstart } = require(join(PROJECT_DIR, "program.ts"));
+  // The program and what runs it must be of one @pulumi/pulumi.
+  const inProject = createRequire(join(PROJECT_DIR, "index.ts"));
+  const { LocalWorkspace } = inProject("@pulumi/pulumi/automation");
+  const { quickstart } = inProject("./program.ts");
   mkdirSync(STATE_DIR, { recursive: true });
   const stack = await LocalWorkspace.createOrSelectStack(
     { stackName: STACK, projectName: "vmfleet-quickstart", program: async () => quickstart() },

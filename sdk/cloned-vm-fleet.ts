@@ -1,10 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
+import { holdsPassword } from "../provider/fleet/redaction";
 import type { FleetState, Learned, MemberState, ReadProfile, RunSummary, RunTimeline } from "../provider/fleet/model";
 import type { ClonedVmFleetArgs } from "./args";
 
 const MODULE = "vmfleet";
 const TYPE = "ClonedVmFleet";
-const PASSWORD = /:\/\/[^/@:]*:[^/@]*@/;
 const TYPE_TOKEN = `pulumi-nodejs:dynamic/${MODULE}:${TYPE}`;
 
 /**
@@ -74,8 +74,9 @@ export class ClonedVmFleet extends pulumi.dynamic.Resource {
       lastRun: undefined, timeline: undefined, learned: undefined, readProfiles: undefined,
     };
     const internal = {
-      // Neither reaches a dynamic provider by itself; both are left out of every comparison.
+      // None reaches a dynamic provider by itself; all are left out of every comparison.
       __urn: pulumi.createUrn(name, TYPE_TOKEN, opts.parent),
+      __organization: organization(),
       __preview: pulumi.runtime.isDryRun() || undefined,
     };
     super(provider, name, { fleetId: undefined, ...args, hosts: withSecrets(args.hosts), ...outputs, ...internal }, {
@@ -87,11 +88,20 @@ export class ClonedVmFleet extends pulumi.dynamic.Resource {
   }
 }
 
+/** Of Pulumi Cloud's: one project and stack may be in two, and have one URN. Undefined where nobody said. */
+function organization(): string | undefined {
+  try {
+    return pulumi.getOrganization();
+  } catch {
+    return undefined;
+  }
+}
+
 /** Hosts as they are, but a URI that holds a password is secret, so that it stands encrypted in the state. */
 function withSecrets(hosts: ClonedVmFleetArgs["hosts"]): ClonedVmFleetArgs["hosts"] {
   if (!Array.isArray(hosts)) return hosts;
   // What comes as an output is as secret as its maker said.
   return hosts.map((host) =>
-    "uri" in host && typeof host.uri === "string" && PASSWORD.test(host.uri) ? { ...host, uri: pulumi.secret(host.uri) } : host,
+    "uri" in host && typeof host.uri === "string" && holdsPassword(host.uri) ? { ...host, uri: pulumi.secret(host.uri) } : host,
   );
 }

@@ -1,9 +1,10 @@
-import { preflight, recordState, reconcile } from "../fleet";
+import { maybeOneStore, preflight, recordState, reconcile } from "../fleet";
 import type { FleetPlan, FleetState, Learned, Observation, ReadProfile, RunSummary, RunTimeline } from "../fleet/model";
 import { executePlan } from "./execute";
 import { type Aftermath, lookAgain } from "./finish";
 import { lessonOf } from "./lessons";
 import { policyFor, policyProblems } from "./policy";
+import { imagesOfTraces, withTurns } from "./readiness";
 import { openSession, type Session } from "./session";
 import { summaryOf } from "./summary";
 import { timelineOf } from "./timeline";
@@ -20,19 +21,32 @@ import { FleetRefusedError, FleetRunError, type RunRequest, type RunResult } fro
 export async function applyFleet(request: RunRequest): Promise<RunResult> {
   const session = await openSession(request, true);
   try {
-    const plan = acceptedPlan(request, session.observation);
+    const plan = await acceptedPlan(request, session.observation);
+    request.onPlan?.(plan, session.observation);
     return await runPlan(request, session, plan);
   } finally {
     await session.close();
   }
 }
 
-function acceptedPlan(request: RunRequest, observation: Observation): FleetPlan {
-  const { spec, fleetId, incarnation, previous } = request;
+async function acceptedPlan(request: RunRequest, observation: Observation): Promise<FleetPlan> {
+  const { spec, fleetId, incarnation, previous, hypervisor } = request;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "apply" });
-  const problems = [...policyProblems(spec, request.hypervisor.capabilities.relay), ...preflight(spec, observation, plan)];
+  const findProblems = () => [...policyProblems(spec, hypervisor.capabilities.relay), ...preflight(spec, observation, plan)];
+  let problems = findProblems();
+  // Asked only where the answer matters: it takes a file in each of these pools.
+  if (problems.length === 0 && hypervisor.sharedStores) {
+    for (const hosts of maybeOneStore(spec, observation, plan)) {
+      for (const group of await hypervisor.sharedStores({ fleetId, hosts })) shareStore(observation, group);
+    }
+    problems = findProblems();
+  }
   if (problems.length > 0) throw new FleetRefusedError(problems);
   return plan;
+}
+
+function shareStore(observation: Observation, names: readonly string[]): void {
+  for (const host of observation.hosts) if (host.status === "reachable" && names.includes(host.name)) host.store = `with ${names[0]!}`;
 }
 
 async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): Promise<RunResult> {
@@ -49,7 +63,9 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
   const { log, topology } = execution;
   const clones = log.traces;
   // A run in which something broke says nothing about the next one.
-  const learned = interrupted || reasons.length > 0 ? context.learned : lessonOf(topology, log, context.learned);
+  const learned = interrupted || reasons.length > 0 ? context.learned : withTurns(
+    lessonOf(topology, log, context.learned), context.learned, imagesOfTraces(plan, clones), log.readySeconds, request.spec, request.hypervisor.capabilities,
+  );
   const state = stateOf(request, after, {
     summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, topology.imageBytes), readProfiles: context.reads.all,
   });

@@ -1,5 +1,5 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
-import { groupBy, groupOf } from "../fleet";
+import { groupBy, groupOf, UNKNOWN_ROOM_BYTES } from "../fleet";
 import type {
   DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../fleet/model";
@@ -60,7 +60,7 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
     strangers: [],
     heldGenerations: [],
     foreignNames: [],
-    poolFreeBytes: Number.MAX_SAFE_INTEGER,
+    poolFreeBytes: UNKNOWN_ROOM_BYTES,
     problems: [],
   };
 }

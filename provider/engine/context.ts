@@ -1,6 +1,6 @@
 import type { FleetSpec, HostSpec, Learned } from "../fleet/model";
 import {
-  ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError,
+  ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError, UnansweredError,
   type CallContext, type FleetIdentity, type Hypervisor,
 } from "../hypervisors/hypervisor";
 import { linkSignals } from "./abort";
@@ -10,6 +10,7 @@ import type { Ledger } from "./ledger";
 import type { Limiter } from "./limiter";
 import type { ProgressMeter } from "./meter";
 import type { ReadProfiles } from "./reads";
+import type { Room } from "./room";
 import type { Tasks } from "./tasks";
 import type { Turns } from "./turns";
 import type { Clock } from "./types";
@@ -37,6 +38,8 @@ export interface RunContext {
   reads: ReadProfiles;
   /** What earlier runs taught the time model, against the rates declared now. */
   learned?: Learned;
+  /** Of the stores that copies are made in. Absent until the run knows what it makes. */
+  room?: Room;
   /** A preview: what is no copy costs nothing there and is taken as done. */
   copiesOnly?: boolean;
 }
@@ -86,7 +89,14 @@ export async function operate<T>(
       if (signal.aborted) throw error;
       if (error instanceof HostUnreachableError) book.giveUp(error);
       book.check(host);
-      if (isFinal(error) || attempt >= spec.limits.retries) throw error;
+      // What copies fill they may give back.
+      const roomChanges = error instanceof NoSpaceError && attempt < spec.limits.retries ? context.room?.nextEnd(host) : undefined;
+      if (roomChanges) {
+        await roomChanges;
+        continue;
+      }
+      // A guest that hangs would hang again, and each try takes as long as the call may.
+      if (isFinal(error) || error instanceof UnansweredError || attempt >= spec.limits.retries) throw error;
     }
     await clock.sleep(backoffMs(attempt), signal);
   }

@@ -7,7 +7,9 @@ import { EarlyStart } from "./early";
 import type { ExecuteOptions, Execution } from "./execute";
 import { makeMember } from "./members";
 import type { SourcePool } from "./pool";
+import { imagesOfRun, readySeconds } from "./readiness";
 import type { ReadOrder } from "./reads";
+import type { Room } from "./room";
 import { replicaLabel, upload } from "./sources";
 
 /** A member to be made; with `base`, one that an earlier run started before its disk was there. */
@@ -32,6 +34,7 @@ export class Creation {
     private readonly pool: SourcePool,
     private readonly keeper: BaseKeeper,
     private readonly result: Execution,
+    private readonly room: Room,
     private readonly options: ExecuteOptions,
   ) {
     this.indexOf = new Map(pool.topology.hosts.map((host) => [host.name, host.index]));
@@ -50,7 +53,7 @@ export class Creation {
     if (spec.template.kind !== "file" || this.pool.sources.length > 0 || this.copies === 0) return;
     meter.enter("upload", "sending the template file");
     try {
-      await upload(this.context, this.pool, this.result.log, this.plan.contentId);
+      this.room.take(await upload(this.context, this.pool, this.result.log, this.plan.contentId));
     } catch (error) {
       signal.throwIfAborted();
       const host = spec.hosts[0]!.name;
@@ -72,7 +75,7 @@ export class Creation {
   start(): void {
     this.result.log.begun();
     const distributor = new Distributor(
-      this.context, this.plan.contentId, this.pool, this.result.log, this.options.watch, () => {
+      this.context, this.plan.contentId, this.pool, this.result.log, this.room, this.options.watch, () => {
         this.keeper.review();
         this.enterPhase();
       },
@@ -83,12 +86,18 @@ export class Creation {
     this.startLinked(distributor);
     this.startFull(distributor);
     this.enterPhase();
-    if (this.copies === 0) return;
+    if (this.copies === 0) {
+      this.keeper.review(); // no copy's event will ask for it
+      this.enterPhase();
+      return;
+    }
     this.context.tasks.start(async () => {
-      const { policy, makespanSeconds } = await this.options.choosePolicy(this.pool);
+      const { policy, makespanSeconds, transfers = [] } = await this.options.choosePolicy(this.pool);
       this.result.policy = policy.name;
       if (makespanSeconds !== undefined) {
-        this.result.predictedSeconds = this.result.log.elapsedSeconds + makespanSeconds + (this.context.learned?.finishSeconds ?? 0);
+        const { spec, learned, hypervisor } = this.context;
+        const images = imagesOfRun(this.wanted, this.lacking, this.pool.topology.hosts.map(({ name }) => name), transfers);
+        this.result.predictedSeconds = this.result.log.elapsedSeconds + readySeconds(images, makespanSeconds, spec, learned, hypervisor.capabilities);
       }
       distributor.begin(policy);
     });

@@ -2,48 +2,25 @@ import {
   HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type CloneResult, type ImageRef,
 } from "../hypervisors/hypervisor";
 import type { Decision, Policy } from "../scheduler";
-import { linkSignals, type LinkedSignal } from "./abort";
+import { linkSignals } from "./abort";
 import { backoffMs, isFinal, signalFor, type RunContext } from "./context";
+import { Looks } from "./looks";
 import type { PooledSource, PooledTransfer, SourcePool } from "./pool";
-import type { ReadOrder } from "./reads";
+import { CopyQueues, type QueuedCopy, type WantedCopy } from "./queues";
 import { Refeeder } from "./refeed";
+import type { Room } from "./room";
 import { StragglerWatch } from "./straggler";
 import type { TransferLog } from "./log";
 
-/** One base image wanted on a host. */
-export interface WantedCopy {
-  host: number;
-  target: CloneOrder["target"];
-  /** Slot name or `replica@host`. */
-  label: string;
-  /** What its guests read, for a copy about to be ordered. @param local as of `begun` */
-  reads?(local: boolean): ReadOrder;
-  /** A copy to it has just been ordered. @param local from a finished image of its own host */
-  begun?(local: boolean): void;
-  /** The image is there and is a source from now on (undefined: its host was given up meanwhile). */
-  whole(source: PooledSource | undefined): void;
-  /** It will not be there in this run. Not called when the run is cancelled. */
-  failed(error: unknown): void;
-}
-
-interface QueuedCopy extends WantedCopy {
-  attempts: number;
-  /** Was taken from a source that lagged; once is enough, it may be the target that is slow. */
-  overtaken: boolean;
-}
-
 /** Ends a copy that lags so far behind that another source does it sooner. */
 class OvertakenError extends Error {}
-
-/** How often lagging is looked for in the time that one copy ideally takes. */
-const LOOKS_PER_COPY = 10;
 
 /**
  * Brings base images to hosts: asks the policy at every event which copies to start now, starts them within the limits,
  * puts what arrived into the pool, and gives what failed to another source.
  */
 export class Distributor {
-  private readonly queues: QueuedCopy[][];
+  private readonly queues: CopyQueues;
   private readonly watch: StragglerWatch;
   private readonly refeeder: Refeeder;
   private policy: Policy | undefined;
@@ -51,8 +28,8 @@ export class Distributor {
   private readonly underWay = new Map<PooledTransfer, { copy: QueuedCopy; abort(reason: unknown): void }>();
   /** The source that copies to this host lost first. */
   private readonly lostBy = new Map<number, PooledSource>();
-  /** Runs while copies do. */
-  private looking: LinkedSignal | undefined;
+  /** Go on while copies do. */
+  private readonly looks: Looks;
   /** Set when the template changed: what is under way may still end, nothing new starts. */
   private stopped: { error: unknown } | undefined;
 
@@ -65,11 +42,13 @@ export class Distributor {
     private readonly contentId: string,
     private readonly pool: SourcePool,
     private readonly log: TransferLog,
+    private readonly room: Room,
     private readonly watches: boolean,
     private readonly afterEvent: () => void,
   ) {
-    this.queues = pool.topology.hosts.map(() => []);
+    this.queues = new CopyQueues(pool, room);
     this.watch = new StragglerWatch(pool.topology, context.spec.limits.stragglerFactor);
+    this.looks = new Looks(context, () => 1000 * this.pool.transfers.reduce((least, t) => Math.min(least, this.watch.paceSeconds(t)), Infinity), () => this.lookForStragglers());
     this.refeeder = new Refeeder(context, contentId, pool, log, () => this.ask());
     context.book.onGivenUp((name) => this.hostGivenUp(name));
     for (const host of pool.topology.hosts) if (context.book.failure(host.name)) this.hostGivenUp(host.name);
@@ -78,8 +57,7 @@ export class Distributor {
   want(copy: WantedCopy): void {
     const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
     if (down) return copy.failed(down);
-    this.queues[copy.host]!.push({ ...copy, attempts: 0, overtaken: false });
-    this.pool.want(copy.host, 1);
+    this.queues.add(copy);
   }
 
   /** Starts copying what is wanted, as this policy says. */
@@ -103,7 +81,7 @@ export class Distributor {
   }
 
   private decide(policy: Policy): void {
-    if (this.context.signal.aborted) this.queues.forEach((queue) => queue.splice(0));
+    if (this.context.signal.aborted) this.queues.drain();
     else {
       if (!policy.keepsSources) this.refeeder.handOver();
       const view = this.pool.at(this.log.nowSeconds());
@@ -113,9 +91,11 @@ export class Distributor {
       for (const decision of decisions) {
         const { source: from, targetHost } = decision;
         const source = typeof from === "number" ? this.pool.source(from) : started[from.decision]?.makes;
-        const copy = this.queues[targetHost]?.[0];
-        const starts = source !== undefined && copy !== undefined && this.pool.mayStart(source, targetHost);
-        if (starts) this.queues[targetHost]!.shift();
+        const copy = this.queues.first(targetHost);
+        const fits = this.room.admits(targetHost);
+        const starts = source !== undefined && copy !== undefined && fits && this.pool.mayStart(source, targetHost);
+        if (!fits) this.queues.hold(targetHost);
+        if (starts) this.queues.removeFirst(targetHost);
         if (!starts) this.pool.index.touch(targetHost);
         started.push(starts ? this.launch(source, copy, decision) : undefined);
       }
@@ -128,46 +108,36 @@ export class Distributor {
   }
 
   private launch(source: PooledSource, copy: QueuedCopy, decision: Decision): PooledTransfer {
-    const { hypervisor, fleet, book, tasks, meter, reads } = this.context;
+    const { hypervisor, fleet, book, tasks, reads } = this.context;
     const ours = signalFor(this.context, this.pool.topology.hosts[copy.host]!.name);
     const { relay } = hypervisor.capabilities;
     const image = { ref: copy.target, label: copy.label, kind: copy.target.kind };
     const transfer = this.pool.begin(source, decision, this.log.nowSeconds(), image);
+    this.room.begin(transfer);
     // Where copies can go on from another source, one whose source's host is gone does.
     const sourceGone = relay ? undefined : book.signal(source.hostName);
     const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
     this.underWay.set(transfer, { copy, abort: link.abort });
     this.context.ledger.worked.add(this.pool.topology.hosts[copy.host]!.name);
-    this.watchStragglers();
+    if (this.watches && !this.policy?.keepsSources) this.looks.begun(1000 * this.watch.paceSeconds(transfer));
     tasks.start(async () => {
       const local = source.host === copy.host && !source.arriving;
       const reading = copy.reads?.(local) ?? {};
+      const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target, ...reading };
       let result: CloneResult | undefined;
       try {
-        const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target, ...reading };
-        const cloning = hypervisor.clone(order, {
-          signal: link.signal,
-          ...(relay && { onSourceLost: () => this.sourceLost(transfer) }),
-          onProgress: (done, total) => {
-            const before = transfer.done;
-            transfer.bytesDone = done;
-            transfer.done = total > 0 ? Math.min(1, done / total) : 0;
-            if (this.watches) this.log.progress(transfer);
-            meter.moved(transfer, done);
-            // All there: it may go on serving for long, and leaves room for others.
-            if (relay && transfer.done >= 1 && before < 1) this.allThere(transfer);
-          },
-        });
-        copy.begun?.(local);
-        result = await cloning;
-        this.finish(transfer, true);
-        this.log.copied(transfer, copy.label, result);
-        copy.whole(this.promoted(transfer));
+        result = await this.cloned(order, transfer, link.signal, () => copy.begun?.(local));
       } catch (error) {
         this.finish(transfer, false);
         // However an adapter words an abort, our own reason for it counts.
         const { reason } = link.signal;
         this.recover(reason instanceof OvertakenError ? reason : error, transfer, copy);
+      }
+      try {
+        if (!result) return;
+        this.finish(transfer, true);
+        this.log.copied(transfer, copy.label, result);
+        copy.whole(this.promoted(transfer));
       } finally {
         reads.copied(this.contentId, reading, result);
         link.unlink();
@@ -175,6 +145,28 @@ export class Distributor {
       }
     });
     return transfer;
+  }
+
+  private async cloned(order: CloneOrder, transfer: PooledTransfer, signal: AbortSignal, begun: () => void): Promise<CloneResult> {
+    const { hypervisor, meter } = this.context;
+    const { relay } = hypervisor.capabilities;
+    const cloning = hypervisor.clone(order, {
+      signal,
+      ...(relay && { onSourceLost: () => this.sourceLost(transfer) }),
+      onNoSpace: () => this.room.starves(transfer),
+      onBroken: (moved) => this.log.broken(transfer, moved),
+      onProgress: (done, total) => {
+        const before = transfer.done;
+        transfer.bytesDone = done;
+        transfer.done = total > 0 ? Math.min(1, done / total) : 0;
+        if (this.watches) this.log.progress(transfer);
+        meter.moved(transfer, done);
+        // All there: it may go on serving for long, and leaves room for others.
+        if (relay && transfer.done >= 1 && before < 1) this.allThere(transfer);
+      },
+    });
+    begun();
+    return cloning;
   }
 
   private allThere(transfer: PooledTransfer): void {
@@ -196,14 +188,14 @@ export class Distributor {
     this.watch.ended(transfer, whole, this.log.nowSeconds());
     this.context.meter.ended(transfer, whole);
     this.pool.end(transfer, whole);
-    if (this.pool.transfers.length > 0) return;
-    this.looking?.abort(new Error("nothing is being copied"));
-    this.looking = undefined;
+    this.room.end(transfer, whole);
+    this.queues.release(transfer.targetHost);
+    if (this.pool.transfers.length === 0) this.looks.ended();
   }
 
   private promoted({ makes }: PooledTransfer): PooledSource | undefined {
     if (this.context.book.failure(makes.hostName)) return undefined;
-    this.pool.promote(makes);
+    if (!makes.lags || this.pool.sources.length === 0) this.pool.promote(makes);
     return makes;
   }
 
@@ -226,10 +218,7 @@ export class Distributor {
       this.fail(copy, error);
       return this.failQueued(error);
     }
-    if (error instanceof NoSpaceError) {
-      this.fail(copy, error);
-      return this.failQueued(error, copy.host);
-    }
+    if (error instanceof NoSpaceError) return this.noRoom(error, transfer, copy);
     if (isFinal(error) || ++copy.attempts > spec.limits.retries) return this.fail(copy, error);
     // One that could go on from nowhere else had its source dropped already.
     if (error instanceof SourceLostError && !transfer.lost && this.drops(transfer)) return this.requeue(copy);
@@ -249,15 +238,25 @@ export class Distributor {
     return true;
   }
 
+  /** Beside others in its store it may have been they who filled it; alone it does not fit, and nothing like it will. */
+  private noRoom(error: NoSpaceError, transfer: PooledTransfer, copy: QueuedCopy): void {
+    if (this.stopped) return this.fail(copy, this.stopped.error);
+    if (!this.room.wasAlone(transfer)) {
+      this.room.isCrowded(copy.host);
+      this.queues.again(copy);
+      this.queues.hold(copy.host);
+      return this.queues.release(copy.host);
+    }
+    this.fail(copy, error);
+    for (const { index } of this.pool.topology.hosts) if (this.room.isSameStore(index, copy.host)) this.failQueued(error, index);
+  }
+
   private rest(copy: QueuedCopy): void {
     const { clock, signal, tasks } = this.context;
-    // It is neither queued nor under way for a while, so nobody may be sent in its place.
-    this.pool.want(copy.host, -1);
-    this.pool.resting[copy.host]!++;
+    this.queues.setAside(copy);
     tasks.start(async () => {
       await clock.sleep(backoffMs(copy.attempts - 1), signal).catch(() => undefined);
-      this.pool.resting[copy.host]!--;
-      this.pool.want(copy.host, 1);
+      this.queues.takeBack(copy);
       const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
       if (signal.aborted) this.abandon(copy);
       else if (down) this.fail(copy, down);
@@ -268,7 +267,7 @@ export class Distributor {
 
   private requeue(copy: QueuedCopy): void {
     if (this.stopped) return this.fail(copy, this.stopped.error);
-    this.queues[copy.host]!.unshift(copy);
+    this.queues.again(copy);
   }
 
   private abandon(copy: QueuedCopy): void {
@@ -281,9 +280,7 @@ export class Distributor {
   }
 
   private failQueued(error: unknown, host?: number): void {
-    this.queues.forEach((queue, index) => {
-      if (host === undefined || host === index) for (const copy of queue.splice(0)) this.fail(copy, error);
-    });
+    for (const copy of this.queues.drain(host)) this.fail(copy, error);
   }
 
   private hostGivenUp(name: string): void {
@@ -302,26 +299,14 @@ export class Distributor {
     this.ask();
   }
 
-  /** Looks from time to time whether a copy lags, and asks the policy again when that changed. */
-  private watchStragglers(): void {
-    const { topology } = this.pool;
-    if (this.looking || !this.watches || this.policy?.keepsSources) return;
-    const slowest = Math.min(...topology.hosts.map((h) => Math.min(h.nicBytesPerSecond, h.diskBytesPerSecond)));
-    const everyMs = Math.max(1000, (1000 * topology.imageBytes) / slowest / LOOKS_PER_COPY);
-    const looking = this.looking = linkSignals(this.context.signal);
-    this.context.tasks.start(async () => {
-      while (!looking.signal.aborted) {
-        await this.context.clock.sleep(everyMs, looking.signal).catch(() => undefined);
-        if (looking.signal.aborted) break;
-        if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.askAnew();
-        if (this.context.hypervisor.capabilities.relay) {
-          for (const t of [...this.pool.transfers]) if (t.straggling) this.refeeder.relieve(t, this.log.nowSeconds());
-        } else {
-          this.overtake();
-        }
-      }
-      looking.unlink();
-    });
+  /** Looks whether a copy lags, and asks the policy again when that changed. */
+  private lookForStragglers(): void {
+    if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.askAnew();
+    if (this.context.hypervisor.capabilities.relay) {
+      for (const t of [...this.pool.transfers]) if (t.straggling) this.refeeder.relieve(t, this.log.nowSeconds());
+    } else {
+      this.overtake();
+    }
   }
 
   /**

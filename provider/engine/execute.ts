@@ -10,6 +10,7 @@ import { TransferLog } from "./log";
 import { changeMember } from "./members";
 import type { ChosenPolicy } from "./policy";
 import { SourcePool } from "./pool";
+import { roomFor } from "./room";
 import { countStanding } from "./standing";
 
 /** What a run did; failures are in the context. */
@@ -55,7 +56,8 @@ export async function executePlan(
     result.destroyed = destroyed;
     const creates = plan.create.filter((create) => !stuck.has(create.slot));
     const keeper = new BaseKeeper(context, pool);
-    const creation = new Creation(context, plan, [...creates, ...plan.complete], observation, pool, keeper, result, options);
+    context.room = roomFor(pool, context.spec, observation, plan);
+    const creation = new Creation(context, plan, [...creates, ...plan.complete], observation, pool, keeper, result, context.room, options);
     announce(context, plan, creation.copies * pool.topology.imageBytes);
     // Before the standing bases are counted: a merge of the same member then waits for its change.
     changeMembers(context, plan, found, result);
@@ -69,6 +71,9 @@ export async function executePlan(
       if (plan.reconfigure.length > 0) context.meter.enter("define", `changing ${plural(plan.reconfigure.length, "member")}`);
       else if (keeper.isMerging) context.meter.enter("consolidate");
     }
+    await context.tasks.idle();
+    // Whatever the run had to copy, and however that ended: nobody needs a base now that is not kept as a seed.
+    keeper.review();
     await context.tasks.idle();
     await removeReplicas(context, plan);
   });

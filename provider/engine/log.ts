@@ -42,24 +42,39 @@ export class TransferLog {
     times.seen(transfer.bytesDone, transfer.done >= 1, this.nowSeconds());
   }
 
-  copied(transfer: PooledTransfer, label: string, { bytesMoved, bytesResent = 0, resumed }: CloneResult): void {
+  copied(transfer: PooledTransfer, label: string, result: CloneResult): void {
     const { hosts } = this.pool.topology;
     const { earlier, from, targetHost } = transfer;
     const replaced = earlier.map((e) => ({ source: e.from.label, sourceHost: e.from.hostName, untilSeconds: e.untilSeconds }));
     const trace = this.record(label, from.label, from.hostName, hosts[targetHost]!.name, transfer.startedAtSeconds, replaced);
     const times = this.reported.get(transfer);
     if (times) this.times.set(trace, times);
-    if (resumed) this.resumed.add(trace);
+    if (result.resumed) this.resumed.add(trace);
+    this.count(transfer, result);
+  }
+
+  /** A copy that failed: what it moved went over cards and uplinks all the same. */
+  broken(transfer: PooledTransfer, moved: Pick<CloneResult, "bytesMoved" | "bytesResent">): void {
+    this.count(transfer, moved);
+  }
+
+  private count({ earlier, from, targetHost }: PooledTransfer, { bytesMoved, bytesResent = 0 }: Pick<CloneResult, "bytesMoved" | "bytesResent">): void {
+    const { hosts } = this.pool.topology;
     this.bytesResent += bytesResent;
+    this.bytesMoved += bytesMoved;
+    // What each gave is known to a look's precision: the last one that is not its own host gave the rest.
+    const remote = [...earlier, { from, bytes: Infinity }].filter((one) => one.from.host !== targetHost);
     let left = bytesMoved;
-    const passed = (host: number, bytes: number): void => {
-      if (host === targetHost) return;
-      left -= bytes;
-      this.bytesMoved += bytes;
-      if (hosts[host]!.rack !== hosts[targetHost]!.rack) this.bytesAcrossRacks += bytes;
-    };
-    for (const e of earlier) passed(e.from.host, Math.min(e.bytes, left));
-    passed(from.host, left);
+    remote.forEach(({ from: { host }, bytes }, index) => {
+      const passed = index === remote.length - 1 ? left : Math.min(bytes, left);
+      left -= passed;
+      if (hosts[host]!.rack !== hosts[targetHost]!.rack) this.bytesAcrossRacks += passed;
+    });
+  }
+
+  /** One that did not get there. */
+  uploadBroken(bytesMoved: number): void {
+    this.bytesMoved += bytesMoved;
   }
 
   /** A local file's way to its first host. */
@@ -71,6 +86,11 @@ export class TransferLog {
   /** A member is ready. */
   ready(): void {
     this.lastSeconds = Math.max(this.lastSeconds, this.nowSeconds());
+  }
+
+  /** When the last member was ready, or the last copy there. */
+  get readySeconds(): number {
+    return this.lastSeconds;
   }
 
   /** From the last copy's end to the last member ready; 0 when no member was ready later. */

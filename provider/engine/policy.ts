@@ -1,5 +1,5 @@
 import type { FleetSpec, Problem } from "../fleet/model";
-import { choiceSteps, policies, simulationSteps, type Policy } from "../scheduler";
+import { choiceSteps, policies, simulationSteps, type Policy, type SimulatedTransfer } from "../scheduler";
 import type { SourcePool } from "./pool";
 import type { Clock } from "./types";
 
@@ -10,6 +10,8 @@ export interface ChosenPolicy {
   policy: Policy;
   /** Of its simulation, from now to the last copy's end. Absent where nobody asked, or something stays unmade. */
   makespanSeconds?: number;
+  /** With it, the copies of that simulation. */
+  transfers?: readonly SimulatedTransfer[];
 }
 
 /**
@@ -26,7 +28,7 @@ export async function policyFor(spec: FleetSpec, pool: SourcePool, clock: Clock,
   const { name, run } = spec.policy === "auto"
     ? await inTurns(clock, choiceSteps(topology, targets, made, sources, options))
     : { name: spec.policy, run: await inTurns(clock, simulationSteps(topology, targets, made, sources, policies[spec.policy], options)) };
-  return { policy: policies[name], ...(run.unmade === 0 && { makespanSeconds: run.makespanSeconds }) };
+  return { policy: policies[name], ...(run.unmade === 0 && { makespanSeconds: run.makespanSeconds, transfers: run.transfers }) };
 }
 
 async function inTurns<T>(clock: Clock, steps: Generator<void, T, void>): Promise<T> {

@@ -9,6 +9,8 @@ export interface PooledSource extends Source {
   hostName: string;
   /** Its image is being merged with what a guest wrote: never a source again. */
   retired?: boolean;
+  /** Copies that read from it lagged: nobody is sent to it any more, not even when it is whole. */
+  lags?: boolean;
   /** The copy that brings it, while it is `arriving`. */
   arrival?: PooledTransfer | undefined;
   /** Taken out while the copy that brings it has no source. */

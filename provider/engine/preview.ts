@@ -6,6 +6,7 @@ import { assumeObservation } from "./assumed";
 import { executePlan } from "./execute";
 import { learnedFor } from "./lessons";
 import { policyFor, policyProblems } from "./policy";
+import { imagesOfTraces, readySeconds } from "./readiness";
 import { contextOf } from "./session";
 import { summaryOf } from "./summary";
 import type { Preview, PreviewRequest } from "./types";
@@ -15,7 +16,7 @@ import type { Preview, PreviewRequest } from "./types";
  * host and waits for nothing; without an observation it plans from the inputs and the recorded state.
  */
 export async function previewFleet(request: PreviewRequest): Promise<Preview> {
-  const { fleetId, incarnation, previous, observation, time = "network", startupSeconds, relayHopSeconds, relay = true } = request;
+  const { fleetId, incarnation, previous, observation, time = "network", startupSeconds, relayHopSeconds, memberSeconds, relay = true } = request;
   const spec = request.policy ? { ...request.spec, policy: request.policy } : request.spec;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "preview" });
   plan.problems.push(...policyProblems(spec, relay));
@@ -37,8 +38,10 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   const broken = context.failures.all.find((failure) => failure.step === "internal error");
   if (broken) throw broken.error;
   const summary = summaryOf(execution);
-  // Members cost nothing here; what they cost after the last copy was measured.
-  if (learned && time === "network" && execution.created > 0) summary.makespanSeconds += learned.finishSeconds;
+  // Members cost nothing here; what they cost is measured.
+  if (time === "network" && execution.created > 0) {
+    summary.makespanSeconds = readySeconds(imagesOfTraces(plan, execution.log.traces), summary.makespanSeconds, spec, learned, { memberSeconds });
+  }
   const { policy } = summary;
   return {
     plan, policy, summary,

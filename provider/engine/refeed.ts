@@ -85,7 +85,9 @@ export class Refeeder {
       const { from } = transfer;
       this.moved.set(transfer, nowSeconds);
       // Nobody else is sent there. The template may be all there is.
-      if (this.move(transfer) && from.kind !== "template") this.pool.drop(from);
+      if (!this.move(transfer) || from.kind === "template") return;
+      from.lags = true;
+      this.pool.drop(from);
     } else if (nowSeconds - movedSeconds > PATIENCE_SECONDS && transfer.makes.serving > 0) {
       for (const other of [...this.pool.transfers]) if (other.from === transfer.makes) this.move(other);
     }

@@ -53,9 +53,10 @@ function addReplica(
 
 /**
  * Sends a local-file template to the first declared host that takes it, and makes that the pool's first source.
+ * @returns that host's index
  * @throws the last host's error when none does
  */
-export async function upload(context: RunContext, pool: SourcePool, log: TransferLog, contentId: string): Promise<void> {
+export async function upload(context: RunContext, pool: SourcePool, log: TransferLog, contentId: string): Promise<number> {
   const { hypervisor, fleet, book, meter, signal } = context;
   let last: unknown = new Error("no declared host answers");
   for (const { index, name } of pool.topology.hosts) {
@@ -66,12 +67,12 @@ export async function upload(context: RunContext, pool: SourcePool, log: Transfe
     try {
       const { bytesMoved } = await operate(context, name, (call) => hypervisor.clone(
         { fleet, contentId, source: { kind: "template", host: null }, target },
-        { ...call, onProgress: (done) => meter.moved(transfer, done) },
+        { ...call, onProgress: (done) => meter.moved(transfer, done), onBroken: ({ bytesMoved }) => log.uploadBroken(bytesMoved) },
       ));
       meter.ended(transfer, true);
       log.uploaded(replicaLabel(name), name, startSeconds, bytesMoved);
       addReplica(pool, index, name, "template", contentId);
-      return;
+      return index;
     } catch (error) {
       meter.ended(transfer, false);
       signal.throwIfAborted();

@@ -12,9 +12,19 @@ const PATIENCE_SECONDS = 10;
 /** How much of the past counts at each look. */
 const MEMORY = 0.5;
 
+/** How often lagging is looked for in the time that one copy ideally takes; and not more often than that. */
+const LOOKS_PER_COPY = 10;
+const LEAST_PACE_SECONDS = 1;
+/** A copy is looked at when others are due, too, where this part of its own time has passed. */
+const LEAST_PACE = 0.5;
+
 interface Account {
   expectedBytes: number;
   activeSeconds: number;
+  /** When its recent past was last brought up to date: each copy at its own pace. */
+  lookedAtSeconds: number;
+  /** Expected since then. */
+  newlyExpected: number;
   /** Of late. */
   recentExpected: number;
   recentDone: number;
@@ -61,6 +71,19 @@ export class StragglerWatch {
     return changed;
   }
 
+  /**
+   * How often lagging is to be looked for in this copy: a tenth of what it ideally takes, since it moves in steps. One
+   * that reads from an arriving copy is as slow as that.
+   */
+  paceSeconds(transfer: PooledTransfer): number {
+    const { hosts, imageBytes } = this.topology;
+    const { sourceHost, targetHost, from } = transfer;
+    if (from.arrival && sourceHost === targetHost) return this.paceSeconds(from.arrival);
+    const ends = sourceHost === targetHost || sourceHost < 0 ? [hosts[targetHost]!] : [hosts[sourceHost]!, hosts[targetHost]!];
+    const slowest = Math.min(...ends.map((h) => (ends.length === 1 ? h.diskBytesPerSecond : Math.min(h.nicBytesPerSecond, h.diskBytesPerSecond))));
+    return Math.max(LEAST_PACE_SECONDS, imageBytes / slowest / LOOKS_PER_COPY);
+  }
+
   /** Waiting for it would take much longer than making the copy anew from another source. */
   isHopeless(transfer: PooledTransfer, nowSeconds: number): boolean {
     if (!transfer.straggling || this.durations.length === 0) return false;
@@ -83,14 +106,20 @@ export class StragglerWatch {
     const upstreams = transfers.map(({ from }) => from.arrival && position.get(from.arrival));
     const rates = expectedRates(this.topology, transfers, upstreams);
     transfers.forEach((transfer, index) => {
-      const account = this.accounts.get(transfer) ?? { expectedBytes: 0, activeSeconds: 0, recentExpected: 0, recentDone: 0, best: 0, seenBytes: 0 };
+      const account = this.accounts.get(transfer) ?? {
+        expectedBytes: 0, activeSeconds: 0, lookedAtSeconds: transfer.startedAtSeconds, newlyExpected: 0, recentExpected: 0, recentDone: 0, best: 0, seenBytes: 0,
+      };
       this.accounts.set(transfer, account);
       const startupSeconds = this.topology.startupSeconds + (transfer.bytesDone === 0 ? PATIENCE_SECONDS : 0);
       const active = Math.min(elapsed, Math.max(0, now - transfer.startedAtSeconds - startupSeconds));
       account.activeSeconds += active;
       const expected = Number.isFinite(rates[index]!) ? active * rates[index]! : 0;
       account.expectedBytes += expected;
-      account.recentExpected = MEMORY * account.recentExpected + expected;
+      account.newlyExpected += expected;
+      if (now - account.lookedAtSeconds < LEAST_PACE * this.paceSeconds(transfer)) return;
+      account.lookedAtSeconds = now;
+      account.recentExpected = MEMORY * account.recentExpected + account.newlyExpected;
+      account.newlyExpected = 0;
       account.recentDone = MEMORY * account.recentDone + transfer.bytesDone - account.seenBytes;
       account.seenBytes = transfer.bytesDone;
       if (account.activeSeconds > GRACE_SECONDS / 2) account.best = Math.max(account.best, Math.min(1, recentAchievement(account)));

@@ -41,6 +41,8 @@ export interface RunRequest {
   /** Names this run to others that wait for its lock. */
   holder: string;
   onProgress?: ProgressSink;
+  /** What the run is about to do, told once, before anything is touched. */
+  onPlan?: (plan: FleetPlan, observation: Observation) => void;
   signal?: AbortSignal;
 }
 
@@ -100,6 +102,8 @@ export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation"
   startupSeconds?: number;
   /** Seconds a relay's reader begins after the relay itself. @default 0 */
   relayHopSeconds?: number;
+  /** Seconds that each member takes of its host once its image is there. @default 0 */
+  memberSeconds?: number;
   /** Whether the hypervisor can relay (capabilities.relay). @default true */
   relay?: boolean;
 };

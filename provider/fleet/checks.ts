@@ -4,14 +4,17 @@
  */
 import type { Problem } from "./model";
 import { alternatives, expected, nearest, seen } from "./problems";
+import { redactValue } from "./redaction";
+import { reachProblems, uriProblems } from "./reach";
 import { UNKNOWN } from "./unknowns";
-import { uriParts } from "./uri";
 
 type Raw = Record<string, unknown>;
 
 export interface CheckOptions {
   /** Planning without a hypervisor: how hosts are reached does not matter. */
   planning: boolean;
+  /** Inputs that a check has let pass before, maybe an earlier version's: how hosts are reached is not judged again. */
+  recorded: boolean;
 }
 
 export function crossProblems(input: unknown, options: CheckOptions): Problem[] {
@@ -24,9 +27,12 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...templateProblems(raw, hosts),
     ...rackProblems(raw, hosts),
     ...duplicates(hosts, "hosts", "name"),
-    ...(options.planning ? [] : [...duplicates(hosts, "hosts", "uri"), ...reachProblems(raw, hosts)]),
+    ...(options.recorded ? [] : uriProblems(hosts)),
+    ...(options.planning ? [] : duplicates(hosts, "hosts", "uri")),
+    ...(options.planning || options.recorded ? [] : reachProblems(raw, hosts)),
     ...portProblems(hosts),
     ...vmProblems(record(raw.vm)),
+    ...(options.recorded ? [] : diskProblems(record(raw.vm))),
     ...tlsProblems(raw),
   ];
 }
@@ -138,40 +144,6 @@ function rackProblems(raw: Raw, hosts: Raw[]): Problem[] {
   return problems;
 }
 
-/** How hosts are reached, by Pulumi and by each other. */
-function reachProblems(raw: Raw, hosts: Raw[]): Problem[] {
-  const problems: Problem[] = [];
-  const addresses = new Map<string, number>();
-  hosts.forEach((host, index) => {
-    const parts = uriParts(str(host.uri) ?? "");
-    if (parts?.transport === "tcp" && raw.allowUnauthenticatedTcp !== true && raw.allowUnauthenticatedTcp !== UNKNOWN) {
-      problems.push({
-        path: `hosts[${index}].uri`,
-        message: expected("a URI with authentication", host.uri, "use qemu+ssh, or set allowUnauthenticatedTcp: true on a network you trust"),
-      });
-    }
-    const address = str(host.transferAddress) ?? (host.transferAddress === undefined ? parts?.host : undefined);
-    if (address === undefined) {
-      if (hosts.length > 1 && parts && host.transferAddress === undefined) {
-        problems.push({
-          path: `hosts[${index}].transferAddress`,
-          message: `expected an address that the other hosts reach this one at, got nothing, and the URI ${seen(host.uri)} names none; add it`,
-        });
-      }
-      return;
-    }
-    const first = addresses.get(address.toLowerCase());
-    if (first === undefined) addresses.set(address.toLowerCase(), index);
-    else {
-      problems.push({
-        path: `hosts[${index}].transferAddress`,
-        message: expected("an address of its own for each host", address, `hosts[${first}] has it already`),
-      });
-    }
-  });
-  return problems;
-}
-
 function portProblems(hosts: Raw[]): Problem[] {
   return hosts.flatMap((host, index) => {
     const range = host.transferPorts === UNKNOWN ? undefined : parsePorts(host.transferPorts);
@@ -192,6 +164,42 @@ export function parsePorts(value: unknown): { from: number; to: number } | undef
   }
   const { from, to } = record(value);
   return num(from) !== undefined && num(to) !== undefined ? { from: from as number, to: to as number } : undefined;
+}
+
+/** virtio's limit of a disk's serial number. */
+const SERIAL_LENGTH = 20;
+/** Data disks and network cards that machines of all types start with: libvirt 9 finds no slots for 57 of them on `pc`. */
+const MAX_DEVICES = 56;
+
+function diskProblems(vm: Raw): Problem[] {
+  const problems: Problem[] = [];
+  const [disks, networks] = [items(vm.disks), items(vm.networks)];
+  if (disks.length > 0 && disks.length + networks.length > MAX_DEVICES) {
+    problems.push({
+      path: "vm.disks",
+      message: `expected at most ${MAX_DEVICES} disks and network cards together, got ${disks.length} and ${networks.length}; want fewer, larger disks`,
+    });
+  }
+  const first = new Map<string, number>();
+  disks.forEach((disk, index) => {
+    const label = str(disk.label);
+    if (label === undefined) return;
+    if (label.includes(".")) {
+      problems.push({
+        path: `vm.disks[${index}].label`,
+        message: expected("a label without dots, which part the names of volumes", label, `for example ${seen(label.replaceAll(".", "-"))}; members that exist keep the disks they have`),
+      });
+    }
+    const earlier = first.get(label.slice(0, SERIAL_LENGTH));
+    if (earlier === undefined) first.set(label.slice(0, SERIAL_LENGTH), index);
+    else if (disks[earlier]!.label !== label) {
+      problems.push({
+        path: `vm.disks[${index}].label`,
+        message: expected(`a label that differs from others in its first ${SERIAL_LENGTH} characters, which are the disk's serial number`, label, `vm.disks[${earlier}] begins alike`),
+      });
+    }
+  });
+  return problems;
 }
 
 function vmProblems(vm: Raw): Problem[] {
@@ -232,7 +240,7 @@ function complete(list: unknown, key: string): boolean {
 }
 
 function undeclared(what: string, value: string, names: readonly (string | undefined)[], next: string): string {
-  const known = names.filter((one): one is string => one !== undefined);
+  const known = names.filter((one): one is string => one !== undefined).map(redactValue);
   const meant = nearest(value, known);
   const allowed = known.length > 0 && known.length <= 8 ? ` (${alternatives(known)})` : "";
   return expected(`${what}${allowed}`, value, meant ? `did you mean ${meant}?` : next);

@@ -2,8 +2,9 @@
 import { z } from "zod";
 import { alternatives, expected, nearest } from "./problems";
 
+/** Control characters, and what XML cannot hold though it is none: halves of surrogate pairs, U+FFFE and U+FFFF. */
 // eslint-disable-next-line no-control-regex
-const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f]/;
+const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
 export const MAX_MEMBERS = 1_000_000;
 /** Members one host may have. */

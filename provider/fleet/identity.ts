@@ -10,9 +10,21 @@ const MAC_FIRST_OCTET = "56";
 
 const digest = (algorithm: "sha1" | "sha256", data: Buffer | string) => createHash(algorithm).update(data).digest();
 
-/** Ten characters of lowercase base32 (50 hash bits): goes into volume and domain names. */
-export function fleetIdFromUrn(urn: string): string {
-  const hash = digest("sha256", `vmfleet-urn\0${urn}`);
+/** Where a resource is declared. Two people may use the same names in backends of their own: a URN alone is not one origin. */
+export interface Origin {
+  urn: string;
+  /** What tells the Pulumi backend that holds the stack from all others. */
+  backend: string;
+  /** Of Pulumi Cloud's, which a URN leaves out; absent where there is none or it is not known. */
+  organization?: string;
+}
+
+/**
+ * The id of a new fleet that is given none, so that what a crashed create left is found by the next one of the same
+ * origin, and by nobody else's. Ten characters of lowercase base32 (50 hash bits): goes into volume and domain names.
+ */
+export function fleetIdFromOrigin({ urn, backend, organization = "" }: Origin): string {
+  const hash = digest("sha256", ["vmfleet-origin", urn, backend, organization].join("\0"));
   let bits = 0n;
   for (const byte of hash.subarray(0, 7)) bits = (bits << 8n) | BigInt(byte);
   return Array.from({ length: 10 }, (_, i) => BASE32[Number((bits >> BigInt(5 * i)) & 31n)]!).join("");

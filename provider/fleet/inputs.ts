@@ -8,7 +8,6 @@ import {
   absolutePath, bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text, volumeName,
 } from "./fields";
 import { expected } from "./problems";
-import { uriProblem } from "./uri";
 
 /** Rates and limits that hold where the inputs name none; FleetSpec.assumed says which were taken. */
 export const DEFAULTS = {
@@ -67,10 +66,7 @@ const transferPortsSchema = z.union([
 const ADDRESS = "an IP address or host name that the other hosts reach this one at";
 const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
   name: name(63).describe("Name of the host in this program. Renaming it is no change: hosts are known by the hypervisor's own id."),
-  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").superRefine((uri, context) => {
-    const message = uriProblem(uri);
-    if (message) context.addIssue({ code: "custom", message });
-  }).describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system` or `qemu+tcp://host/system`."),
+  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system` or `qemu+tcp://host/system`."),
   rack: name(63).optional().describe("Name of the rack the host stands in. Default: `default`, a rack shared by all hosts that name none."),
   pool: text("the name of a storage pool on that host").default("default").describe("Storage pool that receives the clones."),
   transferAddress: z.string({ error: (issue) => expected(ADDRESS, issue.input) })
@@ -99,10 +95,10 @@ const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
     adapterType: choice(["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"]).default("virtio").describe("Model of the network card."),
   })).default([]).describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list."),
   disks: list("a list of { label, sizeBytes, onDelete }", object("an object: { label, sizeBytes, onDelete }", {
-    label: name(32).describe("Name of the disk within its member; part of the volume's name."),
+    label: name(32).describe("Name of the disk within its member, without dots; part of the volume's name. Its first 20 characters are the disk's serial number, which guests show under /dev/disk/by-id."),
     sizeBytes: bytes(1_048_576, "10e9").describe("Size of the disk in bytes, at least 1 MiB."),
     onDelete: choice(["delete", "keep"]).default("delete").describe("What becomes of the disk when its member is removed."),
-  })).default([]).describe("Empty data disks beside the cloned one. A change concerns new members only."),
+  })).default([]).describe("Empty data disks beside the cloned one, with the network cards at most 56. A change concerns new members only."),
   domainType: choice(["kvm", "qemu"]).default("kvm").describe("kvm: the processor's virtualization; qemu: emulation, for hosts without it."),
   arch: name(32).default("x86_64").describe("Guest architecture."),
   machine: name(64).optional().describe("Machine type, such as `q35`. Default: the hypervisor's."),
@@ -118,7 +114,7 @@ const POLICIES = ["auto", "rounds", "earliestCompletion", "relay", "singleSource
 
 export const fleetInputsSchema = object("an object that describes a fleet", {
   fleetId: z.string({ error: fleetIdError }).regex(/^[a-z0-9]{4,32}$/, { error: fleetIdError }).optional()
-    .describe("Id that every object of the fleet is tagged with. Give that of an existing fleet to adopt it. Default: derived from the resource's URN."),
+    .describe("Id that every object of the fleet is tagged with. Give that of an existing fleet to adopt it. Default: derived from the resource's URN and from what tells its Pulumi backend from others."),
   namePrefix: name(40).refine((prefix) => !/^vmfleet-/i.test(prefix), {
     error: (issue) => expected("a prefix that does not begin with vmfleet-", issue.input, "that beginning is kept for the provider's own domains"),
   }).describe("Beginning of every member's name: `workers` makes workers-000, workers-001 and so on."),

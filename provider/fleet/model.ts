@@ -87,7 +87,7 @@ export interface VmSpec {
 }
 
 export interface FleetSpec {
-  /** The input; absent: derived from the URN (identity.ts). */
+  /** The input; absent: derived from the origin (identity.ts). */
   fleetId?: string;
   namePrefix: string;
   template: TemplateSpec;
@@ -240,7 +240,13 @@ export interface ReachableHost {
   heldGenerations: { slot: number; generation: number }[];
   /** Names of domains without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
+  /** fleet/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */
   poolFreeBytes: number;
+  roomUnknown?: string;
+  /** Absent: the host does not tell. */
+  poolCapacityBytes?: number;
+  /** Where the pool lies, where other hosts' pools may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
+  store?: string;
   /** What preflight found wrong with this host; empty: fit. Paths begin with `hosts[i]`. */
   problems: Problem[];
 }
@@ -257,7 +263,7 @@ export interface ObservedTemplate {
   /** Name of the host that holds it; absent for a local file that is not uploaded yet. */
   host?: string;
   capacityBytes: number;
-  /** Bytes a copy moves: what is allocated. */
+  /** Bytes that a clone of it writes, and a copy moves about: its data, decompressed, through all it stands on, and the clone's tables. */
   allocationBytes: number;
   format: string;
 }
@@ -418,8 +424,10 @@ export interface Learned {
   startupSeconds?: number;
   /** Seconds a relay's reader begins after the relay itself. Absent: as the hypervisor says. */
   hopSeconds?: number;
-  /** From the last copy's end to the last member ready. */
+  /** From the last copy's end to the last member ready; where `memberSeconds` is known, beyond the members' turns. */
   finishSeconds: number;
+  /** Of its host's time, for each member once its image is there. Absent: as the hypervisor says. */
+  memberSeconds?: number;
 }
 
 /** Of an image, as its guests see it. */

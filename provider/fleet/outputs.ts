@@ -81,7 +81,8 @@ export const fleetOutputsSchema = z.object({
     diskFactor: z.number().describe("Rate of disks as a part of what is declared."),
     startupSeconds: z.number().optional().describe("Seconds a copy costs besides its bytes."),
     hopSeconds: z.number().optional().describe("Seconds a relay's reader begins after the relay itself."),
-    finishSeconds: z.number().describe("Seconds from the last copy to the last member ready."),
+    finishSeconds: z.number().describe("Seconds from the last copy to the last member ready, beyond the members' turns."),
+    memberSeconds: z.number().optional().describe("Seconds of its host's time that each member takes once its image is there."),
   }).optional().describe("What the fleet's own runs taught the time model; previews and `policy: auto` go by it."),
   readProfiles: z.array(z.object({
     contentId,

@@ -3,6 +3,7 @@
  * `hosts[2].count: expected an integer from 0 to 10000, got -1`
  */
 import type { Problem } from "./model";
+import { redact, redactValue } from "./redaction";
 
 export type PathPart = string | number;
 
@@ -12,7 +13,7 @@ export function formatPath(parts: readonly PropertyKey[]): string {
   for (const part of parts) {
     if (typeof part === "number") text += `[${part}]`;
     else if (/^[A-Za-z_$][\w$]*$/.test(String(part))) text += text ? `.${String(part)}` : String(part);
-    else text += `[${JSON.stringify(String(part))}]`;
+    else text += `[${JSON.stringify(redactValue(String(part)))}]`;
   }
   return text;
 }
@@ -27,7 +28,7 @@ export function seen(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
   if (typeof value === "string") {
     if (value === "") return "an empty string";
-    const safe = value.replace(/(\/\/[^/@:]*):[^/@]*@/, "$1:***@");
+    const safe = redactValue(value);
     return JSON.stringify(safe.length > 60 ? `${safe.slice(0, 57)}...` : safe);
   }
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
@@ -40,9 +41,10 @@ export function expected(what: string, value: unknown, next?: string): string {
   return `expected ${what}, got ${seen(value)}${next ? `; ${next}` : ""}`;
 }
 
-/** Sorted by path in reading order (hosts[2] before hosts[10]), each said once. */
+/** Sorted by path in reading order (hosts[2] before hosts[10]), each said once, none with a password. */
 export function tidy(problems: readonly Problem[]): Problem[] {
-  const unique = new Map(problems.map((problem) => [formatProblem(problem), problem]));
+  const safe = problems.map((problem) => ({ ...problem, message: redact(problem.message) }));
+  const unique = new Map(safe.map((problem) => [formatProblem(problem), problem]));
   const padded = (text: string) => text.replace(/\d+/g, (digits) => digits.padStart(9, "0"));
   return [...unique.values()].sort((a, b) => compare(padded(a.path), padded(b.path)) || compare(a.message, b.message));
 }

@@ -152,7 +152,7 @@ function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
       ? [{
           path: "namePrefix",
           message: `expected names that are free, got ${JSON.stringify(one.name)}, which a domain on ${one.host} has that is not of this fleet; ` +
-            "rename that domain, or choose another namePrefix",
+            "rename that domain, or choose another namePrefix; if another fleet made it that shall be this one, give its fleetId",
         }]
       : [];
   });

@@ -17,6 +17,11 @@ export interface ParseOptions {
    * matter. @default false
    */
   planning?: boolean;
+  /**
+   * Inputs that a check has let pass before, such as a resource's own when it is read or deleted: what later versions
+   * are stricter about must not keep anybody from removing a fleet. @default false
+   */
+  recorded?: boolean;
 }
 
 export type ParseResult = { spec: FleetSpec; problems?: undefined } | { spec?: undefined; problems: Problem[] };
@@ -42,7 +47,7 @@ export function parseFleetSpec(input: unknown, options: ParseOptions = {}): Pars
   const planning = options.planning ?? false;
   const known = withUris(value, planning);
   const problems = tidy(
-    [...structureProblems(known), ...crossProblems(known, { planning })].filter((one) => !concernsUnknown(one.path, unknown)),
+    [...structureProblems(known), ...crossProblems(known, { planning, recorded: options.recorded ?? false })].filter((one) => !concernsUnknown(one.path, unknown)),
   );
   const parseable = problems.length === 0 && !unknown.some(shapesThePlan);
   const spec = parseable ? toSpec(fleetInputsSchema.parse(withUris(withoutUnknowns(known), true))) : undefined;

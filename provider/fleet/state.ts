@@ -129,7 +129,7 @@ export const timelineSchema = z.object({
 });
 const learnedSchema = z.object({
   runs: count, networkFactor: z.number().positive(), diskFactor: z.number().positive(), startupSeconds: z.number().min(0).optional(),
-  hopSeconds: z.number().min(0).optional(), finishSeconds: count,
+  hopSeconds: z.number().min(0).optional(), finishSeconds: count, memberSeconds: z.number().min(0).optional(),
 });
 const bytes = z.int().min(0);
 const readProfileSchema = z.object({

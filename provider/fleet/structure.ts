@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { fleetInputsSchema } from "./inputs";
 import type { Problem } from "./model";
-import { alternatives, formatPath, nearest } from "./problems";
+import { alternatives, formatPath, nearest, seen } from "./problems";
 
 /** What is wrong with each value by itself. */
 export function structureProblems(input: unknown): Problem[] {
@@ -30,7 +30,7 @@ const FEW = 8;
 function unknownProperty(key: string, allowed: readonly string[]): string {
   const meant = nearest(key, allowed);
   const what = allowed.length <= FEW ? `one of the properties ${alternatives(allowed)}` : "a property listed in docs/configuration.md";
-  return `expected ${what}, got ${JSON.stringify(key)}; ${meant ? `did you mean ${meant}?` : "remove it"}`;
+  return `expected ${what}, got ${seen(key)}; ${meant ? `did you mean ${meant}?` : "remove it"}`;
 }
 
 /** The properties that the schema's object at this path knows. */

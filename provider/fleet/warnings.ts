@@ -15,6 +15,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const leaving = new Set(plan.destroy.map((one) => one.slot));
   const members = context.census.present.flatMap((one) => (one.member && !leaving.has(one.slot) ? [one.member] : []));
   return [
+    ...adoptionWarning(plan),
     ...hostWarnings(context),
     ...strangerWarnings(context),
     ...abandonWarnings(context),
@@ -25,6 +26,14 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...leftoverWarnings(context),
     ...usedReplicaWarnings(context),
   ];
+}
+
+/** Which members are there already and become this resource's: never without a word, for they may be somebody else's. */
+export function adoptionWarning({ adopt }: FleetPlan): string[] {
+  if (adopt.length === 0) return [];
+  const listed = adopt.slice(0, 20).map(({ name, host }) => `${name} on ${host}`).join(", ");
+  const more = adopt.length > 20 ? ` and ${adopt.length - 20} more` : "";
+  return [`takes over ${plural(adopt.length, "member")} made by an earlier run or another resource of this fleet: ${listed}${more}`];
 }
 
 function hostWarnings({ table, mode, observation, census }: PlanContext): string[] {
@@ -42,6 +51,9 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
   for (const host of table.hosts.filter((one) => one.abandoned)) {
     const forgotten = groupOf(forgottenOn, host);
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
+  }
+  for (const { name, seen } of table.hosts) {
+    if (seen?.roomUnknown !== undefined) warnings.push(`${name}: what is free in its pool is not known, so nothing says whether the plan fits (${seen.roomUnknown})`);
   }
   return warnings;
 }

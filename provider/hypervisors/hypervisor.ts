@@ -29,6 +29,11 @@ export interface Capabilities {
   copyStartupSeconds?: number;
   /** Where `relay`: seconds a relay's reader begins after the relay itself (connecting, hop by hop). @default 0 */
   relayHopSeconds?: number;
+  /**
+   * Seconds that each member takes of its host once its image is there; members of one host take turns. Learned by the
+   * fleet's own runs. @default nothing, and nothing is learned
+   */
+  memberSeconds?: number;
 }
 
 /** Who runs: goes into every tag. */
@@ -47,6 +52,13 @@ export interface CallContext {
    * which only what is missing is fetched; null ends the copy with the error.
    */
   onSourceLost?: (error: SourceLostError) => Promise<ImageRef | null>;
+  /**
+   * Of `clone`: the target's store is full, and the copy stands still with all it has. True: there is room again, or may
+   * be, so it tries once more; false: it ends with this error and gives back what it took.
+   */
+  onNoSpace?: (error: NoSpaceError) => Promise<boolean>;
+  /** Of `clone`: called once before it rejects, if it had begun, with what it moved over the network nevertheless. */
+  onBroken?: (moved: Pick<CloneResult, "bytesMoved" | "bytesResent">) => void;
 }
 
 /** Something that holds exactly the template's content. */
@@ -71,7 +83,7 @@ export interface CloneOrder {
 }
 
 export interface CloneResult {
-  /** Bytes that left the source (for a same-host copy: 0 over the network). */
+  /** Bytes that came over the network: what was read within the host does not count, whatever it was begun from. */
   bytesMoved: number;
   /** Of these, bytes that had arrived before and were fetched again, after a source was replaced or a run resumed. */
   bytesResent?: number;
@@ -203,6 +215,12 @@ export interface Hypervisor {
   destroy(order: DestroyOrder, context?: CallContext): Promise<void>;
   /** One member as it is now, or null; cheaper than observe. */
   inspect(order: MemberRef, context?: CallContext): Promise<{ power: PowerState; base: BaseState; chain: string[] } | null>;
+  /**
+   * Where an adapter can tell: which of these hosts have their pools in one and the same store. Called under the fleet's
+   * lock; may write there, and leaves nothing.
+   * @returns the groups of more than one
+   */
+  sharedStores?(request: { fleetId: string; hosts: readonly string[] }): Promise<string[][]>;
   close(): Promise<void>;
 }
 

@@ -2,6 +2,7 @@
 import type { FleetSpec, FleetState } from "../fleet/model";
 import type { Clock, Preview, PreviewRequest, RunRequest, RunResult } from "../engine/types";
 import type { Hypervisor } from "../hypervisors/hypervisor";
+import type { BegunRuns } from "./begun";
 import type { EngineLink } from "./engine-link";
 
 export interface Dependencies {
@@ -17,6 +18,9 @@ export interface Dependencies {
   link: EngineLink;
   /** On the machine that runs Pulumi. */
   writeFile(file: string, text: string): Promise<void>;
+  begun: BegunRuns;
+  /** What tells the backend that holds this stack from all others: goes into the derived ids of new fleets. */
+  backend(): string;
   newIncarnation(): string;
   /** Names this run to others that wait for its lock: `pid 123 on ci-7 since 12:00:03`. */
   holder(): string;

@@ -8,9 +8,12 @@ import { hasWork, previewOf } from "./preview";
 import { type Bag, declaredInOutputs, isUnknown, recordedState, requestOf } from "./properties";
 import { rowOf } from "./row";
 
-/** @param olds outputs of the last run; @param news inputs as checked */
-export async function diffFleet(olds: Bag, news: Bag, dependencies: Dependencies): Promise<dynamic.DiffResult> {
-  const { urn, preview, declared } = requestOf(news);
+/** @param olds outputs of the last run; @param news inputs as checked; @param previewed URNs that check was asked about for a preview */
+export async function diffFleet(
+  olds: Bag, news: Bag, dependencies: Dependencies, previewed: ReadonlySet<string>,
+): Promise<dynamic.DiffResult> {
+  const { urn, declared } = requestOf(news);
+  const preview = previewed.has(urn);
   const deleteBeforeReplace = true;
   const previous = recordedState(olds);
   const replaces = replacedBy(declared, previous?.fleetId);
@@ -29,7 +32,7 @@ export async function diffFleet(olds: Bag, news: Bag, dependencies: Dependencies
   const { fleetId, incarnation } = previous;
   const answer = await previewOf({ spec, unknown, fleetId, incarnation, previous }, dependencies);
   const work = hasWork(answer.plan);
-  const before = parseFleetSpec(declaredInOutputs(olds)).spec;
+  const before = parseFleetSpec(declaredInOutputs(olds), { recorded: true }).spec;
   if (preview) {
     // A no-op says nothing, unless it is one only as far as could be seen.
     if (work || answer.line !== answer.text) row.info(answer.line);

@@ -5,8 +5,11 @@
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { applyFleet, previewFleet, realClock, refreshFleet, removeFleet } from "../engine";
 import { createLibvirt } from "../hypervisors/libvirt";
+import { backendOf, pulumiHome, surroundings } from "./backend";
+import { begunIn } from "./begun";
 import { engineLink } from "./engine-link";
 import { createProvider } from "./provider";
 
@@ -19,6 +22,8 @@ const provider = createProvider({
   clock: realClock,
   link: engineLink(process.argv.at(-1)),
   writeFile,
+  begun: begunIn(join(pulumiHome(), "vmfleet")),
+  backend: () => backendOf(surroundings()),
   newIncarnation: () => randomBytes(8).toString("hex"),
   holder: () => `pid ${process.pid} on ${hostname()} since ${new Date().toTimeString().slice(0, 8)}`,
   exit: (code) => process.exit(code),

@@ -2,13 +2,15 @@
 import type * as dynamic from "@pulumi/pulumi/dynamic";
 import { FleetRefusedError, FleetRunError, type RunRequest } from "../engine/types";
 import { throttled } from "../engine";
-import { fleetIdFromUrn, parseFleetSpec } from "../fleet";
+import { adoptionWarning, fleetIdFromOrigin, parseFleetSpec, redact } from "../fleet";
 import type { FleetSpec, FleetState } from "../fleet/model";
+import { withBegun } from "./begun";
 import type { Dependencies } from "./dependencies";
 import { writePicture } from "./picture";
+import { hasWork } from "./preview";
 import { progressText } from "./progress-text";
 import { type Bag, declaredInOutputs, outputsOf, recordedState, requestOf } from "./properties";
-import { redact, redactError, rowOf } from "./row";
+import { redacted, rowOf } from "./row";
 import type { Runs } from "./runs";
 
 /**
@@ -32,11 +34,12 @@ interface Run {
 
 export function createLifecycle(dependencies: Dependencies, runs: Runs) {
   const { fleetDoors } = dependencies;
+  const unrecorded = new WeakSet<Run>();
 
   /** One call of an engine door: its hypervisor, its signal, its live text. */
   function withFleet<T>(run: Run, door: (request: RunRequest) => Promise<T>): Promise<T> {
     return runs.run(async (signal) => {
-      const { urn, ...question } = run;
+      const { urn, ...question } = withBegun(run, dependencies.begun.hostsOf(run.fleetId));
       const row = rowOf(dependencies.link, urn);
       const progress = throttled(
         (event) => row.status(progressText(event)), dependencies.clock, dependencies.progressIntervalMs,
@@ -44,22 +47,35 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
       const holder = dependencies.holder();
       const hypervisor = dependencies.createHypervisor({ spec: run.spec, holder });
       try {
-        return await door({ ...question, hypervisor, clock: dependencies.clock, holder, onProgress: progress, signal });
+        const onPlan: RunRequest["onPlan"] = (plan, observation) => {
+          adoptionWarning(plan).forEach(row.warn);
+          if (hasWork(plan)) dependencies.begun.note({ ...question, observation });
+        };
+        return await door({ ...question, hypervisor, clock: dependencies.clock, holder, onProgress: progress, onPlan, signal });
       } finally {
         progress.flush();
         await hypervisor.close().catch(() => undefined);
         await row.settled();
+        // A run that was aborted because Pulumi is gone has nobody who records what it came to.
+        if (signal.aborted) unrecorded.add(run);
       }
     });
+  }
+
+  /** The run has an end that Pulumi records. */
+  function ended(run: Run): void {
+    if (!unrecorded.has(run)) dependencies.begun.forget(run.fleetId);
   }
 
   async function apply(inputs: Bag, run: Run): Promise<{ id: string; outs: Bag }> {
     try {
       const { state, clones } = await withFleet(run, fleetDoors.applyFleet);
+      ended(run);
       await writePicture(run.urn, run.spec, state, clones, dependencies);
       return { id: state.fleetId, outs: outputsOf(inputs, state) };
     } catch (error) {
       if (!(error instanceof FleetRunError)) throw error;
+      ended(run);
       const { state, reasons, clones } = error;
       await writePicture(run.urn, run.spec, state, clones, dependencies);
       throw new PartialFailureError(state.fleetId, outputsOf(inputs, state), reasons.map(redact), { cause: error });
@@ -72,15 +88,15 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
     const previous = recordedState(outputs);
     if (!previous) throw new Error("the recorded state of this fleet is damaged: `pulumi stack export` shows it");
     return {
-      urn, previous, spec: specOf(declaredInOutputs(outputs)), fleetId: previous.fleetId, incarnation: previous.incarnation,
+      urn, previous, spec: specOf(declaredInOutputs(outputs), true), fleetId: previous.fleetId, incarnation: previous.incarnation,
     };
   }
 
   const methods = {
     async create(inputs: Bag): Promise<dynamic.CreateResult> {
-      const { urn, declared } = requestOf(inputs);
+      const { urn, declared, organization } = requestOf(inputs);
       const spec = specOf(declared);
-      const fleetId = spec.fleetId ?? fleetIdFromUrn(urn);
+      const fleetId = spec.fleetId ?? fleetIdFromOrigin({ urn, organization, backend: dependencies.backend() });
       return apply(inputs, { urn, spec, fleetId, incarnation: dependencies.newIncarnation() });
     },
 
@@ -103,7 +119,9 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
 
     async delete(_id: string, outputs: Bag): Promise<void> {
       try {
-        await withFleet(recordedRun(outputs), fleetDoors.removeFleet);
+        const run = recordedRun(outputs);
+        await withFleet(run, fleetDoors.removeFleet);
+        ended(run);
       } catch (error) {
         // Pulumi prints the stack of an error that a delete throws; a refusal is no fault of the code.
         if (error instanceof FleetRefusedError || error instanceof FleetRunError) error.stack = error.message;
@@ -116,19 +134,8 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
   };
 }
 
-/** Whatever a method throws comes from hosts and libraries as well, and names URIs as they were declared. */
-function redacted<A extends unknown[], R>(method: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
-  return async (...args) => {
-    try {
-      return await method(...args);
-    } catch (error) {
-      throw redactError(error);
-    }
-  };
-}
-
-function specOf(declared: Bag): FleetSpec {
-  const { spec, problems } = parseFleetSpec(declared);
+function specOf(declared: Bag, recorded = false): FleetSpec {
+  const { spec, problems } = parseFleetSpec(declared, { recorded });
   if (spec) return spec;
   throw new FleetRefusedError(problems);
 }

@@ -3,6 +3,7 @@ import { formatProblem, hostsToObserve, isStillRead } from "../fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
 import type { Capabilities, Hypervisor } from "../hypervisors/hypervisor";
+import { withBegun } from "./begun";
 import type { Dependencies } from "./dependencies";
 
 export interface PreviewQuestion {
@@ -23,14 +24,16 @@ export interface PreviewAnswer extends Preview {
 
 /** Looks at the hosts for a short while and plans; what does not answer is planned from inputs and recorded state. */
 export async function previewOf(
-  { unknown, ...question }: PreviewQuestion, dependencies: Dependencies,
+  { unknown, ...asked }: PreviewQuestion, dependencies: Dependencies,
 ): Promise<PreviewAnswer> {
+  const question = withBegun(asked, dependencies.begun.hostsOf(asked.fleetId));
   const { observation, capabilities, failure }: Look = unknown.length > 0
     ? { failure: `not known yet: ${unknown.join(", ")}` } : await look(question, dependencies);
   const preview = await dependencies.fleetDoors.previewFleet({
     ...question, ...(observation && { observation }),
     ...(capabilities && {
       relay: capabilities.relay, startupSeconds: capabilities.copyStartupSeconds, relayHopSeconds: capabilities.relayHopSeconds,
+      memberSeconds: capabilities.memberSeconds,
     }),
   });
   return {

@@ -13,6 +13,8 @@ export const isUnknown = (value: unknown): boolean => value === UNKNOWN;
 
 /** The resource's URN: methods of a dynamic provider are not told it, so the sdk passes it along. */
 const URN_KEY = "__urn";
+/** The organization in Pulumi Cloud, which the URN leaves out; known to programs alone. */
+const ORGANIZATION_KEY = "__organization";
 /** True while a program runs for a preview, absent otherwise, so that it never reaches the state. */
 const PREVIEW_KEY = "__preview";
 /** The serialized methods. Pulumi adds it to what succeeds; a partial failure must carry it itself. */
@@ -25,6 +27,7 @@ const OUTPUT_KEYS = new Set(["contentId", "members", "replicas", "snapshots", "p
 
 export interface Request {
   urn: string;
+  organization?: string;
   preview: boolean;
   /** What the user declared, nothing else. */
   declared: Bag;
@@ -36,7 +39,19 @@ export function requestOf(bag: Bag): Request {
   if (typeof urn !== "string" || urn === "") {
     throw new Error("the resource carries no URN: create it with ClonedVmFleet of pulumi-vmfleet");
   }
-  return { urn, preview: bag[PREVIEW_KEY] === true, declared: declaredOf(bag) };
+  const organization = bag[ORGANIZATION_KEY];
+  return {
+    urn, preview: bag[PREVIEW_KEY] === true, declared: declaredOf(bag), ...(typeof organization === "string" && { organization }),
+  };
+}
+
+/**
+ * The inputs as check hands them on. That they were a preview's is for this process alone: `pulumi up --plan` compares
+ * the inputs of its run with those of the preview, and refuses any difference.
+ */
+export function withoutPreview(bag: Bag): Bag {
+  const { [PREVIEW_KEY]: _, ...kept } = bag;
+  return kept;
 }
 
 function declaredOf(bag: Bag): Bag {
@@ -55,8 +70,7 @@ export function declaredInOutputs(outputs: Bag): Bag {
 /** Outputs: the inputs as they came, and over them the recorded state. Holds no `undefined`, which Struct refuses. */
 export function outputsOf(inputs: Bag, state: FleetState): Bag {
   const { incarnation, hosts, ...shown } = state;
-  const { [PREVIEW_KEY]: _, ...kept } = inputs;
-  return plain({ ...kept, ...shown, [INCARNATION_KEY]: incarnation, [HOSTS_KEY]: hosts });
+  return plain({ ...withoutPreview(inputs), ...shown, [INCARNATION_KEY]: incarnation, [HOSTS_KEY]: hosts });
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Dependencies } from "./dependencies";
 import { diffFleet } from "./diff";
 import { createLifecycle } from "./lifecycle";
 import type { Bag } from "./properties";
+import { redacted } from "./row";
 import { createRuns } from "./runs";
 
 export interface FleetProvider {
@@ -17,10 +18,11 @@ export interface FleetProvider {
 
 /** Pulumi's methods over the given doors, hosts and engine. */
 export function createProvider(dependencies: Dependencies): FleetProvider {
+  const previewed = new Set<string>();
   const runs = createRuns(dependencies.link, dependencies.exit);
   return {
-    check: (olds, news) => runs.run(() => checkFleet(olds, news, dependencies)),
-    diff: (_id, olds, news) => runs.run(() => diffFleet(olds, news, dependencies)),
+    check: redacted((olds, news) => runs.run(() => checkFleet(olds, news, dependencies, previewed))),
+    diff: redacted((_id, olds, news) => runs.run(() => diffFleet(olds, news, dependencies, previewed))),
     ...createLifecycle(dependencies, runs),
   };
 }

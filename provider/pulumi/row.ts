@@ -1,4 +1,5 @@
 /** The resource's row in Pulumi's display. Texts are one line, without secrets, and never repeat. */
+import { redact } from "../fleet";
 import type { EngineLink, Severity } from "./engine-link";
 
 export interface Row {
@@ -10,9 +11,6 @@ export interface Row {
   /** Resolves when everything said so far has been delivered. */
   settled(): Promise<void>;
 }
-
-/** `//user:secret@host` in any text: the secret does not go to a screen or a log. A secret may hold an @ itself. */
-export const redact = (text: string): string => text.replace(/(\/\/[^\s/:@]*):[^\s/]*@/g, "$1:***@");
 
 /**
  * The same error, of the same type, with the secrets gone from its texts, its stack and whatever caused it: Pulumi
@@ -39,6 +37,17 @@ function redactIn(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redactIn);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, redactIn(one)]));
+}
+
+/** Whatever a method throws comes from hosts and libraries as well, and names URIs as they were declared. */
+export function redacted<A extends unknown[], R>(method: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
+  return async (...args) => {
+    try {
+      return await method(...args);
+    } catch (error) {
+      throw redactError(error);
+    }
+  };
 }
 
 export function rowOf(link: EngineLink, urn: string): Row {

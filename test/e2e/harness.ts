@@ -36,13 +36,19 @@ export async function ensureLab(): Promise<Lab> {
   return lab;
 }
 
+/** A second, small template beside the first: `small.qcow2` on a1. */
+export async function installSmall(lab: Lab): Promise<void> {
+  const { installTemplate } = await importModule(join(ROOT, "test/lab/image.mjs"));
+  await installTemplate({ name: lab.name, host: "a1", volume: "small.qcow2", virtualBytes: 8 << 20, dataBytes: 4 << 20 });
+}
+
 // After all files: they share the lab. $VMFLEET_KEEP_LAB leaves it up, to look around or to run again sooner.
 after(async function () {
   this.timeout(60_000);
   if (started && !process.env["VMFLEET_KEEP_LAB"]) await (await labModule()).down({ name: LAB });
 });
 
-let setup: Promise<{ pulumi: { env: Record<string, string> } | null; skipped: Record<string, string> }> | undefined;
+let setup: Promise<{ pulumi: { env: Record<string, string>; nodejsHost: boolean } | null; skipped: Record<string, string> }> | undefined;
 
 /** Sets up what is missing, once. @returns why these tests cannot run here, or null */
 export async function cannotRun(): Promise<string | null> {
@@ -53,13 +59,20 @@ export async function cannotRun(): Promise<string | null> {
   return skipped["e2e"] ?? null;
 }
 
+/** What a process that calls Pulumi needs, and whether the official host of Node programs is there; once `cannotRun` said null. */
+export async function pulumiHere(): Promise<{ env: Record<string, string>; nodejsHost: boolean }> {
+  return (await setup)!.pulumi!;
+}
+
 export interface TestStack {
   stack: Stack;
+  /** Its backend. */
+  folder: string;
   /** What Pulumi runs as. */
   env: Record<string, string>;
   /** @returns what was printed, and what stands on the fleet's row, live texts included */
-  preview(): Promise<Outcome>;
-  up(options?: { replace?: string[] }): Promise<Outcome>;
+  preview(options?: { plan?: string }): Promise<Outcome>;
+  up(options?: { replace?: string[]; plan?: string }): Promise<Outcome>;
   /** An `up` that must fail. */
   failingUp(): Promise<Outcome>;
   refresh(): Promise<Outcome>;
@@ -81,10 +94,12 @@ export interface Outcome {
 
 export interface StackOptions {
   program: InlineProgramArgs["program"];
-  /** Where the provider is looked up from. @default examples/quickstart */
+  /** Where the provider is looked up from. @default test/e2e/project: what is found there is the checkout's own */
   workDir?: string;
   projectName?: string;
   config?: Record<string, string>;
+  /** Added to what Pulumi runs as. */
+  env?: Record<string, string>;
 }
 
 export async function openStack(name: string, options: StackOptions): Promise<TestStack> {
@@ -92,17 +107,20 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
   const env: Record<string, string> = {
     PULUMI_BACKEND_URL: `file://${folder}`,
     PULUMI_CONFIG_PASSPHRASE: "test",
+    // What is kept beside the stack is the test's own, too.
+    PULUMI_HOME: join(folder, "home"),
     ...(await setup)?.pulumi?.env,
+    ...options.env,
   };
   const projectName = options.projectName ?? "e2e";
   const workspace: LocalWorkspaceOptions = {
-    workDir: options.workDir ?? join(ROOT, "examples/quickstart"),
+    workDir: options.workDir ?? join(__dirname, "project"),
     projectSettings: { name: projectName, runtime: "nodejs", backend: { url: `file://${folder}` } },
     envVars: env,
   };
   // A folder with a Pulumi.yaml of its own keeps it: settings given here would overwrite the file.
   if (options.workDir === undefined) delete workspace.projectSettings;
-  const project = options.workDir === undefined ? "vmfleet-quickstart" : projectName;
+  const project = options.workDir === undefined ? "vmfleet-e2e" : projectName;
   let declared: string[] = [];
   const program = async (): Promise<Record<string, unknown> | void> => {
     const outputs = await options.program() as Record<string, unknown> | void;
@@ -131,17 +149,18 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
 
   return {
     stack,
+    folder,
     env,
-    preview: () => watched(async (hooks) => {
+    preview: ({ plan } = {}) => watched(async (hooks) => {
       let asked = false;
-      await stack.preview({ ...hooks, onEvent: (event) => {
+      await stack.preview({ ...hooks, ...(plan && { plan }), onEvent: (event) => {
         asked ||= /ClonedVmFleet/.test(event.resourcePreEvent?.metadata.type ?? "");
         hooks.onEvent(event);
       } });
       if (!asked) throw new Error("OutputsLost: of a program that declares a fleet no fleet was seen");
     }),
-    up: ({ replace } = {}) => watched(async (hooks) => {
-      const { outputs } = await stack.up({ ...hooks, ...(replace && { replace }) });
+    up: ({ replace, plan } = {}) => watched(async (hooks) => {
+      const { outputs } = await stack.up({ ...hooks, ...(replace && { replace }), ...(plan && { plan }) });
       // Pulumi's inline program says nothing of a call to its engine that got no connection.
       if (declared.some((key) => !(key in outputs))) throw new Error(`OutputsLost: ${declared.join(", ")}`);
     }),

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { newUser } from "./asUser";
 import { cannotRun, ROOT } from "./harness";
 
 /** A user's own script, in the folder: nothing of this checkout runs. Nobody listens at the host's address. */
@@ -26,7 +27,7 @@ const program = async () => {
 })().catch((error) => { console.error(error.message); process.exit(1); });
 `;
 
-describe("the package, packed and installed in an empty folder", function () {
+describe("the package, packed and installed in the quick start's folder, copied out of the repository", function () {
   this.timeout(120_000);
   let folder: string;
 
@@ -35,16 +36,29 @@ describe("the package, packed and installed in an empty folder", function () {
     folder = mkdtempSync(join(tmpdir(), "vmfleet-tarball-"));
     const packed = execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], { cwd: ROOT, encoding: "utf8" });
     const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
-    writeFileSync(join(folder, "package.json"), "{}");
+    cpSync(join(ROOT, "examples/quickstart"), folder, { recursive: true, filter: (from) => !/\/(node_modules|package-lock\.json|Pulumi\..+\.yaml)$/.test(from) });
     const { version } = require("@pulumi/pulumi/package.json") as { version: string };
     const wanted = [join(folder, filename), `@pulumi/pulumi@${version}`];
     execFileSync("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", ...wanted], { cwd: folder, stdio: "pipe" });
-    writeFileSync(join(folder, "index.js"), SCRIPT);
+    mkdirSync(join(folder, "own"));
+    writeFileSync(join(folder, "own/index.js"), SCRIPT);
   });
   after(() => { if (folder) rmSync(folder, { recursive: true, force: true }); });
 
-  it("previews a fleet from a program of that folder", () => {
-    const output = execFileSync(process.execPath, ["index.js"], { cwd: folder, encoding: "utf8" });
+  it("previews the quick start, without the repository", async () => {
+    const user = await newUser();
+    try {
+      for (const line of ["pulumi stack init dev", "pulumi config set network 127.77"]) await user.type(line, folder);
+      const said = await user.type("pulumi preview", folder);
+      assert.match(said, /\+12 VMs on 4 hosts in 2 racks, .* \(no host in reach\)/);
+      assert.match(said, /\+ 2 to create/);
+    } finally {
+      user.leave();
+    }
+  });
+
+  it("previews a fleet from an inline program of a folder in it", () => {
+    const output = execFileSync(process.execPath, ["index.js"], { cwd: join(folder, "own"), encoding: "utf8" });
     assert.match(output, /\+2 VMs on 1 host in 1 rack, .* \(no host in reach\)/);
     assert.match(output, /\+ 2 to create/);
   });

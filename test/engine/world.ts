@@ -17,7 +17,7 @@ export function inputs(hosts = 4, racks = 2, more: Record<string, unknown> = {})
     racks: Array.from({ length: racks }, (_, r) => ({ name: rackName(r), uplinkBitsPerSecond: 4e10 })),
     hosts: Array.from({ length: hosts }, (_, h) => ({
       name: hostName(h, racks), uri: `qemu+ssh://root@${hostName(h, racks)}/system`, rack: rackName(h % racks), pool: "default",
-      transferAddress: `10.0.${h >> 8}.${(h & 255) + 1}`, nicBitsPerSecond: 1e10, diskBytesPerSecond: 1e9, maxConcurrent: 8,
+      transferAddress: `10.${h >> 16}.${(h >> 8) & 255}.${h & 255}`, nicBitsPerSecond: 1e10, diskBytesPerSecond: 1e9, maxConcurrent: 8,
     })),
     vm: { numCpus: 1, memory: 256, networks: [{ network: "default" }], domainType: "qemu" },
     imageBytes: IMAGE_BYTES,

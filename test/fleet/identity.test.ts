@@ -1,16 +1,19 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { fleetIdFromUrn, kindOfSlot, macAddress, memberUuid, slotName } from "../../provider/fleet";
+import { fleetIdFromOrigin, kindOfSlot, macAddress, memberUuid, slotName } from "../../provider/fleet";
 import { macCollisions } from "../../provider/fleet/identity";
 import { member, observation, reachable } from "./build";
 
 const URN = "urn:pulumi:dev::shop::pulumi-nodejs:dynamic/vmfleet:ClonedVmFleet::workers";
+const ORIGIN = { urn: URN, backend: "https://api.pulumi.com", organization: "shop" };
 
 describe("identity", () => {
-  it("derives a fleet id of ten base32 characters that never changes for a URN", () => {
-    assert.equal(fleetIdFromUrn(URN), "uygo57anb4");
-    assert.match(fleetIdFromUrn("other"), /^[a-z2-7]{10}$/);
-    assert.notEqual(fleetIdFromUrn(URN), fleetIdFromUrn(`${URN}2`));
+  it("derives a fleet id of ten base32 characters that never changes for an origin, and is of no other", () => {
+    assert.match(fleetIdFromOrigin(ORIGIN), /^[a-z2-7]{10}$/);
+    assert.equal(fleetIdFromOrigin(ORIGIN), "r7jfh4qw6v");
+    assert.equal(fleetIdFromOrigin({ ...ORIGIN, organization: undefined }), fleetIdFromOrigin({ urn: URN, backend: ORIGIN.backend }));
+    const others = [{ urn: `${URN}2` }, { backend: "https://pulumi.example.com" }, { organization: "acme" }, { organization: undefined }];
+    assert.equal(new Set([ORIGIN, ...others.map((change) => ({ ...ORIGIN, ...change }))].map(fleetIdFromOrigin)).size, 5);
   });
 
   it("names slots with three digits at least and never pads them anew", () => {

@@ -88,7 +88,7 @@ describe("reconcile: growing and shrinking", () => {
     const found = withHost(empty(declared), "a1", (one) => ({ ...one, foreignNames: ["workers-000", "workers-999"] }));
     assert.deepEqual(plan(declared, found).problems, [{
       path: "namePrefix",
-      message: 'expected names that are free, got "workers-000", which a domain on a1 has that is not of this fleet; rename that domain, or choose another namePrefix',
+      message: 'expected names that are free, got "workers-000", which a domain on a1 has that is not of this fleet; rename that domain, or choose another namePrefix; if another fleet made it that shall be this one, give its fleetId',
     }]);
   });
 });

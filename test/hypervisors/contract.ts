@@ -290,10 +290,13 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         const target = kind === "base" ? base(second, 0) : replica(second);
         const abort = new AbortController();
         let total = 0;
+        const broken: number[] = [];
         const whole = await hv.clone({ fleet, contentId, source: template(), target }, {
           signal: abort.signal, onProgress: (done, of) => { total = of; if (done > of / 4) abort.abort(new Error("enough")); },
+          onBroken: (moved) => broken.push(moved.bytesMoved),
         }).then(() => true, () => false);
         if (whole) return; // too quick to be caught in the middle
+        assert.ok(broken.length === 1 && broken[0]! > 0 && broken[0]! <= total, `${broken.join(", ")} said to have been moved, of ${total}`);
         assert.ok((await look(second)).partials.every((p) => p.resumable?.contentId === contentId), "nothing else stays");
         const { bytesMoved } = await clone(template(), target);
         assert.ok(bytesMoved < total, `${bytesMoved} of ${total}`);

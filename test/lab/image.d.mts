@@ -16,8 +16,8 @@ export interface InstalledTemplate {
 }
 
 export function buildImage(options?: ImageSizes): Promise<{ kernel: string; initrd: string; disk: string; cmdline: string }>;
-/** Puts the template into the host's pool `default` as `volume` (default `golden.qcow2`), replacing what is there. */
-export function installTemplate(options: ImageSizes & { name?: string; host: string; volume?: string }): Promise<InstalledTemplate>;
+/** Puts the template into the host's pool `default` as `volume` (default `golden.qcow2`), replacing what is there unless `keep` is set. */
+export function installTemplate(options: ImageSizes & { name?: string; host: string; volume?: string; keep?: boolean }): Promise<InstalledTemplate>;
 
 export const DEFAULT_VIRTUAL_BYTES: number;
 export const DEFAULT_DATA_BYTES: number;

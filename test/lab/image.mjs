@@ -56,18 +56,19 @@ export async function buildImage({ virtualBytes = DEFAULT_VIRTUAL_BYTES, dataByt
 
 /**
  * Puts the template into a host's pool `default`, and kernel and initrd where all hosts of the lab read them.
- * @param {{name?: string, host: string, volume?: string, virtualBytes?: number, dataBytes?: number,
- *   log?: (line: string) => void}} options volume: default `golden.qcow2`; an existing one is replaced
+ * @param {{name?: string, host: string, volume?: string, keep?: boolean, virtualBytes?: number, dataBytes?: number,
+ *   log?: (line: string) => void}} options volume: default `golden.qcow2`; an existing one is replaced, with `keep` left
+ *   as it is, so that fleets made from it see no other template
  * @returns {Promise<{volume: string, path: string, kernel: string, initrd: string, cmdline: string}>}
  */
-export async function installTemplate({ name = "lab", host: hostName, volume = "golden.qcow2", ...sizes }) {
+export async function installTemplate({ name = "lab", host: hostName, volume = "golden.qcow2", keep = false, ...sizes }) {
   const lab = await status({ name });
   const host = lab?.hosts.find((each) => each.name === hostName);
   if (!host) throw new Error(`lab ${name}: no host ${JSON.stringify(hostName)}`);
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(volume)) throw new Error(`volume: expected a file name, got ${JSON.stringify(volume)}`);
   const image = await buildImage(sizes);
   const path = join(host.poolDir, volume);
-  place(image.disk, path);
+  if (!keep || !existsSync(path)) place(image.disk, path);
   const kernel = join(lab.bootDir, "vmlinuz"), initrd = join(lab.bootDir, "initrd");
   if (!existsSync(kernel)) place(image.kernel, kernel);
   if (!existsSync(initrd)) place(image.initrd, initrd);

@@ -1,8 +1,8 @@
 /** The lab itself: what it is, what its bad days are, and that it leaves nothing behind and touches nothing else. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
-import { join } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import {
   delay, down, execIn, installTemplate, killDaemon, type Lab, type LabHost, nicBytes, run, setLink, startDaemon, status, until,
   up, uplinkBytes, virsh,
@@ -79,6 +79,27 @@ describe("the lab", () => {
 
   it("is the same lab when brought up again", async () => {
     assert.deepEqual(await up({ name: NAME }), lab);
+  });
+
+  it("is given its template by the documented command, and keeps the one it has", async function () {
+    this.timeout(120_000);
+    const OWN = `${NAME}t`;
+    const topology = join(mkdtempSync(join(tmpdir(), "vmfleet-lab-")), "topology.json");
+    writeFileSync(topology, JSON.stringify(SMALL));
+    const command = [process.execPath, "scripts/lab.mjs", "up", "--name", OWN, "--topology", topology, "--template"];
+    try {
+      assert.match(await run(command, { timeoutMs: 60_000 }), /a1 {2}rack-a/);
+      const { hosts: [host], bootDir } = (await status({ name: OWN }))!;
+      assert.match(await virsh(host!, "vol-list", "default"), /golden\.qcow2/);
+      for (const file of ["vmlinuz", "initrd"]) assert.ok(existsSync(join(bootDir, file)), file);
+      const identity = () => { const { ino, mtimeMs } = statSync(join(host!.poolDir, "golden.qcow2")); return [ino, mtimeMs]; };
+      const before = identity();
+      await run(command, { timeoutMs: 60_000 });
+      assert.deepEqual(identity(), before);
+    } finally {
+      await down({ name: OWN });
+      rmSync(dirname(topology), { recursive: true });
+    }
   });
 
   it("refuses another topology while it runs", async () => {

@@ -22,6 +22,11 @@ describe("check", () => {
     assert.deepEqual((await world().provider.check({}, given)).inputs, given);
   });
 
+  it("hands on nothing of the preview, for `pulumi up --plan` refuses inputs that differ from the preview's", async () => {
+    const { provider } = world();
+    assert.deepEqual((await provider.check({}, inputs({}, true))).inputs, (await provider.check({}, inputs())).inputs);
+  });
+
   it("says the plan of a new fleet once, so that it stays after the preview", async () => {
     const { provider, said } = world();
     await provider.check({}, inputs({}, true));

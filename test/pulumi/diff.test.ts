@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { create, inputs, outputs, plan, UNKNOWN, world } from "./fakes";
+import { create, inPreview, inputs, outputs, plan, UNKNOWN, world } from "./fakes";
 
 describe("diff", () => {
   it("finds nothing to do in an unchanged fleet, and says nothing", async () => {
     const { provider, said } = world();
-    const result = await provider.diff("abcdefghij", await outputs(), inputs({}, true));
+    const result = await inPreview(provider, await outputs(), inputs({}, true));
     assert.equal(result.changes, false);
     assert.deepEqual(result.replaces ?? [], []);
     assert.deepEqual(said, []);
@@ -37,7 +37,7 @@ describe("diff", () => {
 
   it("tells the plan of a grown fleet once, and replaces nothing", async () => {
     const { provider, said } = world({ preview: { plan: plan({ create: [create] }), text: "+1 VM on 1 host" } });
-    const result = await provider.diff("abcdefghij", await outputs(), inputs({ count: 3 }, true));
+    const result = await inPreview(provider, await outputs(), inputs({ count: 3 }, true));
     assert.deepEqual([result.changes, result.replaces ?? []], [true, []]);
     assert.deepEqual(said.map((each) => each.message), ["+1 VM on 1 host"]);
   });
@@ -48,7 +48,7 @@ describe("diff", () => {
     const vm = { kernel: "/boot/k", autostart: true, networks: [{ network: "default", adapterType: "e1000" }] };
     const warnings = async (outs: typeof olds, changes: object) => {
       const { provider, said } = world();
-      await provider.diff("abcdefghij", outs, inputs({ ...changes }, true));
+      await inPreview(provider, outs, inputs({ ...changes }, true));
       return said.map((each) => each.message);
     };
     const made = { ...olds, members: [member], vm: { networks: [{ network: "default" }] } };
@@ -63,7 +63,7 @@ describe("diff", () => {
     const { provider, said } = world({
       observe: async () => ({ hosts: [], templateProblem: { path: "template", message: "is still being read after 5 s" } }),
     });
-    await provider.diff("abcdefghij", await outputs(), inputs({}, true));
+    await inPreview(provider, await outputs(), inputs({}, true));
     assert.deepEqual(said, []);
   });
 
@@ -78,13 +78,13 @@ describe("diff", () => {
 
   it("changes when an input is not known yet", async () => {
     const { provider, said } = world();
-    assert.equal((await provider.diff("abcdefghij", await outputs(), inputs({ count: UNKNOWN }, true))).changes, true);
+    assert.equal((await inPreview(provider, await outputs(), inputs({ count: UNKNOWN }, true))).changes, true);
     assert.match(said[0]!.message, /not known yet: count/);
   });
 
   it("plans from the recorded state and says so when no host answers", async () => {
     const { provider, said } = world({ observe: async () => { throw new Error("connection refused"); } });
-    const result = await provider.diff("abcdefghij", await outputs(), inputs({}, true));
+    const result = await inPreview(provider, await outputs(), inputs({}, true));
     assert.equal(result.changes, false);
     assert.match(said[0]!.message, /\(no host asked: connection refused\)$/);
   });

@@ -60,6 +60,8 @@ export interface World {
   entered: { door: string; request: Partial<RunRequest> & { observation?: Observation } }[];
   exits: number[];
   written: { file: string; text: string }[];
+  /** Names of the hosts that runs noted, and when a note was forgotten. */
+  noted: (string[] | "forgotten")[];
   engineDies(): void;
   closed(): number;
 }
@@ -72,6 +74,9 @@ export interface Doors {
   remove?: (request: RunRequest) => Promise<void>;
   preview?: Partial<Preview>;
   observe?: () => Promise<Observation>;
+  backend?: string;
+  /** Noted by a run that never ended. */
+  begun?: FleetState["hosts"];
 }
 
 const seen: Observation = { hosts: [] };
@@ -81,6 +86,7 @@ export function world(doors: Doors = {}): World {
   const entered: World["entered"] = [];
   const exits: number[] = [];
   const written: World["written"] = [];
+  const noted: World["noted"] = [];
   let gone: () => void = () => undefined;
   let closed = 0;
   const enter = (door: string, request: object) => { entered.push({ door, request: request as never }); };
@@ -118,16 +124,28 @@ export function world(doors: Doors = {}): World {
       if (file.startsWith("/nowhere/")) throw new Error("ENOENT");
       written.push({ file, text });
     },
+    backend: () => doors.backend ?? "file:///state on test",
+    begun: {
+      hostsOf: () => doors.begun ?? [],
+      note: ({ observation }) => { noted.push(observation.hosts.map((host) => host.name)); },
+      forget: () => { noted.push("forgotten"); },
+    },
     newIncarnation: () => "fedcba9876543210",
     holder: () => "pid 1 on test since 12:00:00",
     exit: (code) => { exits.push(code); },
     previewDeadlineMs: 50,
     progressIntervalMs: 10,
   };
-  return { provider: createProvider(dependencies), said, entered, exits, written, engineDies: () => gone(), closed: () => closed };
+  return { provider: createProvider(dependencies), said, entered, exits, written, noted, engineDies: () => gone(), closed: () => closed };
 }
 
 /** Outputs as Pulumi would hold them after a create. */
 export async function outputs(changes: Bag = {}): Promise<Bag> {
   return (await world({ apply: async () => state() }).provider.create(inputs(changes))).outs as Bag;
+}
+
+/** A diff as Pulumi asks for it when it previews: with what check handed on. */
+export async function inPreview(provider: World["provider"], olds: Bag, news: Bag) {
+  const { inputs: checked } = await provider.check(olds, news);
+  return provider.diff("abcdefghij", olds, checked as Bag);
 }

@@ -1,19 +1,35 @@
 import assert from "node:assert/strict";
-import { fleetIdFromUrn } from "../../provider/fleet";
+import { fleetIdFromOrigin } from "../../provider/fleet";
 import { FleetRefusedError, FleetRunError, type Progress } from "../../provider/engine/types";
 import { PartialFailureError } from "../../provider/pulumi/lifecycle";
-import { inputs, outputs, state, URN, world } from "./fakes";
+import { inputs, outputs, plan, state, URN, world } from "./fakes";
 
 const progress = (changes: Partial<Progress>): Progress => ({
   phase: "clone", membersDone: 0, membersTotal: 2, bytesDone: 0, bytesTotal: 2e9, bytesPerSecond: 1e8, ...changes,
 });
 
 describe("create", () => {
-  it("derives the fleet id from the URN, so that a crashed create's leftovers are found", async () => {
-    const { provider, entered } = world();
-    const { id } = await provider.create(inputs());
-    assert.equal(id, fleetIdFromUrn(URN));
+  it("derives the fleet id from the origin, so that a crashed create's leftovers are found", async () => {
+    const { provider, entered } = world({ backend: "https://api.pulumi.com" });
+    const { id } = await provider.create(inputs({ __organization: "acme" }));
+    assert.equal(id, fleetIdFromOrigin({ urn: URN, backend: "https://api.pulumi.com", organization: "acme" }));
     assert.equal(entered[0]!.request.fleetId, id);
+  });
+
+  it("has the id that its preview planned with", async () => {
+    const { provider, entered } = world();
+    const { inputs: checked } = await provider.check({}, inputs({}, true));
+    await provider.create(checked);
+    assert.deepEqual(new Set(entered.map((each) => each.request.fleetId)).size, 1);
+  });
+
+  it("says which members it takes over, before it does", async () => {
+    const adopt = [{ slot: 0, name: "workers-000", host: "a1", reason: "made by another run" }];
+    const { provider, said } = world({ apply: async ({ onPlan }) => (onPlan!(plan({ adopt }), { hosts: [] }), state()) });
+    await provider.create(inputs());
+    assert.deepEqual(said.map(({ message, severity, ephemeral }) => ({ message, severity, ephemeral })), [{
+      message: "takes over 1 member made by an earlier run or another resource of this fleet: workers-000 on a1", severity: "warning", ephemeral: false,
+    }]);
   });
 
   it("adopts the fleet whose id is given", async () => {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import type { Progress } from "../../provider/engine/types";
 import { progressText } from "../../provider/pulumi/progress-text";
-import { redact } from "../../provider/pulumi/row";
 
 const progress: Progress = {
   phase: "clone", membersDone: 7, membersTotal: 12, bytesDone: 1.4e9, bytesTotal: 2.1e9, bytesPerSecond: 118e6, etaSeconds: 12.3,
@@ -23,15 +22,5 @@ describe("the live line", () => {
 
   it("ends with what was done", () => {
     assert.equal(progressText({ ...progress, phase: "done", membersDone: 12, bytesDone: 2.1e9 }), "done: 12 of 12 members, 2.1 GB");
-  });
-});
-
-describe("redact", () => {
-  it("takes the password out of every URI", () => {
-    assert.equal(redact("a qemu+ssh://u:p@h/system b qemu+tcp://x:y@z/"), "a qemu+ssh://u:***@h/system b qemu+tcp://x:***@z/");
-  });
-
-  it("leaves ports and users alone", () => {
-    assert.equal(redact("qemu+ssh://root@a1:2222/system"), "qemu+ssh://root@a1:2222/system");
   });
 });

@@ -1,59 +1,42 @@
 import type { Extent } from "./extents";
+import { stretchesOf, TableBudget, tablesOf } from "./imageTables";
+import { Feature, HEADER_BYTES, isQcow2, MAX_CLUSTER_BITS, MIN_CLUSTER_BITS, tableSpanBytes, type TableLayout } from "./qcow2";
+import type { ReadAt } from "./unfitImage";
 
-const MAGIC = 0x514649fb;
-const ENTRY_BYTES = 8;
-const HEADER_BYTES = 104;
-/** Of an entry of either level: where its cluster stands. */
-const OFFSET_MASK = 0x00fffffffffffe00n;
-const COMPRESSED = 1n << 62n;
-const ZERO = 1n;
-/** What is read at once. */
-const READ_BYTES = 1 << 20;
 /** Of the first level: 16 TiB with clusters of 64 KiB. */
 const MAX_L1_ENTRIES = 1 << 15;
+/** Of tables: 8 TiB, all allocated, with clusters of 64 KiB. */
+const MAX_TABLE_BYTES = 1 << 30;
 
 /**
- * What of an image a qcow2 file itself holds, or its data file, ascending. Only its tables are read (qcow2
- * specification: header, "cluster mapping").
+ * What of an image a qcow2 file of our own holds, or its data file, ascending. Only its tables are read. What a template
+ * or anybody else's image is, `imageHeader` tells.
  * @param read of the file; past its end it may be short
  * @param zeros whether to count what was written to it as zeros. @default false
- * @throws RangeError where the file is not such an image
+ * @throws RangeError or UnfitImageError where the file is not such an image
  */
-export async function allocatedIn(
-  read: (offsetBytes: number, lengthBytes: number) => Promise<Buffer>, capacityBytes: number, zeros = false,
-): Promise<Extent[]> {
-  const header = await read(0, HEADER_BYTES);
-  if (header.length < HEADER_BYTES || header.readUInt32BE(0) !== MAGIC) throw new RangeError("not a qcow2 image");
-  const clusterBytes = 2 ** header.readUInt32BE(20);
-  const l1Entries = header.readUInt32BE(36);
-  const l1At = Number(header.readBigUInt64BE(40));
-  if (clusterBytes < 512 || clusterBytes > 1 << 21 || l1Entries > MAX_L1_ENTRIES) throw new RangeError("not a qcow2 image that can be looked at");
-  const l1 = await readAll(read, l1At, l1Entries * ENTRY_BYTES);
-  const tableSpanBytes = (clusterBytes / ENTRY_BYTES) * clusterBytes;
+export async function allocatedIn(read: ReadAt, capacityBytes: number, zeros = false): Promise<Extent[]> {
+  const layout = layoutOf(await read(0, HEADER_BYTES));
   const extents: Extent[] = [];
-  for (let index = 0; index < l1Entries; index++) {
-    const tableAt = Number(l1.readBigUInt64BE(index * ENTRY_BYTES) & OFFSET_MASK);
-    if (tableAt === 0) continue;
-    const table = await readAll(read, tableAt, clusterBytes);
-    for (let entry = 0; entry < clusterBytes / ENTRY_BYTES; entry++) {
-      const value = table.readBigUInt64BE(entry * ENTRY_BYTES);
-      const isZero = (value & COMPRESSED) === 0n && (value & ZERO) !== 0n;
-      const isHeld = isZero ? zeros : value !== 0n; // a data file's first cluster has no offset, only its mark
-      const offsetBytes = index * tableSpanBytes + entry * clusterBytes;
-      if (!isHeld || offsetBytes >= capacityBytes) continue;
-      const lengthBytes = Math.min(clusterBytes, capacityBytes - offsetBytes);
+  const budget = new TableBudget(MAX_TABLE_BYTES);
+  for await (const table of tablesOf(read, layout, Math.min(capacityBytes, layout.mostBytes), budget)) {
+    for (const { kind, offsetBytes, lengthBytes } of stretchesOf(table, layout, capacityBytes)) {
+      if (kind === "unallocated" || (kind === "zero" && !zeros)) continue;
       const last = extents.at(-1);
       if (last && last.offsetBytes + last.lengthBytes === offsetBytes) last.lengthBytes += lengthBytes;
       else extents.push({ offsetBytes, lengthBytes });
     }
   }
+  if (!budget.isWhole) throw new RangeError("a qcow2 image with more tables than can be looked at"); // less than all would pass for holes
   return extents;
 }
 
-async function readAll(read: (offsetBytes: number, lengthBytes: number) => Promise<Buffer>, at: number, bytes: number): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for (let done = 0; done < bytes; done += READ_BYTES) parts.push(await read(at + done, Math.min(READ_BYTES, bytes - done)));
-  const all = Buffer.concat(parts);
-  if (all.length < bytes) throw new RangeError("the image ends before its tables");
-  return all;
+function layoutOf(header: Buffer): TableLayout & { mostBytes: number } {
+  if (header.length < HEADER_BYTES || !isQcow2(header)) throw new RangeError("not a qcow2 image");
+  const clusterBits = header.readUInt32BE(20);
+  const l1Entries = header.readUInt32BE(36);
+  if (clusterBits < MIN_CLUSTER_BITS || clusterBits > MAX_CLUSTER_BITS || l1Entries > MAX_L1_ENTRIES) throw new RangeError("not a qcow2 image that can be looked at");
+  const extendedL2 = (header.readBigUInt64BE(72) & Feature.extendedL2) !== 0n;
+  const layout = { clusterBits, l1Entries, l1At: Number(header.readBigUInt64BE(40)), extendedL2 };
+  return { ...layout, mostBytes: l1Entries * tableSpanBytes(layout) };
 }

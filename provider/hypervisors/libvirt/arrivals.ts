@@ -1,5 +1,6 @@
+import { randomBytes } from "node:crypto";
 import type { ObservedPartial } from "../../fleet/model";
-import { deleteVolume, type Place } from "./guard";
+import { deleteOwnDrive, deleteVolume, type Place } from "./guard";
 import { targetVolumeName, type TargetRef } from "./images";
 import { asPartial, type OwnVolume } from "./leftovers";
 import { memberInSlot } from "./memberDomain";
@@ -22,6 +23,7 @@ const MAX_DRIFT_SECONDS = 600;
 export async function hostUp(client: LibvirtClient): Promise<HostUp | null> {
   try {
     const upSeconds = await client.nodeUpSeconds();
+    // eslint-disable-next-line no-restricted-properties -- a time of day is what it is, and is trusted for nothing alone
     return { bootSeconds: Math.round(Date.now() / 1000 - upSeconds), upSeconds: Math.round(upSeconds) };
   } catch (error) {
     if (!(error instanceof LibvirtError)) throw error;
@@ -29,9 +31,43 @@ export async function hostUp(client: LibvirtClient): Promise<HostUp | null> {
   }
 }
 
-/** Whether the host was up all the time between. */
+const toleranceSeconds = (then: HostUp): number => Math.min(then.upSeconds / 2, MAX_DRIFT_SECONDS);
+
+/**
+ * Whether the host may have been up all the time between. By the clocks of the machines that looked, which may be any two
+ * and may both be wrong: enough to plan with, not to go on with what is there (`isSameBootByAge`).
+ */
 export function isSameBoot(then: HostUp, now: HostUp | null): boolean {
-  return now !== null && Math.abs(now.bootSeconds - then.bootSeconds) < Math.min(then.upSeconds / 2, MAX_DRIFT_SECONDS);
+  return now !== null && now.upSeconds + 1 >= then.upSeconds && Math.abs(now.bootSeconds - then.bootSeconds) < toleranceSeconds(then);
+}
+
+/**
+ * Whether the host was up all the time since a mark was made that is this old by the store's own clock. One that started
+ * again since has been up for less than the mark is old, and not for the time before the mark either.
+ */
+export function isSameBootByAge(then: HostUp, now: HostUp, ageSeconds: number): boolean {
+  return Math.abs(ageSeconds - (now.upSeconds - then.upSeconds)) < toleranceSeconds(then);
+}
+
+/** By a file that is made now: both times are written by the clock that the pool's file system goes by. */
+async function ageOf(client: LibvirtClient, at: Place, mark: string): Promise<number | undefined> {
+  const { pool } = await at.session.pool();
+  const made = await client.lookupVolume(pool, mark);
+  if (!made) return undefined;
+  const probe = volumeName(at.scope, { kind: "map", id: randomBytes(8).toString("hex") });
+  try {
+    const fresh = await ensureVolume(client, pool, probe, 1, "raw");
+    const seconds = Number((await volumeFacts(client, fresh)).mtime) - Number((await volumeFacts(client, made)).mtime);
+    return Number.isFinite(seconds) ? seconds : undefined;
+  } finally {
+    await deleteOwnDrive(client, at, probe);
+  }
+}
+
+async function isTrusted(client: LibvirtClient, at: Place, { volume, mark }: { volume: string; mark: Mark }, now: HostUp | null): Promise<boolean> {
+  if (now === null || !isSameBoot(mark.since, now)) return false;
+  const ageSeconds = await ageOf(client, at, volume);
+  return ageSeconds !== undefined && isSameBootByAge(mark.since, now, ageSeconds);
 }
 
 const isMarkOf = (mark: VolumeName, image: VolumeName): mark is Mark => mark.kind === "arriving" && (mark.of === "base"
@@ -80,7 +116,8 @@ export async function beginArrival(place: Place, ref: TargetRef, contentId: stri
   const image = parseVolumeName(scope, name)!;
   return session.run("make volume", async (client) => {
     const [up, marks] = await Promise.all([hostUp(client), marksOf(client, pool, scope, image)]);
-    const trusted = marks.some(({ mark }) => mark.contentId === contentId && isSameBoot(mark.since, up));
+    let trusted = false;
+    for (const one of marks) trusted ||= one.mark.contentId === contentId && (await isTrusted(client, place, one, up));
     const found = trusted ? await client.lookupVolume(pool, name) : null;
     if (found && (marker === undefined || !(await client.lookupVolume(pool, marker)))) {
       const facts = await volumeFacts(client, found);

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { coalesce } from "../../fleet";
 import type { ByteRange } from "../../fleet/model";
 import {
@@ -10,17 +11,20 @@ import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
 import { deleteVolume } from "./guard";
-import { describeFile, uploadChunks } from "./localFile";
+import { describeFile, fileState, uploadChunks } from "./localFile";
+import { headerOf, writtenByClone } from "./lookedAt";
 import { MapVolume } from "./mapVolume";
+import { refreshPool } from "./poolRoom";
 import type { Pacer } from "./rates";
+import { isPoolFull } from "./noSpace";
 import { Recorder } from "./recorder";
 import { Transfer } from "./transfer";
 import type { HostSession } from "./session";
 import { contentPrefix, type VolumeScope } from "./names";
 import { ensureVolume, volumeFacts, type VolumeFacts } from "./volumes";
 
-/** Left in a pool on which a write failed for want of room: less than one write. */
-const FULL_BELOW_BYTES = 64 << 20;
+/** How long a busy pool is asked to look at an upload that is there. */
+const UPLOADED_BUSY_MS = 2_000;
 
 export interface CloneSettings extends HelperSettings {
   stallMs: number;
@@ -47,12 +51,13 @@ export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
  * helper opens the file itself. What has arrived when it fails stays for the next attempt, unless it is of no use.
  */
 export async function cloneImage(
-  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, running: (transfer: Transfer) => void, context: CallContext,
+  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
 ): Promise<CloneResult> {
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
   let map: MapVolume | undefined;
   let first: { map: MapVolume; written: Promise<void> } | undefined;
+  let transfer: Transfer | undefined;
   try {
     context.signal?.throwIfAborted();
     const marker = order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined;
@@ -72,7 +77,7 @@ export async function cloneImage(
       const { path } = await volume;
       const local = over?.kind === "finished" && over.local ? over.source : undefined;
       const helper = await Helper.start(session, settings, [{
-        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format } : null,
+        path, format: "qcow2", copyOnRead: true, backing: local ? { kind: "file", path: local.path, format: local.format, backing: local.backing } : null,
       }, ...(local ? [] : drives)]); // with both, libvirt's names of the nodes would be others
       try {
         if (!local) await helper.tls("client"); // before anything looks like a lost source
@@ -82,9 +87,12 @@ export async function cloneImage(
         throw error;
       }
     };
-    const transfer = new Transfer({
+    transfer = new Transfer({
       copy, facts, context, startHelper, map, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
-      isPoolFull: () => isPoolFull(session),
+      isPoolFull: async () => {
+        const { pool } = await session.pool();
+        return session.run("look at pool", (client) => isPoolFull(client, pool, target.scope));
+      },
       arrivedBytes: async () => (await volume).arrivedBytes,
       ...(first && { first: {
         bytes: order.readFirst!.reduce((sum, range) => sum + range.lengthBytes, 0),
@@ -97,12 +105,14 @@ export async function cloneImage(
       },
       openFeed: (source) => openFeed(source, parts.exporters, session.name, settings),
     }, order.source);
-    running(transfer);
-    await session.run("clone", () => transfer.run());
+    const running = transfer;
+    started(running);
+    await session.run("clone", () => running.run());
     const { arrivedBytes } = await volume;
-    const local = order.source.host === session.name;
-    return { bytesMoved: local ? 0 : Math.max(0, facts.allocationBytes - transfer.bytesFound), bytesResent: transfer.bytesResent, ...(arrivedBytes !== undefined && { resumed: true }), ...(copy.recorder?.ranges && { readProfile: coalesce(copy.recorder.ranges) }) };
+    const { bytesMoved, bytesResent } = transfer;
+    return { bytesMoved, bytesResent, ...(arrivedBytes !== undefined && { resumed: true }), ...(copy.recorder?.ranges && { readProfile: coalesce(copy.recorder.ranges) }) };
   } catch (error) {
+    if (transfer) context.onBroken?.({ bytesMoved: transfer.bytesMoved, bytesResent: transfer.bytesResent });
     const begun = await arrival?.catch(() => undefined);
     if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, session, settings))) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
@@ -128,15 +138,6 @@ async function isUnfit(begun: Arrival, error: unknown, session: HostSession, set
   }, () => false);
 }
 
-/** By what the pool says: QEMU's own word may be that of the relay it reads from. */
-async function isPoolFull(session: HostSession): Promise<boolean> {
-  const { pool } = await session.pool();
-  return session.run("look at pool", async (client) => {
-    await client.refreshPool(pool);
-    return (await client.poolInfo(pool)).available < FULL_BELOW_BYTES;
-  });
-}
-
 /** Never throws: it is a hint. */
 async function firstOf(
   ranges: readonly ByteRange[], { session, scope }: Target, capacityBytes: number, arch: string,
@@ -153,13 +154,17 @@ export async function uploadTemplate(
   order: CloneOrder, file: string, target: { session: HostSession; scope: VolumeScope }, context: CallContext = {},
 ): Promise<CloneResult> {
   if (order.target.kind !== "replica") throw new HypervisorError(target.session.name, "upload", "a local file is uploaded as a template only");
+  const state = await fileState(file);
   const image = await describeFile(file);
+  const sent = createHash("sha256");
+  const changed = (): TemplateChangedError => new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded, so what was sent of it was thrown away`);
   if (image.sha256 !== order.contentId) {
     throw new TemplateChangedError(target.session.name, "upload", `${file} changed during the run: expected content ${order.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
   }
   const name = targetVolumeName(target.scope, order.target, image.format);
   const { pool } = await target.session.pool();
   const extra = await target.session.openExtra();
+  let sentBytes = 0;
   try {
     const marker = markerName(target.scope, order.target);
     await target.session.run("upload", async (client) => {
@@ -167,16 +172,22 @@ export async function uploadTemplate(
       await deleteVolume(client, target, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
       const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
-      const chunks = uploadChunks(file, (read) => context.onProgress?.(Math.round((read / image.fileBytes) * image.allocationBytes), image.allocationBytes));
+      const chunks = uploadChunks(file, (read) => {
+        sentBytes = Math.round((read / image.fileBytes) * image.allocationBytes);
+        context.onProgress?.(sentBytes, image.allocationBytes);
+      }, sent);
       await extra.uploadVolume(volume, image.fileBytes, chunks, context.signal);
-      await client.refreshPool(pool);
+      // So that libvirt knows what it holds. A pool that others keep busy is done without: we know it ourselves.
+      await refreshPool(client, pool, UPLOADED_BUSY_MS);
     });
-    if ((await describeFile(file)).sha256 !== order.contentId) {
-      throw new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded`);
-    }
+    // Of what went over the wire, not of what was read for its hash before: a file can be rewritten and not show it.
+    if (sent.digest("hex") !== order.contentId) throw changed();
     await markComplete(order, target);
   } catch (error) {
+    context.onBroken?.({ bytesMoved: sentBytes });
     await target.session.run("clean up", (client) => deleteVolume(client, target, name)).catch(() => undefined);
+    // One that grew, shrank or went is no fault of the host's.
+    if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed();
     throw error;
   } finally {
     extra.close();
@@ -210,6 +221,11 @@ export async function sourceFacts(
       ? (await client.lookupVolume(pool, markerName(scope, ref))) !== null
       : endedWhole || !(await isMarkedArriving(client, pool, scope, { kind: "base", slot: ref.slot, generation: ref.generation }));
     if (!isWhole) throw new SourceLostError(session.name, targetHost, `the volume ${volumeName} on ${session.name} is not whole`);
-    return volumeFacts(client, volume);
+    const facts = await volumeFacts(client, volume);
+    // As we made it: whatever its bytes look like to libvirt, nobody is to tell us of which format it is.
+    if (volumeName.endsWith(".raw")) return { ...facts, format: "raw", capacityBytes: facts.fileBytes ?? facts.capacityBytes };
+    if (ref.kind === "base" || ref.purpose === "replica") return { ...facts, format: "qcow2" };
+    const header = await headerOf(client, await session.uuid(), { volume, facts }, "qcow2");
+    return { ...facts, format: "qcow2", allocationBytes: await writtenByClone(client, ref.contentId, [{ volume, facts, header }], {}) };
   });
 }

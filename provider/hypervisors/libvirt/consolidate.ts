@@ -1,14 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CallContext, MemberRef } from "../hypervisor";
+import { formatBytes } from "../../fleet";
+import { NoSpaceError, type CallContext, type MemberRef } from "../hypervisor";
 import { assertUnused, deleteVolume } from "./guard";
 import { Helper, type HelperSettings } from "./helper";
 import { isActive, refuseSaved, setTag, type Place } from "./member";
 import { findMember } from "./memberDomain";
 import { volumeName } from "./names";
 import { assertOwnDisk, rootDisk } from "./domainDisks";
+import { isPoolFull, perhapsReserved } from "./noSpace";
 import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { BlockJobType, ErrorCode, Flag } from "./rpc/protocol";
+import { diskPath } from "./volumes";
 import { all, at, parseXml, text } from "./xml";
 
 const POLL_MS = 100;
@@ -39,16 +42,18 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
         await setTag(client, domain, { ...found.tag, base: "consolidating" });
         found.tag.base = "consolidating";
       }
-      if (isActive(await client.domainState(domain))) await commitLive(client, domain, deltaName, context);
+      if (isActive(await client.domainState(domain))) await commitLive(client, domain, deltaName, at, context);
       else await commitStopped(client, domain, { deltaName, baseName, path: disk.persistentPath! }, at, settings, context);
     }
     await setTag(client, domain, { ...found.tag, base: "consolidated" });
     await deleteVolume(client, at, deltaName);
+    // A guest whose write found the pool full, perhaps in an earlier merge, stands still and waits for this.
+    if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
   });
 }
 
 /** Returns when the job has ended, one way or another; the caller looks at what the disk is now. */
-async function commitLive(client: LibvirtClient, domain: Domain, deltaName: string, context: CallContext): Promise<void> {
+async function commitLive(client: LibvirtClient, domain: Domain, deltaName: string, at: Place, context: CallContext): Promise<void> {
   const under = await jobInfo(client, domain);
   if (under !== null && under.type !== BlockJobType.activeCommit) throw new Error("another block job of its disk is under way: end it first (virsh blockjob)");
   if (under === null) {
@@ -62,7 +67,7 @@ async function commitLive(client: LibvirtClient, domain: Domain, deltaName: stri
   }
   const news = await jobNews(client, domain);
   try {
-    await followJob(client, domain, deltaName, news, context);
+    await followJob(client, domain, deltaName, news, at, context);
   } finally {
     news.end();
   }
@@ -79,14 +84,14 @@ export async function jobNews(client: LibvirtClient, domain: Domain): Promise<{ 
 }
 
 export async function followJob(
-  client: LibvirtClient, domain: Domain, topName: string, news: { next(): Promise<void> }, context: CallContext,
+  client: LibvirtClient, domain: Domain, topName: string, news: { next(): Promise<void> }, at: Place, context: CallContext,
 ): Promise<void> {
   for (;;) {
     context.signal?.throwIfAborted();
     const job = await jobInfo(client, domain);
     if (job === null) {
       if (isActive(await client.domainState(domain)) && (await rootDisk(client, domain)).current === topName) {
-        throw new Error("the block job ended without its pivot");
+        throw await unpivoted(client, at);
       }
       return;
     }
@@ -96,7 +101,18 @@ export async function followJob(
   }
 }
 
-/** False: the job is not ready yet, however its numbers look. */
+/** libvirt keeps no reason of a job that failed; what wanted room met a pool that has none. */
+async function unpivoted(client: LibvirtClient, { session, scope }: Place): Promise<Error> {
+  const { pool } = await session.pool();
+  const { name, spec } = session;
+  const stays = "the member's disk stays in two parts, in use and whole";
+  if (await isPoolFull(client, pool, scope)) return new NoSpaceError(name, "merge", `storage pool ${spec.pool} is full; ${stays}`);
+  const left = await perhapsReserved(client, pool);
+  if (left === undefined) return new Error("the block job ended without its pivot");
+  return new NoSpaceError(name, "merge", `the block job ended without its pivot; storage pool ${spec.pool} is full, or as good as: of the ${formatBytes(left)} left there a file system may keep all for root; ${stays}`);
+}
+
+/** False: the job is not ready yet, however its numbers look, or is there no more. */
 async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
   try {
     await client.blockJobPivot(domain, DISK);
@@ -104,16 +120,18 @@ async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
   } catch (error) {
     if (!(error instanceof LibvirtError)) throw error;
     if (!isActive(await client.domainState(domain))) return true;
-    if (isLibvirtError(error, ErrorCode.blockCopyActive) || !(await isReady(client, domain))) return false;
+    if (isLibvirtError(error, ErrorCode.blockCopyActive)) return false;
+    // It has ended by itself, or other versions say otherwise that it is not ready.
+    if ((await jobInfo(client, domain)) === null || !(await isReady(client, domain))) return false;
     throw error;
   }
 }
 
-/** Whether a job that is still there can be ended by its pivot, by what libvirt keeps of it. One that is gone can, too. */
+/** Whether the disk's job can be ended by its pivot, by what libvirt keeps of it. */
 async function isReady(client: LibvirtClient, domain: Domain): Promise<boolean> {
   const disks = all(parseXml(await client.domainXml(domain)), "domain", "devices", "disk");
   const mirror = at(disks.find((disk) => text(disk, "target", "@dev") === DISK), "mirror");
-  return mirror === undefined || text(mirror, "@ready") === "yes";
+  return text(mirror, "@ready") === "yes";
 }
 
 export async function jobInfo(client: LibvirtClient, domain: Domain): Promise<BlockJobInfo | null> {
@@ -130,9 +148,12 @@ async function commitStopped(
   client: LibvirtClient, domain: Domain, names: { deltaName: string; baseName: string; path: string }, at: Place,
   settings: HelperSettings, context: CallContext,
 ): Promise<void> {
-  const helper = await Helper.start(at.session, settings, [{ path: names.path, format: "qcow2" }]);
+  const basePath = await diskPath(client, (await at.session.pool()).pool, names.baseName);
+  const helper = await Helper.start(at.session, settings, [{
+    path: names.path, format: "qcow2", backing: { kind: "file", path: basePath, format: "qcow2", backing: null },
+  }]);
   try {
-    await commitLive(helper.client, helper.domain, names.deltaName, context);
+    await commitLive(helper.client, helper.domain, names.deltaName, at, context);
     await client.destroyDomain(helper.domain, Flag.destroyGraceful, 120_000);
   } catch (error) {
     await helper.stop();

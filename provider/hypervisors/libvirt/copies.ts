@@ -62,16 +62,19 @@ export class Copy {
   /** While it, or one that reads from it, connects. */
   busy: Promise<void> | undefined;
   private readonly opening = new Set<Promise<unknown>>();
-  private idle: (() => void) | undefined;
+  /** Those who wait until nobody reads from it. */
+  private readonly untilUnread = new Set<() => void>();
   /** Counts the helpers it had: an export of an earlier one is gone. */
   epoch = 0;
-  /** When its last byte came, as Date.now() tells it. */
-  movedAtMs = Date.now();
+  /** When its last byte came, as performance.now() tells it. */
+  movedAtMs = performance.now();
   /** How long its own source may be silent. */
   patienceMs = 0;
   ended: Error | undefined;
   /** It ended, and what it made is no image. */
   failed = false;
+  /** It stands still because its own pool is full, or one above it does: those that read from it lack nothing of their own. */
+  lacksRoom = false;
   /** Set where its first guest's reads are to be recorded. */
   recorder: Recorder | undefined;
   private guestsWaitedAt = -Infinity;
@@ -168,23 +171,21 @@ export class Copy {
 
   /** Guests are reading what has not arrived: the copy leaves them the way. */
   guestsWait(): void {
-    this.guestsWaitedAt = Date.now();
+    this.guestsWaitedAt = performance.now();
   }
   get isYielding(): boolean {
-    return Date.now() - this.guestsWaitedAt < YIELD_MS;
+    return performance.now() - this.guestsWaitedAt < YIELD_MS;
   }
 
   private release(reader: object): void {
     this.readers.delete(reader);
-    if (this.readers.size === 0) this.idle?.();
+    if (this.readers.size > 0) return;
+    for (const resolve of this.untilUnread) resolve();
+    this.untilUnread.clear();
   }
-  /** Resolves when nobody reads from it. */
+  /** Resolves when nobody reads from it. @throws the signal's reason, however early it came */
   async unread(signal?: AbortSignal): Promise<void> {
-    if (this.readers.size === 0) return;
-    await new Promise<void>((resolve, reject) => {
-      this.idle = resolve;
-      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    });
+    if (this.readers.size > 0) await abortable(new Promise<void>((resolve) => this.untilUnread.add(resolve)), signal);
   }
   /** No more copy: complete and closed, or failed. */
   end(error: Error, failed: boolean): void {

@@ -19,18 +19,23 @@ export interface DiskXml {
    * others and of QEMU's nodes as if they were not there: they are listed first, and libvirt counts from the last on.
    */
   drive?: Drive;
-  /** Given: stands in the XML instead of what the image's header says. `null`: the image stands alone. */
+  /**
+   * What it stands on, in the XML instead of in the image's header, which then says nothing to anyone. `null`: on nothing.
+   * Only an image of our own whose header nobody else could write may leave it to that header.
+   */
   backing?: BackingXml | null;
 }
+/** A disk of a helper: nothing of it is left to be guessed. */
+export type HelperDiskXml = DiskXml & { backing: BackingXml | null };
 export type BackingXml =
   | { kind: "nbd"; host: string; port: number; exportName: string }
-  | { kind: "file"; path: string; format: string };
+  | { kind: "file"; path: string; format: string; backing: BackingXml | null };
 
 function backingXml(backing: BackingXml | null | undefined): XmlNode | undefined {
   if (backing === undefined) return undefined;
   if (backing === null) return {};
   if (backing.kind === "file") {
-    return { "@type": "file", format: { "@type": backing.format }, source: { "@file": backing.path } };
+    return { "@type": "file", format: { "@type": backing.format }, source: { "@file": backing.path }, backingStore: backingXml(backing.backing) };
   }
   return {
     "@type": "network", format: { "@type": "raw" },
@@ -39,7 +44,11 @@ function backingXml(backing: BackingXml | null | undefined): XmlNode | undefined
   };
 }
 
-const diskName = (index: number): string => `vd${String.fromCharCode(97 + index)}`;
+/** As libvirt names them: vda to vdz, then vdaa. */
+export function diskName(index: number): string {
+  const last = String.fromCharCode(97 + (index % 26));
+  return index < 26 ? `vd${last}` : `${diskName(Math.floor(index / 26) - 1)}${last}`;
+}
 
 function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
   return {
@@ -64,6 +73,7 @@ const mediumXml = (disk: DiskXml, drive: Drive): XmlNode => ({
   "@type": "file", "@device": drive,
   driver: { "@name": "qemu", "@type": disk.format, "@cache": "none" },
   source: { "@file": disk.path },
+  backingStore: backingXml(disk.backing),
   target: { "@dev": DRIVE_NAMES[drive], "@bus": DRIVE_BUSES[drive] },
   readonly: disk.readOnly ? {} : undefined,
 });
@@ -80,7 +90,7 @@ const CPU_QUESTIONS = "cpu-unavailable-features";
  * labels and the user that the host gives to any guest. `machine='pc'` starts fastest of those that carry virtio.
  * @param quick libvirt asks its QEMU for no CPU features; where it knows no such wish it refuses the domain
  */
-export function helperXml(name: string, tag: HelperTag, domainType: string, arch: string, disks: DiskXml[], quick: boolean): string {
+export function helperXml(name: string, tag: HelperTag, domainType: string, arch: string, disks: HelperDiskXml[], quick: boolean): string {
   return buildXml({
     domain: {
       "@type": domainType,
@@ -152,13 +162,13 @@ export const blockCopyTargetXml = (path: string): string => buildXml({
 
 /** A volume to be made; `backingPath` makes it a delta over a qcow2 base. */
 export function volumeXml(
-  name: string, capacityBytes: number, format: "qcow2" | "raw", backing?: { path: string; format: string },
+  name: string, capacityBytes: number, format: "qcow2" | "raw", backing?: { path: string; format: string }, allocationBytes = 0,
 ): string {
   return buildXml({
     volume: {
       name,
       capacity: { "@unit": "bytes", "#": String(capacityBytes) },
-      allocation: { "@unit": "bytes", "#": "0" },
+      allocation: { "@unit": "bytes", "#": String(allocationBytes) },
       target: { format: { "@type": format }, ...(format === "qcow2" ? { compat: "1.1" } : {}) },
       ...(backing ? { backingStore: { path: backing.path, format: { "@type": backing.format } } } : {}),
     },

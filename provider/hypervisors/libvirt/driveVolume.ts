@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { DRIVE_NAMES, type DiskXml, type Drive } from "./domainXml";
+import { DRIVE_NAMES, type HelperDiskXml, type Drive } from "./domainXml";
 import { deleteOwnDrive } from "./guard";
 import type { Helper } from "./helper";
 import { volumeName, type VolumeScope } from "./names";
@@ -49,8 +49,8 @@ export class DriveVolume {
   }
 
   /** In the helper. */
-  get disk(): DiskXml {
-    return { path: this.path, format: "raw", readOnly: this.readOnly, drive: this.kind };
+  get disk(): HelperDiskXml {
+    return { path: this.path, format: "raw", backing: null, readOnly: this.readOnly, drive: this.kind };
   }
 
   /** All of it. Small enough not to stand in the way of other calls. Where it fails the host goes without such drives in this run. */
@@ -106,12 +106,12 @@ export class DriveVolume {
 
 /** What used the node may be there a moment longer. @throws QmpError when it is there for good */
 export async function removeNode(helper: Helper, node: string): Promise<void> {
-  for (const end = Date.now() + REMOVE_DEADLINE_MS; ;) {
+  for (const end = performance.now() + REMOVE_DEADLINE_MS; ;) {
     try {
       await helper.qmp("blockdev-del", { "node-name": node });
       return;
     } catch (error) {
-      if (!(error instanceof QmpError) || Date.now() > end) throw error;
+      if (!(error instanceof QmpError) || performance.now() > end) throw error;
     }
     await sleep(REMOVE_POLL_MS);
   }

@@ -114,7 +114,7 @@ async function mind(client: LibvirtClient, domain: Domain, path: string, copy: C
         const now = await bytesRead(client, domain);
         if (now - readBytes > READING_BYTES) copy.guestsWait();
         readBytes = now;
-        if (recording && !asked && boot.hasEnded(now, Date.now())) {
+        if (recording && !asked && boot.hasEnded(now, performance.now())) {
           asked = true; // where it does not work the record ends with the copy
           await feedAnew();
         }

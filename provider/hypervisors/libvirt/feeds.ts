@@ -1,5 +1,6 @@
 import { SourceLostError } from "../hypervisor";
 import type { Copy, ImageFacts } from "./copies";
+import type { BackingXml } from "./domainXml";
 import type { Extent } from "./extents";
 import { Helper, type HelperSettings } from "./helper";
 import type { NbdExport } from "./nodes";
@@ -11,6 +12,8 @@ export interface Source extends ImageFacts {
   session: HostSession;
   path: string;
   format: string;
+  /** What it stands on, each with its format; nothing but the template stands on anything. */
+  backing: BackingXml | null;
   /** How long its holes may be looked for; 0: it is not worth it, all of it counts as data. */
   scanSeconds: number;
 }
@@ -99,5 +102,5 @@ export class Exporters {
 
 async function startExporter(source: Source, settings: HelperSettings, scan?: Promise<Scan | undefined>): Promise<Helper> {
   const disk = (await scan)?.disk;
-  return Helper.start(source.session, settings, [{ path: source.path, format: source.format, readOnly: true }, ...(disk ? [disk] : [])]);
+  return Helper.start(source.session, settings, [{ path: source.path, format: source.format, backing: source.backing, readOnly: true }, ...(disk ? [disk] : [])]);
 }

@@ -8,14 +8,14 @@ const MAX_EVERY_MS = 30_000;
 
 /** When a helper writes out what it has. */
 export class Flushing {
-  private nextMs = Date.now() + EVERY_MS;
+  private nextMs = performance.now() + EVERY_MS;
 
   /** @throws when not all of it could be written */
   async look(helper: Helper): Promise<void> {
-    const beganMs = Date.now();
+    const beganMs = performance.now();
     if (beganMs <= this.nextMs) return;
     await helper.flush();
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     this.nextMs = nowMs + Math.min(MAX_EVERY_MS, Math.max(EVERY_MS, (nowMs - beganMs) / SHARE));
   }
 }

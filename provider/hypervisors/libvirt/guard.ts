@@ -10,6 +10,7 @@
 import { isImage, type ImageFacts } from "./domainImages";
 import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser } from "./imageUse";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "./names";
+import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
 import type { LibvirtClient, Pool, Volume } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
@@ -35,6 +36,8 @@ interface Overlay extends ImageFacts {
 const monotonicMs = (): number => performance.now();
 /** A pool is asked anew for files that nobody told it of when its answer is older. */
 const REFRESH_MS = 5_000;
+/** How long it is asked again while it is busy. */
+const BUSY_MS = 500;
 
 /** What the domains and the pools of a host said at one time. */
 export class HostLook {
@@ -98,8 +101,7 @@ class Watch {
   private async take(client: LibvirtClient): Promise<HostLook> {
     const { pool } = await this.session.pool();
     if (monotonicMs() - this.refreshedAt > REFRESH_MS) {
-      // A wish: a pool with a job under way refuses it.
-      await client.refreshPool(pool).catch(ignoreLibvirt);
+      await refreshPool(client, pool, BUSY_MS); // a wish: a pool with a job under way refuses it
       this.refreshedAt = monotonicMs();
     }
     const [texts, overlays] = await Promise.all([domainTexts(client), this.overlays(client)]);
@@ -186,7 +188,7 @@ export async function deleteVolume(client: LibvirtClient, at: Place, name: strin
   await remove(client, pool, name, volume);
 }
 
-/** Of a drive that this very process made under a name of chance: nobody else can know it. */
+/** Of a drive, a probe or a mark of a store that this very process made under a name of chance: nobody else can know it. */
 export async function deleteOwnDrive(client: LibvirtClient, at: Place, name: string): Promise<void> {
   if (parseVolumeName(at.scope, name)?.kind !== "map") throw new Error(`${name} is no drive of a helper`);
   const { pool } = await at.session.pool();
@@ -201,7 +203,7 @@ async function remove(client: LibvirtClient, pool: Pool, name: string, volume: V
   } catch (error) {
     if (isLibvirtError(error, ErrorCode.noStorageVol)) return;
     if (!(error instanceof LibvirtError)) throw error;
-    await client.refreshPool(pool);
+    if (!(await refreshPool(client, pool, BUSY_POOL_MS))) throw error;
     const still = await client.lookupVolume(pool, name);
     if (still) await client.deleteVolume(still);
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HypervisorError } from "../hypervisor";
-import { helperXml, type DiskXml } from "./domainXml";
+import { helperXml, type HelperDiskXml } from "./domainXml";
 import { helperDomainName } from "./names";
 import { DISK_DEVICE, type NbdExport } from "./nodes";
 import type { Domain, LibvirtClient } from "./rpc/client";
@@ -67,14 +67,14 @@ export class Helper {
    * Drives are a help, no need: where a helper starts only without them (a QEMU or a libvirt that has none), it goes
    * without, and so does every later one on this host in this run.
    */
-  static start(session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
+  static start(session: HostSession, settings: HelperSettings, disks: HelperDiskXml[]): Promise<Helper> {
     return session.run("start helper", (client) => Helper.startOn(client, session, settings, disks));
   }
 
-  private static async startOn(client: LibvirtClient, session: HostSession, settings: HelperSettings, disks: DiskXml[]): Promise<Helper> {
+  private static async startOn(client: LibvirtClient, session: HostSession, settings: HelperSettings, disks: HelperDiskXml[]): Promise<Helper> {
     const name = helperDomainName(settings.fleetId, randomBytes(6).toString("hex"));
     const tag = { purpose: "helper" as const, fleetId: settings.fleetId, holder: settings.holder };
-    const start = async (given: DiskXml[]): Promise<Helper> => {
+    const start = async (given: HelperDiskXml[]): Promise<Helper> => {
       const domain = await createHelper(session, client, (quick) => helperXml(name, tag, settings.domainType, settings.arch, given, quick));
       return new Helper(session, client, domain, settings.guests ?? 0, settings.tlsDirectories);
     };

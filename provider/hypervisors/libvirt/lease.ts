@@ -64,6 +64,7 @@ export interface Waiting {
 /** A lock that is held. Once lost it stays lost, whatever its host says later. */
 export class Lease {
   private reason: Error | undefined;
+  private ended = false;
   private beats = 1;
   private underWay = false;
 
@@ -84,15 +85,20 @@ export class Lease {
     return this.reason !== undefined;
   }
 
+  /** It is given back: what is heard of its lock from now on is no loss. */
+  end(): void {
+    this.ended = true;
+  }
+
   lose(reason: Error): void {
-    if (this.reason) return;
+    if (this.reason || this.ended) return;
     this.reason = reason;
     this.onLost(reason);
   }
 
   /** One sign of life, unless the last one is still on its way. Never throws. */
   async beat(): Promise<void> {
-    if (this.underWay || this.isLost) return;
+    if (this.underWay || this.isLost || this.ended) return;
     this.underWay = true;
     try {
       this.check();

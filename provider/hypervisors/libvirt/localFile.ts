@@ -1,9 +1,15 @@
 import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
+import { cloneBytes } from "./cloneBytes";
+import { readImageHeader } from "./imageHeader";
 import type { UploadChunk } from "./rpc/stream";
+import { SharedWork } from "./sharedWork";
+import { UnfitImageError, type ReadAt } from "./unfitImage";
 
 const BLOCK = 64 * 1024;
 const READ = 4 * 1024 * 1024;
+/** Of a qcow2 file's tables: 512 GiB, all allocated, with clusters of 64 KiB. */
+const TABLE_BYTES = 64 << 20;
 const ZEROS = Buffer.alloc(BLOCK);
 
 export interface LocalImage {
@@ -12,47 +18,73 @@ export interface LocalImage {
   capacityBytes: number;
   /** Bytes that are not holes: what an upload sends. */
   allocationBytes: number;
+  /** What a clone of it writes; more than an upload sends, where it is compressed. */
+  cloneBytes: number;
   format: "qcow2" | "raw";
 }
 
-const cache = new Map<string, { key: string; image: Promise<LocalImage> }>();
+const cache = new Map<string, { key: string; image: SharedWork<LocalImage> }>();
 
-/** Reads the whole file once per path, size and mtime, however many ask. @throws the file system's own error. */
-export async function describeFile(file: string): Promise<LocalImage> {
-  const info = await stat(file);
-  if (!info.isFile()) throw new Error("not a file");
-  const key = `${info.size}/${info.mtimeMs}/${info.ino}`;
+/**
+ * Reads the whole file, once for all who ask while nothing shows that it was changed; given up when all who ask have.
+ * Whoever sends it on hashes what he sends: a file can change without showing it.
+ * @throws UnfitImageError for what cannot be a template; the file system's own error; the signal's reason
+ */
+export async function describeFile(file: string, signal?: AbortSignal): Promise<LocalImage> {
+  const key = await fileState(file);
   const cached = cache.get(file);
-  if (cached?.key === key) return cached.image;
-  const image = readImage(file, info.size);
+  const image = cached?.key === key && !cached.image.isGivenUp ? cached.image : new SharedWork((givenUp) => readImage(file, key, givenUp));
   cache.set(file, { key, image });
-  image.catch(() => cache.delete(file));
-  return image;
-}
-
-async function readImage(file: string, fileBytes: number): Promise<LocalImage> {
-  const hash = createHash("sha256");
-  let header: Buffer | undefined;
-  let allocationBytes = 0;
-  for await (const chunk of readChunks(file)) {
-    header ??= "data" in chunk.piece ? chunk.piece.data.subarray(0, 32) : Buffer.alloc(32);
-    hash.update(chunk.raw);
-    if ("data" in chunk.piece) allocationBytes += chunk.raw.length;
+  try {
+    return await image.wait(signal);
+  } catch (error) {
+    if (!signal?.aborted && cache.get(file)?.image === image) cache.delete(file);
+    throw error;
   }
-  if (header === undefined) throw new Error("the file is empty");
-  const qcow2 = header.length >= 32 && header.readUInt32BE(0) === 0x514649fb; // "QFI\xfb"
-  if (qcow2 && header.readBigUInt64BE(8) !== 0n) throw new Error("a qcow2 file with a backing file: flatten it first (qemu-img convert)");
-  const capacityBytes = qcow2 ? Number(header.readBigUInt64BE(24)) : fileBytes;
-  if (capacityBytes % 512 !== 0) throw new Error(`${capacityBytes} bytes are no whole number of 512-byte sectors`);
-  return { sha256: hash.digest("hex"), fileBytes, capacityBytes, allocationBytes, format: qcow2 ? "qcow2" : "raw" };
 }
 
-/** The file as an upload sends it: runs of zeros as holes, so that only what is allocated travels. */
-export async function* uploadChunks(file: string, onBytes: (read: number) => void): AsyncGenerator<UploadChunk> {
+/** Another one after each write, unless clocks stand still; the time of its last change nobody can put back. */
+export async function fileState(file: string): Promise<string> {
+  const info = await stat(file, { bigint: true });
+  if (!info.isFile()) throw new UnfitImageError("not a file");
+  return [info.dev, info.ino, info.size, info.mtimeNs, info.ctimeNs].join("/");
+}
+
+async function readImage(file: string, state: string, givenUp: AbortSignal): Promise<LocalImage> {
+  const handle = await open(file, "r");
+  try {
+    const fileBytes = (await handle.stat()).size;
+    const read: ReadAt = async (offset, length) => {
+      const buffer = Buffer.alloc(length);
+      return buffer.subarray(0, (await handle.read(buffer, 0, length, offset)).bytesRead);
+    };
+    const header = await readImageHeader(read, fileBytes); // before all of it is read
+    if (header.format === "qcow2" && header.backing) throw new UnfitImageError("a qcow2 file with a backing file: flatten it first (qemu-img convert)");
+    const hash = createHash("sha256");
+    let allocationBytes = 0;
+    for await (const { piece, raw } of readChunks(file)) {
+      givenUp.throwIfAborted();
+      hash.update(raw);
+      if ("data" in piece) allocationBytes += raw.length;
+    }
+    const written = await cloneBytes([{ header, read, fileBytes, allocationBytes }], { mostBytes: TABLE_BYTES });
+    if (await fileState(file) !== state) throw new UnfitImageError("it was written to while it was read: try again when it is at rest");
+    return { sha256: hash.digest("hex"), fileBytes, capacityBytes: header.capacityBytes, allocationBytes, cloneBytes: written.bytes, format: header.format };
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * The file as an upload sends it: runs of zeros as holes, so that only what is allocated travels.
+ * @param hash takes all of it as it is sent
+ */
+export async function* uploadChunks(file: string, onBytes: (read: number) => void, hash?: { update(raw: Buffer): unknown }): AsyncGenerator<UploadChunk> {
   let hole = 0;
   let read = 0;
   for await (const { piece, raw } of readChunks(file)) {
     read += raw.length;
+    hash?.update(raw);
     if ("holeBytes" in piece) {
       hole += piece.holeBytes;
       continue;

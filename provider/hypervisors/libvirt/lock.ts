@@ -195,6 +195,7 @@ async function release(held: Held[]): Promise<void> {
   const all = held.map(async ({ machine, domain, lease }) => {
     const [session] = machine;
     const unlock = (client: LibvirtClient): Promise<void> => client.destroyDomain(domain, 0, MAKING_MS);
+    lease.end();
     if (lease.isLost) return session.onceMore(unlock).catch(() => undefined); // where the daemon died, the lock outlived it
     for (const each of machine) each.holdLock(undefined);
     await session.run("unlock", unlock).catch(() => undefined);

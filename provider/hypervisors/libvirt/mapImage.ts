@@ -4,18 +4,12 @@
  * QEMU asks such a node what is data and what is a hole, the answer is at hand, whatever lies below.
  */
 import type { Extent } from "./extents";
+import { COPIED, ENTRY_BYTES, Feature, HEADER_BYTES, MAGIC, MAX_CLUSTER_BITS } from "./qcow2";
 import type { UploadChunk } from "./rpc/stream";
 
-const MAGIC = 0x514649fb;
-const EXTERNAL_DATA_FILE = 4n;
-/** The entry's cluster belongs to this image alone. */
-const COPIED = 1n << 63n;
-const HEADER_BYTES = 104;
-const ENTRY_BYTES = 8;
 const REFCOUNT_BYTES = 2;
 const MIN_CLUSTER_BITS = 16;
 const CHUNK_BYTES = 1 << MIN_CLUSTER_BITS;
-const MAX_CLUSTER_BITS = 21;
 /** Of entries, before clusters are made larger: 64 GiB keep clusters of 64 KiB. */
 const MAX_FINE_BYTES = 8 << 20;
 /** Of entries, where all is data and one cluster is as good as another. */
@@ -111,7 +105,7 @@ function head(layout: Layout, capacityBytes: number, filled: ReadonlyMap<number,
   out.writeBigUInt64BE(BigInt(l1At * clusterBytes), 40);
   out.writeBigUInt64BE(BigInt(clusterBytes), 48);
   out.writeUInt32BE(1, 56);
-  out.writeBigUInt64BE(EXTERNAL_DATA_FILE, 72);
+  out.writeBigUInt64BE(Feature.dataFile, 72);
   out.writeUInt32BE(4, 96); // counts of 2^4 bits
   out.writeUInt32BE(HEADER_BYTES, 100);
   for (let block = 0; block < refcountBlocks; block++) {

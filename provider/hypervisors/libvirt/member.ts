@@ -9,7 +9,7 @@ import { assertUnused, deleteVolume, InUseError, lookAround, type Place } from "
 import { isOtherHostsVolume, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "./names";
 import { findMember, memberInSlot } from "./memberDomain";
 import type { Domain, LibvirtClient, Pool } from "./rpc/client";
-import { LibvirtError } from "./rpc/errors";
+import { CallTimeoutError, LibvirtError } from "./rpc/errors";
 import { DomainState, Flag } from "./rpc/protocol";
 import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "./tags";
 import { targetVolumeName } from "./images";
@@ -31,7 +31,7 @@ export async function snapshotMember(order: SnapshotOrder, at: Place): Promise<v
     const facts = await volumeFacts(client, base);
     const delta = volumeName(at.scope, { kind: "delta", slot: order.slot, generation: order.generation });
     await deleteVolume(client, at, delta); // of a run that did not get to the member: over another base, perhaps
-    await ensureVolume(client, pool, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: facts.format });
+    await ensureVolume(client, pool, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: "qcow2" });
   });
 }
 
@@ -152,18 +152,18 @@ export async function powerMember(
 
 /** ACPI first, then force when the guest has not gone within `shutdownMs`. */
 async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: number, signal?: AbortSignal): Promise<void> {
-  const deadline = Date.now() + shutdownMs;
+  const deadline = performance.now() + shutdownMs;
   const state = await client.domainState(domain);
   if (shutdownMs > 0 && (state === DomainState.running || state === DomainState.blocked)) {
     try {
       await client.shutdownDomain(domain);
-      while (Date.now() < deadline) {
+      while (performance.now() < deadline) {
         signal?.throwIfAborted();
         if (!isActive(await client.domainState(domain))) return;
         await sleep(POLL_MS);
       }
     } catch (error) {
-      if (!(error instanceof LibvirtError)) throw error; // a guest that cannot be asked is ended
+      if (!(error instanceof LibvirtError || error instanceof CallTimeoutError)) throw error; // a guest that cannot be asked is ended
     }
   }
   if (isActive(await client.domainState(domain))) await client.destroyDomain(domain, 0, START_DEADLINE_MS);

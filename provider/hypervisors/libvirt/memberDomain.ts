@@ -4,7 +4,8 @@ import { memberTagOf, strangeness, uuidBytes } from "./ownership";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { parseTag, TAG_URI, type MemberTag, type Tag } from "./tags";
 
-async function tagOf(client: LibvirtClient, domain: Domain): Promise<Tag | null> {
+/** Null: it bears none, or one that this version does not understand. */
+export async function tagOf(client: LibvirtClient, domain: Domain): Promise<Tag | null> {
   const xml = await client.getMetadata(domain, TAG_URI);
   return xml === null ? null : parseTag(xml);
 }

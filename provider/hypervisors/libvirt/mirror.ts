@@ -21,9 +21,9 @@ export async function findMirror(helper: Helper, id: string): Promise<MirrorJob 
 /** Resolves when it is gone. @throws when it does not go within half a minute */
 export async function cancelMirror(helper: Helper, id: string, signal?: AbortSignal): Promise<void> {
   await helper.qmp("block-job-cancel", { device: id, force: true });
-  const lateMs = Date.now() + CANCEL_DEADLINE_MS;
+  const lateMs = performance.now() + CANCEL_DEADLINE_MS;
   while ((await findMirror(helper, id)) !== undefined) {
-    if (Date.now() > lateMs) throw new Error(`the job ${id} was cancelled and did not end within ${CANCEL_DEADLINE_MS / 1000} s`);
+    if (performance.now() > lateMs) throw new Error(`the job ${id} was cancelled and did not end within ${CANCEL_DEADLINE_MS / 1000} s`);
     await sleep(POLL_MS, undefined, { signal });
   }
 }

@@ -67,8 +67,16 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
 
 export const contentPrefix = (contentId: string): string => contentId.slice(0, CONTENT_PREFIX);
 
-/** Null: not a volume of this fleet on this host. A name with our prefix that fits no pattern is nobody's and is left alone. */
+/**
+ * Null: not a volume of this fleet on this host. A name with our prefix that fits no pattern is nobody's and is left alone,
+ * and so is one that we would write otherwise, such as `s07` for slot 7.
+ */
 export function parseVolumeName(scope: VolumeScope, text: string): VolumeName | null {
+  const name = readVolumeName(scope, text);
+  return name && volumeName(scope, name) === text ? name : null;
+}
+
+function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   const head = prefix(scope);
   if (!text.startsWith(head)) return null;
   const rest = text.slice(head.length);

@@ -1,6 +1,7 @@
-import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost } from "../../fleet/model";
+import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, Problem, ReachableHost } from "../../fleet/model";
 import { isUnarrived } from "../../fleet/arrival";
 import { compare } from "../../fleet/problems";
+import { UNKNOWN_ROOM_BYTES } from "../../fleet/room";
 import type { ObserveRequest } from "../hypervisor";
 import { attachedFiles, baseName, isOwnDisk, rootPath } from "./domainDisks";
 import { asPartials, hostUp } from "./arrivals";
@@ -9,6 +10,7 @@ import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } fr
 import { isActive, ownDataDisks } from "./member";
 import { heldGeneration, isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "./names";
 import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
+import { knownRoom, poolRoom, type PoolRoom } from "./poolRoom";
 import { preflightHost } from "./preflight";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
@@ -29,7 +31,8 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
   return session.run("observe", async (client) => {
     const problems = request.preflight ? await preflightHost(client, session.spec, pool, request) : [];
     const usable = pool !== null && (await client.poolIsActive(pool.pool)) ? pool : null;
-    if (usable && request.preflight) await client.refreshPool(usable.pool).catch(ignoreLibvirt);
+    // Before the volumes are listed: a pool that is too busy to be looked at shows what libvirt saw last.
+    const room = usable ? request.preflight ? await poolRoom(client, usable.pool, PREFLIGHT_BUSY_MS) : await knownRoom(client, usable.pool) : null;
     const domains = await ownDomains(client, request);
     if (!usable && (domains.members.length > 0 || !request.preflight)) {
       throw new Error(`its storage pool ${session.spec.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
@@ -44,10 +47,11 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     const whole = replicas(volumes.own, members);
     // Who uses what is asked where something may be removed, merged or copied from, and else not at all.
     const toMerge = seen.filter(({ member }) => member.base === "frozen" || member.base === "consolidating");
-    const look = usable && (found.length + toMerge.length > 0 || whole.some(({ users }) => users.length === 0))
+    const look = usable && (found.length + toMerge.length > 0 || whole.some(({ users }) => request.preflight || users.length === 0))
       ? await lookAround(client, { session, scope }) : undefined;
     const leftovers = look ? found.filter(({ facts }) => look.usersOf(inPool(usable!, facts)).length === 0) : found;
     if (look) for (const one of toMerge) leaveToOthers(one, look, usable!);
+    if (look && request.preflight) problems.push(...writtenReplicas(whole, look, usable!, session.name, request));
     return {
       status: "reachable",
       name: session.name,
@@ -64,7 +68,8 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       takenUuids: takenUuids(domains.all, members),
       heldGenerations: volumes.held,
       foreignNames: domains.foreign.sort(),
-      poolFreeBytes: usable ? (await client.poolInfo(usable.pool)).available : 0,
+      ...roomOf(room),
+      ...(usable?.store !== undefined && { store: usable.store }),
       problems,
     };
   });
@@ -75,6 +80,17 @@ const inPool = ({ pool }: PoolFacts, { volume, path }: Pick<VolumeFacts, "volume
 /** A frozen base that somebody has, or that something of somebody's stands on, is no source, and nothing is merged into it. */
 function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: PoolFacts): void {
   if (member.chain.some((disk) => look.usersOf(inPool(pool, disk), domain.uuid).length > 0)) member.base = "consolidated";
+}
+
+/** Members are about to be made on it or copied from it: who runs and may write to it is named, and it is not trusted. */
+function writtenReplicas(whole: readonly ObservedReplica[], look: HostLook, pool: PoolFacts, host: string, { spec }: ObserveRequest): Problem[] {
+  const index = spec.hosts.findIndex(({ name }) => name === host);
+  if (index < 0) return [];
+  return whole.flatMap(({ disk }) => look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now).map(({ domain }) => ({
+    path: `hosts[${index}].pool`,
+    message: `expected ${disk.volume} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
+      `shut it down and take the disk from it; what it wrote is in every machine that is cloned from there, so remove the volume, too (virsh vol-delete), and it is copied anew`,
+  })));
 }
 
 /** Members stand on it as `users` says; who else does is told by name. */
@@ -91,9 +107,14 @@ function takenUuids(domains: readonly Domain[], members: readonly ObservedMember
   return domains.map(({ name, uuid }) => ({ uuid: uuidText(uuid), name })).filter(({ uuid }) => uuid[14] === "5" && !own.has(uuid));
 }
 
-const ignoreLibvirt = (error: unknown): void => {
-  if (!(error instanceof LibvirtError)) throw error; // a pool with a job under way cannot be refreshed; nor need it be
-};
+/** Of the time one look has, while the pool is busy: its last figures will have to do then. */
+const PREFLIGHT_BUSY_MS = 2_000;
+
+function roomOf(room: PoolRoom | null): Pick<ReachableHost, "poolFreeBytes" | "poolCapacityBytes" | "roomUnknown"> {
+  if (room === null) return { poolFreeBytes: 0 };
+  if ("unknown" in room) return { poolFreeBytes: UNKNOWN_ROOM_BYTES, roomUnknown: room.unknown };
+  return { poolFreeBytes: room.freeBytes, poolCapacityBytes: room.capacityBytes };
+}
 
 const versionText = (n: number): string => `libvirt ${Math.floor(n / 1_000_000)}.${Math.floor(n / 1_000) % 1_000}.${n % 1_000}`;
 

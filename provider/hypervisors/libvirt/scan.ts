@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { allocatedIn } from "./allocated";
-import type { DiskXml } from "./domainXml";
+import type { HelperDiskXml } from "./domainXml";
 import type { Extent } from "./extents";
 import type { Source } from "./feeds";
 import type { Helper, HelperSettings } from "./helper";
@@ -51,7 +51,7 @@ export class Scan {
   }
 
   /** In the helper: written to, so a floppy disk. */
-  get disk(): DiskXml {
+  get disk(): HelperDiskXml {
     return this.map.volume.disk;
   }
 
@@ -78,8 +78,8 @@ export class Scan {
   }
 
   private async ready(helper: Helper): Promise<boolean> {
-    const end = Date.now() + this.deadlineMs;
-    while (Date.now() < end) {
+    const end = performance.now() + this.deadlineMs;
+    while (performance.now() < end) {
       const job = await findMirror(helper, JOB);
       if (!job) return false;
       if (job.ready) return true;

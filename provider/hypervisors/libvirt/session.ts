@@ -1,10 +1,12 @@
+import { redact } from "../../fleet";
 import type { HostSpec } from "../../fleet/model";
 import { HostUnreachableError, HypervisorError, NoSpaceError, UnansweredError } from "../hypervisor";
 import type { Drive } from "./domainXml";
-import { LibvirtClient, type Pool } from "./rpc/client";
+import { saysNoSpace } from "./noSpace";
+import type { LibvirtClient, Pool } from "./rpc/client";
 import { CallTimeoutError, ConnectionLostError, isLibvirtError, LibvirtError } from "./rpc/errors";
+import { openSession } from "./rpc/opening";
 import { ErrorCode } from "./rpc/protocol";
-import { openTransport } from "./rpc/transport";
 import { parseLibvirtUri } from "./rpc/uri";
 import { at, parseXml, text } from "./xml";
 
@@ -14,37 +16,20 @@ export interface SessionOptions {
   allowUnauthenticatedTcp: boolean;
 }
 
-const MAX_CONNECTING = 32;
-
-/** Lets so many go on at once; the others wait in line. */
-class Gate {
-  private free: number;
-  private readonly waiting: (() => void)[] = [];
-  constructor(places: number) {
-    this.free = places;
-  }
-  async run<T>(body: () => Promise<T>): Promise<T> {
-    if (this.free > 0) this.free--;
-    else await new Promise<void>((go) => this.waiting.push(go));
-    try {
-      return await body();
-    } finally {
-      const next = this.waiting.shift();
-      if (next) next();
-      else this.free++;
-    }
-  }
-}
-const connecting = new Gate(MAX_CONNECTING);
-
-/** A password has no place in a libvirt URI; one that stands there all the same is never shown. */
-const redacted = (uri: string): string => uri.replace(/(\/\/[^/@:]*):[^/@]*@/, "$1:***@");
-
 /** What a pool's XML says that matters here. */
 export interface PoolFacts {
   pool: Pool;
   type: string;
   path: string;
+  /** What another host's pool is known by that lies in the same place: of network file systems. */
+  store?: string;
+}
+
+/** Where it comes from over the network; what else may be one place on two hosts, sharedStores.ts finds out. */
+function storeOf(pool: unknown): Pick<PoolFacts, "store"> {
+  const [host, dir] = [text(pool, "source", "host", "@name"), text(pool, "source", "dir", "@path")];
+  if (text(pool, "@type") !== "netfs" || host === undefined || dir === undefined) return {};
+  return { store: `netfs ${host}:${dir.replace(/\/+$/, "")}` };
 }
 
 /** The fleet's lock on a host, as its session must know it. */
@@ -97,9 +82,9 @@ export class HostSession {
   }
 
   private async open(): Promise<LibvirtClient> {
-    const client = await this.opened();
+    const client = await this.openExtra();
     client.onClose((error) => {
-      if (this.lock) this.poisoned = error;
+      if (this.lock) this.poisoned ??= error;
     });
     return client;
   }
@@ -113,11 +98,6 @@ export class HostSession {
     }
     if (this.poisoned) throw this.unreachable("connect", this.poisoned);
   };
-
-  /** A new connection; not more than so many at a time are being made, or a bastion's sshd would drop some. */
-  private opened(): Promise<LibvirtClient> {
-    return connecting.run(() => this.openExtra());
-  }
 
   /** A second connection, for a long stream that would stand in the way of everything else. The caller closes it. */
   async openExtra(): Promise<LibvirtClient> {
@@ -143,25 +123,12 @@ export class HostSession {
 
   private async connect(mayCall?: () => void): Promise<LibvirtClient> {
     const uri = parseLibvirtUri(this.spec.uri);
+    const shown = redact(this.spec.uri);
     if (uri.transport === "tcp" && !this.options.allowUnauthenticatedTcp) {
-      throw new ConnectionLostError(`${redacted(this.spec.uri)} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
+      throw new ConnectionLostError(`${shown} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
     }
-    const deadline = this.options.connectTimeoutMs;
-    let timer: NodeJS.Timeout | undefined;
-    const stream = await openTransport(uri, deadline);
-    try {
-      return await Promise.race([
-        LibvirtClient.open(stream, `${this.name} (${redacted(this.spec.uri)})`, uri.name, { callTimeoutMs: this.options.callTimeoutMs, mayCall }),
-        new Promise<never>((_, reject) => {
-          timer = setTimeout(() => {
-            stream.destroy();
-            reject(new ConnectionLostError(`${this.name} did not answer within ${deadline / 1000} s`));
-          }, deadline);
-        }),
-      ]);
-    } finally {
-      clearTimeout(timer);
-    }
+    const { connectTimeoutMs, callTimeoutMs } = this.options;
+    return openSession(uri, { host: this.name, peer: `${this.name} (${shown})`, connectTimeoutMs, callTimeoutMs, mayCall });
   }
 
   /** Runs calls under one step name; every error leaves as a HypervisorError that names host and step. */
@@ -196,7 +163,7 @@ export class HostSession {
     if (error instanceof CallTimeoutError) return new UnansweredError(this.name, step, `${error.message}, though the host answers: a guest there hangs, or its disk`, { cause: error });
     // libvirt's own deadline: something else holds the guest, and waits for its QEMU.
     if (isLibvirtError(error, ErrorCode.operationTimeout)) return new UnansweredError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
-    if (/no space left/i.test(error.message)) return new NoSpaceError(this.name, step, error.message, { cause: error });
+    if (saysNoSpace(error)) return new NoSpaceError(this.name, step, `storage pool ${this.spec.pool} is full (${error.message})`, { cause: error });
     if (error instanceof LibvirtError) return new HypervisorError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
     return new HypervisorError(this.name, step, error.message, { cause: error });
   }
@@ -229,7 +196,7 @@ export class HostSession {
       const pool = await client.lookupPool(this.spec.pool);
       if (!pool) return null;
       const xml = at(parseXml(await client.poolXml(pool)), "pool");
-      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "" };
+      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "", ...storeOf(xml) };
       return this.poolCache;
     });
   }

@@ -76,11 +76,11 @@ async function moveLive(client: LibvirtClient, domain: Domain, move: Move, at: P
     while ((await jobInfo(client, domain)) !== null) await sleep(POLL_MS);
   }
   await deleteVolume(client, at, move.deltaName);
-  const delta = await ensureVolume(client, pool, move.deltaName, move.under.capacityBytes, "qcow2", move.under);
+  const delta = await ensureVolume(client, pool, move.deltaName, move.under.capacityBytes, "qcow2", { path: move.under.path, format: "qcow2" });
   const news = await jobNews(client, domain);
   try {
     await client.blockCopyTop(domain, DISK, blockCopyTargetXml((await volumeFacts(client, delta)).path));
-    await followJob(client, domain, move.earlyName, news, context);
+    await followJob(client, domain, move.earlyName, news, at, context);
   } finally {
     news.end();
   }
@@ -91,7 +91,7 @@ async function moveStopped(client: LibvirtClient, move: Move, at: Place, setting
   const { pool } = await at.session.pool();
   const path = await diskPath(client, pool, move.earlyName);
   const helper = await Helper.start(at.session, settings, [{
-    path, format: "qcow2", backing: { kind: "file", path: move.under.path, format: move.under.format },
+    path, format: "qcow2", backing: { kind: "file", path: move.under.path, format: "qcow2", backing: null },
   }]);
   try {
     await moveLive(helper.client, helper.domain, move, at, context);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { NoSpaceError, SourceLostError, type ImageRef } from "../hypervisor";
+import { SourceLostError, type ImageRef } from "../hypervisor";
 import { abortable, idle } from "./abortable";
 import { bytesThere } from "./copyProgress";
 import type { Feed, Resolved } from "./feeds";
@@ -7,10 +7,12 @@ import { Flushing } from "./flushing";
 import type { Helper } from "./helper";
 import { ImageMap } from "./imageMap";
 import type { MirrorJob } from "./mirror";
+import { Moved } from "./moved";
 import { IN_FLIGHT_BYTES, Pull } from "./pull";
 import { LibvirtError } from "./rpc/errors";
 import { tlsAdvice } from "./tls";
 import type { TransferOptions } from "./transferOptions";
+import { WantedRoom } from "./wantedRoom";
 import { Yielding } from "./yielding";
 
 const POLL_MS = 100;
@@ -45,9 +47,9 @@ export class Transfer {
   private helper: Helper | undefined;
   private pull: Pull | undefined;
   private feed: Feed | undefined;
-  private startedAt = Date.now();
+  private startedAt = performance.now();
   private lastOffset = -1;
-  private lastMove = Date.now();
+  private lastMove = performance.now();
   private readonly flushing = new Flushing();
   private failures = 0;
   /** As limited now; undefined: not limited. */
@@ -64,10 +66,13 @@ export class Transfer {
   private readonly map: ImageMap;
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
+  private readonly moved = new Moved();
+  private readonly room: WantedRoom;
 
   constructor(private readonly options: TransferOptions, private source: ImageRef) {
     this.yielding = new Yielding(options.copy);
     this.map = new ImageMap(options.copy, options.map);
+    this.room = new WantedRoom(options);
   }
 
   /** Resolves when the image is complete and closed, and nobody reads from it any more. */
@@ -86,7 +91,8 @@ export class Transfer {
       // The source's host need not be done before this one closes its file.
       const [, finished] = await Promise.allSettled([this.feed?.close(), this.helper!.finish()]);
       if (finished.status === "rejected") throw finished.reason;
-    } catch (error) {
+    } catch (reason) {
+      const error = await this.room.cause(reason);
       this.failed = { error };
       this.exchange?.failed(error); // whoever ordered it waits for an answer
       this.options.pacer.end(copy);
@@ -134,7 +140,7 @@ export class Transfer {
     const opened = started.then(async () => (await arrived) === undefined ? this.openToReaders() : undefined);
     opened.catch(() => undefined); // awaited below
     const [helper, feed] = await Promise.allSettled([started, opening]);
-    if (feed.status === "fulfilled") this.feed = feed.value;
+    if (feed.status === "fulfilled") this.readFrom(feed.value);
     if (helper.status === "rejected") throw helper.reason;
     // A helper that connects answers nobody else meanwhile: readers' exports come first, unless we are to wait for the map.
     if (this.map.isWritten) await abortable(opened, context.signal);
@@ -149,7 +155,17 @@ export class Transfer {
     }
     this.isFirst = await this.startFirst();
     if (!this.isFirst) await this.startPull();
-    this.startedAt = Date.now();
+    this.startedAt = performance.now();
+  }
+
+  /** Over the network, so far. */
+  get bytesMoved(): number {
+    return this.moved.bytesMoved;
+  }
+
+  private readFrom(feed: Feed, againBytes = 0): void {
+    this.feed = feed;
+    this.moved.from(feed.host !== this.options.targetHost, againBytes);
   }
 
   private open(ref: ImageRef, from: Resolved): Promise<Feed> {
@@ -188,7 +204,7 @@ export class Transfer {
     this.isFirst = false;
     this.lastOffset = -1;
     await this.startPull();
-    this.startedAt = this.lastMove = Date.now();
+    this.startedAt = this.lastMove = performance.now();
   }
 
   /**
@@ -201,6 +217,7 @@ export class Transfer {
     const held = await this.pull!.bytesHeld(facts.capacityBytes, context.signal);
     this.bytesFound = Math.round(held * await this.map.allocatedShare(facts));
     this.best = Math.min(this.bytesFound, facts.allocationBytes);
+    this.moved.found(this.best);
     this.bytesResent += Math.max(0, Math.min(arrivedBytes, facts.allocationBytes) - this.bytesFound - qcow2MetadataBytes(facts.capacityBytes));
   }
 
@@ -232,7 +249,7 @@ export class Transfer {
     }
     await abortable(this.feed!.upstream?.whenFed() ?? Promise.resolve(), context.signal);
     copy.isFed();
-    this.lastMove = Date.now();
+    this.lastMove = performance.now();
   }
 
   private lost(message: string, cause?: unknown): SourceLostError {
@@ -254,7 +271,7 @@ export class Transfer {
   }
 
   private async untilReady(): Promise<void> {
-    const { context, targetHost, pool, forGuests } = this.options;
+    const { context, forGuests } = this.options;
     for (;;) {
       context.signal?.throwIfAborted();
       const job = await this.pull!.job();
@@ -268,19 +285,19 @@ export class Transfer {
       this.report(job);
       if (job.ready) return;
       const isSlow = forGuests && !this.isFirst && await this.yielding.look((speed) => this.pull!.setSpeed(speed));
-      if (isSlow) this.lastMove = Date.now(); // because we said so
-      // A relay whose pool is full answers with that; then it is the relay that is lost.
-      if (job["io-status"] === "nospace" && (!this.feed!.upstream || await this.options.isPoolFull())) {
-        throw new NoSpaceError(targetHost, "clone", `storage pool ${pool} is full`);
+      if (isSlow) this.lastMove = performance.now(); // because we said so
+      if (job["io-status"] !== "ok" && await this.room.settled(job, this.feed!.upstream, () => this.pull!.resume())) {
+        this.lastMove = performance.now();
+        continue;
       }
       if (job.offset !== this.lastOffset) {
         if (job.offset > this.lastOffset) this.failures = 0;
         this.lastOffset = job.offset;
-        this.lastMove = this.options.copy.movedAtMs = Date.now();
+        this.lastMove = this.options.copy.movedAtMs = performance.now();
       }
       if (this.exchange) await this.exchangeSource();
       else if (job["io-status"] !== "ok") await this.recover(`reading from ${this.feed!.host} failed`);
-      else if (Date.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((Date.now() - this.lastMove) / 1000)} s`, true);
+      else if (performance.now() - this.lastMove > this.patienceMs() + this.slownessMs()) await this.recover(`no byte from ${this.feed!.host} for ${Math.round((performance.now() - this.lastMove) / 1000)} s`, true);
       else await sleep(this.untilNextLook(job));
     }
   }
@@ -292,7 +309,7 @@ export class Transfer {
   private patienceMs(): number {
     const { copy, stallMs } = this.options;
     const { upstream } = this.feed!;
-    const isStill = upstream && !upstream.ended && Date.now() - upstream.movedAtMs > stallMs / 2;
+    const isStill = upstream && !upstream.ended && performance.now() - upstream.movedAtMs > stallMs / 2;
     copy.patienceMs = isStill ? Math.max(stallMs, upstream.patienceMs) + stallMs / 4 : stallMs;
     return copy.patienceMs;
   }
@@ -300,7 +317,7 @@ export class Transfer {
   /** Half of what is left of the time, by how fast it went so far. */
   private untilNextLook({ offset, len }: MirrorJob): number {
     const total = this.isFirst ? len : this.options.facts.capacityBytes; // `len` may be of what is under way only
-    const leftMs = offset > 0 ? ((total - offset) / offset) * (Date.now() - this.startedAt) : POLL_MS;
+    const leftMs = offset > 0 ? ((total - offset) / offset) * (performance.now() - this.startedAt) : POLL_MS;
     return Math.min(POLL_MS, Math.max(LAST_POLLS_MS, leftMs / 2));
   }
 
@@ -322,7 +339,7 @@ export class Transfer {
         if (upstream.epoch !== epoch) await this.reconnect(this.source).catch((error: unknown) => this.findOther(error as Error));
         else copy.isFed();
         await this.pull!.resume();
-        this.lastMove = Date.now();
+        this.lastMove = performance.now();
         return;
       }
     }
@@ -367,11 +384,12 @@ export class Transfer {
       const from = given ?? { ...await resolve(ref), local: false };
       try {
         const old = this.feed;
-        this.feed = await this.open(ref, from);
+        const feed = await this.open(ref, from);
+        this.readFrom(feed, Math.min(IN_FLIGHT_BYTES, this.best));
         this.source = ref;
         void old?.close(); // only now: a relay that nobody reads ends
         // Over a relay that stands over nothing itself, those that read through us would take what is missing for zeros.
-        await abortable(this.feed.upstream?.whenFed() ?? Promise.resolve(), context.signal);
+        await abortable(feed.upstream?.whenFed() ?? Promise.resolve(), context.signal);
         await this.connect();
         this.bytesResent += Math.min(IN_FLIGHT_BYTES, this.best);
         return;
@@ -424,6 +442,7 @@ export class Transfer {
     const { facts, context, first, forGuests = false } = this.options;
     const there = bytesThere(job, { facts, forGuests, extents: this.map.extents, ...(this.isFirst && { firstBytes: first!.bytes }) });
     this.best = Math.max(this.best, there);
+    this.moved.there(this.best);
     context.onProgress?.(this.best, facts.allocationBytes);
   }
 }

@@ -12,7 +12,7 @@ export interface TransferOptions {
   facts: ImageFacts;
   /** Allocated in the disk by what an earlier attempt fetched. Undefined: the disk is fresh. */
   arrivedBytes(): Promise<number | undefined>;
-  /** The target's. */
+  /** The target's, asked after a read that failed: what was read is written at once. */
   isPoolFull(): Promise<boolean>;
   stallMs: number;
   pacer: Pacer;

@@ -1,8 +1,9 @@
 import type { DiskInfo } from "../../fleet/model";
 import type { LibvirtClient, Pool, Volume } from "./rpc/client";
-import { isLibvirtError } from "./rpc/errors";
+import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
 import { volumeXml } from "./domainXml";
+import { looksFull, PoolFullError, saysNoSpace } from "./noSpace";
 import { at, parseXml, text } from "./xml";
 
 export interface VolumeFacts extends DiskInfo {
@@ -10,6 +11,14 @@ export interface VolumeFacts extends DiskInfo {
   /** Seconds and nanoseconds as libvirt prints them. */
   mtime: string;
   backingPath?: string;
+  /** The pool's own name. */
+  pool?: string;
+  /** The file's length; `capacityBytes` is what libvirt takes its image for. */
+  fileBytes?: number;
+  /** As `mtime`, and nobody can put it back. */
+  ctime?: string;
+  /** libvirt's word: `file`, `block`, `dir`, `network` … */
+  kind?: string;
 }
 
 export async function volumeFacts(client: LibvirtClient, volume: Volume): Promise<VolumeFacts> {
@@ -23,6 +32,10 @@ export async function volumeFacts(client: LibvirtClient, volume: Volume): Promis
     allocationBytes: Number(text(node, "allocation") ?? 0),
     mtime: text(node, "target", "timestamps", "mtime") ?? "",
     backingPath: text(node, "backingStore", "path"),
+    pool: volume.pool,
+    fileBytes: Number(text(node, "physical") ?? text(node, "capacity") ?? 0),
+    ctime: text(node, "target", "timestamps", "ctime") ?? "",
+    kind: text(node, "@type") ?? "file",
   };
 }
 
@@ -41,9 +54,15 @@ export async function ensureVolume(
   try {
     return await client.createVolume(pool, volumeXml(name, capacityBytes, format, backing));
   } catch (error) {
-    if (!isLibvirtError(error, ErrorCode.storageVolExist)) throw error;
+    if (!isLibvirtError(error, ErrorCode.storageVolExist)) throw await asNoSpace(client, pool, error);
     const found = await client.lookupVolume(pool, name);
     if (!found) throw error;
     return found;
   }
+}
+
+/** What qemu-img met stands in no number: where the pool is full, that is what it met. */
+async function asNoSpace(client: LibvirtClient, pool: Pool, error: unknown): Promise<unknown> {
+  if (!(error instanceof LibvirtError) || saysNoSpace(error) || !(await looksFull(client, pool))) return error;
+  return new PoolFullError(error.message, { cause: error });
 }

@@ -14,7 +14,7 @@ export class Yielding {
 
   /** Whether the copy is slow on purpose from now on. @param setSpeed called where that changed; 0: as fast as it goes */
   async look(setSpeed: (bytesPerSecond: number) => Promise<void>): Promise<boolean> {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     if (this.is) this.forMs += nowMs - this.lookedAtMs;
     this.lookedAtMs = nowMs;
     const is = this.copy.isYielding && this.forMs < MAX_MS;

@@ -77,7 +77,8 @@ export class Copies {
     this.load = new Int32Array(topology.hosts.length);
     this.failures = faults.filter((fault) => fault.kind === "cloneFails")
       .map((fault) => ({ fault, left: fault.times ?? 1 }));
-    const quickest = Math.min(...topology.hosts.map((host) => soloSeconds(topology, PROVIDER_HOST, host.index)));
+    const quickest = Math.min(...topology.hosts.flatMap(({ index }) => (
+      [PROVIDER_HOST, ...(topology.freeLocalCopies ? [] : [index])].map((source) => soloSeconds(topology, source, index)))));
     // The engine judges copies by their progress: a copy that reports too seldom would look like one that lags.
     const seldom = Math.max(0.5, quickest / 10);
     this.progressMs = 1000 * (progressSeconds === Infinity ? Infinity : Math.min(progressSeconds ?? seldom, seldom));
@@ -107,8 +108,10 @@ export class Copies {
         this.account(copy);
         this.reads(copy, { host: order.targetHost, key: "" });
         copy.upstream?.readers?.delete(copy);
-        if (error) reject(error);
-        else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }), ...((order.arrivedBytes ?? 0) > 0 && { resumed: true }) });
+        if (error) {
+          order.context.onBroken?.({ bytesMoved: copy.bytesMoved, bytesResent: copy.bytesResent });
+          reject(error);
+        } else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }), ...((order.arrivedBytes ?? 0) > 0 && { resumed: true }) });
         const { host } = order.source;
         if (copy.readers) for (const reader of [...copy.readers]) this.lose(reader, lost(host ?? "", reader, `the copy on ${order.targetHost} broke off`));
       };

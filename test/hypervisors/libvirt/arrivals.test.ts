@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { asPartials, isSameBoot } from "../../../provider/hypervisors/libvirt/arrivals";
+import fc from "fast-check";
+import { asPartials, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/arrivals";
 import type { OwnVolume } from "../../../provider/hypervisors/libvirt/leftovers";
 import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
 
@@ -26,6 +27,21 @@ describe("unfinished copies", () => {
   it("are not when the host cannot tell, or clocks disagree", () => {
     assert.equal(isSameBoot(then, null), false);
     assert.equal(isSameBoot(then, { bootSeconds: then.bootSeconds - 3600, upSeconds: DAY }), false);
+  });
+
+  it("are not when the host has been up for less than then, whatever clocks say", () => {
+    assert.equal(isSameBoot(then, { bootSeconds: then.bootSeconds, upSeconds: DAY - 5 }), false);
+  });
+
+  it("are never gone on with after the host started again, though whoever looks has the time of any day", () => {
+    const seconds = (max: number) => fc.integer({ min: 0, max });
+    fc.assert(fc.property(fc.integer({ min: 1, max: 400 * DAY }), seconds(400 * DAY), seconds(DAY), seconds(400 * DAY), fc.double({ min: -0.4, max: 0.4, noNaN: true }), (up, tillDown, down, upAgain, drift) => {
+      const error = drift * Math.min(up, 1200); // of the store's clock, meanwhile
+      assert.equal(isSameBootByAge({ bootSeconds: 0, upSeconds: up }, { bootSeconds: 0, upSeconds: upAgain }, tillDown + down + upAgain + error), false);
+    }));
+    fc.assert(fc.property(fc.double({ min: 100, max: 400 * DAY, noNaN: true }), seconds(400 * DAY), seconds(30), (up, age, drift) => {
+      assert.ok(isSameBootByAge({ bootSeconds: 0, upSeconds: up }, { bootSeconds: 0, upSeconds: up + age }, age + drift));
+    }));
   });
 
   it("are told with their content, their mark with them", () => {

@@ -15,7 +15,9 @@ async function* zeros(chunks: number): AsyncGenerator<{ data: Buffer }> {
   for (let i = 0; i < chunks; i++) yield await Promise.resolve({ data: Buffer.alloc(1_000) });
 }
 
-describe("a hostile daemon", () => {
+describe("a hostile daemon", function () {
+  this.timeout(60_000); // a fuzzer, on a machine that may be busy
+
   it("settles a call by an error reply whose body is cut short", async () => {
     const peer = new Peer();
     const rpc = new RpcConnection(peer.stream, "peer");
@@ -124,7 +126,7 @@ describe("a hostile daemon", () => {
         await say(peer, sayings, procs, cuts, joined);
         await settled;
         // Three places, nine calls, a line that moves: a few deadlines, and the machine's own slowness.
-        assert.ok(performance.now() - started < DEADLINE_MS * 8 + 3_000);
+        assert.ok(performance.now() - started < DEADLINE_MS * 8 + 15_000);
         client.close();
       },
     ), { numRuns: 150, seed: 24 });

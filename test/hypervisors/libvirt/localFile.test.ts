@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, open, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeFile, uploadChunks } from "../../../provider/hypervisors/libvirt/localFile";
+import { SharedWork } from "../../../provider/hypervisors/libvirt/sharedWork";
+import { compressedEntry, qcow2 } from "./qcow2File";
 
 describe("a local template file", () => {
   let dir: string;
@@ -35,13 +37,38 @@ describe("a local template file", () => {
     await assert.rejects(describeFile(file()), /the file is empty/);
     await writeFile(file(), "abc");
     await assert.rejects(describeFile(file()), /no whole number of 512-byte sectors/);
-    const header = Buffer.alloc(512);
-    header.writeUInt32BE(0x514649fb, 0);
-    header.writeBigUInt64BE(100n, 8);
-    await writeFile(file(), header);
+    await writeFile(file(), qcow2({ backing: "/base.qcow2", backingFormat: "qcow2" }));
     await assert.rejects(describeFile(file()), /with a backing file/);
     await assert.rejects(describeFile(dir), /not a file/);
     await assert.rejects(describeFile(join(dir, "missing")), /ENOENT/);
+  });
+
+  it("is read no further once nobody waits for it, and by one reader for all who do", async () => {
+    let begun = 0;
+    let givenUp: AbortSignal | undefined;
+    const work = new SharedWork<string>((signal) => {
+      begun++;
+      givenUp = signal;
+      return new Promise((_, reject) => { signal.addEventListener("abort", () => reject(signal.reason as Error)); });
+    });
+    const [first, second] = [new AbortController(), new AbortController()];
+    const gone = [first, second].map(({ signal }) => assert.rejects(work.wait(signal), /enough/));
+    first.abort(new Error("enough"));
+    await gone[0];
+    assert.deepEqual([begun, givenUp!.aborted, work.isGivenUp], [1, false, false]);
+    second.abort(new Error("enough"));
+    await gone[1];
+    assert.deepEqual([givenUp!.aborted, work.isGivenUp], [true, true]);
+  });
+
+  it("is read anew by who asks after all others gave up", async () => {
+    await writeFile(file(), randomBytes(1 << 20));
+    const abort = new AbortController();
+    const look = assert.rejects(describeFile(file(), abort.signal), /enough/);
+    abort.abort(new Error("enough"));
+    await look;
+    assert.equal((await describeFile(file())).fileBytes, 1 << 20);
+    await assert.rejects(describeFile(file(), abort.signal), /enough/);
   });
 
   it("has another content id once it was written", async () => {
@@ -49,5 +76,32 @@ describe("a local template file", () => {
     const first = (await describeFile(file())).sha256;
     await writeFile(file(), Buffer.alloc(2048, 2));
     assert.notEqual((await describeFile(file())).sha256, first);
+  });
+
+  it("has another content id where it was rewritten in place, its size and its times put back", async () => {
+    await writeFile(file(), Buffer.alloc(1024, 1));
+    const { atime, mtime, ctimeMs } = await stat(file());
+    const first = (await describeFile(file())).sha256;
+    do { // a kernel's clock ticks every few milliseconds only
+      await writeFile(file(), Buffer.alloc(1024, 2), { flag: "r+" });
+      await utimes(file(), atime, mtime);
+    } while ((await stat(file())).ctimeMs === ctimeMs);
+    assert.notEqual((await describeFile(file())).sha256, first);
+  });
+
+  it("is read once for all who ask, and a copy of it that is told a hash hears all that is sent", async () => {
+    await writeFile(file(), Buffer.concat([Buffer.alloc(200_000), randomBytes(1000), Buffer.alloc(99_032)]));
+    const [one, other] = await Promise.all([describeFile(file()), describeFile(file())]);
+    assert.equal(one, other);
+    const sent = createHash("sha256");
+    for await (const chunk of uploadChunks(file(), () => undefined, sent)) assert.ok(chunk);
+    assert.equal(sent.digest("hex"), one.sha256);
+  });
+
+  it("says what a clone of it writes: all its data, though it is compressed", async () => {
+    await writeFile(file(), qcow2({ capacityBytes: 40 * 65_536, entries: [...Array(30).keys()].map((cluster) => [cluster, compressedEntry(3 * 65_536)]) }));
+    const { cloneBytes, allocationBytes } = await describeFile(file());
+    assert.equal(cloneBytes, (30 + 5) * 65_536);
+    assert.ok(allocationBytes < 6 * 65_536);
   });
 });

@@ -4,8 +4,6 @@ import { parseVolumeName, volumeName, type VolumeName } from "../../../provider/
 import { memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/domainXml";
 import { parseTag, tagXml } from "../../../provider/hypervisors/libvirt/tags";
 import { all, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
-import { sshArguments, sshCommand } from "../../../provider/hypervisors/libvirt/rpc/transport";
-import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/rpc/uri";
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const label = fc.stringMatching(/^[a-z0-9_-]{1,12}$/);
@@ -65,30 +63,5 @@ describe("XML", () => {
     assert.deepEqual(parseTag(tagXml(tag)), tag);
     assert.equal(parseTag("<fleet fleetId='f' purpose='member' slot='x'/>"), null);
     assert.equal(parseTag("<other/>"), null);
-  });
-});
-
-describe("libvirt URIs", () => {
-  it("choose the transport as libvirt's own client does", () => {
-    assert.deepEqual(parseLibvirtUri("qemu:///system"), { transport: "unix", name: "qemu:///system", socket: "/var/run/libvirt/libvirt-sock" });
-    assert.deepEqual(parseLibvirtUri("qemu+tcp://10.0.0.1:1234/system"), { transport: "tcp", name: "qemu:///system", host: "10.0.0.1", port: 1234 });
-    const ssh = parseLibvirtUri("qemu+ssh://root@a1:2222/system?keyfile=/k&no_verify=1");
-    assert.equal(ssh.transport, "ssh");
-    assert.deepEqual([ssh.transport === "ssh" && ssh.user, ssh.transport === "ssh" && ssh.port], ["root", 2222]);
-  });
-
-  it("refuse what this client cannot do, in words", () => {
-    assert.throws(() => parseLibvirtUri("xen:///system"), /expected a URI of the qemu driver/);
-    assert.throws(() => parseLibvirtUri("qemu:///session"), /expected the path \/system/);
-    assert.throws(() => parseLibvirtUri("qemu://host/system"), /TLS is not supported/);
-    assert.throws(() => parseLibvirtUri("qemu+udp://host/system"), /one of the transports/);
-  });
-
-  it("leave no way for a host name or a socket path to become a shell's or ssh's own words", () => {
-    const uri = parseLibvirtUri("qemu+ssh://a1/system?socket=/tmp/x'; touch /tmp/y; '");
-    assert.ok(uri.transport === "ssh");
-    assert.ok(!/[^\\']'; touch/.test(sshCommand(uri).replaceAll(`'\\''`, "")));
-    const args = sshArguments({ ...uri, host: "-oProxyCommand=x" }, 1000);
-    assert.ok(args.indexOf("--") < args.indexOf("-oProxyCommand=x"));
   });
 });

@@ -229,6 +229,15 @@ describe("what somebody made of members, or stands on them", function () {
       await run("qemu-img", ["check", "-q", overlay]);
     });
 
+    it("a replica that somebody's machine runs on is not trusted, and the machine is named", async () => {
+      await copy(replica());
+      await define(host, somebody(`<source file='${await file(".replica.")}'/>`, "file"));
+      await virsh(host, "start", `${prefix}-somebody`);
+      assert.match((await look(host)).problems.map(({ path, message }) => `${path}: ${message}`).join(), /hosts\[0\]\.pool: expected .*replica.* to be written by nobody, got the running domain .*somebody/);
+      await assert.rejects(hv.destroy({ kind: "replica", fleet: fleet(), host: host.name, contentId, purpose: "replica" }), /the running domain .*somebody has it as a disk/);
+      assert.equal((await look(host)).replicas.length, 1, "with its mark");
+    });
+
     it("a member that lost its name or its tag keeps its disks, and its generation is not used again", async () => {
       await make(0);
       await make(1);

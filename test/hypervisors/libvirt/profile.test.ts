@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { allocatedIn } from "../../../provider/hypervisors/libvirt/allocated";
+import { UnfitImageError } from "../../../provider/hypervisors/libvirt/unfitImage";
 import { Boot } from "../../../provider/hypervisors/libvirt/rest";
 
 const CLUSTER = 65536;
@@ -36,7 +37,7 @@ describe("what a qcow2 file holds", () => {
   it("is refused where the file is no such image, or ends before its tables", async () => {
     await assert.rejects(look(Buffer.alloc(4 * CLUSTER)), RangeError);
     await assert.rejects(look(image([], (file) => file.writeUInt32BE(40, 20))), RangeError);
-    await assert.rejects(look(image([[0, data]]).subarray(0, 2 * CLUSTER + 100)), RangeError);
+    await assert.rejects(look(image([[0, data]]).subarray(0, 2 * CLUSTER + 100)), UnfitImageError);
   });
 });
 

@@ -1,9 +1,8 @@
 /** Our client against a real daemon: each call's outcome agrees with virsh, over every transport. */
 import assert from "node:assert/strict";
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { LibvirtClient, type Pool } from "../../../provider/hypervisors/libvirt/rpc/client";
@@ -151,46 +150,5 @@ describe("the libvirt client against a real daemon", function () {
     await client.hostname();
     assert.ok(Date.now() - start < 600, "another host's call waits for nobody");
     await failed;
-  });
-
-  describe("over ssh", () => {
-    let sshd: ChildProcess;
-    let dir: string;
-    let uri: string;
-    const port = 2222;
-
-    before(async () => {
-      dir = await mkdtemp(join(tmpdir(), "vmfleet-ssh-"));
-      await chmod(dir, 0o755);
-      for (const key of ["host", "user"]) await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(dir, key)]);
-      await run("mkdir", ["-p", "/run/sshd"]);
-      await writeFile(join(dir, "sshd_config"), [
-        `Port ${port}`, `ListenAddress ${host.address}`, `HostKey ${join(dir, "host")}`, `AuthorizedKeysFile ${join(dir, "user.pub")}`,
-        "StrictModes no", "PermitRootLogin yes", "UsePAM no", "PasswordAuthentication no", `PidFile ${join(dir, "pid")}`, "",
-      ].join("\n"));
-      // Inside the host's own namespaces, where /run/libvirt is that host's.
-      sshd = spawn("nsenter", ["-t", String(host.pid), "-n", "-m", "-u", "/usr/sbin/sshd", "-D", "-e", "-f", join(dir, "sshd_config")], { stdio: "ignore" });
-      await lab.until(() => run("ssh-keyscan", ["-p", String(port), host.address]).then((r) => r.stdout.length > 0, () => false), { what: "sshd to listen" });
-      await writeFile(join(dir, "known"), (await run("ssh-keyscan", ["-p", String(port), host.address])).stdout);
-      uri = `qemu+ssh://root@${host.address}:${port}/system?keyfile=${join(dir, "user")}&known_hosts=${join(dir, "known")}`;
-    });
-    after(async () => {
-      sshd.kill();
-      await rm(dir, { recursive: true });
-    });
-
-    it("speaks to the same daemon, through virt-ssh-helper and through netcat", async () => {
-      for (const suffix of ["", "&socket=/run/libvirt/libvirt-sock"]) {
-        const remote = await open(uri + suffix);
-        assert.equal(await remote.hostname(), await client.hostname());
-        assert.equal((await remote.listDomains()).length, (await client.listDomains()).length);
-        remote.close();
-      }
-    });
-
-    it("says in ssh's own words why it was refused", async () => {
-      await assert.rejects(open(uri.replace(join(dir, "user"), join(dir, "host"))), /ssh to .* ended with code 255: .*Permission denied/);
-      await assert.rejects(open(uri.replace(join(dir, "known"), "/dev/null")), /Host key verification failed/);
-    });
   });
 });

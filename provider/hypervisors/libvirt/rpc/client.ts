@@ -4,6 +4,7 @@ import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./e
 import {
   AuthType, DomainState, ErrorCode, EventId, Flag, PausedReason, Proc, Program, QemuProc,
 } from "./protocol";
+import { downloadStream } from "./download";
 import { uploadStream, type UploadChunk } from "./stream";
 import { XdrReader, XdrWriter } from "./xdr";
 
@@ -273,6 +274,11 @@ export class LibvirtClient {
     const r = await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", new XdrWriter().i32(1).u32(Flag.listActivePools));
     return r.list(readPool);
   }
+  /** Whether they are active or not. */
+  async listPools(): Promise<Pool[]> {
+    const args = new XdrWriter().i32(1).u32(0);
+    return (await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", args)).list(readPool);
+  }
   async poolIsActive(pool: Pool): Promise<boolean> {
     return (await this.remote(Proc.storagePoolIsActive, "storagePoolIsActive", writePool(new XdrWriter(), pool))).i32() === 1;
   }
@@ -333,6 +339,19 @@ export class LibvirtClient {
     await uploadStream(this.rpc, Proc.storageVolUpload, serial, chunks, signal);
   }
 
+  /** Reads a volume's file, whatever format it is of. Past its end the answer is short, or empty. */
+  async downloadVolume(volume: Volume, offset: number, length: number): Promise<Buffer> {
+    if (length <= 0) return Buffer.alloc(0); // to the daemon, 0 is all there is
+    const args = writeVolume(new XdrWriter(), volume).u64(offset).u64(length).u32(0);
+    const { serial } = await this.rpc.callWithSerial(Program.remote, Proc.storageVolDownload, "storageVolDownload", args);
+    return downloadStream(this.rpc, Proc.storageVolDownload, serial, length, LONG_CALL_MS);
+  }
+
+  /** Of the image that a disk of the domain has, by the disk's target name or its path, in bytes; `physical` is its file's length. */
+  async blockInfo(domain: Domain, disk: string): Promise<{ allocation: number; capacity: number; physical: number }> {
+    const r = await this.remote(Proc.domainGetBlockInfo, "domainGetBlockInfo", writeDomain(new XdrWriter(), domain).string(disk).u32(0));
+    return { allocation: r.u64(), capacity: r.u64(), physical: r.u64() };
+  }
   /** Reads the file of a domain's raw disk, `vda`: at most 4 MiB. @throws LibvirtError beyond its end */
   async peekDisk(domain: Domain, disk: string, offset: number, length: number): Promise<Buffer> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).u64(offset).u32(length).u32(0);

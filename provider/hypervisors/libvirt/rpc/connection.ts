@@ -216,7 +216,7 @@ export class RpcConnection {
       if (this.chunks.length > 1 && this.chunks[0]!.length < 4) this.chunks = [Buffer.concat(this.chunks)];
       const length = this.chunks[0]!.readUInt32BE(0);
       if (length < HEADER_BYTES || length > MAX_MESSAGE_BYTES) {
-        this.fail(`${this.peer} does not speak libvirt's protocol (message of ${length} bytes)`);
+        this.fail(`${this.peer} does not speak libvirt's protocol (${beginning(this.chunks[0]!, length)})`);
         return;
       }
       if (this.buffered < length) return;
@@ -322,4 +322,10 @@ export class RpcConnection {
     for (const listener of this.closeListeners) listener(error);
     this.closeListeners.clear();
   }
+}
+
+/** What came instead of a message: mostly a text, such as what a login shell prints on stdout. */
+function beginning(chunk: Buffer, length: number): string {
+  const text = chunk.subarray(0, 60).toString("latin1").split(/[^ -~]/)[0]!;
+  return text.length >= 4 ? `it began with ${JSON.stringify(text)}` : `message of ${length} bytes`;
 }

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FleetRunError, type RunRequest } from "../../provider/engine/types";
+import type { FleetState } from "../../provider/fleet/model";
+import { begunIn } from "../../provider/pulumi/begun";
+import { observation, reachable, spec } from "../fleet/build";
+import { create, inputs, outputs, plan, state, world } from "./fakes";
+
+const b2 = { ...spec().hosts[0]!, name: "b2", uri: "qemu+ssh://root@b2/system", uuid: "uuid-b2" } as FleetState["hosts"][number];
+/** Begins to work, as the engine tells it. */
+const working = ({ onPlan }: RunRequest, hosts = ["a1"]) => onPlan!(plan({ create: [create] }), observation(hosts.map((name) => reachable(name))));
+
+describe("what a killed run had begun", () => {
+  it("is noted when the run begins to work, and forgotten once it has an end that is recorded", async () => {
+    for (const failing of [false, true]) {
+      const { provider, noted } = world({
+        apply: async (request) => {
+          working(request);
+          assert.deepEqual(noted, [["a1"]]);
+          if (failing) throw new FleetRunError(["b1: clone: disk full"], state());
+          return state();
+        },
+      });
+      await provider.create(inputs()).catch(() => undefined);
+      assert.deepEqual(noted, [["a1"], "forgotten"]);
+    }
+  });
+
+  it("stays noted when the run ends otherwise, or nobody is left to record its end", async () => {
+    const thrown = world({ apply: async (request) => { working(request); throw new Error("a bug"); } });
+    await assert.rejects(thrown.provider.create(inputs()));
+    assert.deepEqual(thrown.noted, [["a1"]]);
+    const alone = world({
+      apply: async (request) => {
+        working(request);
+        await new Promise(setImmediate);
+        alone.engineDies();
+        throw new FleetRunError(["cancelled"], state());
+      },
+    });
+    await assert.rejects(alone.provider.create(inputs()));
+    assert.deepEqual(alone.noted, [["a1"]]);
+  });
+
+  it("is not noted of a run with nothing to do", async () => {
+    const { provider, noted } = world({ apply: async ({ onPlan }) => (onPlan!(plan(), { hosts: [] }), state()) });
+    await provider.create(inputs());
+    assert.deepEqual(noted, ["forgotten"]);
+  });
+
+  it("counts as recorded hosts with work undone, in every method and in previews", async () => {
+    const { provider, entered } = world({ begun: [b2] });
+    await provider.check({}, inputs({}, true));
+    await provider.create(inputs());
+    await provider.update("abcdefghij", await outputs(), inputs());
+    await provider.read("abcdefghij", await outputs());
+    await provider.delete("abcdefghij", await outputs());
+    assert.deepEqual(entered.map(({ door }) => door), ["preview", "apply", "apply", "refresh", "remove"]);
+    for (const { request } of entered) assert.deepEqual(request.previous!.hosts, [{ ...b2, unsettled: true }]);
+  });
+
+  it("changes nothing where its hosts are declared or recorded", async () => {
+    const declared = { ...b2, name: "renamed", uri: "qemu+ssh://root@b1/system" };
+    const { provider, entered } = world({ begun: [declared] });
+    await provider.create(inputs());
+    assert.equal(entered[0]!.request.previous, undefined);
+    const recorded = world({ begun: [b2] });
+    await recorded.provider.update("abcdefghij", (await world({ apply: async () => state({ hosts: [b2] }) }).provider.create(inputs())).outs, inputs());
+    assert.deepEqual(recorded.entered[0]!.request.previous!.hosts.map(({ name, unsettled }) => ({ name, unsettled })), [{ name: "b2", unsettled: undefined }]);
+  });
+
+  it("is kept in a file without passwords, and done without where none can be", () => {
+    const folder = mkdtempSync(join(tmpdir(), "vmfleet-begun-"));
+    try {
+      const hosts = [{ ...spec().hosts[0]!, name: "a1", uri: "qemu+ssh://root:geheim@a1/system" }];
+      const run = { spec: { ...spec(), hosts }, fleetId: "abcdefghij", incarnation: "0", observation: observation([reachable("a1")]) };
+      const begun = begunIn(join(folder, "vmfleet"));
+      assert.deepEqual(begun.hostsOf("abcdefghij"), []);
+      begun.note(run);
+      assert.deepEqual(begun.hostsOf("abcdefghij").map(({ name, uuid }) => ({ name, uuid })), [{ name: "a1", uuid: reachable("a1").uuid }]);
+      assert.doesNotMatch(readFileSync(join(folder, "vmfleet/abcdefghij.json"), "utf8"), /geheim/);
+      begun.forget("abcdefghij");
+      assert.deepEqual(begun.hostsOf("abcdefghij"), []);
+      const nowhere = begunIn(join(__filename, "vmfleet"));
+      nowhere.note(run);
+      nowhere.forget("abcdefghij");
+      assert.deepEqual(nowhere.hostsOf("abcdefghij"), []);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
