@@ -56,7 +56,7 @@ class FakeHost {
       if (machine.unreadable) return Promise.reject(new LibvirtError(68, 10, "cannot acquire state change lock"));
       return Promise.resolve(`<domain><name>${name}</name><metadata>${machine.metadata ?? ""}</metadata><devices>${machine.disks.map((file) => `<disk type='file' device='disk'><source file='${file}'/></disk>`).join("")}</devices></domain>`);
     },
-    refreshPool: () => Promise.reject(new LibvirtError(1, 18, "pool has asynchronous jobs running")),
+    refreshPool: () => Promise.resolve(),
     listActivePools: () => Promise.resolve([...this.pools.keys()].map(this.pool)),
     listVolumes: ({ name }: Pool): Promise<Volume[]> => Promise.resolve([...this.pools.get(name)!.keys()].map((volume) => ({ pool: name, name: volume, key: path(name, volume) }))),
     lookupVolume: ({ name }: Pool, volume: string): Promise<Volume | null> => Promise.resolve(this.pools.get(name)!.has(volume) ? { pool: name, name: volume, key: path(name, volume) } : null),
