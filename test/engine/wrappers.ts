@@ -3,7 +3,7 @@ import type { FleetSpec } from "../../provider/fleet";
 import type { CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, ResourceOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
 
 type Call = (order: never, context?: CallContext) => Promise<unknown>;
-const METHODS = ["lock", "observe", "clone", "snapshot", "reconfigure", "consolidate", "power", "resource", "adopt", "destroy", "inspect"] as const;
+const METHODS = ["lock", "observe", "clone", "snapshot", "reconfigure", "consolidate", "power", "resource", "startEarly", "settle", "adopt", "destroy", "inspect"] as const;
 type Method = (typeof METHODS)[number];
 
 /** Every call goes through `around`, which decides whether and when `proceed` runs. */
@@ -14,7 +14,7 @@ export function wrap(
   const calls = Object.fromEntries(METHODS.map((method) => [method, (order: never, context?: CallContext) => (
     around(method, order, context, (other = context) => (inner[method] as Call).call(inner, order, other))
   )]));
-  if (!inner.resource) delete calls.resource;
+  for (const method of ["resource", "startEarly", "settle"] as const) if (!inner[method]) delete calls[method];
   return { name: inner.name, capabilities: inner.capabilities, close: () => inner.close(), ...calls } as unknown as Hypervisor;
 }
 
@@ -143,7 +143,8 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       merging.add(base);
       if ((readers.get(base) ?? 0) > 0) offences.push(`${base} merged while ${readers.get(base)} read it`);
     }
-    const member = method === "reconfigure" || method === "power" || method === "consolidate" ? `${order.host}/${order.slot}` : undefined;
+    // An early start waits for its copy, beside which the member's image is made.
+    const member = method === "reconfigure" || method === "power" || method === "consolidate" || method === "settle" ? `${order.host}/${order.slot}` : undefined;
     return duringMember(member, method, () => (method === "consolidate" ? duringMerge(proceed) : duringOperation(proceed)));
   });
   return { hypervisor, offences, peak };

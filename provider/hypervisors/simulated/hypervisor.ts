@@ -80,6 +80,21 @@ export class SimulatedHypervisor implements Hypervisor {
     this.host(name).down = undefined;
   }
 
+  /** Of the template as it is now. */
+  get contentId(): string {
+    return this.template.contentId;
+  }
+
+  /** Somebody rewrites the template: what is copied from now on must be of this content. */
+  rewriteTemplate(contentId: string): void {
+    this.template.contentId = contentId;
+  }
+
+  /** Whoever holds the fleet's lock loses it. */
+  loseLocks(): void {
+    this.locks.loseAll();
+  }
+
   lock(request: LockRequest): Promise<FleetLock> {
     return this.locks.acquire(request, (host) => this.hosts.get(host)?.down === undefined);
   }
@@ -97,6 +112,8 @@ export class SimulatedHypervisor implements Hypervisor {
     const { fleetId } = order.fleet;
     const host = this.reachable(target.host, "clone");
     const image = this.imageAt(order);
+    // A whole replica is only read; a base that somebody's domain names is neither trusted nor overwritten.
+    if (!image.whole || target.kind === "base") host.byHand.assertUnused(target.host, "clone", [image.volume], "a copy into somebody's disk");
     if (image.whole) return { bytesMoved: 0 };
     const first = this.sourceOf(order, source);
     const imageBytes = this.topology.imageBytes;
@@ -142,6 +159,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const { slot, generation, base } = order;
     const { fleetId } = order.fleet;
     const key = volumeKey(fleetId, slot, generation);
+    host.byHand.assertUnused(order.host, "snapshot", host.members.has(slotKey(fleetId, slot)) ? [] : host.volumesOf(fleetId, slot, generation), "a delta over somebody's disk");
     if (host.deltas.has(key)) return;
     if (base.host !== order.host || !host.holdsContent(fleetId, base)) {
       throw new HypervisorError(order.host, "snapshot", `no whole, unwritten base for slot ${slot}`);
@@ -155,6 +173,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const { fleetId, incarnation } = order.fleet;
     const key = volumeKey(fleetId, order.slot, order.generation);
     this.checkName(host, order, "reconfigure");
+    host.byHand.assertBare(order.host, "reconfigure", slotKey(fleetId, order.slot), order.name);
     if (host.early.has(key)) throw new HypervisorError(order.host, "reconfigure", `the disk of slot ${order.slot} is still arriving`);
     const hasDisk = order.kind === "linked" ? host.deltas.get(key)?.over === "replica" : host.bases.get(key)?.whole;
     if (!hasDisk) throw new HypervisorError(order.host, "reconfigure", `slot ${order.slot} has no disk yet`);
@@ -206,6 +225,8 @@ export class SimulatedHypervisor implements Hypervisor {
     const base = host.bases.get(key);
     if (!base) throw new HypervisorError(order.host, "consolidate", `slot ${order.slot} has no base of its own`);
     if (base.state === "consolidated") return;
+    host.byHand.assertBare(order.host, "consolidate", slotKey(order.fleet.fleetId, order.slot), order.name);
+    host.byHand.assertUnused(order.host, "consolidate", host.volumesOf(order.fleet.fleetId, order.slot, order.generation));
     if (this.copies.isRead(baseKey(order.host, key))) {
       throw new HypervisorError(order.host, "consolidate", `the base of slot ${order.slot} still feeds clones`);
     }
@@ -239,8 +260,13 @@ export class SimulatedHypervisor implements Hypervisor {
   async destroy(order: DestroyOrder, context: CallContext = {}): Promise<void> {
     const host = await this.step(order.host, "destroy", this.costs.destroySeconds, context);
     const { fleetId } = order.fleet;
-    if (order.kind === "partial") return host.removePartial(fleetId, order.partial.name);
+    if (order.kind === "partial") {
+      host.byHand.assertUnused(order.host, "destroy", [order.partial.name], "a leftover's removal");
+      return host.removePartial(fleetId, order.partial.name);
+    }
     if (order.kind === "member") {
+      host.byHand.assertBare(order.host, "destroy", slotKey(fleetId, order.slot), order.name);
+      host.byHand.assertUnused(order.host, "destroy", host.volumesOf(fleetId, order.slot, order.generation));
       host.removeMember(order);
       return this.copies.breakSource(baseKey(order.host, volumeKey(fleetId, order.slot, order.generation)));
     }
@@ -248,6 +274,8 @@ export class SimulatedHypervisor implements Hypervisor {
     if (users.length > 0) {
       throw new HypervisorError(order.host, "destroy", `slots ${users.join(", ")} stand over this replica`);
     }
+    const replica = host.replicas.get(replicaKey(fleetId, order.purpose, order.contentId));
+    host.byHand.assertUnused(order.host, "destroy", replica ? [replica.disk.volume] : []);
     host.removeReplica(replicaKey(fleetId, order.purpose, order.contentId));
     this.copies.breakSource(sourceKeyOf(fleetId, { ...order, kind: "replica" }));
   }
@@ -301,7 +329,8 @@ export class SimulatedHypervisor implements Hypervisor {
     return host;
   }
 
-  private checkName(host: SimulatedHost, { fleet, name, slot }: ReconfigureOrder, step: string): void {
+  private checkName(host: SimulatedHost, { fleet, name, slot, uuid }: ReconfigureOrder, step: string): void {
+    host.byHand.assertFree(host.name, step, { name, uuid });
     const taken = host.foreignNames.includes(name)
       || [...host.members.values()].some((m) => m.name === name && (m.fleetId !== fleet.fleetId || m.slot !== slot));
     if (taken) throw new ForeignNameError(host.name, step, `the name ${name} is taken by a domain without our tag`);
@@ -357,7 +386,7 @@ export class SimulatedHypervisor implements Hypervisor {
 
   /** The volume a clone makes: partial from its first byte until finish(). */
   private imageAt(order: CloneOrder): {
-    whole: boolean; arrivedBytes: number; begin(): void; setBytes(bytes: number): void; bytes(): number; spoil(): void; finish(): void;
+    whole: boolean; volume: string; arrivedBytes: number; begin(): void; setBytes(bytes: number): void; bytes(): number; spoil(): void; finish(): void;
   } {
     const { target } = order;
     const { fleetId } = order.fleet;
@@ -376,6 +405,7 @@ export class SimulatedHypervisor implements Hypervisor {
     };
     return {
       whole: existing?.whole ?? false,
+      volume: existing?.disk.volume ?? volume,
       arrivedBytes,
       begin: () => {
         // What an earlier attempt left is gone on from, or overwritten.

@@ -4,6 +4,7 @@ import type {
   BaseState, DiskInfo, ObservedMember, ObservedPartial, ReachableHost, UnreachableHost,
 } from "../../fleet/model";
 import type { DestroyOrder, ImageRef, ReconfigureOrder } from "../hypervisor";
+import { ByHand } from "./byHand";
 
 export interface SimulatedBase {
   fleetId: string;
@@ -62,6 +63,8 @@ export class SimulatedHost {
   leftovers: { fleetId: string; partial: ObservedPartial }[] = [];
   kept: { fleetId: string; slot: number; generation: number; label: string; volume: string }[] = [];
   foreignNames: string[] = [];
+  /** What an administrator made or left beside the provider. */
+  byHand = new ByHand();
   strangers: ReachableHost["strangers"] = [];
   /** Found at the start, beside what this world knows by itself. */
   heldGenerations: ReachableHost["heldGenerations"] = [];
@@ -137,17 +140,19 @@ export class SimulatedHost {
     const members = ours(this.members.values()).sort((a, b) => a.slot - b.slot);
     const isOwned = (slot: number, generation: number): boolean =>
       this.members.get(slotKey(fleetId, slot))?.generation === generation;
+    const isFree = ({ disk }: { disk: DiskInfo }): boolean => !this.byHand.isUsed(disk.volume);
+    const volumes = [...ours(this.bases.values()), ...ours(this.deltas.values()), ...ours(this.early.values())];
     const partialVolumes = [
       ...ours(this.bases.values()).filter((base) => !isOwned(base.slot, base.generation)),
       ...ours(this.deltas.values()).filter((delta) => !isOwned(delta.slot, delta.generation)),
       ...ours(this.early.values()).filter((early) => !isOwned(early.slot, early.generation)),
-    ].map((volume): ObservedPartial => ({
+    ].filter(isFree).map((volume): ObservedPartial => ({
       kind: "volume", name: volume.disk.volume, slot: volume.slot, generation: volume.generation, bytes: volume.disk.allocationBytes,
       ...("arriving" in volume && resumable(volume.arriving)),
     }));
-    const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole)
+    const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole && isFree(replica))
       .map(({ disk, arriving }): ObservedPartial => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes, ...resumable(arriving) }));
-    const partials = [...partialVolumes, ...partialReplicas, ...this.leftovers.filter((l) => l.fleetId === fleetId).map((l) => l.partial)]
+    const partials = [...partialVolumes, ...partialReplicas, ...ours(this.leftovers).map((l) => l.partial).filter((p) => !this.byHand.isUsed(p.name))]
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
     const kept = ours(this.kept).map(({ slot, generation, label, volume }) => ({ slot, generation, label, volume }));
     const otherNames = [...this.members.values()].filter((m) => m.fleetId !== fleetId).map((m) => m.name);
@@ -159,13 +164,14 @@ export class SimulatedHost {
       members: members.map((member) => this.observeMember(member)),
       replicas: ours(this.replicas.values()).filter((replica) => replica.whole).map(({ contentId, purpose, disk }) => ({
         contentId, purpose, disk: { ...disk }, users: purpose === "replica" ? this.usersOf(fleetId, contentId) : [],
+        ...(this.byHand.isUsed(disk.volume) && { strangers: this.byHand.usersOf(disk.volume) }),
       })),
       partials,
       kept,
-      strangers: [...this.strangers],
-      heldGenerations: [...this.heldGenerations, ...members, ...partials, ...kept].flatMap(({ slot, generation }) =>
-        (slot === undefined || generation === undefined ? [] : [{ slot, generation }])),
-      foreignNames: [...this.foreignNames, ...otherNames].filter((name) => name.startsWith(namePrefix)).sort(),
+      ...(this.byHand.domains.size > 0 && { takenUuids: this.byHand.takenUuids() }),
+      strangers: [...this.strangers, ...this.byHand.strangersOf(fleetId)],
+      heldGenerations: distinct([...this.heldGenerations, ...members, ...volumes, ...partials, ...kept, ...this.byHand.heldBy(fleetId)]),
+      foreignNames: [...this.foreignNames, ...otherNames, ...this.byHand.untagged(fleetId)].filter((name) => name.startsWith(namePrefix)).sort(),
       poolFreeBytes: this.poolFreeBytes,
       problems: preflight ? this.problems : [],
     };
@@ -181,10 +187,14 @@ export class SimulatedHost {
     const early = this.early.get(volumeKey(member.fleetId, member.slot, member.generation));
     if (early) return early.state;
     if (member.kind === "linked") return "replica";
+    // No source any more, and nothing of it is merged by us.
+    if (this.byHand.overlays.has(slotKey(member.fleetId, member.slot))) return "consolidated";
     return this.bases.get(volumeKey(member.fleetId, member.slot, member.generation))!.state;
   }
 
+  /** Empty: none of its images can be known, as somebody's snapshot stands over them. */
   chainOf(member: SimulatedMember): DiskInfo[] {
+    if (this.byHand.overlays.has(slotKey(member.fleetId, member.slot))) return [];
     const key = volumeKey(member.fleetId, member.slot, member.generation);
     const early = this.early.get(key);
     if (early) return [{ ...early.disk }];
@@ -258,6 +268,15 @@ export class SimulatedHost {
     this.poolFreeBytes += replica.disk.allocationBytes;
   }
 
+  /** Volume names of a slot's generation, whoever uses them by now. */
+  volumesOf(fleetId: string, slot: number, generation: number): string[] {
+    const key = volumeKey(fleetId, slot, generation);
+    const member = this.members.get(slotKey(fleetId, slot));
+    const data = member?.generation === generation ? member.disks.filter((disk) => disk.onDelete === "delete").map((disk) => disk.volume) : [];
+    const images = [this.bases.get(key), this.deltas.get(key), this.early.get(key)].flatMap((one) => one?.disk.volume ?? []);
+    return [...images, ...data];
+  }
+
   private removeVolumes(key: string): void {
     this.removeBase(key);
     this.deltas.delete(key);
@@ -284,3 +303,10 @@ export class SimulatedHost {
 }
 
 const resumable = (contentId: string | undefined): Pick<ObservedPartial, "resumable"> => (contentId === undefined ? {} : { resumable: { contentId } });
+
+function distinct(held: readonly { slot?: number; generation?: number }[]): ReachableHost["heldGenerations"] {
+  const bySlot = new Map(held.flatMap(({ slot, generation }) => (
+    slot === undefined || generation === undefined ? [] : [[`${slot}/${generation}`, { slot, generation }] as const]
+  )));
+  return [...bySlot.values()].sort((a, b) => a.slot - b.slot || a.generation - b.generation);
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { assertUnused, deleteOwnDrive, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
+import { assertUnused, deleteOwnMap, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
 import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
@@ -127,7 +127,7 @@ describe("the guard", () => {
     const host = new FakeHost().put("golden.qcow2").put(complete, { format: "raw", capacity: 1 << 20 });
     await assert.rejects(host.remove("golden.qcow2"), /no volume of this fleet/);
     await assert.rejects(host.remove(complete), /larger than a mark/);
-    await assert.rejects(deleteOwnDrive(host.client, host.place, base), /no drive/);
+    await assert.rejects(deleteOwnMap(host.client, host.place, base), /no map/);
     host.put(complete, { format: "raw", capacity: 1 });
     await host.remove(complete);
     assert.deepEqual([host.deleted, host.looks], [[complete], 0], "a mark needs no look around");
