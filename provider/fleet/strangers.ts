@@ -8,9 +8,9 @@ import { compare } from "./problems";
 /** Whose they are nobody can tell from here; who made them is told what they are, once a run. */
 export function strangerWarnings({ table, census }: { table: HostTable; census: Census }): string[] {
   const strangers = table.hosts.flatMap(({ name, seen }) => (seen?.strangers ?? []).map((one) => `${one.name} on ${name} is left alone: ${one.reason}`));
-  const holders = [...census.present, ...census.stranded, ...census.lost];
+  const holders = new Map((census.twins.length === 0 ? [] : [...census.present, ...census.stranded, ...census.lost]).map((one) => [one.slot, one]));
   const twins = census.twins.map(({ slot, name, host, member }) => {
-    const holder = holders.find((one) => one.slot === slot);
+    const holder = holders.get(slot);
     const whose = holder && holder.host !== host ? `the member stands on ${holder.host.name}` : "another holds its slot";
     const why = member?.displaced ? "its disks bear another host's name" : "it is of the same generation";
     return `${name} on ${host.name} is left alone: it is a twin (${whose}, ${why}); where it should not be, take it away: virsh undefine ${name} on ${host.name}`;
@@ -20,9 +20,11 @@ export function strangerWarnings({ table, census }: { table: HostTable; census: 
 
 /** A domain that has a new member's UUID keeps libvirt from defining it: a member that was renamed, or lost its tag. */
 export function takenUuidProblems(table: HostTable, plan: FleetPlan): Problem[] {
+  const hosts = new Map(table.hosts.filter(({ seen }) => seen?.takenUuids?.length).map((one) => [one.name, one]));
+  if (hosts.size === 0) return [];
   return plan.create.flatMap(({ slot, name, host }) => {
-    const known = table.hosts.find((one) => one.name === host);
-    const uuid = memberUuid(plan.fleetId, slot);
+    const known = hosts.get(host);
+    const uuid = known && memberUuid(plan.fleetId, slot);
     const other = known?.seen?.takenUuids?.find((taken) => taken.uuid === uuid && taken.name !== name);
     return !other ? [] : [{
       path: known?.declared ? `hosts[${known.declared.index}]` : "hosts",
