@@ -3,7 +3,7 @@ import type { FleetPlan, FleetState, Learned, Observation, ReadProfile, RunSumma
 import { executePlan } from "./execute";
 import { type Aftermath, lookAgain } from "./finish";
 import { lessonOf } from "./lessons";
-import { policyFor, policyProblems } from "./policy";
+import { abilityProblems, policyFor } from "./policy";
 import { imagesOfTraces, withTurns } from "./readiness";
 import { openSession, type Session } from "./session";
 import { summaryOf } from "./summary";
@@ -32,7 +32,7 @@ export async function applyFleet(request: RunRequest): Promise<RunResult> {
 async function acceptedPlan(request: RunRequest, observation: Observation): Promise<FleetPlan> {
   const { spec, fleetId, incarnation, previous, hypervisor } = request;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "apply" });
-  const findProblems = () => [...policyProblems(spec, hypervisor.capabilities.relay), ...preflight(spec, observation, plan)];
+  const findProblems = () => [...abilityProblems(spec, hypervisor.capabilities), ...preflight(spec, observation, plan)];
   let problems = findProblems();
   // Asked only where the answer matters: it takes a file in each of these pools.
   if (problems.length === 0 && hypervisor.sharedStores) {

@@ -6,7 +6,8 @@ import type {
 
 /**
  * The observation with what it lacks filled in from the recorded state, so that a plan can be run on the simulator:
- * hosts that did not answer hold what was recorded, and have room.
+ * hosts that did not answer hold what was recorded, and have room, but for those that were given up: nothing is copied
+ * from them.
  */
 export function assumeObservation(
   spec: FleetSpec, hosts: HostSpec[], previous: FleetState | undefined, observation: Observation | undefined,
@@ -15,14 +16,20 @@ export function assumeObservation(
   const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
   const { contentId, imageBytes } = template;
   const recorded = recordedBy(previous);
+  const isGivenUp = (host: Pick<HostSpec, "name" | "uri">): boolean => {
+    const before = recorded.of(host);
+    return [host.name, host.uri, before?.name, before?.uuid].some((name) => name !== undefined && spec.abandonHosts.includes(name));
+  };
+  const templateHost = spec.template.kind === "file" ? undefined : spec.hosts.find(({ name }) => spec.template.kind !== "file" && name === spec.template.host);
   return {
     hosts: hosts.map((host) => {
       const answer = answers.get(host.name);
-      return answer?.status === "reachable" ? answer : assumedHost(host, recorded, imageBytes);
+      if (answer?.status === "reachable") return answer;
+      return isGivenUp(host) ? { status: "unreachable", name: host.name, reason: "it is given up" } : assumedHost(host, recorded, imageBytes);
     }),
     template: observation?.template ?? {
       contentId, capacityBytes: imageBytes, allocationBytes: imageBytes, format: "qcow2",
-      ...(spec.template.kind !== "file" && { host: spec.template.host }),
+      ...(templateHost && !isGivenUp(templateHost) && { host: templateHost.name }),
     },
   };
 }
@@ -30,19 +37,19 @@ export function assumeObservation(
 /** The record by host: there are many of both. */
 function recordedBy(previous: FleetState | undefined) {
   const hosts = previous?.hosts ?? [];
+  const [byUri, byName] = [groupBy(hosts, (h) => h.uri), groupBy(hosts, (h) => h.name)];
   return {
     incarnation: previous?.incarnation ?? "",
     members: groupBy((previous?.members ?? []).filter((m) => m.state !== "lost"), (m) => m.host),
     replicas: groupBy(previous?.replicas ?? [], (r) => r.host),
-    hostsByUri: groupBy(hosts, (h) => h.uri),
-    hostsByName: groupBy(hosts, (h) => h.name),
+    of: ({ name, uri }: Pick<HostSpec, "name" | "uri">) => groupOf(byUri, uri)[0] ?? groupOf(byName, name)[0],
   };
 }
 
 function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imageBytes: number): ReachableHost {
   const members = groupOf(before.members, host.name);
   const replicas = groupOf(before.replicas, host.name);
-  const recorded = groupOf(before.hostsByUri, host.uri)[0] ?? groupOf(before.hostsByName, host.name)[0];
+  const recorded = before.of(host);
   return {
     status: "reachable",
     name: host.name,

@@ -1,5 +1,6 @@
 import type { FleetSpec, Problem } from "../fleet/model";
 import { choiceSteps, policies, simulationSteps, type Policy, type SimulatedTransfer } from "../scheduler";
+import type { Capabilities } from "../hypervisors/hypervisor";
 import type { SourcePool } from "./pool";
 import type { Clock } from "./types";
 
@@ -39,11 +40,22 @@ async function inTurns<T>(clock: Clock, steps: Generator<void, T, void>): Promis
   }
 }
 
-/** A policy that the hypervisor has not what it takes for. */
-export function policyProblems({ policy }: FleetSpec, relay: boolean): Problem[] {
-  if (policy !== "relay" || relay) return [];
-  return [{
-    path: "policy",
-    message: 'expected auto, rounds, earliestCompletion or singleSource, got "relay"; this hypervisor cannot copy from a copy that is still arriving, use auto',
-  }];
+/** What is asked for and the hypervisor has not what it takes for. */
+export function abilityProblems({ policy, clone }: FleetSpec, { relay, linked }: Pick<Capabilities, "relay" | "linked">): Problem[] {
+  const problems: Problem[] = [];
+  if (policy === "relay" && !relay) {
+    problems.push({
+      path: "policy",
+      message: 'expected auto, rounds, earliestCompletion or singleSource, got "relay"; this hypervisor cannot copy from a copy that is still arriving, use auto',
+    });
+  }
+  if (!linked && clone.kind === "linked") {
+    problems.push({ path: "clone", message: 'expected "full", got "linked"; this hypervisor cannot put a disk over a replica that others share' });
+  }
+  if (!linked && clone.kind === "mixed" && clone.linkedShare > 0) {
+    problems.push({
+      path: "clone.mixed.linkedShare", message: `expected 0, got ${clone.linkedShare}; this hypervisor cannot put a disk over a replica that others share`,
+    });
+  }
+  return problems;
 }

@@ -5,7 +5,7 @@ import { DEFAULT_IMAGE_BYTES } from "../scheduler";
 import { assumeObservation } from "./assumed";
 import { executePlan } from "./execute";
 import { learnedFor } from "./lessons";
-import { policyFor, policyProblems } from "./policy";
+import { abilityProblems, policyFor } from "./policy";
 import { imagesOfTraces, readySeconds } from "./readiness";
 import { contextOf } from "./session";
 import { summaryOf } from "./summary";
@@ -16,10 +16,10 @@ import type { Preview, PreviewRequest } from "./types";
  * host and waits for nothing; without an observation it plans from the inputs and the recorded state.
  */
 export async function previewFleet(request: PreviewRequest): Promise<Preview> {
-  const { fleetId, incarnation, previous, observation, time = "network", startupSeconds, relayHopSeconds, memberSeconds, relay = true } = request;
+  const { fleetId, incarnation, previous, observation, time = "network", startupSeconds, relayHopSeconds, memberSeconds, relay = true, linked = true } = request;
   const spec = request.policy ? { ...request.spec, policy: request.policy } : request.spec;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "preview" });
-  plan.problems.push(...policyProblems(spec, relay));
+  plan.problems.push(...abilityProblems(spec, { relay, linked }));
   const learned = request.learned ?? learnedFor(spec, previous);
   const contentId = plan.contentId || "unknown";
   const imageBytes = observation?.template?.allocationBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;

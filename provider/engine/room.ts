@@ -1,4 +1,4 @@
-import { byStore, overheadBytes, roomOf, UNKNOWN_ROOM_BYTES } from "../fleet";
+import { byStore, overheadBytes, roomOf, sharesOf, UNKNOWN_ROOM_BYTES } from "../fleet";
 import type { FleetPlan, FleetSpec, Observation, ReachableHost } from "../fleet/model";
 import type { PooledTransfer, SourcePool } from "./pool";
 
@@ -124,11 +124,12 @@ export class Room {
 /** As the hosts showed it, with what the plan takes away and what its members take beside their images. */
 export function roomFor({ topology }: Pick<SourcePool, "topology">, spec: FleetSpec, observation: Observation, plan: FleetPlan): Room {
   const index = new Map(topology.hosts.map((host) => [host.name, host.index]));
+  const shareOf = sharesOf(spec, plan);
   const free: number[] = [];
   const storeOf: number[] = [];
   for (const store of byStore(observation.hosts.filter((host): host is ReachableHost => host.status === "reachable"))) {
-    const overhead = store.reduce((sum, { name }) => sum + overheadBytes(spec, plan, name), 0);
-    const number = free.push(roomOf(plan, store) - overhead) - 1;
+    const overhead = store.reduce((sum, { name }) => sum + overheadBytes(spec, shareOf(name), name), 0);
+    const number = free.push(roomOf(shareOf, store) - overhead) - 1;
     for (const { name } of store) if (index.has(name)) storeOf[index.get(name)!] = number;
   }
   for (const host of topology.hosts) storeOf[host.index] ??= free.push(UNKNOWN_ROOM_BYTES) - 1;

@@ -106,4 +106,6 @@ export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation"
   memberSeconds?: number;
   /** Whether the hypervisor can relay (capabilities.relay). @default true */
   relay?: boolean;
+  /** Whether the hypervisor can make linked clones (capabilities.linked). @default true */
+  linked?: boolean;
 };

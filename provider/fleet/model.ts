@@ -273,6 +273,8 @@ export interface Observation {
   /** Absent: could not be seen (its host unreachable, or it is gone); then `templateProblem` says why. */
   template?: ObservedTemplate;
   templateProblem?: Problem;
+  /** The template is a local file whose content was still being read when the look ended: there, and not known yet. @default false */
+  templateUnread?: boolean;
 }
 
 // ---------------------------------------------------------------- to be done

@@ -26,8 +26,10 @@ export function preflight(spec: FleetSpec, observation: Observation, plan: Fleet
   ]);
 }
 
+export type ShareOf = (host: string) => FleetPlan;
+
 /** What of a plan concerns a host: of the first, which a local template is uploaded to, all, since any copy anywhere brings that. */
-function sharesOf(spec: FleetSpec, plan: FleetPlan): (host: string) => FleetPlan {
+export function sharesOf(spec: FleetSpec, plan: FleetPlan): ShareOf {
   const at = ({ host }: { host: string }) => host;
   const [create, complete, destroy, cleanup] = [groupBy(plan.create, at), groupBy(plan.complete, at), groupBy(plan.destroy, at), groupBy(plan.cleanup, at)];
   const of = <T>(groups: Map<string, T[]>, host: string): T[] => groups.get(host) ?? [];
@@ -41,23 +43,23 @@ export function maybeOneStore(spec: FleetSpec, observation: Observation, plan: F
   const shareOf = sharesOf(spec, plan);
   const writing = reachableOf(observation).filter((host) => bytesNeeded(spec, observation, shareOf(host.name), host) > 0);
   return alike(writing)
-    .filter((group) => sumOf(group, (host) => bytesNeeded(spec, observation, shareOf(host.name), host)) > freeBytesOf(group) + sumOf(group, (host) => bytesFreed(shareOf(host.name), host)))
+    .filter((group) => sumOf(group, (host) => bytesNeeded(spec, observation, shareOf(host.name), host)) > roomOf(shareOf, group))
     .map((group) => group.map(({ name }) => name));
 }
 
 /** Free in the store of these hosts once the plan has removed what it removes. */
-export const roomOf = (plan: FleetPlan, store: readonly ReachableHost[]): number =>
-  freeBytesOf(store) + sumOf(store, (host) => bytesFreed(plan, host));
+export const roomOf = (shareOf: ShareOf, store: readonly ReachableHost[]): number =>
+  freeBytesOf(store) + sumOf(store, (host) => bytesFreed(shareOf(host.name), host));
 
 const reachableOf = (observation: Observation): ReachableHost[] =>
   observation.hosts.filter((host): host is ReachableHost => host.status === "reachable");
 
 const sumOf = <T>(all: readonly T[], bytes: (one: T) => number): number => all.reduce((sum, one) => sum + bytes(one), 0);
 
-function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: (host: string) => FleetPlan, store: readonly ReachableHost[]): Problem[] {
+function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: ShareOf, store: readonly ReachableHost[]): Problem[] {
   const neededOn = (host: ReachableHost): number => bytesNeeded(spec, observation, shareOf(host.name), host);
   const needed = sumOf(store, neededOn);
-  const free = freeBytesOf(store) + sumOf(store, (host) => bytesFreed(shareOf(host.name), host));
+  const free = roomOf(shareOf, store);
   if (needed <= free) return [];
   const writing = store.filter((host) => neededOn(host) > 0);
   const names = new Set(writing.map(({ name }) => name));

@@ -1,9 +1,9 @@
 /** What makes a plan impossible, or is refused unless the program says otherwise. */
 import { namesOf } from "./changes";
 import { groupBy, groupOf } from "./groups";
-import { hostNames } from "./hosts";
+import { hostNames, type KnownHost } from "./hosts";
 import { macCollisions } from "./identity";
-import type { FleetPlan, FleetSpec, Observation, ObservedMember, Problem } from "./model";
+import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "./model";
 import { plural } from "./problems";
 import type { PlanContext } from "./reconcile";
 import { takenUuidProblems } from "./strangers";
@@ -99,7 +99,7 @@ function foreignProblems(context: PlanContext, plan: FleetPlan, leaving: readonl
   return [{
     path: "allowRecreate",
     message: `expected true for a change that destroys ${plural(foreign.length, "member")} (${namesOf(foreign)}) which another run or resource ` +
-      "of this fleet made, got false; after a create that crashed, adopt them first with the targets it had; " +
+      "of this fleet made, got false; after a create that crashed, adopt them first with the targets and hosts it had; " +
       "if they are another resource's, give this one a fleetId of its own; to destroy them, set it to true",
   }];
 }
@@ -161,13 +161,16 @@ function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
 /** The template must be seen only when something is copied and no seed of its content is left. */
 function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
   const { observation, mode, spec } = context;
-  if (!observation || observation.template || !isCopying(context, plan) || hasSeed(context, plan)) return [];
+  if (observation?.template || !isCopying(context, plan)) return [];
   const template = spec.template;
+  if (!observation) return givenUpProblems(context);
+  if (hasSeed(context, plan)) return [];
   const holder = template.kind === "file" ? undefined : context.table.hosts.find((host) => host.name === template.host);
   // A CI preview may not reach the template's host; that is no fault of the program.
+  if (holder?.abandoned) return [givenUpProblem(holder)];
   if (mode === "preview" && holder && !holder.seen) return [];
   // A large local file takes longer to read than a preview may; up waits for it.
-  if (mode === "preview" && isStillRead(observation)) return [];
+  if (mode === "preview" && observation.templateUnread) return [];
   return [observation.templateProblem ?? { path: "template", message: "expected a template that can be read, got none; see that it exists where the program says" }];
 }
 
@@ -178,10 +181,20 @@ function isCopying({ census, contentId }: PlanContext, plan: FleetPlan): boolean
   return contentId === "" && census.present.some(({ host, slot, member }) => member?.base === "arriving" && !leaving.has(`${host.name}/${slot}`));
 }
 
-/** The template is there, and its content not known yet. */
-export function isStillRead({ templateProblem }: Observation): boolean {
-  return templateProblem?.path === "template" && templateProblem.message.startsWith("is still being read");
+/** Planned without any host: the record alone says whether a copy of the template's content is left elsewhere. */
+function givenUpProblems({ table, spec, previous, contentId }: PlanContext): Problem[] {
+  const { template } = spec;
+  const holder = template.kind === "file" ? undefined : table.hosts.find((host) => host.name === template.host);
+  if (!holder?.abandoned) return [];
+  const isSeed = (one: { host: string; contentId: string }, hostUuid = "") => one.contentId === contentId && table.hostOf({ host: one.host, hostUuid })?.abandoned === false;
+  const seeds = [...(previous?.members ?? []).filter((one) => one.base === "frozen" && isSeed(one, one.hostUuid)), ...(previous?.replicas ?? []).filter((one) => isSeed(one))];
+  return contentId !== "" && seeds.length > 0 ? [] : [givenUpProblem(holder)];
 }
+
+const givenUpProblem = ({ name }: KnownHost): Problem => ({
+  path: "template.host",
+  message: `expected a host that is not given up, got ${JSON.stringify(name)}, which abandonHosts names; put the template on another host, or take this one out of abandonHosts`,
+});
 
 /** A frozen base or a replica of the recorded content that the plan leaves in place. */
 export function hasSeed({ table, contentId }: PlanContext, plan: FleetPlan): boolean {

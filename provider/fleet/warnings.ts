@@ -7,7 +7,7 @@ import { ownersOf } from "./leftovers";
 import type { FleetPlan, ObservedMember } from "./model";
 import { hostNames } from "./hosts";
 import { nearest, plural, seen } from "./problems";
-import { hasSeed, isStillRead } from "./refusals";
+import { hasSeed } from "./refusals";
 import type { PlanContext } from "./reconcile";
 import { strangerWarnings } from "./strangers";
 
@@ -60,7 +60,9 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
 
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {
   const { observation, contentId } = context;
-  if (observation && isStillRead(observation)) return [];
+  if (observation?.templateUnread) {
+    return plan.create.length === 0 ? [] : ["the template is still being read: what its copies cost is guessed, and up waits for it"];
+  }
   if (observation && !observation.template && plan.create.length > 0 && hasSeed(context, plan)) {
     return ["the template cannot be seen: new members are cloned from copies of its recorded content"];
   }

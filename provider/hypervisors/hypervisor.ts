@@ -156,8 +156,7 @@ export interface ObserveRequest {
   /** Also check that each host is fit to receive clones (Observation … problems). */
   preflight: boolean;
   /**
-   * A local template whose content is still being read at the deadline is left out (`templateProblem` begins with
-   * `is still being read`). Otherwise it is waited for: the deadline is the hosts'.
+   * A local template whose content is still being read at the deadline is left out (`templateUnread`). Otherwise it is waited for: the deadline is the hosts'.
    */
   impatient?: boolean;
 }

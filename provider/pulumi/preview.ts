@@ -1,5 +1,5 @@
 /** What a preview says of a fleet: the plan in one line, and what stands in its way. It never fails for a host's sake. */
-import { formatProblem, hostsToObserve, isStillRead } from "../fleet";
+import { formatProblem, hostsToObserve } from "../fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
 import type { Capabilities, Hypervisor } from "../hypervisors/hypervisor";
@@ -32,7 +32,7 @@ export async function previewOf(
   const preview = await dependencies.fleetDoors.previewFleet({
     ...question, ...(observation && { observation }),
     ...(capabilities && {
-      relay: capabilities.relay, startupSeconds: capabilities.copyStartupSeconds, relayHopSeconds: capabilities.relayHopSeconds,
+      relay: capabilities.relay, linked: capabilities.linked, startupSeconds: capabilities.copyStartupSeconds, relayHopSeconds: capabilities.relayHopSeconds,
       memberSeconds: capabilities.memberSeconds,
     }),
   });
@@ -99,7 +99,7 @@ function warningsOf(plan: FleetPlan, spec: FleetSpec, observation: Observation |
   const { template } = spec;
   // That its host does not answer has been said already; the template itself may be fine.
   const unseen = template.kind !== "file" && hosts.some((host) => host.status === "unreachable" && host.name === template.host);
-  const missing = observation?.templateProblem && !unseen && !isStillRead(observation) ? [observation.templateProblem] : [];
+  const missing = observation?.templateProblem && !unseen ? [observation.templateProblem] : [];
   const said = new Set([...plan.problems, ...unfit, ...missing].map(formatProblem));
   return [...[...said].map((text) => `\`pulumi up\` would refuse this: ${text}`), ...plan.warnings];
 }

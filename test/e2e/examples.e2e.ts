@@ -5,7 +5,7 @@ import { cannotRun, ensureLab, type Lab, leftovers, virsh } from "./harness";
 
 /** What the pages say is typed as it stands there; the lab has another name, and the fleets are smaller. */
 describe("the examples, by what their pages say to type", function () {
-  this.timeout(300_000);
+  this.timeout(600_000);
   let lab: Lab;
   let user: User;
   let root: string;

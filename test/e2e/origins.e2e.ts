@@ -10,7 +10,7 @@ import { cannotRun, ensureLab, installSmall, labFleet, type Lab, labModule, left
 const { ClonedVmFleet } = require("pulumi-vmfleet") as typeof import("../../sdk");
 
 describe("a fleet's origin, through Pulumi", function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   let lab: Lab;
   const open: TestStack[] = [];
 
@@ -104,7 +104,7 @@ describe("a fleet's origin, through Pulumi", function () {
     let on: string;
     try {
       const running = stack.up().then(() => "done", () => "failed");
-      await until(() => uuidsOf("killed").some((line) => line.includes(` on ${fast}:`)), { timeoutMs: 60_000, what: `the member on ${fast}` });
+      await until(() => uuidsOf("killed").some((line) => line.includes(` on ${fast}:`)), { timeoutMs: 120_000, what: `the member on ${fast}` });
       process.kill(provider(), "SIGKILL");
       assert.equal(await running, "failed");
       on = uuidsOf("killed").find((line) => line.includes(` on ${fast}:`))!;

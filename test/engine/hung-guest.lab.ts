@@ -23,7 +23,7 @@ describe("a fleet with a guest that hangs", function () {
   beforeEach(async () => {
     fleetId = freshFleetId();
     state = undefined;
-    inputs = await labInputs({ dataBytes: 8 << 20, hosts: [host.name, other.name], inputs: { keepSeeds: "host", callTimeout: 2, connectTimeout: 3, retries: 2 } });
+    inputs = await labInputs({ dataBytes: 8 << 20, hosts: [host.name, other.name], inputs: { keepSeeds: "host", callTimeout: 6, connectTimeout: 5, retries: 2 } });
   });
   afterEach(async () => {
     wake();

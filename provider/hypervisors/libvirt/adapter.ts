@@ -162,7 +162,7 @@ export class LibvirtHypervisor implements Hypervisor {
     }
   }
 
-  private async observeTemplate(request: ObserveRequest, expired: Promise<never>, signal: AbortSignal | undefined): Promise<Pick<Observation, "template" | "templateProblem">> {
+  private async observeTemplate(request: ObserveRequest, expired: Promise<never>, signal: AbortSignal | undefined): Promise<Pick<Observation, "template" | "templateProblem" | "templateUnread">> {
     try {
       // A local file is read for its hash, however long that takes: the deadline is the hosts'. A preview does not wait.
       const finding = await (request.spec.template.kind === "file" && !request.impatient
@@ -174,7 +174,7 @@ export class LibvirtHypervisor implements Hypervisor {
     } catch (error) {
       if (!(error instanceof HypervisorError) && !(error instanceof DeadlineError)) throw error;
       if (error instanceof DeadlineError && request.spec.template.kind === "file") {
-        return { templateProblem: { path: "template.file", message: "is still being read, so its size is not known yet" } };
+        return { templateUnread: true };
       }
       return { templateProblem: { path: "template", message: `cannot be looked at: ${error.message}` } };
     }

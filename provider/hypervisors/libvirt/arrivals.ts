@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { ObservedPartial } from "../../fleet/model";
-import { deleteOwnDrive, deleteVolume, type Place } from "./guard";
+import { deleteOwnMap, deleteVolume, type Place } from "./guard";
 import { targetVolumeName, type TargetRef } from "./images";
 import { asPartial, type OwnVolume } from "./leftovers";
 import { memberInSlot } from "./memberDomain";
@@ -60,7 +60,7 @@ async function ageOf(client: LibvirtClient, at: Place, mark: string): Promise<nu
     const seconds = Number((await volumeFacts(client, fresh)).mtime) - Number((await volumeFacts(client, made)).mtime);
     return Number.isFinite(seconds) ? seconds : undefined;
   } finally {
-    await deleteOwnDrive(client, at, probe);
+    await deleteOwnMap(client, at, probe);
   }
 }
 

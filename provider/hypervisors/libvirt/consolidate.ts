@@ -12,7 +12,7 @@ import type { BlockJobInfo, Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { BlockJobType, ErrorCode, Flag } from "./rpc/protocol";
 import { diskPath } from "./volumes";
-import { all, at, parseXml, text } from "./xml";
+import { all, at as xmlAt, parseXml, text } from "./xml";
 
 const POLL_MS = 100;
 const DISK = "vda";
@@ -130,7 +130,7 @@ async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
 /** Whether the disk's job can be ended by its pivot, by what libvirt keeps of it. */
 async function isReady(client: LibvirtClient, domain: Domain): Promise<boolean> {
   const disks = all(parseXml(await client.domainXml(domain)), "domain", "devices", "disk");
-  const mirror = at(disks.find((disk) => text(disk, "target", "@dev") === DISK), "mirror");
+  const mirror = xmlAt(disks.find((disk) => text(disk, "target", "@dev") === DISK), "mirror");
   return text(mirror, "@ready") === "yes";
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DRIVE_NAMES, type HelperDiskXml, type Drive } from "./domainXml";
-import { deleteOwnDrive } from "./guard";
+import { deleteOwnMap } from "./guard";
 import type { Helper } from "./helper";
 import { volumeName, type VolumeScope } from "./names";
 import type { Volume } from "./rpc/client";
@@ -100,7 +100,7 @@ export class DriveVolume {
   /** When its helper has ended. Never throws: what is left is a leftover, and known by its name. */
   async remove(): Promise<void> {
     const { session, scope } = this;
-    await session.run("clean up", (client) => deleteOwnDrive(client, { session, scope }, this.volume.name)).catch(() => undefined);
+    await session.run("clean up", (client) => deleteOwnMap(client, { session, scope }, this.volume.name)).catch(() => undefined);
   }
 }
 

@@ -36,8 +36,6 @@ interface Overlay extends ImageFacts {
 const monotonicMs = (): number => performance.now();
 /** A pool is asked anew for files that nobody told it of when its answer is older. */
 const REFRESH_MS = 5_000;
-/** How long it is asked again while it is busy. */
-const BUSY_MS = 500;
 
 /** What the domains and the pools of a host said at one time. */
 export class HostLook {
@@ -101,7 +99,8 @@ class Watch {
   private async take(client: LibvirtClient): Promise<HostLook> {
     const { pool } = await this.session.pool();
     if (monotonicMs() - this.refreshedAt > REFRESH_MS) {
-      await refreshPool(client, pool, BUSY_MS); // a wish: a pool with a job under way refuses it
+      // A wish: a pool with a job under way refuses it.
+      await refreshPool(client, pool, 0).catch(ignoreLibvirt);
       this.refreshedAt = monotonicMs();
     }
     const [texts, overlays] = await Promise.all([domainTexts(client), this.overlays(client)]);
@@ -188,9 +187,9 @@ export async function deleteVolume(client: LibvirtClient, at: Place, name: strin
   await remove(client, pool, name, volume);
 }
 
-/** Of a drive, a probe or a mark of a store that this very process made under a name of chance: nobody else can know it. */
-export async function deleteOwnDrive(client: LibvirtClient, at: Place, name: string): Promise<void> {
-  if (parseVolumeName(at.scope, name)?.kind !== "map") throw new Error(`${name} is no drive of a helper`);
+/** Of a map, or another small file that bears a map's name, which this very process made under a name of chance: nobody else can know it. */
+export async function deleteOwnMap(client: LibvirtClient, at: Place, name: string): Promise<void> {
+  if (parseVolumeName(at.scope, name)?.kind !== "map") throw new Error(`${name} is no map`);
   const { pool } = await at.session.pool();
   const volume = await client.lookupVolume(pool, name);
   if (volume) await remove(client, pool, name, volume);

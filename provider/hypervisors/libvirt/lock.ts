@@ -54,13 +54,17 @@ export async function lockFleet(
   };
   try {
     const [first, ...others] = await inUuidOrder(sessions);
+    const count = (): void => {
+      if (held.length > 0 && held.every(({ lease }) => lease.isLost)) lost.abort(new Error("the connections that held the fleet's lock died"));
+    };
     const take = async (machine: Machine): Promise<void> => {
-      const one = await takeOne(machine, request, domainType(machine[0]), time, () => {
-        if (held.length > 0 && held.every(({ lease }) => lease.isLost)) lost.abort(new Error("the connections that held the fleet's lock died"));
-      });
+      const one = await takeOne(machine, request, domainType(machine[0]), time, count);
       if (!one) return;
       held.push(one);
-      await watch(one);
+      await watch(one).catch((error: unknown) => {
+        if (!one.lease.isLost) throw machine[0].wrap("lock", error);
+      });
+      count(); // it may have been lost before it was held
     };
     if (first) await take(first);
     const results = await Promise.allSettled(others.map(take));

@@ -178,19 +178,27 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, a
   await at.session.run("destroy", async (client) => {
     // A domain of that name that is not this member is somebody's: nothing of this member is there to destroy.
     const found = await findMember(client, order).catch(ignoreForeign);
-    const marks = await pendingMarks(client, pool, at, order);
     if (found) {
       if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
       await assertOwnDisks(client, found.domain, pool, at, order);
-      const disks = (await namedDisks(client, found.domain, at.scope, order)).filter(({ onDelete }) => onDelete === "delete");
+    }
+    const marks = new Set(await pendingMarks(client, pool, at, order));
+    if (found) {
+      const named = await namedDisks(client, found.domain, at.scope, order);
+      const disks = named.filter(({ onDelete }) => onDelete === "delete");
       await assertUnused(client, at, [...imageNames(at.scope, order), ...disks.map(({ volume }) => volume)], found.domain.uuid);
       await assertFirmwareUnused(client, at, found.domain);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
       // With its definition goes the one thing that says whose they are: from here on the marks say it.
-      for (const { label } of disks) {
+      for (const { label, onDelete } of named) {
         const mark = volumeName(at.scope, { kind: "pending", slot: order.slot, generation: order.generation, label });
-        await ensureVolume(client, pool, mark, 1, "raw");
-        if (!marks.includes(mark)) marks.push(mark);
+        marks.delete(mark);
+        // One to be kept was a member's: a mark that a killed run left beside it says nothing any more.
+        if (onDelete === "keep") await deleteVolume(client, at, mark);
+        else {
+          await ensureVolume(client, pool, mark, 1, "raw");
+          marks.add(mark);
+        }
       }
       await client.undefineDomain(found.domain);
     }

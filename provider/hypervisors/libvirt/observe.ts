@@ -75,6 +75,15 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
   });
 }
 
+/** Of the time one look has, while the pool is busy: its last figures will have to do then. */
+const PREFLIGHT_BUSY_MS = 2_000;
+
+function roomOf(room: PoolRoom | null): Pick<ReachableHost, "poolFreeBytes" | "poolCapacityBytes" | "roomUnknown"> {
+  if (room === null) return { poolFreeBytes: 0 };
+  if ("unknown" in room) return { poolFreeBytes: UNKNOWN_ROOM_BYTES, roomUnknown: room.unknown };
+  return { poolFreeBytes: room.freeBytes, poolCapacityBytes: room.capacityBytes };
+}
+
 const inPool = ({ pool }: PoolFacts, { volume, path }: Pick<VolumeFacts, "volume" | "path">) => ({ volume, path, pool: pool.name });
 
 /** A frozen base that somebody has, or that something of somebody's stands on, is no source, and nothing is merged into it. */
@@ -107,14 +116,6 @@ function takenUuids(domains: readonly Domain[], members: readonly ObservedMember
   return domains.map(({ name, uuid }) => ({ uuid: uuidText(uuid), name })).filter(({ uuid }) => uuid[14] === "5" && !own.has(uuid));
 }
 
-/** Of the time one look has, while the pool is busy: its last figures will have to do then. */
-const PREFLIGHT_BUSY_MS = 2_000;
-
-function roomOf(room: PoolRoom | null): Pick<ReachableHost, "poolFreeBytes" | "poolCapacityBytes" | "roomUnknown"> {
-  if (room === null) return { poolFreeBytes: 0 };
-  if ("unknown" in room) return { poolFreeBytes: UNKNOWN_ROOM_BYTES, roomUnknown: room.unknown };
-  return { poolFreeBytes: room.freeBytes, poolCapacityBytes: room.capacityBytes };
-}
 
 const versionText = (n: number): string => `libvirt ${Math.floor(n / 1_000_000)}.${Math.floor(n / 1_000) % 1_000}.${n % 1_000}`;
 

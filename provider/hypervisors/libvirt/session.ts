@@ -32,6 +32,9 @@ function storeOf(pool: unknown): Pick<PoolFacts, "store"> {
   return { store: `netfs ${host}:${dir.replace(/\/+$/, "")}` };
 }
 
+/** Names of calls on a domain, its QEMU, or a volume, as our client gives them. */
+const ABOUT_ONE_THING = /^(domain|qemu|storage)/;
+
 /** The fleet's lock on a host, as its session must know it. */
 export interface HeldLock {
   /** The connection it lives with. */
@@ -145,7 +148,8 @@ export class HostSession {
   /**
    * A call was not answered: one guest may hang, or the host. Who answers a cheap call lives: then the call failed alone,
    * and the connection, the lock and all else go on. The daemon may still do what was asked.
-   * @throws HostUnreachableError when not even that is answered, or the pool is silent that the call was about
+   * @throws HostUnreachableError when not even that is answered, or the pool is silent that the call was about, or it was
+   * about the host as a whole
    */
   private async stillAnswers(client: LibvirtClient, step: string, error: CallTimeoutError): Promise<void> {
     const pool = error.call.startsWith("storage") ? this.poolCache?.pool : undefined;
@@ -155,11 +159,14 @@ export class HostSession {
       client.close();
       throw this.unreachable(step, error);
     }
+    // What is about the host itself holds for all of it; its connection stays, for what goes on over it.
+    if (!ABOUT_ONE_THING.test(error.call)) throw this.unreachable(step, error);
   }
 
   wrap(step: string, error: unknown): Error {
     if (error instanceof HypervisorError || !(error instanceof Error) || error.name === "AbortError") return error as Error;
-    if (error instanceof ConnectionLostError) return this.unreachable(step, error);
+    // Where we let the host go ourselves, why says more than that.
+    if (error instanceof ConnectionLostError) return this.unreachable(step, this.poisoned ?? error);
     if (error instanceof CallTimeoutError) return new UnansweredError(this.name, step, `${error.message}, though the host answers: a guest there hangs, or its disk`, { cause: error });
     // libvirt's own deadline: something else holds the guest, and waits for its QEMU.
     if (isLibvirtError(error, ErrorCode.operationTimeout)) return new UnansweredError(this.name, step, `libvirt says: ${error.message}`, { cause: error });

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { HypervisorError } from "../hypervisor";
-import { deleteOwnDrive } from "./guard";
+import { deleteOwnMap } from "./guard";
 import { volumeName } from "./names";
 import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
 import type { HostSession } from "./session";
@@ -32,8 +32,8 @@ export async function sharedStores(fleetId: string, sessions: readonly HostSessi
     return grouped([...marks], seenBy);
   } finally {
     await each([...marks.keys()], async (session) => {
-      const scope = { fleetId, hostUuid: await session.uuid() };
-      await session.run("remove mark", (client) => deleteOwnDrive(client, { session, scope }, marks.get(session)!));
+      const at = { session, scope: { fleetId, hostUuid: await session.uuid() } };
+      await session.run("remove mark", (client) => deleteOwnMap(client, at, marks.get(session)!));
     });
   }
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { memberMacs, memberUuid } from "../../../provider/fleet/identity";
+import { memberMacs, memberUuid, slotName } from "../../../provider/fleet/identity";
 import type { FleetSpec, ObservedMember } from "../../../provider/fleet/model";
 import type { CallContext, CloneOrder, CloneResult, EarlyOrder, FleetIdentity, Hypervisor, ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
@@ -57,7 +57,7 @@ describe("members that start immediately", function () {
   };
   const look = async () => (await hv.observe({ fleetId: fleet.fleetId, namePrefix: "early", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false }))
     .hosts.filter((h) => h.status === "reachable");
-  const name = (i: number) => `early-${fleet.fleetId}-${i}`;
+  const name = (i: number) => slotName(`early-${fleet.fleetId}`, i);
   const serialLog = (host: LabHost) => join(host.poolDir, "..", "log", "qemu", `${name(hosts.indexOf(host))}.serial.log`);
   const serial = async (i: number) => readFile(serialLog(hosts[i]!), "utf8").catch(() => "");
   const template = (): ImageRef => ({ kind: "template", host: hosts[0]!.name });

@@ -251,6 +251,19 @@ describe("what somebody made of members, or stands on them", function () {
       for (const part of ["s0.g0.base", "s0.g0.delta", "s1.g0.base", "s1.g0.delta"]) await run("qemu-img", ["check", "-q", await file(part)]);
     });
 
+    it("a disk to keep outlives its member, though a killed run left its mark; one to delete goes with it, its copy does not", async () => {
+      await make(0);
+      await virsh(host, "undefine", slotName(prefix, 0));
+      const disks = [{ label: "keep", sizeBytes: 1 << 20, onDelete: "keep" as const }, { label: "scratch", sizeBytes: 1 << 20, onDelete: "delete" as const }];
+      await hv.reconfigure({ ...ref(0), uuid: memberUuid(fleetId, 0), macs: ["56:bb:bb:bb:bb:00"], kind: "full", contentId, vm: { ...spec.vm, disks }, autostart: false });
+      const kept = await file("disk-keep");
+      await virsh(host, "vol-create-as", "default", kept.split("/").at(-1)!.replace("disk-keep.keep.qcow2", "pending.keep"), "1b");
+      const copied = (await file("disk-delete")).replace(".qcow2", "-clone.qcow2");
+      await copyFile(await file("disk-delete"), copied);
+      await hv.destroy({ kind: "member", ...ref(0), shutdownMs: 0 });
+      assert.deepEqual((await readdir(host.poolDir)).filter((one) => one.includes(fleetId)).sort(), [copied, kept].map((one) => one.split("/").at(-1)!).sort());
+    });
+
     for (const [what, put] of [
       ["an empty file", async (path: string) => writeFile(path, "")],
       ["half a copy", async (path: string, template: string) => { await copyFile(template, path); await truncate(path, 3 << 20); }],

@@ -81,6 +81,13 @@ describe("a host's session", () => {
     await assert.rejects(state(), HostUnreachableError);
   });
 
+  it("gives the host up where a call about all of it is not answered, its connection staying for what goes on", async () => {
+    silent.add(Proc.connectGetHostname);
+    await assert.rejects(hostname(), HostUnreachableError);
+    assert.equal(await state(), 1);
+    assert.equal(open.size, 1);
+  });
+
   it("takes another connection when calls that were given up fill the first, which stays", async () => {
     silent.add(Proc.domainGetState);
     for (const result of await Promise.allSettled([state(), state(), state()])) assert.equal(result.status, "rejected");

@@ -270,14 +270,13 @@ export class LibvirtClient {
       throw error;
     }
   }
-  async listActivePools(): Promise<Pool[]> {
-    const r = await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", new XdrWriter().i32(1).u32(Flag.listActivePools));
-    return r.list(readPool);
-  }
-  /** Whether they are active or not. */
   async listPools(): Promise<Pool[]> {
     const args = new XdrWriter().i32(1).u32(0);
     return (await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", args)).list(readPool);
+  }
+  async listActivePools(): Promise<Pool[]> {
+    const r = await this.remote(Proc.connectListAllStoragePools, "connectListAllStoragePools", new XdrWriter().i32(1).u32(Flag.listActivePools));
+    return r.list(readPool);
   }
   async poolIsActive(pool: Pool): Promise<boolean> {
     return (await this.remote(Proc.storagePoolIsActive, "storagePoolIsActive", writePool(new XdrWriter(), pool))).i32() === 1;
