@@ -125,7 +125,8 @@ class SimulatedLife {
     let acted = false;
     const cancel = this.clock.at(this.clock.nowMs() + afterSeconds * 1000, () => {
       acted = this.administrator.do(act, picks);
-      if (acted) before = survey(this.hosts, FLEET_ID);
+      // Who goes was decided on what stood there before: that is judged where nobody interferes.
+      if (acted) before = { ...survey(this.hosts, FLEET_ID), living: [] };
     }, { daemon: true });
     try {
       this.previous = (await applyFleet(this.request(spec, this.hypervisor))).state;
