@@ -7,7 +7,8 @@ import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "./dom
 import { memberXml, type DiskXml } from "./domainXml";
 import { assertUnused, deleteVolume, InUseError, lookAround, type Place } from "./guard";
 import { isOtherHostsVolume, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "./names";
-import { findMember, memberInSlot } from "./memberDomain";
+import { findMember, memberInSlot, tagOf } from "./memberDomain";
+import { memberTagOf } from "./ownership";
 import type { Domain, LibvirtClient, Pool } from "./rpc/client";
 import { CallTimeoutError, LibvirtError } from "./rpc/errors";
 import { DomainState, Flag } from "./rpc/protocol";
@@ -111,6 +112,10 @@ export function ownDataDisks(scope: VolumeScope, of: Slot, files: readonly strin
 }
 
 export async function setTag(client: LibvirtClient, domain: Domain, tag: MemberTag): Promise<void> {
+  const own = memberTagOf(domain, await tagOf(client, domain), tag.fleetId, tag.slot);
+  if (own?.generation !== tag.generation) {
+    throw new Error(`${domain.name} does not bear this member's tag any more: it was taken away or given another meanwhile, and the domain was left as it is`);
+  }
   const live = isActive(await client.domainState(domain));
   await client.setMetadata(domain, TAG_URI, TAG_KEY, tagXml(tag), live);
 }
