@@ -26,3 +26,12 @@ export function ownersOf(table: HostTable, previous: FleetState | undefined): (p
     return unseen && `${unseen.name}, recorded on ${unseen.host}`;
   };
 }
+
+/** What looks left over and is not removed, with whose it may be. */
+export function leftoverWarnings({ table, previous }: { table: HostTable; previous?: FleetState }): string[] {
+  const ownerOf = ownersOf(table, previous);
+  return table.hosts.flatMap(({ name, seen }) => (seen?.partials ?? []).flatMap((partial) => {
+    const owner = ownerOf(partial, name);
+    return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
+  }));
+}

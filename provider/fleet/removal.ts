@@ -3,6 +3,7 @@ import { namesOf } from "./changes";
 import { takeCensus } from "./census";
 import { groupBy, groupOf } from "./groups";
 import { knowHosts } from "./hosts";
+import { leftoverWarnings, ownersOf } from "./leftovers";
 import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
 import { plural, tidy } from "./problems";
@@ -49,6 +50,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
     });
   }
   const alone = others.length === 0;
+  const ownerOf = ownersOf(table, previous);
   return {
     fleetId,
     contentId: previous?.contentId ?? observation.template?.contentId ?? "",
@@ -57,12 +59,13 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
     destroy: own.map(({ slot, name, host, generation }) => ({ slot, name, host, generation, reason: "the fleet is deleted" })),
     lost: unseen.map(({ slot, name, host }) => ({ slot, name, host: host.name, reason: `its host does not answer: ${host.unseenReason}` })),
     cleanup: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
-      (seen?.partials ?? []).map((partial) => ({ host: name, partial, reason: "the fleet is deleted" }))),
+      (seen?.partials ?? []).filter((partial) => ownerOf(partial, name) === undefined)
+        .map((partial) => ({ host: name, partial, reason: "the fleet is deleted" }))),
     removeReplicas: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
       (seen?.replicas ?? []).map(({ contentId, purpose }) => ({ host: name, contentId, purpose, reason: "the fleet is deleted" }))),
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(othersOn, host.name).length])),
     problems: tidy(problems),
-    warnings: [...strangerWarnings({ table, census }), ...table.hosts.filter((host) => !host.seen && !unseenOn.has(host)).map((host) =>
+    warnings: [...strangerWarnings({ table, census }), ...leftoverWarnings({ table, previous }), ...table.hosts.filter((host) => !host.seen && !unseenOn.has(host)).map((host) =>
       `${host.name} does not answer (${host.unseenReason}): nothing is recorded there; leftovers, if any, stay`)],
   };
 }
