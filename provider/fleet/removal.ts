@@ -7,6 +7,7 @@ import { leftoverWarnings, ownersOf } from "./leftovers";
 import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
 import { plural, tidy } from "./problems";
+import { stoodOnElsewhere } from "./replicas";
 import { strangerWarnings } from "./strangers";
 
 export interface RemovalRequest {
@@ -51,6 +52,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
   }
   const alone = others.length === 0;
   const ownerOf = ownersOf(table, previous);
+  const isStoodOn = stoodOnElsewhere(table, previous);
   return {
     fleetId,
     contentId: previous?.contentId ?? observation.template?.contentId ?? "",
@@ -61,8 +63,9 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
     cleanup: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
       (seen?.partials ?? []).filter((partial) => ownerOf(partial, name) === undefined)
         .map((partial) => ({ host: name, partial, reason: "the fleet is deleted" }))),
-    removeReplicas: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
-      (seen?.replicas ?? []).map(({ contentId, purpose }) => ({ host: name, contentId, purpose, reason: "the fleet is deleted" }))),
+    removeReplicas: !alone ? [] : table.hosts.flatMap((host) =>
+      (host.seen?.replicas ?? []).filter((replica) => !isStoodOn(host, replica))
+        .map(({ contentId, purpose }) => ({ host: host.name, contentId, purpose, reason: "the fleet is deleted" }))),
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(othersOn, host.name).length])),
     problems: tidy(problems),
     warnings: [...strangerWarnings({ table, census }), ...leftoverWarnings({ table, previous }), ...table.hosts.filter((host) => !host.seen && !unseenOn.has(host)).map((host) =>

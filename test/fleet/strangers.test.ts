@@ -64,6 +64,23 @@ describe("twins and strangers", () => {
     assert.match(kept.warnings.join(), /base-0 on a1 stays: the domain mine uses it/);
   });
 
+  it("a replica stays while a linked member that was moved by hand to another host may stand on it", () => {
+    const { declared, found, state } = made({ count: 4 });
+    const replica = { contentId: "c1", purpose: "replica" as const, disk: member(0).chain[0]!, users: [] };
+    const delta = { kind: "volume" as const, name: "delta-1", slot: 1, generation: 0, bytes: 1 };
+    const moved = (kind: "full" | "linked", partials: ReachableHost["partials"]) => withHost(
+      withHost(found, "a2", (one) => ({ ...one, members: [], replicas: [replica], partials })),
+      "a1", (one) => ({ ...one, members: [...one.members, { ...member(1), kind, displaced: true }] }),
+    );
+    const removed = (observed: Observation) => [
+      plan(declared, observed, state).removeReplicas,
+      planRemoval({ spec: declared, fleetId: FLEET, incarnation: INCARNATION, observation: observed, previous: state }).removeReplicas,
+    ].map((each) => each.map(({ host }) => host));
+    assert.deepEqual(removed(moved("linked", [])), [[], []]);
+    assert.deepEqual(removed(moved("full", [delta])), [[], []], "nor while a disk stays that may stand on it");
+    assert.deepEqual(removed(moved("full", [])), [["a2"], ["a2"]]);
+  });
+
   const copies = fc.array(fc.record({
     slot: fc.nat({ max: 5 }), generation: fc.nat({ max: 2 }), displaced: fc.boolean(), host: fc.nat({ max: 3 }), adopted: fc.boolean(),
   }), { maxLength: 12 });
