@@ -4,6 +4,7 @@ import { takeCensus } from "./census";
 import { DEFAULTS } from "./inputs";
 import { groupBy, groupOf } from "./groups";
 import { knowHosts, type KnownHost } from "./hosts";
+import { missedMembers } from "./leftovers";
 import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RunSummary, RunTimeline } from "./model";
 import { compare, formatPath, seen } from "./problems";
 import { keptProfiles, MAX_RANGES } from "./readProfile";
@@ -42,6 +43,7 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
   const replicasRecorded = groupBy(previous?.replicas ?? [], (one) => one.host);
   const replicas = table.hosts.flatMap((host) => replicasOn(host, replicasRecorded));
   const holding = new Set([...members, ...replicas].map((one) => one.host));
+  const missedOn = missedMembers(table, previous);
   const membersOn = groupBy(members, (member) => member.host);
   const contentId = observation.template?.contentId ?? previous?.contentId ?? members[0]?.contentId ?? "";
   const profiles = keptProfiles(readProfiles, new Set([contentId, ...members.map((member) => member.contentId)]));
@@ -58,8 +60,12 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
       const described = host.declared?.spec ?? host.recorded;
       const isOpen = isUnsettled(host, unsettled);
       if (!described || (!host.declared && !isOpen && !holding.has(host.name))) return [];
-      const { unsettled: _before, ...rest }: RecordedHost = described;
-      return [{ ...rest, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }), ...(isOpen && { unsettled: true }) }];
+      const missed = host.abandoned ? [] : missedOn.get(host) ?? [];
+      const { unsettled: _before, missed: _missed, ...rest }: RecordedHost = described;
+      return [{
+        ...rest, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }), ...(isOpen && { unsettled: true }),
+        ...(missed.length > 0 && { missed }),
+      }];
     }),
     lastRun,
     ...(timeline && { timeline }),
@@ -112,6 +118,7 @@ const hostSchema = z.looseObject({
   nicBitsPerSecond: absent(z.number(), DEFAULTS.nicBitsPerSecond), diskBytesPerSecond: absent(z.number(), DEFAULTS.diskBytesPerSecond),
   transferRateBitsPerSecond: maybe(z.number()), maxConcurrent: absent(z.number(), DEFAULTS.hostMaxConcurrent), capacity: maybe(z.number()),
   uuid: maybe(z.string()), unsettled: maybe(z.boolean()),
+  missed: maybe(z.array(z.object({ slot: slotSchema, generation: z.int().min(0), name: z.string() }))),
 });
 const purpose = z.enum(["replica", "template"]);
 const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });
