@@ -8,7 +8,7 @@ import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
 import { plural, tidy } from "./problems";
 import { stoodOnElsewhere } from "./replicas";
-import { strangerWarnings } from "./strangers";
+import { strangerWarnings, twinProblems } from "./strangers";
 
 export interface RemovalRequest {
   spec: FleetSpec;
@@ -43,7 +43,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
       message: `expected every host with members to answer, got none from ${host.name} (${host.unseenReason}), which ${what}; bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}], run \`pulumi up\`, then destroy`,
     }];
   })];
-  problems.push(...keptDiskProblems(spec, own));
+  problems.push(...keptDiskProblems(spec, own), ...twinProblems(census, new Set(own.map(({ slot }) => slot))));
   if (spec.deletionProtection && own.length + unseen.length > 0) {
     problems.push({
       path: "deletionProtection",
