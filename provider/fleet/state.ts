@@ -58,7 +58,7 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(membersOn, host.name).length])),
     hosts: table.hosts.flatMap((host) => {
       const described = host.declared?.spec ?? host.recorded;
-      const isOpen = isUnsettled(host, unsettled);
+      const isOpen = isUnsettled(host, unsettled, groupOf(membersOn, host.name), incarnation);
       if (!described || (!host.declared && !isOpen && !holding.has(host.name))) return [];
       const missed = host.abandoned ? [] : missedOn.get(host) ?? [];
       const { unsettled: _before, missed: _missed, ...rest }: RecordedHost = described;
@@ -76,9 +76,16 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
 
 type RecordedHost = FleetState["hosts"][number];
 
-function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: ReadonlySet<string> | undefined): boolean {
+/**
+ * Also a host that shows members which the record does not have: of another incarnation, as of a create that crashed. Taken
+ * out of the program it would be known to nobody, and their slots would be made a second time.
+ */
+function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: ReadonlySet<string> | undefined, members: readonly MemberState[], incarnation: string): boolean {
   if (abandoned) return false;
-  return unsettled?.has(name) || (seen ? seen.partials.length > 0 : recorded?.unsettled === true);
+  if (unsettled?.has(name)) return true;
+  if (!seen) return recorded?.unsettled === true;
+  const onRecord = new Set(members.map(({ slot, generation }) => `${slot}/${generation}`));
+  return seen.partials.length > 0 || seen.members.some((one) => one.incarnation !== incarnation || !onRecord.has(`${one.slot}/${one.generation}`));
 }
 
 /** As seen; of a host that is out of sight, as recorded. */
