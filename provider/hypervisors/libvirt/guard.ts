@@ -51,6 +51,16 @@ export class HostLook {
     return this.use.usersOf(image).filter(({ uuid }) => uuid !== own);
   }
 
+  /** Overlays of ours that stand on it, in words, with a domain of this host or without. */
+  overlaysOn(image: ImageFacts): string[] {
+    return this.standingOn(image).filter((one) => parseVolumeName(this.scope, one.volume) !== null)
+      .map((one) => `the volume ${one.volume} of the pool ${one.pool} stands on it`);
+  }
+
+  private standingOn(image: ImageFacts): Overlay[] {
+    return this.overlays.filter((one) => isImage({ how: "backing", writes: false, path: one.backingPath }, image) !== undefined);
+  }
+
   /**
    * Who uses it, in words: domains that name it, and overlays of somebody's. One of ours that stands on it says nothing by
    * itself, only who uses that.
@@ -58,10 +68,9 @@ export class HostLook {
    */
   usersOf(image: ImageFacts, by?: Buffer, depth = 0): string[] {
     if (depth > this.overlays.length) return ["images that stand on each other stand on it"];
-    const standing = this.overlays.filter((one) => isImage({ how: "backing", writes: false, path: one.backingPath }, image) !== undefined);
     return [...new Set([
       ...this.domainsOf(image, by).map(words),
-      ...standing.flatMap((one) => (parseVolumeName(this.scope, one.volume) === null
+      ...this.standingOn(image).flatMap((one) => (parseVolumeName(this.scope, one.volume) === null
         ? [`the volume ${one.volume} of the pool ${one.pool} stands on it`] : this.usersOf(one, by, depth + 1))),
     ])];
   }
@@ -149,13 +158,27 @@ export const imageOf = (pool: Pool, { name, key }: Volume): ImageFacts => ({ pat
  * @param by the uuid of the domain that this is done for
  * @throws InUseError
  */
-export async function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
+export function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
+  return assertNone(client, at, names, (look, image) => look.usersOf(image, by));
+}
+
+/**
+ * As assertUnused; and no overlay of ours stands on it either, whoever uses that. Of a base, what a killed run left over it
+ * says nothing. A replica goes last, when all such leftovers are gone: what stands on it then is the disk of a linked member
+ * that may run on another host, where hosts share a pool.
+ * @throws InUseError
+ */
+export function assertBare(client: LibvirtClient, at: Place, names: readonly string[]): Promise<void> {
+  return assertNone(client, at, names, (look, image) => [...look.usersOf(image), ...look.overlaysOn(image)]);
+}
+
+async function assertNone(client: LibvirtClient, at: Place, names: readonly string[], usersOf: (look: HostLook, image: ImageFacts) => string[]): Promise<void> {
   const { pool } = await at.session.pool();
   const volumes = (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
   if (volumes.length === 0) return;
   const look = await lookAround(client, at);
   for (const volume of volumes) {
-    const users = look.usersOf(imageOf(pool, volume), by);
+    const users = usersOf(look, imageOf(pool, volume));
     if (users.length > 0) {
       throw new InUseError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
     }
