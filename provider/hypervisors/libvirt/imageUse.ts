@@ -41,7 +41,7 @@ export class ImageUse {
 
   constructor(private readonly texts: readonly DomainText[]) {}
 
-  /** Every use of the image, one entry a domain and way. */
+  /** Every use of the image, one entry a domain, way and path. */
   usersOf(image: ImageFacts): ImageUser[] {
     const users = new Map<string, ImageUser>();
     for (const each of this.texts) {
@@ -49,7 +49,7 @@ export class ImageUse {
       const running = domain.id >= 0;
       const uuid = domain.uuid.toString("hex");
       const add = (user: Pick<ImageUser, "how" | "writes" | "now" | "certain" | "path">): void => {
-        const key = `${uuid} ${user.how}`;
+        const key = `${uuid} ${user.how} ${user.path ?? ""}`; // two paths may be two names of one file, or two files
         const before = users.get(key);
         users.set(key, before
           ? { ...before, writes: before.writes || user.writes, now: before.now || user.now, certain: before.certain || user.certain }
@@ -85,7 +85,7 @@ export class ImageUse {
 }
 
 /** Most definitions need no reading: one that names an image has its last name in it, as it is or escaped; or its directory. */
-function mayName(xml: string, { path, volume }: ImageFacts): boolean {
+export function mayName(xml: string, { path, volume }: ImageFacts): boolean {
   const isPlain = (name: string): boolean => !/\p{Cc}/u.test(name); // libvirt writes what is not as a number
   return [lastName(path), volume].some((name) => name !== undefined && (!isPlain(name) || xml.includes(name) || xml.includes(escaped(name)))) || xml.includes(" dir=");
 }
@@ -107,13 +107,19 @@ export async function domainTexts(client: LibvirtClient, domains?: readonly Doma
   return texts.filter((each) => each !== null);
 }
 
+/** One that is gone or damaged: nobody can go on with what it does not say. Its domain's definition still counts. */
+function damagedState(error: unknown): undefined {
+  if (!(error instanceof LibvirtError) || isLibvirtError(error, ErrorCode.noDomain)) throw error;
+  return undefined;
+}
+
 /** Null: gone meanwhile; it uses nothing. */
 async function textOf(client: LibvirtClient, domain: Domain, managedSave: boolean): Promise<DomainText | null> {
   try {
     const [live, defined, saved] = await Promise.all([
       domain.id >= 0 ? client.domainXml(domain) : undefined,
       client.domainXml(domain, Flag.xmlInactive),
-      managedSave ? client.managedSaveXml(domain) : undefined,
+      managedSave ? client.managedSaveXml(domain).catch(damagedState) : undefined,
     ]);
     return { domain, managedSave, live, defined, saved };
   } catch (error) {
