@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { FleetSpec, ObservedTemplate, Problem } from "../../fleet/model";
 import type { BackingXml } from "./domainXml";
-import { domainTexts, ImageUse, type DomainText } from "./imageUse";
+import { domainTexts, ImageUse } from "./imageUse";
 import { describeFile } from "./localFile";
 import { headerOf, writtenByClone, type MeasureOptions } from "./lookedAt";
 import type { Domain, LibvirtClient, Volume } from "./rpc/client";
@@ -51,7 +51,7 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
         ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "template.pool", volume: path }), declared: undefined }
         : await diskOf(client, host.name, template.domain);
       const facts = await volumeFacts(client, volume);
-      const looker = new Looker(client, host.name, uuid, path, texts);
+      const looker = new Looker(client, host.name, uuid, path, await ImageUse.of(texts));
       await looker.assertUnwritten(facts);
       const key = `${uuid} ${facts.key}`;
       const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);
@@ -88,14 +88,10 @@ async function diskOf(client: LibvirtClient, host: string, name: string): Promis
 
 /** One look at the files of a template on one host. */
 class Looker {
-  private readonly use: ImageUse;
-
   constructor(
     private readonly client: LibvirtClient, private readonly host: string, private readonly hostUuid: string,
-    private readonly path: string, texts: readonly DomainText[],
-  ) {
-    this.use = new ImageUse(texts);
-  }
+    private readonly path: string, private readonly use: ImageUse,
+  ) {}
 
   /** @throws TemplateProblemError */
   async assertUnwritten(facts: VolumeFacts): Promise<void> {
