@@ -104,7 +104,7 @@ function noteChain(first: unknown, note: Note): void {
 }
 
 export const lastName = (path: string): string => path.split("/").at(-1)!;
-const clean = (path: string): string => posix.normalize(path.replace(/^(?:file|host_device):(?:\/\/(?=\/))?/, ""));
+export const clean = (path: string): string => posix.normalize(path.replace(/^(?:file|host_device):(?:\/\/(?=\/))?/, ""));
 
 /**
  * same: by path, or by pool and volume. alike: another path or pool, the same last name: by a bind mount or a symbolic

@@ -7,8 +7,9 @@
  *   about to be removed;
  * - our own overlays that no domain names: what a run that was killed left over a base or replica.
  */
-import { isImage, type ImageFacts } from "./domainImages";
-import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser } from "./imageUse";
+import type { ImageFacts } from "./domainImages";
+import { ImageIndex } from "./imageIndex";
+import { domainTexts, ImageUse, isOwnHelper, type ImageUser, type ReadDefinitions } from "./imageUse";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "./names";
 import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
 import type { LibvirtClient, Pool, Volume } from "./rpc/client";
@@ -39,10 +40,10 @@ const REFRESH_MS = 5_000;
 
 /** What the domains and the pools of a host said at one time. */
 export class HostLook {
-  private readonly use: ImageUse;
+  private readonly overlays = new ImageIndex<Overlay>();
 
-  constructor(texts: readonly DomainText[], private readonly overlays: readonly Overlay[], private readonly scope: VolumeScope) {
-    this.use = new ImageUse(texts.filter((each) => !isOwnHelper(scope.fleetId, each)));
+  constructor(private readonly use: ImageUse, overlays: readonly Overlay[], private readonly scope: VolumeScope) {
+    for (const one of overlays) this.overlays.add({ how: "backing", writes: false, path: one.backingPath }, one);
   }
 
   /** Domains that name it. @param by the uuid of one that does not count */
@@ -53,12 +54,8 @@ export class HostLook {
 
   /** Overlays of ours that stand on it, in words, with a domain of this host or without. */
   overlaysOn(image: ImageFacts): string[] {
-    return this.standingOn(image).filter((one) => parseVolumeName(this.scope, one.volume) !== null)
+    return this.overlays.find(image).map(({ of }) => of).filter((one) => parseVolumeName(this.scope, one.volume) !== null)
       .map((one) => `the volume ${one.volume} of the pool ${one.pool} stands on it`);
-  }
-
-  private standingOn(image: ImageFacts): Overlay[] {
-    return this.overlays.filter((one) => isImage({ how: "backing", writes: false, path: one.backingPath }, image) !== undefined);
   }
 
   /**
@@ -66,13 +63,25 @@ export class HostLook {
    * itself, only who uses that.
    * @param by the uuid of a domain that does not count
    */
-  usersOf(image: ImageFacts, by?: Buffer, depth = 0): string[] {
-    if (depth > this.overlays.length) return ["images that stand on each other stand on it"];
-    return [...new Set([
-      ...this.domainsOf(image, by).map(words),
-      ...this.standingOn(image).flatMap((one) => (parseVolumeName(this.scope, one.volume) === null
-        ? [`the volume ${one.volume} of the pool ${one.pool} stands on it`] : this.usersOf(one, by, depth + 1))),
-    ])];
+  usersOf(image: ImageFacts, by?: Buffer): string[] {
+    const users = new Set<string>();
+    const under = new Set<Overlay>();
+    const seen = new Set<Overlay>();
+    const visit = (at: ImageFacts): void => {
+      for (const user of this.domainsOf(at, by)) users.add(words(user));
+      for (const { of: one } of this.overlays.find(at)) {
+        if (parseVolumeName(this.scope, one.volume) === null) users.add(`the volume ${one.volume} of the pool ${one.pool} stands on it`);
+        else if (under.has(one)) users.add("images that stand on each other stand on it");
+        else if (!seen.has(one)) {
+          seen.add(one);
+          under.add(one);
+          visit(one);
+          under.delete(one);
+        }
+      }
+    };
+    visit(image);
+    return [...users];
   }
 }
 
@@ -92,6 +101,8 @@ class Watch {
   private next: Promise<HostLook> | undefined;
   private last: Promise<unknown> = Promise.resolve();
   private refreshedAt = -Infinity;
+  /** By the look before. */
+  private read: ReadDefinitions | undefined;
 
   constructor(private readonly session: HostSession, private readonly scope: VolumeScope) {}
 
@@ -113,7 +124,9 @@ class Watch {
       this.refreshedAt = monotonicMs();
     }
     const [texts, overlays] = await Promise.all([domainTexts(client), this.overlays(client)]);
-    return new HostLook(texts, overlays, this.scope);
+    const use = await ImageUse.of(texts.filter((each) => !isOwnHelper(this.scope.fleetId, each)), this.read);
+    this.read = use.definitions;
+    return new HostLook(use, overlays, this.scope);
   }
 
   private async overlays(client: LibvirtClient): Promise<Overlay[]> {

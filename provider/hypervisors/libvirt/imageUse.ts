@@ -1,4 +1,7 @@
-import { imagesIn, isImage, lastName, type ImageFacts, type NamedImage, type UseKind } from "./domainImages";
+import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
+import { imagesIn, lastName, type ImageFacts, type NamedImage, type UseKind } from "./domainImages";
+import { ImageIndex } from "./imageIndex";
 import { isHelperDomain } from "./names";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { CallTimeoutError, isLibvirtError, LibvirtError } from "./rpc/errors";
@@ -35,57 +38,106 @@ export interface DomainText {
   unreadable?: string;
 }
 
+/** What definitions name, by a digest of their text: most of them read the same at the next look. Undefined: they are no XML. */
+export type ReadDefinitions = ReadonlyMap<string, readonly NamedImage[] | undefined>;
+
+/** So long at most nothing else is done by this process: the fleet's lock wants its signs of life meanwhile. */
+const SLICE_MS = 20;
+
+/** One definition of a domain, or, without a text, all that is not known of it. */
+interface Definition {
+  of: DomainText;
+  as: "live" | "defined" | "saved";
+  xml?: string;
+  order: number;
+}
+
 /** Who uses which image of a host: the one place that knows every way in which a domain can name one. */
 export class ImageUse {
-  private readonly parsed = new Map<string, NamedImage[] | undefined>();
+  private readonly index = new ImageIndex<Definition>();
+  /** Those that could not be had, and those that are no XML. */
+  private readonly unread: Definition[] = [];
+  private readonly read = new Map<string, readonly NamedImage[] | undefined>();
+  private size = 0;
 
-  constructor(private readonly texts: readonly DomainText[]) {}
+  /** Reads all definitions in one go. For those of a whole host there is `ImageUse.of`. */
+  constructor(texts: readonly DomainText[]) {
+    for (const each of texts) this.add(each);
+  }
 
-  /** Every use of the image, one entry a domain and way. */
-  usersOf(image: ImageFacts): ImageUser[] {
+  /**
+   * Reads each definition once, and lets other things be done in between.
+   * @param known what an earlier look has read: what is still the same is not read again
+   */
+  static async of(texts: readonly DomainText[], known?: ReadDefinitions, nowMs: () => number = () => performance.now()): Promise<ImageUse> {
+    const use = new ImageUse([]);
+    let startedMs = nowMs();
+    for (const each of texts) {
+      use.add(each, known);
+      if (nowMs() - startedMs < SLICE_MS) continue;
+      await setImmediate();
+      startedMs = nowMs();
+    }
+    return use;
+  }
+
+  get definitions(): ReadDefinitions {
+    return this.read;
+  }
+
+  /** Every use of the image, one entry a domain, way and path. @param compared is told with how many uses it was compared */
+  usersOf(image: ImageFacts, compared?: (count: number) => void): ImageUser[] {
     const users = new Map<string, ImageUser>();
-    for (const each of this.texts) {
-      const { domain, managedSave } = each;
-      const running = domain.id >= 0;
+    const found = [
+      ...this.unread.filter(({ xml }) => xml === undefined || mayName(xml, image)).map((definition) =>
+        ({ definition, how: "unreadable" as const, writes: true, certain: false, path: undefined })),
+      ...this.index.find(image, compared).map(({ named: { how, writes, path }, of: definition, match }) =>
+        ({ definition, how, writes, certain: match === "same", path })),
+    ].sort((a, b) => a.definition.order - b.definition.order);
+    for (const { definition: { of: { domain, managedSave }, as }, ...use } of found) {
       const uuid = domain.uuid.toString("hex");
-      const add = (user: Pick<ImageUser, "how" | "writes" | "now" | "certain" | "path">): void => {
-        const key = `${uuid} ${user.how}`;
-        const before = users.get(key);
-        users.set(key, before
-          ? { ...before, writes: before.writes || user.writes, now: before.now || user.now, certain: before.certain || user.certain }
-          : { domain: domain.name, uuid, running, managedSave, ...user });
-      };
-      if (each.unreadable !== undefined) add({ how: "unreadable", writes: true, now: running, certain: false });
-      for (const [as, xml] of [["live", each.live], ["defined", each.defined], ["saved", each.saved]] as const) {
-        if (xml === undefined || !mayName(xml, image)) continue;
-        const named = this.imagesOf(xml);
-        if (!named) add({ how: "unreadable", writes: true, now: as === "live", certain: false });
-        for (const one of named ?? []) {
-          const match = isImage(one, image);
-          if (match) add({ how: one.how, writes: one.writes, now: as === "live", certain: match === "same", path: one.path });
-        }
-      }
+      const user = { ...use, now: as === "live" };
+      const key = `${uuid} ${user.how} ${use.path ?? ""}`; // two paths may be two names of one file, or two files
+      const before = users.get(key);
+      users.set(key, before
+        ? { ...before, writes: before.writes || user.writes, now: before.now || user.now, certain: before.certain || user.certain }
+        : { domain: domain.name, uuid, running: domain.id >= 0, managedSave, ...user });
     }
     return [...users.values()];
   }
 
-  /** Undefined: it cannot be read. */
-  private imagesOf(xml: string): NamedImage[] | undefined {
-    if (!this.parsed.has(xml)) {
-      let images: NamedImage[] | undefined;
-      try {
-        images = imagesIn(xml);
-      } catch {
-        images = undefined;
-      }
-      this.parsed.set(xml, images);
+  private add(of: DomainText, known?: ReadDefinitions): void {
+    if (of.unreadable !== undefined) this.unread.push({ of, as: of.domain.id >= 0 ? "live" : "defined", order: this.size++ });
+    for (const as of ["live", "defined", "saved"] as const) {
+      const xml = of[as];
+      if (xml === undefined) continue;
+      const definition = { of, as, xml, order: this.size++ };
+      const named = this.imagesOf(xml, known);
+      if (named) for (const one of named) this.index.add(one, definition);
+      else this.unread.push(definition);
     }
-    return this.parsed.get(xml);
+  }
+
+  /** Undefined: it cannot be read. */
+  private imagesOf(xml: string, known?: ReadDefinitions): readonly NamedImage[] | undefined {
+    const digest = createHash("sha256").update(xml).digest("base64");
+    if (this.read.has(digest)) return this.read.get(digest);
+    const images = known?.has(digest) ? known.get(digest) : readImages(xml);
+    this.read.set(digest, images);
+    return images;
   }
 }
 
-/** Most definitions need no reading: one that names an image has its last name in it, as it is or escaped; or its directory. */
-function mayName(xml: string, { path, volume }: ImageFacts): boolean {
+function readImages(xml: string): NamedImage[] | undefined {
+  try {
+    return imagesIn(xml);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of one that is no XML: it may name an image if it has its last name in it, as it is or escaped; or its directory. */
+export function mayName(xml: string, { path, volume }: ImageFacts): boolean {
   const isPlain = (name: string): boolean => !/\p{Cc}/u.test(name); // libvirt writes what is not as a number
   return [lastName(path), volume].some((name) => name !== undefined && (!isPlain(name) || xml.includes(name) || xml.includes(escaped(name)))) || xml.includes(" dir=");
 }
@@ -107,13 +159,19 @@ export async function domainTexts(client: LibvirtClient, domains?: readonly Doma
   return texts.filter((each) => each !== null);
 }
 
+/** One that is gone or damaged: nobody can go on with what it does not say. Its domain's definition still counts. */
+function damagedState(error: unknown): undefined {
+  if (!(error instanceof LibvirtError) || isLibvirtError(error, ErrorCode.noDomain)) throw error;
+  return undefined;
+}
+
 /** Null: gone meanwhile; it uses nothing. */
 async function textOf(client: LibvirtClient, domain: Domain, managedSave: boolean): Promise<DomainText | null> {
   try {
     const [live, defined, saved] = await Promise.all([
       domain.id >= 0 ? client.domainXml(domain) : undefined,
       client.domainXml(domain, Flag.xmlInactive),
-      managedSave ? client.managedSaveXml(domain) : undefined,
+      managedSave ? client.managedSaveXml(domain).catch(damagedState) : undefined,
     ]);
     return { domain, managedSave, live, defined, saved };
   } catch (error) {
@@ -125,5 +183,5 @@ async function textOf(client: LibvirtClient, domain: Domain, managedSave: boolea
 
 /** Who uses the images of this host. @param domains @default all of them */
 export async function imageUse(client: LibvirtClient, domains?: readonly Domain[]): Promise<ImageUse> {
-  return new ImageUse(await domainTexts(client, domains));
+  return ImageUse.of(await domainTexts(client, domains));
 }

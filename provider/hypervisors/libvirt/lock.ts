@@ -201,8 +201,9 @@ async function release(held: Held[]): Promise<void> {
     const unlock = (client: LibvirtClient): Promise<void> => client.destroyDomain(domain, 0, MAKING_MS);
     lease.end();
     if (lease.isLost) return session.onceMore(unlock).catch(() => undefined); // where the daemon died, the lock outlived it
-    for (const each of machine) each.holdLock(undefined);
-    await session.run("unlock", unlock).catch(() => undefined);
+    for (const each of machine) if (each !== session) each.stopCalls();
+    await session.giveBack(unlock).catch(() => undefined);
   });
   await Promise.race([Promise.all(all), sleep(RELEASE_PATIENCE_MS, undefined, { ref: false })]);
+  for (const { machine, lease } of held) if (!lease.isLost) for (const each of machine) each.leave();
 }

@@ -53,6 +53,8 @@ export class HostSession {
   /** Set when the connection that held the fleet's lock died: nothing may be touched here any more in this run. */
   private poisoned: Error | undefined;
   private lock: HeldLock | undefined;
+  /** While that one call is sent with which the lock goes. */
+  private unlocking = false;
   /** For good: what is still cleaning up behind the run must not open a connection that nobody closes. */
   private closed = false;
   /** Drives that helpers cannot have here, found out in this run. */
@@ -94,6 +96,7 @@ export class HostSession {
 
   /** Before each call of every connection but one (`onceMore`): a host that may be another run's is not touched. */
   private readonly mayCall = (): void => {
+    if (this.unlocking) return;
     try {
       this.lock?.check();
     } catch (error) {
@@ -218,6 +221,45 @@ export class HostSession {
   holdLock(lock: HeldLock | undefined): void {
     this.lock = lock;
   }
+
+  /**
+   * Gives the lock back by this one call. From then on nothing else is done here, not even by what is still under way:
+   * the host may be another run's by now. @see leave
+   */
+  async giveBack(unlock: (client: LibvirtClient) => Promise<void>): Promise<void> {
+    if (!this.lock) return;
+    const { client } = this.lock;
+    this.stopCalls();
+    if (!client.isOpen) return; // it went with its connection
+    let sent: Promise<void>;
+    this.unlocking = true;
+    try {
+      sent = unlock(client);
+    } finally {
+      this.unlocking = false;
+    }
+    try {
+      await sent;
+    } catch (error) {
+      if (error instanceof LibvirtError) return; // it is gone
+      await this.onceMore(unlock); // where others' calls fill the connection, it was not sent at all
+    }
+  }
+
+  /** What a host is under other names, too: from now on no call is made by any connection. */
+  stopCalls(): void {
+    if (this.lock) this.lock = { client: this.lock.client, check: () => { throw new Error("this run has given the fleet's lock back, and the host may be another run's"); } };
+  }
+
+  /** The run has left the host. Whoever still works behind it finds its connections closed; who comes anew gets a new one. */
+  leave(): void {
+    this.lock = undefined;
+    const opening = this.opening;
+    this.opening = undefined;
+    for (const client of [...this.clients]) client.close();
+    void opening?.then((client) => client.close(), () => undefined);
+  }
+
   /** The host is another run's now: nothing more may be done here, not even by what is under way. */
   poison(error: Error): void {
     this.poisoned ??= error;

@@ -112,4 +112,34 @@ describe("a host's session", () => {
     await assert.rejects(hostname(), /it is another's/);
     assert.equal(await session.onceMore((last) => last.hostname()), "a1", "but for what outlived the connection");
   });
+
+  it("gives its lock back by one call, and lets nothing else through from then on, until the run has left", async () => {
+    const client = await session.client();
+    session.holdLock({ client, check: () => undefined });
+    const extra = await session.openExtra();
+    silent.add(Proc.connectGetHostname); // the unlock is under way
+    const before = received.length;
+    const unlocked = session.giveBack((last) => last.hostname().then(() => undefined)).catch(() => undefined);
+    for (const call of [hostname(), client.domainState(guest), extra.domainState(guest), session.openExtra()]) {
+      await assert.rejects(call, (error) => error instanceof HostUnreachableError && /has given the fleet's lock back/.test(error.message));
+    }
+    silent.delete(Proc.connectGetHostname);
+    await unlocked;
+    const sent = received.slice(before);
+    assert.equal(sent[0], Proc.connectGetHostname);
+    assert.ok(!sent.includes(Proc.domainGetState));
+    session.leave();
+    for (const call of [client.domainState(guest), extra.domainState(guest)]) await assert.rejects(call);
+    assert.equal(await hostname(), "a1", "who comes anew is let in");
+  });
+
+  it("gives its lock back by another connection where calls that were given up fill its own", async () => {
+    silent.add(Proc.domainGetState);
+    const client = await session.client();
+    await Promise.allSettled([client.domainState(guest), client.domainState(guest), client.domainState(guest)]);
+    session.holdLock({ client, check: () => undefined });
+    const before = received.filter((proc) => proc === Proc.connectGetHostname).length;
+    await session.giveBack((last) => last.hostname().then(() => undefined));
+    assert.equal(received.filter((proc) => proc === Proc.connectGetHostname).length, before + 1);
+  });
 });
