@@ -8,6 +8,7 @@
  * - our own overlays that no domain names: what a run that was killed left over a base or replica.
  */
 import { isImage, type ImageFacts } from "./domainImages";
+import { GuardError } from "./guardError";
 import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser } from "./imageUse";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "./names";
 import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
@@ -22,9 +23,6 @@ export interface Place {
   session: HostSession;
   scope: VolumeScope;
 }
-
-/** Somebody uses it: nothing was done to it. */
-export class InUseError extends Error {}
 
 /** An image that stands on another. */
 interface Overlay extends ImageFacts {
@@ -147,7 +145,7 @@ export const imageOf = (pool: Pool, { name, key }: Volume): ImageFacts => ({ pat
 /**
  * @param names of volumes in the place's pool; those that are not there nobody uses
  * @param by the uuid of the domain that this is done for
- * @throws InUseError
+ * @throws GuardError
  */
 export async function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
   const { pool } = await at.session.pool();
@@ -157,7 +155,7 @@ export async function assertUnused(client: LibvirtClient, at: Place, names: read
   for (const volume of volumes) {
     const users = look.usersOf(imageOf(pool, volume), by);
     if (users.length > 0) {
-      throw new InUseError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
+      throw new GuardError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
     }
   }
 }
@@ -171,18 +169,18 @@ export const looksLikeMark = ({ format, capacityBytes }: Pick<VolumeFacts, "form
 
 /**
  * The one way in which a volume is removed; none of that name is none to remove.
- * @throws InUseError where somebody uses it
+ * @throws GuardError where somebody uses it
  */
 export async function deleteVolume(client: LibvirtClient, at: Place, name: string): Promise<void> {
   const { pool } = await at.session.pool();
   const volume = await client.lookupVolume(pool, name);
   if (!volume) return;
   const own = parseVolumeName(at.scope, name);
-  if (!own) throw new InUseError(`${name} is no volume of this fleet on this host: it was left alone`);
+  if (!own) throw new GuardError(`${name} is no volume of this fleet on this host: it was left alone`);
   if (!isMark(own)) await assertUnused(client, at, [name]);
   else {
     const facts = await volumeFacts(client, volume).catch(ignoreLibvirt);
-    if (facts && !looksLikeMark(facts)) throw new InUseError(`${name} is a file of somebody's, larger than a mark of ours: move it away`);
+    if (facts && !looksLikeMark(facts)) throw new GuardError(`${name} is a file of somebody's, larger than a mark of ours: move it away`);
   }
   await remove(client, pool, name, volume);
 }
