@@ -8,6 +8,7 @@
  * - our own overlays that no domain names: what a run that was killed left over a base or replica.
  */
 import type { ImageFacts } from "./domainImages";
+import { GuardError } from "./guardError";
 import { ImageIndex } from "./imageIndex";
 import { domainTexts, ImageUse, isOwnHelper, type ImageUser, type ReadDefinitions } from "./imageUse";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "./names";
@@ -23,9 +24,6 @@ export interface Place {
   session: HostSession;
   scope: VolumeScope;
 }
-
-/** Somebody uses it: nothing was done to it. */
-export class InUseError extends Error {}
 
 /** An image that stands on another. */
 interface Overlay extends ImageFacts {
@@ -169,7 +167,7 @@ export const imageOf = (pool: Pool, { name, key }: Volume): ImageFacts => ({ pat
 /**
  * @param names of volumes in the place's pool; those that are not there nobody uses
  * @param by the uuid of the domain that this is done for
- * @throws InUseError
+ * @throws GuardError
  */
 export function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
   return assertNone(client, at, names, (look, image) => look.usersOf(image, by));
@@ -179,7 +177,7 @@ export function assertUnused(client: LibvirtClient, at: Place, names: readonly s
  * As assertUnused; and no overlay of ours stands on it either, whoever uses that. Of a base, what a killed run left over it
  * says nothing. A replica goes last, when all such leftovers are gone: what stands on it then is the disk of a linked member
  * that may run on another host, where hosts share a pool.
- * @throws InUseError
+ * @throws GuardError
  */
 export function assertBare(client: LibvirtClient, at: Place, names: readonly string[]): Promise<void> {
   return assertNone(client, at, names, (look, image) => [...look.usersOf(image), ...look.overlaysOn(image)]);
@@ -193,7 +191,7 @@ async function assertNone(client: LibvirtClient, at: Place, names: readonly stri
   for (const volume of volumes) {
     const users = usersOf(look, imageOf(pool, volume));
     if (users.length > 0) {
-      throw new InUseError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
+      throw new GuardError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
     }
   }
 }
@@ -207,18 +205,18 @@ export const looksLikeMark = ({ format, capacityBytes }: Pick<VolumeFacts, "form
 
 /**
  * The one way in which a volume is removed; none of that name is none to remove.
- * @throws InUseError where somebody uses it
+ * @throws GuardError where somebody uses it
  */
 export async function deleteVolume(client: LibvirtClient, at: Place, name: string): Promise<void> {
   const { pool } = await at.session.pool();
   const volume = await client.lookupVolume(pool, name);
   if (!volume) return;
   const own = parseVolumeName(at.scope, name);
-  if (!own) throw new InUseError(`${name} is no volume of this fleet on this host: it was left alone`);
+  if (!own) throw new GuardError(`${name} is no volume of this fleet on this host: it was left alone`);
   if (!isMark(own)) await assertUnused(client, at, [name]);
   else {
     const facts = await volumeFacts(client, volume).catch(ignoreLibvirt);
-    if (facts && !looksLikeMark(facts)) throw new InUseError(`${name} is a file of somebody's, larger than a mark of ours: move it away`);
+    if (facts && !looksLikeMark(facts)) throw new GuardError(`${name} is a file of somebody's, larger than a mark of ours: move it away`);
   }
   await remove(client, pool, name, volume);
 }
