@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { assertUnused, deleteOwnMap, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
 import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
-import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
+import { CallTimeoutError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
 import { TAG_URI } from "../../../provider/hypervisors/libvirt/tags";
 
@@ -23,6 +23,8 @@ interface Machine {
   running?: boolean;
   metadata?: string;
   unreadable?: boolean;
+  readOnly?: boolean;
+  hangs?: boolean;
 }
 
 /** A host as the guard asks it: pools of volumes, each with what it stands on, and machines. */
@@ -31,6 +33,8 @@ class FakeHost {
   readonly machines: Machine[] = [];
   looks = 0;
   deleted: string[] = [];
+  /** Each with how many volumes were deleted before. */
+  ended: [string, number][] = [];
   readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }) } as unknown as HostSession };
 
   private readonly pool = (name: string): Pool => ({ name, uuid: Buffer.alloc(16) });
@@ -54,7 +58,14 @@ class FakeHost {
     domainXml: ({ name }: Domain): Promise<string> => {
       const machine = this.machines.find((one) => one.name === name)!;
       if (machine.unreadable) return Promise.reject(new LibvirtError(68, 10, "cannot acquire state change lock"));
-      return Promise.resolve(`<domain><name>${name}</name><metadata>${machine.metadata ?? ""}</metadata><devices>${machine.disks.map((file) => `<disk type='file' device='disk'><source file='${file}'/></disk>`).join("")}</devices></domain>`);
+      return Promise.resolve(`<domain><name>${name}</name><metadata>${machine.metadata ?? ""}</metadata><devices>${machine.disks.map((file) => `<disk type='file' device='disk'><source file='${file}'/>${machine.readOnly ? "<readonly/>" : ""}</disk>`).join("")}</devices></domain>`);
+    },
+    getMetadata: ({ uuid }: Domain) => Promise.resolve(this.machines.find(({ name }) => uuidOf(name).equals(uuid))?.metadata ?? null),
+    destroyDomain: ({ uuid }: Domain): Promise<void> => {
+      const at = this.machines.findIndex(({ name }) => uuidOf(name).equals(uuid));
+      if (this.machines[at]!.hangs) return Promise.reject(new CallTimeoutError("domainDestroyFlags", 1000));
+      this.ended.push([this.machines.splice(at, 1)[0]!.name, this.deleted.length]);
+      return Promise.resolve();
     },
     refreshPool: () => Promise.resolve(),
     listActivePools: () => Promise.resolve([...this.pools.keys()].map(this.pool)),
@@ -75,7 +86,7 @@ class FakeHost {
     return deleteVolume(this.client, this.place, volume);
   }
 }
-const uuidOf = (name: string): Buffer => Buffer.from(name.padEnd(16).slice(0, 16));
+const uuidOf = (name: string): Buffer => Buffer.from(name.padEnd(16).slice(-16));
 const helper = (fleetId: string, disks: string[]): Machine => ({ name: `vmfleet-helper-${fleetId}.00aa`, disks, metadata: `<vmfleet:fleet xmlns:vmfleet="${TAG_URI}" purpose="helper" fleetId="${fleetId}"/>` });
 
 describe("the guard", () => {
@@ -113,6 +124,17 @@ describe("the guard", () => {
     const asking = new FakeHost().put(base).put(delta, { backing: path("default", base) }).has({ name: "w-001", disks: [path("default", delta)] });
     await assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-001"));
     await assert.rejects(assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-002")), InUseError);
+  });
+
+  it("ends a helper of ours that still writes to what is removed, first, and none that only reads it", async () => {
+    const writer = helper("fleet", [path("default", base)]);
+    const reader = { ...helper("fleet", [path("default", base)]), name: "vmfleet-helper-fleet.00bb", readOnly: true };
+    const host = new FakeHost().put(base).has(writer).has(reader);
+    await host.remove(base);
+    assert.deepEqual([host.ended, host.deleted], [[[writer.name, 0]], [base]]);
+    const hung = new FakeHost().put(base).has({ ...writer, hangs: true });
+    await assert.rejects(hung.remove(base), CallTimeoutError);
+    assert.deepEqual(hung.deleted, []);
   });
 
   it("ends where images stand on each other", async () => {
