@@ -200,16 +200,49 @@ export async function endWriters(client: LibvirtClient, { scope }: Place, look: 
  */
 export async function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
   const { pool } = await at.session.pool();
-  const volumes = (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
+  const volumes = await present(client, pool, names);
   if (volumes.length === 0) return;
   const look = await lookAround(client, at);
   for (const volume of volumes) {
-    const users = look.usersOf(imageOf(pool, volume), by);
-    if (users.length > 0) {
-      throw new InUseError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
-    }
+    const error = useError(look, pool, volume, by);
+    if (error) throw error;
   }
   for (const volume of volumes) await endWriters(client, at, look, imageOf(pool, volume));
+}
+
+const present = async (client: LibvirtClient, pool: Pool, names: readonly string[]): Promise<Volume[]> =>
+  (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
+
+function useError(look: HostLook, pool: Pool, volume: Volume, by?: Buffer): InUseError | undefined {
+  const users = look.usersOf(imageOf(pool, volume), by);
+  if (users.length === 0) return undefined;
+  return new InUseError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
+}
+
+/** What one look has said holds for so long, no longer than it takes to remove a member's volumes one after another. */
+const LOOK_HOLDS_MS = 1_000;
+
+/**
+ * Removes those of a member's or a replica's images that nobody uses, by one look for all. What a look was asked for
+ * before does not count: it begins after this call.
+ * @returns why which of them stays
+ */
+export async function deleteUnused(client: LibvirtClient, at: Place, names: readonly string[], nowMs: () => number = monotonicMs): Promise<Map<string, InUseError>> {
+  const { pool } = await at.session.pool();
+  const staying = new Map<string, InUseError>();
+  let look: { said: HostLook; atMs: number } | undefined;
+  for (const volume of await present(client, pool, names)) {
+    const own = parseVolumeName(at.scope, volume.name);
+    if (!own || isMark(own)) throw new Error(`${volume.name} is no image of this fleet on this host`);
+    if (!look || nowMs() - look.atMs > LOOK_HOLDS_MS) look = { said: await lookAround(client, at), atMs: nowMs() };
+    const error = useError(look.said, pool, volume);
+    if (error) staying.set(volume.name, error);
+    else {
+      await endWriters(client, at, look.said, imageOf(pool, volume));
+      await remove(client, pool, volume.name, volume);
+    }
+  }
+  return staying;
 }
 
 const MARKS: ReadonlySet<VolumeName["kind"]> = new Set(["complete", "pending", "arriving"]);

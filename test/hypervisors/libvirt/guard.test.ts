@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { assertUnused, deleteOwnMap, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
+import { assertUnused, deleteOwnMap, deleteUnused, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
 import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { CallTimeoutError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
@@ -135,6 +135,20 @@ describe("the guard", () => {
     const hung = new FakeHost().put(base).has({ ...writer, hangs: true });
     await assert.rejects(hung.remove(base), CallTimeoutError);
     assert.deepEqual(hung.deleted, []);
+  });
+
+  it("removes a member's images by one look, those that somebody uses staying, and looks again when that takes long", async () => {
+    const early = nameOf({ kind: "early", slot: 1, generation: 0 });
+    const disk = nameOf({ kind: "disk", slot: 1, generation: 0, label: "data", onDelete: "delete" });
+    const arrange = (): FakeHost => new FakeHost().put(base).put(delta, { backing: path("default", base) }).put(early).put(disk).has({ name: "somebody", disks: [path("default", disk)] });
+    const host = arrange();
+    const staying = await deleteUnused(host.client, host.place, [early, delta, base, disk]);
+    assert.deepEqual([host.deleted, [...staying.keys()], host.looks], [[early, delta, base], [disk], 1]);
+    assert.match(staying.get(disk)!.message, /somebody/);
+    const slow = arrange();
+    let now = 0;
+    await deleteUnused(slow.client, slow.place, [early, delta, base], () => (now += 800));
+    assert.deepEqual([slow.deleted, slow.looks], [[early, delta, base], 2]);
   });
 
   it("ends where images stand on each other", async () => {
