@@ -59,6 +59,12 @@ export class HostLook {
     return this.helpers.usersOf(image).filter(({ how, writes }) => writes && how !== "medium");
   }
 
+  /** Overlays of ours that stand on it, in words, with a domain of this host or without. */
+  overlaysOn(image: ImageFacts): string[] {
+    return this.overlays.find(image).flatMap(({ of: { volume, pool } }) =>
+      (parseVolumeName(this.scope, volume) === null ? [] : [`the volume ${volume} of the pool ${pool} stands on it`]));
+  }
+
   /**
    * Who uses it, in words: domains that name it, and overlays of somebody's. One of ours that stands on it says nothing by
    * itself, only who uses that.
@@ -198,13 +204,27 @@ export async function endWriters(client: LibvirtClient, { scope }: Place, look: 
  * @param by the uuid of the domain that this is done for
  * @throws InUseError
  */
-export async function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
+export function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
+  return assertNone(client, at, names, (look, image) => look.usersOf(image, by));
+}
+
+/**
+ * As assertUnused; and no overlay of ours stands on it either, whoever uses that. Of a base, what a killed run left over it
+ * says nothing. A replica goes last, when all such leftovers are gone: what stands on it then is the disk of a linked member
+ * that may run on another host, where hosts share a pool.
+ * @throws InUseError
+ */
+export function assertBare(client: LibvirtClient, at: Place, names: readonly string[]): Promise<void> {
+  return assertNone(client, at, names, (look, image) => [...look.usersOf(image), ...look.overlaysOn(image)]);
+}
+
+async function assertNone(client: LibvirtClient, at: Place, names: readonly string[], usersOf: (look: HostLook, image: ImageFacts) => string[]): Promise<void> {
   const { pool } = await at.session.pool();
   const volumes = await present(client, pool, names);
   if (volumes.length === 0) return;
   const look = await lookAround(client, at);
   for (const volume of volumes) {
-    const error = useError(look, pool, volume, by);
+    const error = useError(volume, usersOf(look, imageOf(pool, volume)));
     if (error) throw error;
   }
   for (const volume of volumes) await endWriters(client, at, look, imageOf(pool, volume));
@@ -213,10 +233,9 @@ export async function assertUnused(client: LibvirtClient, at: Place, names: read
 const present = async (client: LibvirtClient, pool: Pool, names: readonly string[]): Promise<Volume[]> =>
   (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
 
-function useError(look: HostLook, pool: Pool, volume: Volume, by?: Buffer): InUseError | undefined {
-  const users = look.usersOf(imageOf(pool, volume), by);
+function useError({ name }: Volume, users: readonly string[]): InUseError | undefined {
   if (users.length === 0) return undefined;
-  return new InUseError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
+  return new InUseError(`${name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
 }
 
 /** What one look has said holds for so long, no longer than it takes to remove a member's volumes one after another. */
@@ -235,7 +254,7 @@ export async function deleteUnused(client: LibvirtClient, at: Place, names: read
     const own = parseVolumeName(at.scope, volume.name);
     if (!own || isMark(own)) throw new Error(`${volume.name} is no image of this fleet on this host`);
     if (!look || nowMs() - look.atMs > LOOK_HOLDS_MS) look = { said: await lookAround(client, at), atMs: nowMs() };
-    const error = useError(look.said, pool, volume);
+    const error = useError(volume, look.said.usersOf(imageOf(pool, volume)));
     if (error) staying.set(volume.name, error);
     else {
       await endWriters(client, at, look.said, imageOf(pool, volume));

@@ -7,6 +7,7 @@ import { volumeName, type VolumeName, type VolumeScope } from "../../../provider
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { CallTimeoutError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
+import { removeReplica } from "../../../provider/hypervisors/libvirt/removal";
 import { TAG_URI } from "../../../provider/hypervisors/libvirt/tags";
 
 const scope: VolumeScope = { fleetId: "fleet", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
@@ -35,7 +36,7 @@ class FakeHost {
   deleted: string[] = [];
   /** Each with how many volumes were deleted before. */
   ended: [string, number][] = [];
-  readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }) } as unknown as HostSession };
+  readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }), run: (_what: string, act: (client: LibvirtClient) => Promise<unknown>) => act(this.client) } as unknown as HostSession };
 
   private readonly pool = (name: string): Pool => ({ name, uuid: Buffer.alloc(16) });
   put(volume: string, facts: { backing?: string; format?: string; capacity?: number } = {}, pool = "default"): this {
@@ -149,6 +150,20 @@ describe("the guard", () => {
     let now = 0;
     await deleteUnused(slow.client, slow.place, [early, delta, base], () => (now += 800));
     assert.deepEqual([slow.deleted, slow.looks], [[early, delta, base], 2]);
+  });
+
+  it("removes a replica only when no overlay of ours stands on it, with a machine on this host or without", async () => {
+    const complete = nameOf({ kind: "complete", of: "replica", contentId: "0123456789abcdef" });
+    const order = { kind: "replica" as const, fleet: { fleetId: "fleet", incarnation: "one", namePrefix: "w" }, host: "a1", contentId: "0123456789abcdef", purpose: "replica" as const };
+    for (const kind of ["delta", "early"] as const) {
+      const over = nameOf({ kind, slot: 1, generation: 0 });
+      const host = new FakeHost().put(replica).put(complete, { format: "raw", capacity: 1 }).put(over, { backing: path("default", replica) });
+      await assert.rejects(removeReplica(order, host.place), (error: Error) => error instanceof InUseError && error.message.includes(`${over} of the pool default stands on it`));
+      assert.deepEqual(host.deleted, [], "nor its mark");
+      await host.remove(over);
+      await removeReplica(order, host.place);
+      assert.deepEqual(host.deleted, [over, complete, replica]);
+    }
   });
 
   it("ends where images stand on each other", async () => {
