@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import { assertUnused, deleteOwnMap, deleteUnused, deleteVolume, type Place } from "../../../provider/hypervisors/libvirt/guard";
 import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
-import { assertUnused, deleteOwnMap, deleteVolume, type Place } from "../../../provider/hypervisors/libvirt/guard";
 import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
-import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
+import { CallTimeoutError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
 import { removeReplica } from "../../../provider/hypervisors/libvirt/removal";
 import { TAG_URI } from "../../../provider/hypervisors/libvirt/tags";
@@ -25,6 +25,8 @@ interface Machine {
   running?: boolean;
   metadata?: string;
   unreadable?: boolean;
+  readOnly?: boolean;
+  hangs?: boolean;
 }
 
 /** A host as the guard asks it: pools of volumes, each with what it stands on, and machines. */
@@ -33,6 +35,8 @@ class FakeHost {
   readonly machines: Machine[] = [];
   looks = 0;
   deleted: string[] = [];
+  /** Each with how many volumes were deleted before. */
+  ended: [string, number][] = [];
   readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }), run: (_what: string, act: (client: LibvirtClient) => Promise<unknown>) => act(this.client) } as unknown as HostSession };
 
   private readonly pool = (name: string): Pool => ({ name, uuid: Buffer.alloc(16) });
@@ -56,7 +60,14 @@ class FakeHost {
     domainXml: ({ name }: Domain): Promise<string> => {
       const machine = this.machines.find((one) => one.name === name)!;
       if (machine.unreadable) return Promise.reject(new LibvirtError(68, 10, "cannot acquire state change lock"));
-      return Promise.resolve(`<domain><name>${name}</name><metadata>${machine.metadata ?? ""}</metadata><devices>${machine.disks.map((file) => `<disk type='file' device='disk'><source file='${file}'/></disk>`).join("")}</devices></domain>`);
+      return Promise.resolve(`<domain><name>${name}</name><metadata>${machine.metadata ?? ""}</metadata><devices>${machine.disks.map((file) => `<disk type='file' device='disk'><source file='${file}'/>${machine.readOnly ? "<readonly/>" : ""}</disk>`).join("")}</devices></domain>`);
+    },
+    getMetadata: ({ uuid }: Domain) => Promise.resolve(this.machines.find(({ name }) => uuidOf(name).equals(uuid))?.metadata ?? null),
+    destroyDomain: ({ uuid }: Domain): Promise<void> => {
+      const at = this.machines.findIndex(({ name }) => uuidOf(name).equals(uuid));
+      if (this.machines[at]!.hangs) return Promise.reject(new CallTimeoutError("domainDestroyFlags", 1000));
+      this.ended.push([this.machines.splice(at, 1)[0]!.name, this.deleted.length]);
+      return Promise.resolve();
     },
     refreshPool: () => Promise.resolve(),
     listActivePools: () => Promise.resolve([...this.pools.keys()].map(this.pool)),
@@ -77,7 +88,7 @@ class FakeHost {
     return deleteVolume(this.client, this.place, volume);
   }
 }
-const uuidOf = (name: string): Buffer => Buffer.from(name.padEnd(16).slice(0, 16));
+const uuidOf = (name: string): Buffer => Buffer.from(name.padEnd(16).slice(-16));
 const helper = (fleetId: string, disks: string[]): Machine => ({ name: `vmfleet-helper-${fleetId}.00aa`, disks, metadata: `<vmfleet:fleet xmlns:vmfleet="${TAG_URI}" purpose="helper" fleetId="${fleetId}"/>` });
 
 describe("the guard", () => {
@@ -115,6 +126,31 @@ describe("the guard", () => {
     const asking = new FakeHost().put(base).put(delta, { backing: path("default", base) }).has({ name: "w-001", disks: [path("default", delta)] });
     await assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-001"));
     await assert.rejects(assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-002")), GuardError);
+  });
+
+  it("ends a helper of ours that still writes to what is removed, first, and none that only reads it", async () => {
+    const writer = helper("fleet", [path("default", base)]);
+    const reader = { ...helper("fleet", [path("default", base)]), name: "vmfleet-helper-fleet.00bb", readOnly: true };
+    const host = new FakeHost().put(base).has(writer).has(reader);
+    await host.remove(base);
+    assert.deepEqual([host.ended, host.deleted], [[[writer.name, 0]], [base]]);
+    const hung = new FakeHost().put(base).has({ ...writer, hangs: true });
+    await assert.rejects(hung.remove(base), CallTimeoutError);
+    assert.deepEqual(hung.deleted, []);
+  });
+
+  it("removes a member's images by one look, those that somebody uses staying, and looks again when that takes long", async () => {
+    const early = nameOf({ kind: "early", slot: 1, generation: 0 });
+    const disk = nameOf({ kind: "disk", slot: 1, generation: 0, label: "data", onDelete: "delete" });
+    const arrange = (): FakeHost => new FakeHost().put(base).put(delta, { backing: path("default", base) }).put(early).put(disk).has({ name: "somebody", disks: [path("default", disk)] });
+    const host = arrange();
+    const staying = await deleteUnused(host.client, host.place, [early, delta, base, disk]);
+    assert.deepEqual([host.deleted, [...staying.keys()], host.looks], [[early, delta, base], [disk], 1]);
+    assert.match(staying.get(disk)!.message, /somebody/);
+    const slow = arrange();
+    let now = 0;
+    await deleteUnused(slow.client, slow.place, [early, delta, base], () => (now += 800));
+    assert.deepEqual([slow.deleted, slow.looks], [[early, delta, base], 2]);
   });
 
   it("removes a replica only when no overlay of ours stands on it, with a machine on this host or without", async () => {
