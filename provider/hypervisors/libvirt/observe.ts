@@ -14,12 +14,11 @@ import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
 import { knownRoom, poolRoom, type PoolRoom } from "./poolRoom";
 import { preflightHost } from "./preflight";
 import type { Domain, LibvirtClient } from "./rpc/client";
-import { isLibvirtError, LibvirtError } from "./rpc/errors";
-import { DomainState, ErrorCode, Flag } from "./rpc/protocol";
+import { DomainState, Flag } from "./rpc/protocol";
 import type { HostSession, PoolFacts } from "./session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "./tags";
 import { all, at, parseXml, text, type ParsedXml } from "./xml";
-import { volumeFacts, type VolumeFacts } from "./volumes";
+import { factsUnlessGone, type VolumeFacts } from "./volumes";
 
 /**
  * All of one fleet on one host. Any error but a volume that vanished meanwhile fails the whole look: a host half seen
@@ -174,7 +173,7 @@ async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: Vol
   const listed = await client.listVolumes(pool);
   const own = await Promise.all(listed.map(async (volume) => {
     const name = parseVolumeName(scope, volume.name);
-    const facts = name ? await factsOf(client, volume) : null;
+    const facts = name ? await factsUnlessGone(client, volume) : null;
     return name && facts && (!isMark(name) || looksLikeMark(facts)) ? { name, facts } : null;
   }));
   return {
@@ -182,19 +181,6 @@ async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: Vol
     held: listed.flatMap(({ name }) => heldGeneration(scope, name) ?? []),
     names: new Set(listed.map(({ name }) => name)),
   };
-}
-
-/** Of Linux, as libvirt passes it on. */
-const ENOENT = 2;
-
-/** Null: listed, but its file is gone. */
-async function factsOf(client: LibvirtClient, volume: Parameters<typeof volumeFacts>[1]): Promise<VolumeFacts | null> {
-  try {
-    return await volumeFacts(client, volume);
-  } catch (error) {
-    if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && error.errno === ENOENT)) return null;
-    throw error;
-  }
 }
 
 interface SeenMember {

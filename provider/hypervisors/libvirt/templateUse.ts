@@ -3,7 +3,7 @@ import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
 import type { Declaration } from "./templateVolume";
-import { volumeFacts, type VolumeFacts } from "./volumes";
+import { ENOENT, volumeFacts, type VolumeFacts } from "./volumes";
 
 /** Who may write to an image that is to be copied. */
 export interface Writer {
@@ -61,9 +61,6 @@ async function mayBeSame(client: LibvirtClient, named: Pick<Declaration, "certai
     return error.errno !== ENOENT && !isLibvirtError(error, ErrorCode.noDomain);
   }
 }
-
-/** Of Linux, as libvirt passes it on. */
-const ENOENT = 2;
 
 async function pathIn(client: LibvirtClient, poolName: string, volume: string): Promise<string | null> {
   const pool = await client.lookupPool(poolName);
