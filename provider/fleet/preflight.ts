@@ -1,6 +1,6 @@
 /** Everything that would make a run fail, found before anything is touched, in one list. */
 import { groupBy } from "./groups";
-import type { FleetPlan, FleetSpec, Observation, Problem, ReachableHost } from "./model";
+import type { FleetPlan, FleetSpec, Observation, ObservedPartial, Problem, ReachableHost } from "./model";
 import { alike, byStore, freeBytesOf } from "./room";
 import { expected, formatBytes, tidy } from "./problems";
 
@@ -105,6 +105,15 @@ function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
   ]);
   // What is removed, and what the plan goes on from: that need not be written again.
   const removed = new Set(plan.cleanup.filter((one) => one.host === host.name).map((one) => one.partial));
-  const partials = host.partials.filter((one) => removed.has(one) || one.resumable).map((one) => one.bytes);
+  const partials = host.partials.filter((one) => removed.has(one) || isResumed(plan, host, one)).map((one) => one.bytes);
   return [...disks.map((disk) => disk.allocationBytes), ...partials].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** A copy of the plan goes on from it. One that stays for a member of another host, or until its template is back, frees nothing. */
+function isResumed(plan: FleetPlan, host: ReachableHost, { slot, generation, resumable }: ObservedPartial): boolean {
+  if (!resumable) return false;
+  const { contentId } = resumable;
+  const made = writtenOn(plan, host.name).filter((one) => ("contentId" in one ? one.contentId : plan.contentId) === contentId);
+  if (slot !== undefined) return made.some((one) => one.kind === "full" && one.slot === slot && one.generation === generation);
+  return made.some((one) => one.kind === "linked") && !host.replicas.some((one) => one.purpose === "replica" && one.contentId === contentId);
 }

@@ -15,15 +15,21 @@ export interface Parameters {
   names: string[];
 }
 
+/** What was expected instead of a value, and why where that is not plain. */
+interface Unread {
+  wanted: string;
+  why?: string;
+}
+
 interface Parameter {
-  /** Takes the value into the parameters. The answer: what was expected instead. */
-  read(value: string, into: Parameters): string | undefined;
+  /** Takes the value into the parameters, or says why it cannot. */
+  read(value: string, into: Parameters): Unread | undefined;
 }
 
 const oneOf = <T extends string>(words: readonly T[], put: (into: Parameters, word: T) => void): Parameter => ({
   read: (value, into) => {
     const word = words.find((one) => one === value);
-    if (word === undefined) return alternatives(words);
+    if (word === undefined) return { wanted: alternatives(words) };
     put(into, word);
     return undefined;
   },
@@ -31,33 +37,33 @@ const oneOf = <T extends string>(words: readonly T[], put: (into: Parameters, wo
 
 const path = (put: (into: Parameters, value: string) => void): Parameter => ({
   read: (value, into) => {
-    if (value === "") return "a path";
+    if (value === "") return { wanted: "a path" };
     put(into, value);
     return undefined;
   },
 });
 
 /** libvirt reads a number: 0 is no, any other is yes. */
-const flag = (put: (into: Parameters, on: boolean) => string | undefined): Parameter => ({
-  read: (value, into) => (/^-?\d+$/.test(value) ? put(into, Number(value) !== 0) : "0 or 1"),
+const flag = (put: (into: Parameters, on: boolean) => Unread | undefined): Parameter => ({
+  read: (value, into) => (/^-?\d+$/.test(value) ? put(into, Number(value) !== 0) : { wanted: "0 or 1" }),
 });
 
 const SSH_AUTH = ["agent", "privkey", "password", "keyboard-interactive"];
 
 /** ssh runs without a terminal: it tries keys, and asks nobody for a password. */
-function sshauth(value: string, into: Parameters): string | undefined {
+function sshauth(value: string, into: Parameters): Unread | undefined {
   const methods = value.toLowerCase().split(",");
   const agent = methods.includes("agent");
   const files = methods.includes("privkey");
   if (!methods.every((one) => SSH_AUTH.includes(one)) || (!agent && !files)) {
-    return "a list of agent, privkey, password and keyboard-interactive with agent or privkey among them, since nobody can be asked for a password";
+    return { wanted: "a list of agent, privkey, password and keyboard-interactive, with agent or privkey among them,", why: "nobody can be asked for a password" };
   }
   if (agent !== files) into.keys = agent ? "agentOnly" : "filesOnly";
   return undefined;
 }
 
 const HONOURED: Readonly<Record<string, Parameter>> = {
-  name: { read: (value) => (value === "qemu:///system" ? undefined : "qemu:///system, the one name this version opens") },
+  name: { read: (value) => (value === "qemu:///system" ? undefined : { wanted: "qemu:///system", why: "this version opens no other" }) },
   mode: oneOf(["auto", "direct", "legacy"] as const, (into, word) => { into.mode = word; }),
   proxy: oneOf(["auto", "netcat", "native"] as const, (into, word) => { into.proxy = word; }),
   command: path((into, value) => { into.command = value; }),
@@ -72,7 +78,7 @@ const HONOURED: Readonly<Record<string, Parameter>> = {
     if (on) into.hostKeys = "acceptAny";
     return undefined;
   }),
-  no_tty: flag((_into, on) => (on ? undefined : "1: ssh has no terminal here and asks for no password")),
+  no_tty: flag((_into, on) => (on ? undefined : { wanted: "1", why: "ssh has no terminal here and asks for no password" })),
   sshauth: { read: sshauth },
 };
 
@@ -124,8 +130,8 @@ function readPiece(piece: string, into: Parameters, values: Map<string, string>)
   if (earlier !== undefined && earlier !== value) return expected(`one value of the URI's parameter ${name}`, value, `it has ${seen(earlier)} already`);
   values.set(name, value);
   into.names.push(name);
-  const wanted = parameter.read(value, into);
-  return wanted === undefined ? undefined : expected(`${wanted} in the URI's parameter ${name}`, value);
+  const unread = parameter.read(value, into);
+  return unread && expected(`${unread.wanted} in the URI's parameter ${name}`, value, unread.why);
 }
 
 /** Percent-decoded, not form-decoded: a plus is a plus. Undefined: a percent sign that is no escape, or no UTF-8. */

@@ -74,13 +74,19 @@ function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonl
   return [`the template has changed: ${namesOf(older)} ${older.length === 1 ? "stays" : "stay"} on the earlier content (onTemplateChange is keep)${grows}`];
 }
 
-/** No problem: a host that was given up and is forgotten by now must not make every later run fail. */
+/** Of names this short nearly every other is near. */
+const TELLING_CHARACTERS = 4;
+
+/**
+ * No problem: a host that was given up and is forgotten by now must not make every later run fail. Only a host that does
+ * not answer may be meant: whoever follows a suggestion must not give up one that lives.
+ */
 function abandonWarnings({ spec, table }: PlanContext): string[] {
   if (spec.abandonHosts.length === 0) return [];
-  const known = table.hosts.flatMap(hostNames);
-  const names = new Set(known);
+  const names = new Set(table.hosts.flatMap(hostNames));
+  const silent = table.hosts.filter(({ seen: answer }) => !answer).flatMap(hostNames);
   return spec.abandonHosts.filter((given) => !names.has(given)).map((given) => {
-    const meant = nearest(given, [...names]);
+    const meant = given.length < TELLING_CHARACTERS ? undefined : nearest(given, [...new Set(silent)]);
     return `abandonHosts: no host of this fleet is called ${seen(given)}, so nothing is given up by it; ` +
       `${meant ? `did you mean ${seen(meant)}? Else ` : ""}remove it: a host that was given up before is forgotten by now`;
   });

@@ -5,14 +5,26 @@ import { FLEET, host, INCARNATION, made, plan, spec, unreachable, withHost } fro
 const hosts = ["a1", "a2", "b1"].map((name) => host(name));
 
 describe("abandonHosts", () => {
-  it("tells of a name that nobody has, with what may be meant, and refuses nothing for it", () => {
+  it("tells of a name that nobody has, and refuses nothing for it", () => {
     const { found, state } = made({ hosts, count: 3 });
     const next = plan(spec({ hosts, count: 3, abandonHosts: ["rack9-host7", "a9"] }), found, state);
     assert.deepEqual(next.problems, []);
     assert.deepEqual(next.warnings, [
       'abandonHosts: no host of this fleet is called "rack9-host7", so nothing is given up by it; remove it: a host that was given up before is forgotten by now',
-      'abandonHosts: no host of this fleet is called "a9", so nothing is given up by it; did you mean "a1"? Else remove it: a host that was given up before is forgotten by now',
+      'abandonHosts: no host of this fleet is called "a9", so nothing is given up by it; remove it: a host that was given up before is forgotten by now',
     ]);
+  });
+
+  it("says which host may be meant only of one that does not answer, and only for a name long enough to tell", () => {
+    const long = ["a1", "node-a2", "node-b2"].map((name) => host(name));
+    const { found, state } = made({ hosts: long, count: 3 });
+    const said = (abandonHosts: string[], silent?: string) => plan(
+      spec({ hosts: long, count: 3, abandonHosts }), silent ? withHost(found, silent, () => unreachable(silent)) : found, state,
+    ).warnings.filter((one) => one.startsWith("abandonHosts")).join("\n");
+    assert.doesNotMatch(said(["node-c2"]), /did you mean/);
+    assert.match(said(["node-c2"], "node-b2"), /did you mean "node-b2"\?/);
+    assert.match(said(["node-c2"], "node-a2"), /did you mean "node-a2"\?/);
+    assert.doesNotMatch(said(["c1"], "a1"), /did you mean/);
   });
 
   it("takes a host by its recorded name, its URI or its id without a word", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { bytesNeeded, preflight, type ReachableHost } from "../../provider/fleet";
+import { roomOf, sharesOf } from "../../provider/fleet/preflight";
 import { disk, empty, host, made, observation, plan, reachable, spec, template, unreachable, withHost } from "./build";
 
 const IMAGE = template.allocationBytes;
@@ -9,6 +10,22 @@ describe("preflight", () => {
   it("passes when everything fits", () => {
     const declared = spec();
     assert.deepEqual(preflight(declared, empty(declared), plan(declared, empty(declared))), []);
+  });
+
+  it("counts of unfinished copies as room only what the plan goes on from or removes", () => {
+    const declared = spec();
+    const free = (partials: ReachableHost["partials"]): number => {
+      const found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 1e6, partials }));
+      const next = plan(declared, found);
+      // As with one whose owner is seen elsewhere: it stays.
+      return roomOf(sharesOf(declared, { ...next, cleanup: [] }), [reachable("a1", [], { poolFreeBytes: 1e6, partials })]) - 1e6;
+    };
+    const { slot, generation } = plan(declared, empty(declared)).create.find((one) => one.host === "a1")!;
+    const partial = { kind: "volume" as const, name: "partial", bytes: 5e8, slot, generation, resumable: { contentId: template.contentId } };
+    assert.equal(free([partial]), 5e8);
+    for (const other of [{ slot: 99 }, { slot: undefined, generation: undefined }, { resumable: { contentId: "another" } }]) {
+      assert.equal(free([{ ...partial, ...other }]), 0, JSON.stringify(other));
+    }
   });
 
   it("lists full pools, unfit hosts and silent hosts together", () => {
