@@ -184,12 +184,6 @@ function diskProblems(vm: Raw): Problem[] {
   disks.forEach((disk, index) => {
     const label = str(disk.label);
     if (label === undefined) return;
-    if (label.includes(".")) {
-      problems.push({
-        path: `vm.disks[${index}].label`,
-        message: expected("a label without dots, which part the names of volumes", label, `for example ${seen(label.replaceAll(".", "-"))}; members that exist keep the disks they have`),
-      });
-    }
     const earlier = first.get(label.slice(0, SERIAL_LENGTH));
     if (earlier === undefined) first.set(label.slice(0, SERIAL_LENGTH), index);
     else if (disks[earlier]!.label !== label) {

@@ -95,7 +95,7 @@ const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
     adapterType: choice(["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"]).default("virtio").describe("Model of the network card."),
   })).default([]).describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list."),
   disks: list("a list of { label, sizeBytes, onDelete }", object("an object: { label, sizeBytes, onDelete }", {
-    label: name(32).describe("Name of the disk within its member, without dots; part of the volume's name. Its first 20 characters are the disk's serial number, which guests show under /dev/disk/by-id."),
+    label: name(32).describe("Name of the disk within its member; part of the volume's name. Its first 20 characters are the disk's serial number, which guests show under /dev/disk/by-id."),
     sizeBytes: bytes(1_048_576, "10e9").describe("Size of the disk in bytes, at least 1 MiB."),
     onDelete: choice(["delete", "keep"]).default("delete").describe("What becomes of the disk when its member is removed."),
   })).default([]).describe("Empty data disks beside the cloned one, with the network cards at most 56. A change concerns new members only."),

@@ -50,7 +50,7 @@ function fitted(one: { vm: FleetInputs["vm"]; template: FleetInputs["template"];
     template: kind === "file" ? { file } : kind === "domain" ? { host: hosts[0]!.name, domain } : { host: hosts[0]!.name, pool, volume },
     vm: {
       ...vm, ...(kernel !== undefined && { kernel, initrd, cmdline }), ...(serialLog !== undefined && { serialLog: `${serialLog}{slot}` }),
-      disks: unique(vm.disks ?? [], (disk) => disk.label.slice(0, 20)).filter(({ label }) => !label.includes(".")),
+      disks: unique(vm.disks ?? [], (disk) => disk.label.slice(0, 20)),
     },
   };
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { ObservedPartial } from "../../fleet/model";
-import { deleteOwnMap, deleteVolume, type Place } from "./guard";
+import { assertUnused, deleteOwnMap, deleteVolume, type Place } from "./guard";
 import { targetVolumeName, type TargetRef } from "./images";
 import { asPartial, type OwnVolume } from "./leftovers";
 import { memberInSlot } from "./memberDomain";
@@ -122,6 +122,7 @@ export async function beginArrival(place: Place, ref: TargetRef, contentId: stri
     if (found && (marker === undefined || !(await client.lookupVolume(pool, marker)))) {
       const facts = await volumeFacts(client, found);
       if (facts.format === "qcow2" && facts.backingPath === undefined && facts.capacityBytes === capacityBytes) {
+        await assertUnused(client, place, [name]); // else what somebody writes to it, or reads of it, is not ours to go on with
         return { path: facts.path, arrivedBytes: facts.allocationBytes };
       }
     }

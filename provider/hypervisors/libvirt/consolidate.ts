@@ -34,7 +34,7 @@ export async function consolidateMember(order: MemberRef, at: Place, settings: H
     await refuseSaved(client, domain, order.name);
     for (let disk = await rootDisk(client, domain); ; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
-      for (const file of [disk.current, disk.persistent]) assertOwnDisk(file, [baseName, deltaName], `the disk of ${order.name}`);
+      for (const file of [disk.current, disk.persistent]) assertOwnDisk(at.scope, file, [baseName, deltaName], `the disk of ${order.name}`);
       if (disk.current === baseName && disk.persistent === baseName) break;
       // The base is about to be written, and the delta to go: whoever else has them must not find them so.
       await assertUnused(client, at, [baseName, deltaName], domain.uuid);

@@ -1,3 +1,4 @@
+import { isOtherHostsVolume, type VolumeScope } from "./names";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { Flag } from "./rpc/protocol";
 import { all, parseXml, text, type ParsedXml } from "./xml";
@@ -23,7 +24,10 @@ export async function rootDisk(client: LibvirtClient, domain: Domain): Promise<R
 export const isOwnDisk = (file: string | undefined, own: readonly string[]): file is string => file !== undefined && own.includes(file);
 
 /** @throws where a member's first disk is none of its own; `of`: what the message calls it */
-export function assertOwnDisk(file: string | undefined, own: readonly string[], of: string): asserts file is string {
+export function assertOwnDisk(scope: VolumeScope, file: string | undefined, own: readonly string[], of: string): asserts file is string {
+  if (file !== undefined && isOtherHostsVolume(scope, file)) {
+    throw new Error(`${of}, ${file}, bears another host's name: it was moved here by hand, or is a second definition of a member. Take it away by hand if it is not needed: virsh undefine`);
+  }
   if (!isOwnDisk(file, own)) throw new Error(`${of} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
 }
 

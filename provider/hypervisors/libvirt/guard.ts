@@ -7,10 +7,11 @@
  *   about to be removed;
  * - our own overlays that no domain names: what a run that was killed left over a base or replica.
  */
-import type { ImageFacts } from "./domainImages";
+import { isImage, type ImageFacts } from "./domainImages";
 import { ImageIndex } from "./imageIndex";
 import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser, type ReadDefinitions } from "./imageUse";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "./names";
+import { overlaysOf, type Overlay } from "./overlays";
 import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
 import type { Domain, LibvirtClient, Pool, Volume } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
@@ -28,13 +29,6 @@ export interface Place {
 /** Somebody uses it: nothing was done to it. */
 export class InUseError extends Error {}
 
-/** An image that stands on another. */
-interface Overlay extends ImageFacts {
-  pool: string;
-  volume: string;
-  backingPath: string;
-}
-
 const monotonicMs = (): number => performance.now();
 /** A pool is asked anew for files that nobody told it of when its answer is older. */
 const REFRESH_MS = 5_000;
@@ -42,10 +36,12 @@ const REFRESH_MS = 5_000;
 /** What the domains and the pools of a host said at one time. */
 export class HostLook {
   private readonly overlays = new ImageIndex<Overlay>();
+  private readonly unread: readonly Overlay[];
 
   /** @param helpers who of our own helpers uses what */
-  constructor(private readonly use: ImageUse, private readonly helpers: ImageUse, overlays: readonly Overlay[], private readonly scope: VolumeScope) {
-    for (const one of overlays) this.overlays.add({ how: "backing", writes: false, path: one.backingPath }, one);
+  constructor(private readonly use: ImageUse, private readonly helpers: ImageUse, overlays: readonly Overlay[]) {
+    for (const one of overlays) if (one.backingPath !== undefined) this.overlays.add({ how: "backing", writes: false, path: one.backingPath }, one);
+    this.unread = overlays.filter(({ backingPath }) => backingPath === undefined);
   }
 
   /** Domains that name it. @param by the uuid of one that does not count */
@@ -61,8 +57,7 @@ export class HostLook {
 
   /** Overlays of ours that stand on it, in words, with a domain of this host or without. */
   overlaysOn(image: ImageFacts): string[] {
-    return this.overlays.find(image).flatMap(({ of: { volume, pool } }) =>
-      (parseVolumeName(this.scope, volume) === null ? [] : [`the volume ${volume} of the pool ${pool} stands on it`]));
+    return this.overlays.find(image).flatMap(({ of: { volume, pool, ours } }) => (ours ? [`the volume ${volume} of the pool ${pool} stands on it`] : []));
   }
 
   /**
@@ -77,7 +72,7 @@ export class HostLook {
     const visit = (at: ImageFacts): void => {
       for (const user of this.domainsOf(at, by)) users.add(words(user));
       for (const { of: one } of this.overlays.find(at)) {
-        if (parseVolumeName(this.scope, one.volume) === null) users.add(`the volume ${one.volume} of the pool ${one.pool} stands on it`);
+        if (!one.ours) users.add(`the volume ${one.volume} of the pool ${one.pool} stands on it`);
         else if (under.has(one)) users.add("images that stand on each other stand on it");
         else if (!seen.has(one)) {
           seen.add(one);
@@ -88,6 +83,11 @@ export class HostLook {
       }
     };
     visit(image);
+    for (const one of this.unread) {
+      if (isImage({ how: "backing", writes: false, path: one.path }, image) !== undefined) continue; // itself
+      if (!one.ours) users.add(`the volume ${one.volume} of the pool ${one.pool} cannot be read, so nobody can say that it does not stand on it`);
+      else for (const user of this.domainsOf(one, by)) users.add(`${words(user)}: the disk ${one.volume}, which cannot be read and may stand on it`);
+    }
     return [...users];
   }
 }
@@ -130,22 +130,11 @@ class Watch {
       await refreshPool(client, pool, 0).catch(ignoreLibvirt);
       this.refreshedAt = monotonicMs();
     }
-    const [texts, overlays] = await Promise.all([domainTexts(client), this.overlays(client)]);
+    const [texts, overlays] = await Promise.all([domainTexts(client), overlaysOf(client, pool, this.scope)]);
     const isHelper = (each: DomainText): boolean => isOwnHelper(this.scope.fleetId, each);
     const use = await ImageUse.of(texts.filter((each) => !isHelper(each)), this.read);
     this.read = use.definitions;
-    return new HostLook(use, await ImageUse.of(texts.filter(isHelper)), overlays, this.scope);
-  }
-
-  private async overlays(client: LibvirtClient): Promise<Overlay[]> {
-    const pools = await client.listActivePools();
-    const listed = await Promise.all(pools.map(async (pool) => (await volumesOf(client, pool)).map((volume) => ({ pool, volume }))));
-    const asked = listed.flat().filter(({ volume }) => mayBeOverlay(parseVolumeName(this.scope, volume.name)));
-    const found = await Promise.all(asked.map(async ({ pool, volume }): Promise<Overlay[]> => {
-      const facts = await volumeFacts(client, volume).catch(ignoreLibvirt); // what libvirt cannot read it can start nothing on
-      return facts?.backingPath === undefined ? [] : [{ pool: pool.name, volume: volume.name, path: facts.path, backingPath: facts.backingPath }];
-    }));
-    return found.flat();
+    return new HostLook(use, await ImageUse.of(texts.filter(isHelper)), overlays);
   }
 }
 
@@ -153,12 +142,6 @@ const ignoreLibvirt = (error: unknown): null => {
   if (!(error instanceof LibvirtError)) throw error;
   return null;
 };
-
-/** A pool that is being stopped has nothing more to say. */
-const volumesOf = (client: LibvirtClient, pool: Pool): Promise<Volume[]> => client.listVolumes(pool).catch((error: unknown) => ignoreLibvirt(error) ?? []);
-
-/** Of ours only a guest's disks stand on anything. */
-const mayBeOverlay = (own: VolumeName | null): boolean => own === null || own.kind === "delta" || own.kind === "early";
 
 const watches = new WeakMap<HostSession, Map<string, Watch>>();
 

@@ -85,19 +85,19 @@ export class ImageUse {
     return this.read;
   }
 
-  /** Every use of the image, one entry a domain and way. @param compared is told with how many uses it was compared */
+  /** Every use of the image, one entry a domain, way and path. @param compared is told with how many uses it was compared */
   usersOf(image: ImageFacts, compared?: (count: number) => void): ImageUser[] {
     const users = new Map<string, ImageUser>();
     const found = [
       ...this.unread.filter(({ xml }) => xml === undefined || mayName(xml, image)).map((definition) =>
-        ({ definition, how: "unreadable" as const, writes: true, certain: false })),
+        ({ definition, how: "unreadable" as const, writes: true, certain: false, path: undefined })),
       ...this.index.find(image, compared).map(({ named: { how, writes, path }, of: definition, match }) =>
         ({ definition, how, writes, certain: match === "same", path })),
     ].sort((a, b) => a.definition.order - b.definition.order);
     for (const { definition: { of: { domain, managedSave }, as }, ...use } of found) {
       const uuid = domain.uuid.toString("hex");
       const user = { ...use, now: as === "live" };
-      const key = `${uuid} ${user.how}`;
+      const key = `${uuid} ${user.how} ${use.path ?? ""}`; // two paths may be two names of one file, or two files
       const before = users.get(key);
       users.set(key, before
         ? { ...before, writes: before.writes || user.writes, now: before.now || user.now, certain: before.certain || user.certain }
@@ -137,7 +137,7 @@ function readImages(xml: string): NamedImage[] | undefined {
 }
 
 /** Of one that is no XML: it may name an image if it has its last name in it, as it is or escaped; or its directory. */
-function mayName(xml: string, { path, volume }: ImageFacts): boolean {
+export function mayName(xml: string, { path, volume }: ImageFacts): boolean {
   const isPlain = (name: string): boolean => !/\p{Cc}/u.test(name); // libvirt writes what is not as a number
   return [lastName(path), volume].some((name) => name !== undefined && (!isPlain(name) || xml.includes(name) || xml.includes(escaped(name)))) || xml.includes(" dir=");
 }
@@ -159,13 +159,19 @@ export async function domainTexts(client: LibvirtClient, domains?: readonly Doma
   return texts.filter((each) => each !== null);
 }
 
+/** One that is gone or damaged: nobody can go on with what it does not say. Its domain's definition still counts. */
+function damagedState(error: unknown): undefined {
+  if (!(error instanceof LibvirtError) || isLibvirtError(error, ErrorCode.noDomain)) throw error;
+  return undefined;
+}
+
 /** Null: gone meanwhile; it uses nothing. */
 async function textOf(client: LibvirtClient, domain: Domain, managedSave: boolean): Promise<DomainText | null> {
   try {
     const [live, defined, saved] = await Promise.all([
       domain.id >= 0 ? client.domainXml(domain) : undefined,
       client.domainXml(domain, Flag.xmlInactive),
-      managedSave ? client.managedSaveXml(domain) : undefined,
+      managedSave ? client.managedSaveXml(domain).catch(damagedState) : undefined,
     ]);
     return { domain, managedSave, live, defined, saved };
   } catch (error) {

@@ -6,7 +6,7 @@ import { endArrival } from "./arrivals";
 import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "./domainDisks";
 import { memberXml, type DiskXml } from "./domainXml";
 import { assertUnused, deleteUnused, deleteVolume, InUseError, lookAround, type Place } from "./guard";
-import { isOtherHostsVolume, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "./names";
+import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "./names";
 import { findMember, memberInSlot, tagOf } from "./memberDomain";
 import { memberTagOf } from "./ownership";
 import type { Domain, LibvirtClient, Pool } from "./rpc/client";
@@ -49,7 +49,7 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
     const flatName = volumeName(at.scope, { kind: "base", ...of });
     if (found && (found.tag.base === "arriving" || found.tag.base === "arrived")) throw new Error(`the disk of ${order.name} is still arriving`);
     const disk = found ? await rootDisk(client, found.domain) : undefined;
-    if (disk) assertOwnDisk(disk.persistent, [flatName, deltaName], `the disk of ${order.name}`);
+    if (disk) assertOwnDisk(at.scope, disk.persistent, [flatName, deltaName], `the disk of ${order.name}`);
     const flat = disk?.persistent === flatName;
     const path = await diskPath(client, pool, flat ? flatName : deltaName);
     const extra = found ? await dataDisks(client, at, of, found.domain) : await makeDataDisks(client, at, of, order);
@@ -96,10 +96,15 @@ export async function makeDataDisks(client: LibvirtClient, at: Place, of: Slot, 
   return made;
 }
 
-/** The disks that a member's definition names, in its order, whatever is declared by now: a redefinition takes none away, and adds none. */
+/**
+ * The disks that a member's definition names, in its order, whatever is declared by now: a redefinition takes none away,
+ * and adds none. @throws where one of them is a snapshot, which a redefinition would take away
+ */
 export async function dataDisks(client: LibvirtClient, at: Place, of: Slot, domain: Domain): Promise<DataDisk[]> {
   const { pool } = await at.session.pool();
-  const named = ownDataDisks(at.scope, of, attachedFiles(await client.domainXml(domain, Flag.xmlInactive)));
+  const files = attachedFiles(await client.domainXml(domain, Flag.xmlInactive));
+  await assertNoSnapshot(client, pool, at.scope, of, files, domain.name);
+  const named = ownDataDisks(at.scope, of, files);
   return Promise.all(named.map(async ({ volume, label }) => ({ path: await diskPath(client, pool, volume), format: "qcow2", label })));
 }
 
@@ -109,6 +114,22 @@ export function ownDataDisks(scope: VolumeScope, of: Slot, files: readonly strin
     const name = parseVolumeName(scope, volume);
     return name?.kind === "disk" && name.slot === of.slot && name.generation === of.generation ? [{ ...name, volume }] : [];
   });
+}
+
+/**
+ * A snapshot of a data disk takes its name from the disk, and stands on it, while nothing of ours does but a first disk.
+ * @throws where one of the files that a member's definition names is such
+ */
+async function assertNoSnapshot(client: LibvirtClient, pool: Pool, scope: VolumeScope, of: Slot, files: readonly string[], name: string): Promise<void> {
+  const data = new Set(ownDataDisks(scope, of, files).map(({ volume }) => volume));
+  const first = imageNames(scope, of);
+  for (const file of files) {
+    const held = heldGeneration(scope, file);
+    if (held?.slot !== of.slot || held.generation !== of.generation || first.includes(file)) continue;
+    const volume = data.has(file) ? await client.lookupVolume(pool, file) : null;
+    const isOwn = data.has(file) && (!volume || (await volumeFacts(client, volume)).backingPath === undefined);
+    if (!isOwn) throw new Error(`${name} has the disk ${file}, not one of this fleet's but named after one: merge or remove the snapshot first`);
+  }
 }
 
 export async function setTag(client: LibvirtClient, domain: Domain, tag: MemberTag): Promise<void> {
@@ -261,12 +282,10 @@ async function assertOwnDisks(client: LibvirtClient, domain: Domain, pool: Pool,
   if (!(await client.poolIsActive(pool))) throw new Error(`its storage pool ${pool.name} is not active: virsh pool-start it on ${session.name}`);
   const { current, persistent } = await rootDisk(client, domain);
   for (const file of [current, persistent]) {
-    if (file !== undefined && isOtherHostsVolume(scope, file)) {
-      throw new Error(`its disk ${file} bears another host's name: it was moved here by hand, or is a second definition of a member. Take it away by hand if it is not needed: virsh undefine`);
-    }
-    assertOwnDisk(file, imageNames(scope, of), "its disk");
+    assertOwnDisk(scope, file, imageNames(scope, of), "its disk");
     if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
   }
+  for (const flags of [0, Flag.xmlInactive]) await assertNoSnapshot(client, pool, scope, of, attachedFiles(await client.domainXml(domain, flags)), domain.name);
 }
 
 function ignoreForeign(error: unknown): null {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 /**
  * Names are libvirt's only place to keep facts about a volume, and it cannot rename one. So each volume has its final
  * name from the start: fleet id, slot, generation, purpose, separated by dots, which none of them can hold
- * (DESIGN.md section 4). A hash of the host's uuid stands in it too: hosts may share a pool (NFS), and what one host's
+ * (DESIGN.md section 4). A data disk's label, which stands last, may: it is all that is left. A hash of the host's uuid stands in it too: hosts may share a pool (NFS), and what one host's
  * members own must never look like another host's leftover. A hash, not a part: vendors' uuids begin alike.
  */
 
@@ -82,11 +82,11 @@ function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   const rest = text.slice(head.length);
   let m = /^s(\d+)\.g(\d+)\.(base|delta|early)\.qcow2$/.exec(rest);
   if (m) return { kind: m[3] as "base" | "delta" | "early", slot: Number(m[1]), generation: Number(m[2]) };
-  m = /^s(\d+)\.g(\d+)\.disk-(delete|keep)\.([^.]+)\.qcow2$/.exec(rest);
+  m = /^s(\d+)\.g(\d+)\.disk-(delete|keep)\.(.+)\.qcow2$/.exec(rest);
   if (m) {
     return { kind: "disk", slot: Number(m[1]), generation: Number(m[2]), onDelete: m[3] as "delete" | "keep", label: m[4]! };
   }
-  m = /^s(\d+)\.g(\d+)\.pending\.([^.]+)$/.exec(rest);
+  m = /^s(\d+)\.g(\d+)\.pending\.(.+)$/.exec(rest);
   if (m) return { kind: "pending", slot: Number(m[1]), generation: Number(m[2]), label: m[3]! };
   m = /^(?:s(\d+)\.g(\d+)|replica)\.arriving\.([0-9a-f]+)\.(\d+)-(\d+)$/.exec(rest);
   if (m) {

@@ -1,5 +1,6 @@
 import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, Problem, ReachableHost } from "../../fleet/model";
 import { isUnarrived } from "../../fleet/arrival";
+import { namesOf } from "../../fleet/changes";
 import { compare } from "../../fleet/problems";
 import { UNKNOWN_ROOM_BYTES } from "../../fleet/room";
 import type { ObserveRequest } from "../hypervisor";
@@ -13,12 +14,11 @@ import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
 import { knownRoom, poolRoom, type PoolRoom } from "./poolRoom";
 import { preflightHost } from "./preflight";
 import type { Domain, LibvirtClient } from "./rpc/client";
-import { isLibvirtError, LibvirtError } from "./rpc/errors";
-import { DomainState, ErrorCode, Flag } from "./rpc/protocol";
+import { DomainState, Flag } from "./rpc/protocol";
 import type { HostSession, PoolFacts } from "./session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "./tags";
 import { all, at, parseXml, text, type ParsedXml } from "./xml";
-import { volumeFacts, type VolumeFacts } from "./volumes";
+import { factsUnlessGone, type VolumeFacts } from "./volumes";
 
 /**
  * All of one fleet on one host. Any error but a volume that vanished meanwhile fails the whole look: a host half seen
@@ -51,7 +51,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       ? await lookAround(client, { session, scope }) : undefined;
     const leftovers = look ? found.filter(({ facts }) => look.usersOf(inPool(usable!, facts)).length === 0) : found;
     if (look) for (const one of toMerge) leaveToOthers(one, look, usable!);
-    if (look && request.preflight) problems.push(...writtenReplicas(whole, look, usable!, session.name, request));
+    if (look && request.preflight) problems.push(...writtenReplicas(whole, members, look, usable!, session.name, request));
     return {
       status: "reachable",
       name: session.name,
@@ -84,7 +84,7 @@ function roomOf(room: PoolRoom | null): Pick<ReachableHost, "poolFreeBytes" | "p
   return { poolFreeBytes: room.freeBytes, poolCapacityBytes: room.capacityBytes };
 }
 
-const inPool = ({ pool }: PoolFacts, { volume, path }: Pick<VolumeFacts, "volume" | "path">) => ({ volume, path, pool: pool.name });
+const inPool = ({ pool }: Pick<PoolFacts, "pool">, { volume, path }: Pick<VolumeFacts, "volume" | "path">) => ({ volume, path, pool: pool.name });
 
 /** A frozen base that somebody has, or that something of somebody's stands on, is no source, and nothing is merged into it. */
 function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: PoolFacts): void {
@@ -92,21 +92,33 @@ function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: Poo
 }
 
 /** Members are about to be made on it or copied from it: who runs and may write to it is named, and it is not trusted. */
-function writtenReplicas(whole: readonly ObservedReplica[], look: HostLook, pool: PoolFacts, host: string, { spec }: ObserveRequest): Problem[] {
+export function writtenReplicas(
+  whole: readonly ObservedReplica[], members: readonly ObservedMember[], look: Pick<HostLook, "domainsOf">, pool: Pick<PoolFacts, "pool">, host: string, { spec }: Pick<ObserveRequest, "spec">,
+): Problem[] {
   const index = spec.hosts.findIndex(({ name }) => name === host);
   if (index < 0) return [];
-  return whole.flatMap(({ disk }) => look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now).map(({ domain }) => ({
-    path: `hosts[${index}].pool`,
-    message: `expected ${disk.volume} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
-      `shut it down and take the disk from it; what it wrote is in every machine that is cloned from there, so remove the volume, too (virsh vol-delete), and it is copied anew`,
-  })));
+  return whole.flatMap(({ disk, users }) => {
+    // One whose definition cannot be read says nothing of what it writes to.
+    const writers = look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now && user.how !== "unreadable");
+    return [...new Set(writers.map(({ domain }) => domain))].map((domain) => ({
+      path: `hosts[${index}].pool`,
+      message: `expected ${disk.volume} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
+        `shut it down and take the disk from it; ${afterWriting(members.filter(({ slot }) => users.includes(slot)))}`,
+    }));
+  });
 }
+
+/** Whoever stands on it has what was written, and without it nothing at all. */
+const afterWriting = (standing: readonly ObservedMember[]): string => (standing.length === 0
+  ? "what it wrote is in every machine that is cloned from there, so remove the volume, too (virsh vol-delete), and it is copied anew"
+  : `what it wrote is in ${namesOf(standing)} as well, which cannot be without the volume: leave it in its place, look at what they hold, and replace them if it is not right`);
 
 /** Members stand on it as `users` says; who else does is told by name. */
 function told(replica: ObservedReplica, look: HostLook, pool: PoolFacts, members: readonly OwnDomain[]): ObservedReplica {
   const own = new Set(members.map(({ domain }) => domain.uuid.toString("hex")));
-  const others = replica.users.length > 0 ? look.domainsOf(inPool(pool, replica.disk)).filter(({ uuid }) => !own.has(uuid)).map(({ domain }) => `the domain ${domain} uses it`)
+  const named = replica.users.length > 0 ? look.domainsOf(inPool(pool, replica.disk)).filter(({ uuid }) => !own.has(uuid)).map(({ domain }) => `the domain ${domain} uses it`)
     : look.usersOf(inPool(pool, replica.disk));
+  const others = [...new Set(named)];
   return others.length === 0 ? replica : { ...replica, strangers: others };
 }
 
@@ -161,7 +173,7 @@ async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: Vol
   const listed = await client.listVolumes(pool);
   const own = await Promise.all(listed.map(async (volume) => {
     const name = parseVolumeName(scope, volume.name);
-    const facts = name ? await factsOf(client, volume) : null;
+    const facts = name ? await factsUnlessGone(client, volume) : null;
     return name && facts && (!isMark(name) || looksLikeMark(facts)) ? { name, facts } : null;
   }));
   return {
@@ -169,19 +181,6 @@ async function ownVolumes(client: LibvirtClient, { pool }: PoolFacts, scope: Vol
     held: listed.flatMap(({ name }) => heldGeneration(scope, name) ?? []),
     names: new Set(listed.map(({ name }) => name)),
   };
-}
-
-/** Of Linux, as libvirt passes it on. */
-const ENOENT = 2;
-
-/** Null: listed, but its file is gone. */
-async function factsOf(client: LibvirtClient, volume: Parameters<typeof volumeFacts>[1]): Promise<VolumeFacts | null> {
-  try {
-    return await volumeFacts(client, volume);
-  } catch (error) {
-    if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && error.errno === ENOENT)) return null;
-    throw error;
-  }
 }
 
 interface SeenMember {

@@ -44,7 +44,7 @@ export async function settleMember(order: EarlyOrder, at: Place, settings: Helpe
     for (let disk = await rootDisk(client, domain); disk.current !== deltaName; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
       await refuseSaved(client, domain, order.name);
-      assertOwnDisk(disk.current, [earlyName], `the disk of ${order.name}`);
+      assertOwnDisk(at.scope, disk.current, [earlyName], `the disk of ${order.name}`);
       if (isActive(await client.domainState(domain))) await moveLive(client, domain, { earlyName, deltaName, under }, at, context);
       else {
         await moveStopped(client, { earlyName, deltaName, under }, at, settings, context);

@@ -8,8 +8,8 @@ import type { Domain, LibvirtClient, Volume } from "./rpc/client";
 import { DomainState, Flag } from "./rpc/protocol";
 import type { HostSession } from "./session";
 import { readChain, type ChainFile } from "./templateChain";
-import { writerOf, writerText } from "./templateUse";
-import { declaredFormats, firstDiskOf, refuse, TemplateProblemError, volumeAt, volumeOf, type DeclaredDisk } from "./templateVolume";
+import { diskOwner, formatsOf, writerOf, writerText } from "./templateUse";
+import { declarations, firstDiskOf, refuse, TemplateProblemError, volumeAt, volumeOf, type DeclaredDisk } from "./templateVolume";
 import { UnfitImageError } from "./unfitImage";
 import { volumeFacts, type VolumeFacts } from "./volumes";
 
@@ -54,7 +54,7 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
       const looker = new Looker(client, host.name, uuid, path, await ImageUse.of(texts));
       await looker.assertUnwritten(facts);
       const key = `${uuid} ${facts.key}`;
-      const formats = (options.again ? declaredOnce.get(key) : undefined) ?? declaredFormats(texts, facts);
+      const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);
       declaredOnce.set(key, formats);
       const files = await looker.chain({ volume, facts }, declared, formats);
       return { found: await looker.located(files, options) };
@@ -127,7 +127,7 @@ class Looker {
   private async allow(facts: VolumeFacts, isDeclared: boolean): Promise<void> {
     const writer = await writerOf(this.client, this.use, facts);
     if (writer) refuse(this.path, `expected an image that nobody writes, but ${writerText(writer, `${facts.path}, on which it stands,`, this.host)}`);
-    const owner = isDeclared ? undefined : this.use.usersOf(facts).find((user) => user.certain && user.writes && user.how === "disk");
+    const owner = isDeclared ? undefined : await diskOwner(this.client, this.use, facts);
     if (owner) {
       throw new UnfitImageError(`an overlay of ${facts.path}, which is the disk of the domain ${owner.domain}, and a guest could have written that name into it: flatten it first (qemu-img convert -O qcow2), or name a domain that has it (template.domain)`);
     }

@@ -2,7 +2,8 @@ import type { ImageUse, ImageUser } from "./imageUse";
 import type { Domain, LibvirtClient } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
-import { volumeFacts, type VolumeFacts } from "./volumes";
+import type { Declaration } from "./templateVolume";
+import { ENOENT, volumeFacts, type VolumeFacts } from "./volumes";
 
 /** Who may write to an image that is to be copied. */
 export interface Writer {
@@ -33,10 +34,44 @@ function nobody(error: unknown): false {
 }
 
 /**
+ * As what domains have an image, each format with a domain that says so. One that names another path or pool counts
+ * unless what lies there is another file: its guest may write whatever it likes into the first bytes of a raw disk.
+ */
+export async function formatsOf(client: LibvirtClient, declared: readonly Declaration[], facts: VolumeFacts): Promise<Map<string, string>> {
+  const formats = new Map<string, string>();
+  for (const one of declared) if (!formats.has(one.format) && await mayBeSame(client, one, facts)) formats.set(one.format, one.domain);
+  return formats;
+}
+
+/** The disk of another domain that may be written to, if the image is or may be one. */
+export async function diskOwner(client: LibvirtClient, use: ImageUse, facts: VolumeFacts): Promise<ImageUser | undefined> {
+  for (const user of use.usersOf(facts)) if (user.writes && user.how === "disk" && await mayBeSame(client, user, facts)) return user;
+  return undefined;
+}
+
+/** False only where another file, or none, lies at the path or in the pool that the domain names. */
+async function mayBeSame(client: LibvirtClient, named: Pick<Declaration, "certain" | "path" | "pool" | "uuid">, facts: VolumeFacts): Promise<boolean> {
+  if (named.certain) return true;
+  try {
+    const path = named.path ?? (named.pool === undefined ? undefined : await pathIn(client, named.pool, facts.volume));
+    if (path === null) return false;
+    return path === undefined || !path.startsWith("/") || await isSameFile(client, named, path, facts) !== false;
+  } catch (error) {
+    if (!(error instanceof LibvirtError)) throw error;
+    return error.errno !== ENOENT && !isLibvirtError(error, ErrorCode.noDomain);
+  }
+}
+
+async function pathIn(client: LibvirtClient, poolName: string, volume: string): Promise<string | null> {
+  const pool = await client.lookupPool(poolName);
+  return pool && ((await client.lookupVolume(pool, volume))?.key ?? null);
+}
+
+/**
  * Whether two paths are one file. Looked at before and after the image: of one file that is being written, what never
  * runs backwards lies between.
  */
-async function isSameFile(client: LibvirtClient, user: ImageUser, path: string, image: VolumeFacts): Promise<"same" | "alike" | false> {
+async function isSameFile(client: LibvirtClient, user: Pick<ImageUser, "uuid">, path: string, image: VolumeFacts): Promise<"same" | "alike" | false> {
   const volume = await client.lookupVolumeByPath(path);
   const look = volume ? () => volumeFacts(client, volume).then(timeOf) : () => blockOf(client, user, path);
   const own = await client.lookupVolumeByPath(image.path);
@@ -44,7 +79,7 @@ async function isSameFile(client: LibvirtClient, user: ImageUser, path: string, 
   const before = await look();
   const at = await volumeFacts(client, own);
   const after = await look();
-  const now = volume ? timeOf(at) : [at.capacityBytes, at.fileBytes ?? 0, at.allocationBytes];
+  const now = volume ? timeOf(at) : [at.fileBytes ?? 0, at.allocationBytes];
   if (!before || !after || !now.every((value, i) => before[i]! <= value && value <= after[i]!)) return false;
   return volume ? "same" : "alike";
 }
@@ -52,13 +87,13 @@ async function isSameFile(client: LibvirtClient, user: ImageUser, path: string, 
 /** When the file itself last changed, to the nanosecond. */
 const timeOf = ({ ctime, fileBytes = 0 }: VolumeFacts): number[] => [...(ctime ?? "").split(".").map(Number), fileBytes];
 
-/** Of a running domain's disk. */
-async function blockOf(client: LibvirtClient, { uuid }: ImageUser, path: string): Promise<number[] | undefined> {
+/** Of a domain's disk: its file, since a raw one's size is not what libvirt takes its bytes for. */
+async function blockOf(client: LibvirtClient, { uuid }: Pick<ImageUser, "uuid">, path: string): Promise<number[] | undefined> {
   const domain = await byUuid(client, uuid);
   if (!domain) return undefined;
   try {
-    const { capacity, physical, allocation } = await client.blockInfo(domain, path);
-    return [capacity, physical, allocation];
+    const { physical, allocation } = await client.blockInfo(domain, path);
+    return [physical, allocation];
   } catch (error) {
     if (isLibvirtError(error, ErrorCode.noDomain)) return undefined;
     throw error;

@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import type { Problem } from "../../fleet/model";
 import { isImage } from "./domainImages";
-import type { DomainText } from "./imageUse";
+import { mayName, type DomainText, type ImageUser } from "./imageUse";
 import { MAX_CHAIN } from "./templateChain";
 import type { LibvirtClient, Pool, Volume } from "./rpc/client";
 import { LibvirtError } from "./rpc/errors";
@@ -117,23 +117,34 @@ function declaredOf(disk: unknown): DeclaredDisk {
   return { format, chain };
 }
 
+/** A domain's disk that names a volume, by a path or pool of its own where it is not certain. */
+export interface Declaration extends Pick<ImageUser, "domain" | "uuid" | "certain" | "path"> {
+  format: string;
+  pool?: string;
+}
+
 /**
  * As what the host's domains have a volume that is named by itself: a guest that has it as a raw disk can write whatever
  * it likes into its first bytes.
  */
-export function declaredFormats(texts: readonly DomainText[], { path, pool, volume }: Pick<VolumeFacts, "path" | "pool" | "volume">): Map<string, string> {
-  const formats = new Map<string, string>();
+export function declarations(texts: readonly DomainText[], image: Pick<VolumeFacts, "path" | "pool" | "volume">): Declaration[] {
+  const found: Declaration[] = [];
   for (const { domain, live, defined, saved } of texts) {
     for (const xml of [live, defined, saved]) {
-      if (xml === undefined || !xml.includes(volume)) continue;
+      if (xml === undefined || !mayName(xml, image)) continue;
       for (const disk of all(parsed(xml), "domain", "devices", "disk")) {
         const source = at(disk, "source");
-        const named = { how: "disk" as const, writes: true, path: text(source, "@file"), pool: text(source, "@pool"), volume: text(source, "@volume") };
-        if (isImage(named, { path, pool, volume }) === "same") formats.set(text(disk, "driver", "@type") ?? "raw", domain.name);
+        const named = { path: text(source, "@file") ?? text(source, "@dev"), pool: text(source, "@pool"), volume: text(source, "@volume") };
+        const match = isImage({ how: "disk", writes: true, ...named }, image);
+        if (!match) continue;
+        found.push({
+          domain: domain.name, uuid: domain.uuid.toString("hex"), certain: match === "same", path: named.path, pool: named.pool,
+          format: text(disk, "driver", "@type") ?? "raw",
+        });
       }
     }
   }
-  return formats;
+  return found;
 }
 
 /** Nothing of one that cannot be read: it says nothing. */

@@ -39,6 +39,19 @@ export async function volumeFacts(client: LibvirtClient, volume: Volume): Promis
   };
 }
 
+/** Of Linux, as libvirt passes it on. */
+export const ENOENT = 2;
+
+/** Null: listed, but its file is gone. */
+export async function factsUnlessGone(client: LibvirtClient, volume: Volume): Promise<VolumeFacts | null> {
+  try {
+    return await volumeFacts(client, volume);
+  } catch (error) {
+    if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && error.errno === ENOENT)) return null;
+    throw error;
+  }
+}
+
 /** @throws where the pool has none of that name */
 export async function diskPath(client: LibvirtClient, pool: Pool, name: string): Promise<string> {
   const volume = await client.lookupVolume(pool, name);

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { asPartials, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/arrivals";
+import { asPartials, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/arrivals";
+import { InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
 import type { OwnVolume } from "../../../provider/hypervisors/libvirt/leftovers";
 import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
+
+import type { LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const content = "0123456789abcdef".repeat(4);
@@ -63,5 +67,41 @@ describe("unfinished copies", () => {
     for (const facts of [{ format: "raw" }, { backingPath: "/somewhere" }]) {
       assert.ok(asPartials([own(base.name, facts), mark], then).every((p) => p.resumable === undefined));
     }
+  });
+
+  /** A host that has been up since, with a copy that is not whole, and a domain of somebody's that has these files. */
+  function resumable(files: string[]): { place: Place; removed: string[] } {
+    const bootSeconds = Math.round(Date.now() / 1000) - DAY;
+    const since = { bootSeconds, upSeconds: DAY - 1 };
+    const names = new Set([base.facts.volume, volumeName(scope, { ...(mark.name as Extract<VolumeName, { kind: "arriving" }>), since })]);
+    const removed: string[] = [];
+    const volume = (name: string): Volume => ({ pool: "default", name, key: `/pool/${name}` });
+    const client = {
+      nodeUpSeconds: () => Promise.resolve(DAY),
+      listVolumes: () => Promise.resolve([...names].map(volume)),
+      lookupVolume: (_pool: Pool, name: string) => Promise.resolve(names.has(name) ? volume(name) : null),
+      createVolume: (_pool: Pool, xml: string) => Promise.resolve(volume(/<name>(.*?)<\/name>/.exec(xml)![1]!)),
+      deleteVolume: ({ name }: Volume) => Promise.resolve(void removed.push(name)),
+      volumeXml: ({ name }: Volume) => Promise.resolve(`<volume><name>${name}</name><capacity>100</capacity><allocation>10</allocation><target><path>/pool/${name}</path><format type='qcow2'/><timestamps><mtime>${name.includes(".map.") ? 11 : 10}.0</mtime></timestamps></target></volume>`),
+      refreshPool: () => Promise.resolve(),
+      listActivePools: () => Promise.resolve([{ name: "default" }]),
+      listDomains: (which = 0) => Promise.resolve(which === 0 ? [{ name: "somebody", id: 1, uuid: Buffer.alloc(16, 1) }] : []),
+      domainXml: () => Promise.resolve(`<domain><devices>${files.map((file) => `<disk device='disk'><source file='${file}'/></disk>`).join("")}</devices></domain>`),
+    } as unknown as LibvirtClient;
+    const session = {
+      pool: () => Promise.resolve({ pool: { name: "default" } }), run: (_what: string, work: (c: LibvirtClient) => unknown) => Promise.resolve(work(client)),
+    } as unknown as HostSession;
+    return { place: { scope, session }, removed };
+  }
+  const begun = ({ place }: { place: Place }) => beginArrival(place, { kind: "base", host: "a1", slot: 1, generation: 2 }, content, 100, undefined);
+
+  it("are gone on with where nobody has them", async () => {
+    assert.deepEqual(await begun(resumable(["/elsewhere/a"])), { path: `/pool/${base.facts.volume}`, arrivedBytes: 10 });
+  });
+
+  it("are left alone where somebody has them meanwhile", async () => {
+    const host = resumable([`/pool/${base.facts.volume}`]);
+    await assert.rejects(begun(host), InUseError);
+    assert.ok(!host.removed.includes(base.facts.volume));
   });
 });

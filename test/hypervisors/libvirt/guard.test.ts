@@ -15,8 +15,19 @@ const nameOf = (name: VolumeName): string => volumeName(scope, name);
 const base = nameOf({ kind: "base", slot: 1, generation: 0 });
 const delta = nameOf({ kind: "delta", slot: 1, generation: 0 });
 const replica = nameOf({ kind: "replica", contentPrefix: "0123456789abcdef", format: "qcow2" });
+const dataDisk = nameOf({ kind: "disk", slot: 1, generation: 0, label: "data-copy", onDelete: "delete" });
+const EIO = new LibvirtError(38, 18, "cannot read: Input/output error", 5);
+const ENOENT = new LibvirtError(38, 18, "no such file", 2);
 const path = (pool: string, volume: string): string => `/pools/${pool}/${volume}`;
 
+interface Facts {
+  backing?: string;
+  format?: string;
+  capacity?: number;
+  ctime?: string;
+  /** What reading it meets. */
+  error?: LibvirtError;
+}
 interface Machine {
   name: string;
   /** Files it has as disks, while it runs and after. */
@@ -30,7 +41,7 @@ interface Machine {
 
 /** A host as the guard asks it: pools of volumes, each with what it stands on, and machines. */
 class FakeHost {
-  readonly pools = new Map<string, Map<string, { backing?: string; format?: string; capacity?: number }>>([["default", new Map()], ["other", new Map()]]);
+  readonly pools = new Map<string, Map<string, Facts>>([["default", new Map()], ["other", new Map()]]);
   readonly machines: Machine[] = [];
   looks = 0;
   deleted: string[] = [];
@@ -39,7 +50,7 @@ class FakeHost {
   readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }), run: (_what: string, act: (client: LibvirtClient) => Promise<unknown>) => act(this.client) } as unknown as HostSession };
 
   private readonly pool = (name: string): Pool => ({ name, uuid: Buffer.alloc(16) });
-  put(volume: string, facts: { backing?: string; format?: string; capacity?: number } = {}, pool = "default"): this {
+  put(volume: string, facts: Facts = {}, pool = "default"): this {
     this.pools.get(pool)!.set(volume, facts);
     return this;
   }
@@ -73,8 +84,9 @@ class FakeHost {
     listVolumes: ({ name }: Pool): Promise<Volume[]> => Promise.resolve([...this.pools.get(name)!.keys()].map((volume) => ({ pool: name, name: volume, key: path(name, volume) }))),
     lookupVolume: ({ name }: Pool, volume: string): Promise<Volume | null> => Promise.resolve(this.pools.get(name)!.has(volume) ? { pool: name, name: volume, key: path(name, volume) } : null),
     volumeXml: ({ pool, name }: Volume): Promise<string> => {
-      const { backing, format = "qcow2", capacity = 1 << 30 } = this.pools.get(pool)!.get(name)!;
-      return Promise.resolve(`<volume><name>${name}</name><key>${path(pool, name)}</key><capacity>${capacity}</capacity><target><path>${path(pool, name)}</path><format type='${format}'/></target>${backing === undefined ? "" : `<backingStore><path>${backing}</path></backingStore>`}</volume>`);
+      const { backing, format = "qcow2", capacity = 1 << 30, ctime = "", error } = this.pools.get(pool)!.get(name)!;
+      if (error) return Promise.reject(error);
+      return Promise.resolve(`<volume><name>${name}</name><key>${path(pool, name)}</key><capacity>${capacity}</capacity><target><path>${path(pool, name)}</path><format type='${format}'/><timestamps><ctime>${ctime}</ctime></timestamps></target>${backing === undefined ? "" : `<backingStore><path>${backing}</path></backingStore>`}</volume>`);
     },
     deleteVolume: ({ pool, name }: Volume): Promise<void> => {
       this.deleted.push(name);
@@ -107,6 +119,11 @@ describe("the guard", () => {
     ["an image in another pool stands on", (host) => host.put("rescue.img", { backing: path("default", base) }, "other"), /rescue\.img of the pool other stands on it/],
     ["a stopped member stands on with its delta", (host) => host.put(delta, { backing: path("default", base) }).has({ name: "w-001", disks: [path("default", delta)], running: false }), /w-001/],
     ["somebody's snapshot of our delta stands on", (host) => host.put(delta, { backing: path("default", base) }).put("w-001.snap", { backing: path("default", delta) }), /w-001\.snap/],
+    ["a copy of our delta in another pool stands on", (host) => host.put(delta, { backing: path("default", base), ctime: "1.1" }).put(delta, { backing: path("default", base), ctime: "2.2" }, "other"), /of the pool other stands on it/],
+    ["a disk in another pool that is called as our delta stands on", (host) => host.put(delta, { backing: path("default", base) }, "other"), /of the pool other stands on it/],
+    ["somebody's image stands on that is called as a data disk of ours", (host) => host.put(dataDisk, { backing: path("default", base) }), /data-copy\.qcow2 of the pool default stands on it/],
+    ["an image of somebody's may stand on that cannot be read", (host) => host.put("broken.img", { error: EIO }), /broken\.img of the pool default cannot be read, so nobody can say/],
+    ["a machine's disk of ours may stand on that cannot be read", (host) => host.put(delta, { error: EIO }).has({ name: "w-001", disks: [path("default", delta)], running: false }), /w-001/],
     ["another fleet's helper has", (host) => host.has(helper("other", [path("default", base)])), /vmfleet-helper-other/],
     ["somebody's machine has that is called as our helpers are", (host) => host.has({ name: "vmfleet-helper-fleet.0", disks: [path("default", base)] }), /vmfleet-helper-fleet/],
   ];
@@ -164,6 +181,20 @@ describe("the guard", () => {
       await removeReplica(order, host.place);
       assert.deepEqual(host.deleted, [over, complete, replica]);
     }
+  });
+
+  it("does not count the same leftover by way of another pool, what is gone meanwhile, a leftover that cannot be read, or a broken pool of somebody's", async () => {
+    const host = new FakeHost().put(base).put(delta, { backing: path("default", base), ctime: "1.1" }).put(delta, { backing: path("default", base), ctime: "1.1" }, "other")
+      .put("gone.img", { error: ENOENT }).put("vanished.img", { error: new LibvirtError(50, 18, "no storage vol") }).put("broken.img", { error: EIO }, "other")
+      .put(nameOf({ kind: "early", slot: 1, generation: 0 }), { error: EIO });
+    await host.remove(base);
+    assert.deepEqual(host.deleted, [base]);
+  });
+
+  it("lets what cannot be read be removed itself", async () => {
+    const host = new FakeHost().put(delta, { error: EIO });
+    await host.remove(delta);
+    assert.deepEqual(host.deleted, [delta]);
   });
 
   it("ends where images stand on each other", async () => {

@@ -111,6 +111,23 @@ describe("image use", () => {
     assert.deepEqual([found.map((one) => [one.domain, one.how]).sort(), calls], [[["hung", "unreadable"], ["saved", "disk"]], ["saved"]]);
   });
 
+  it("tells of each path by which one domain has an image, and may have it", () => {
+    const both = domainXml(disk(file(IMAGE.path)) + disk(file("/alias/golden.qcow2")));
+    assert.deepEqual(users(both).map(({ path, certain }) => [path, certain]), [[IMAGE.path, true], ["/alias/golden.qcow2", false]]);
+  });
+
+  it("goes by a domain's definition where its saved state is damaged or gone meanwhile", async () => {
+    const saved = { name: "saved", id: -1, uuid };
+    for (const [xml, expected] of [[domainXml(disk(file(IMAGE.path))), ["disk"]], [domainXml(""), []]] as const) {
+      const client = {
+        listDomains: () => Promise.resolve([saved]),
+        domainXml: () => Promise.resolve(xml),
+        managedSaveXml: () => Promise.reject(new LibvirtError(9, 10, "invalid argument: image magic is incorrect")),
+      } as unknown as LibvirtClient;
+      assert.deepEqual((await imageUse(client)).usersOf(IMAGE).map(({ how, managedSave }) => [how, managedSave]), expected.map((how) => [how, true]));
+    }
+  });
+
   it("finds a path wherever a definition has it", () => {
     const name = fc.constantFrom("a", "b", "source", "devices", "disk", "backingStore", "mirror", "os", "memory", "x");
     const nest = fc.array(name, { maxLength: 8 });

@@ -1,0 +1,125 @@
+/** What a redefinition or a removal does with the disks that a member's definition names. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { memberUuid } from "../../../provider/fleet/identity";
+import { destroyMember, reconfigureMember, type Place } from "../../../provider/hypervisors/libvirt/member";
+import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
+import { uuidBytes } from "../../../provider/hypervisors/libvirt/ownership";
+import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
+import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/tags";
+import { attachedFiles } from "../../../provider/hypervisors/libvirt/domainDisks";
+import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
+
+const scope: VolumeScope = { fleetId: "f1", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
+const of = { slot: 3, generation: 1 };
+const tag: MemberTag = { purpose: "member", fleetId: "f1", incarnation: "i1", ...of, kind: "linked", contentId: "c1", base: "replica" };
+const ours = (name: VolumeName, on: VolumeScope = scope): string => volumeName(on, name);
+const delta = ours({ kind: "delta", ...of });
+const dataDisk = (label: string, onDelete: "delete" | "keep" = "delete"): string => ours({ kind: "disk", ...of, label, onDelete });
+const order: ReconfigureOrder = {
+  fleet: { fleetId: "f1", incarnation: "i1", namePrefix: "w" }, host: "a1", slot: 3, name: "w-003", uuid: memberUuid("f1", 3), macs: [], kind: "linked", generation: 1,
+  contentId: "c1", autostart: false, vm: { numCpus: 2, memory: 64, networks: [], disks: [], domainType: "qemu", arch: "x86_64" },
+};
+
+/** A host with one member, stopped, that has these files as its disks. */
+class OneMember {
+  readonly defined: string[] = [];
+  readonly removed: string[] = [];
+  undefined = false;
+  private readonly domain: Domain = { name: "w-003", id: -1, uuid: uuidBytes(memberUuid("f1", 3)) };
+  private readonly volumes: Map<string, string | undefined>;
+
+  constructor(private readonly files: readonly string[], backing: Readonly<Record<string, string>> = {}) {
+    this.volumes = new Map(files.map((file) => [file, backing[file]]));
+  }
+
+  private readonly client = {
+    lookupDomain: () => Promise.resolve(this.undefined ? null : this.domain),
+    listDomains: (which = 0) => Promise.resolve(which === 0 && !this.undefined ? [this.domain] : []),
+    getMetadata: () => Promise.resolve(tagXml(tag)),
+    domainState: () => Promise.resolve(5),
+    domainXml: () => Promise.resolve(`<domain><devices>${this.files.map((file, at) => `<disk type='file' device='disk'><source file='/pool/${file}'/><target dev='vd${"abcdefg"[at]}'/></disk>`).join("")}</devices></domain>`),
+    hasManagedSave: () => Promise.resolve(false),
+    defineDomain: (xml: string) => Promise.resolve(void this.defined.push(xml)),
+    undefineDomain: () => Promise.resolve(void (this.undefined = true)),
+    setAutostart: () => Promise.resolve(),
+    refreshPool: () => Promise.resolve(),
+    poolIsActive: () => Promise.resolve(true),
+    listActivePools: () => Promise.resolve([{ name: "default" }]),
+    listVolumes: () => Promise.resolve([...this.volumes.keys()].map(volumeOf)),
+    lookupVolume: (_pool: Pool, name: string) => Promise.resolve(this.volumes.has(name) ? volumeOf(name) : null),
+    createVolume: (_pool: Pool, xml: string) => {
+      const name = /<name>(.*?)<\/name>/.exec(xml)![1]!;
+      this.volumes.set(name, undefined);
+      return Promise.resolve(volumeOf(name));
+    },
+    volumeXml: ({ name }: Volume) => {
+      const backing = this.volumes.get(name);
+      const isMark = name.includes(".pending.");
+      return Promise.resolve(`<volume><name>${name}</name><capacity>${isMark ? 1 : 1 << 30}</capacity><target><path>/pool/${name}</path><format type='${isMark ? "raw" : "qcow2"}'/></target>${backing === undefined ? "" : `<backingStore><path>/pool/${backing}</path></backingStore>`}</volume>`);
+    },
+    deleteVolume: ({ name }: Volume) => {
+      this.removed.push(name);
+      this.volumes.delete(name);
+      return Promise.resolve();
+    },
+  } as unknown as LibvirtClient;
+  readonly place: Place = {
+    scope,
+    session: {
+      name: "a1", pool: () => Promise.resolve({ pool: { name: "default" }, type: "dir", path: "/pool" }),
+      run: (_what: string, work: (client: LibvirtClient) => unknown) => Promise.resolve(work(this.client)),
+    } as unknown as HostSession,
+  };
+
+  left(): string[] {
+    return [...this.volumes.keys()].sort();
+  }
+}
+const volumeOf = (name: string): Volume => ({ pool: "default", name, key: `/pool/${name}` });
+
+describe("a member's disks", () => {
+  const label = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/);
+  const disks = fc.uniqueArray(fc.record({ label, onDelete: fc.constantFrom("delete" as const, "keep" as const) }), { selector: (disk) => disk.label, maxLength: 4 });
+
+  it("are all there after a change, whatever their labels are", async () => {
+    await fc.assert(fc.asyncProperty(disks, async (made) => {
+      const files = [delta, ...made.map((disk) => dataDisk(disk.label, disk.onDelete))];
+      const host = new OneMember(files);
+      await reconfigureMember(order, host.place);
+      assert.deepEqual(host.defined.map(attachedFiles), [files]);
+      assert.deepEqual(host.removed, []);
+    }), { examples: [[[{ label: "data.1", onDelete: "delete" }]], [[{ label: "x.qcow2", onDelete: "keep" }]]], numRuns: 50 });
+  });
+
+  it("go with it as they were made to, whatever their labels are", async () => {
+    await fc.assert(fc.asyncProperty(disks, async (made) => {
+      const host = new OneMember([delta, ...made.map((disk) => dataDisk(disk.label, disk.onDelete))]);
+      await destroyMember({ ...order, shutdownMs: 0 }, host.place);
+      assert.deepEqual(host.left(), made.filter((disk) => disk.onDelete === "keep").map((disk) => dataDisk(disk.label, "keep")).sort());
+    }), { examples: [[[{ label: "data.1", onDelete: "delete" }]]], numRuns: 50 });
+  });
+
+  const data = dataDisk("data");
+  const snapshots: [string, string, Record<string, string>][] = [
+    ["as libvirt names it", data.replace(/qcow2$/, "snap1"), {}],
+    ["that ends as an image does", data.replace(/qcow2$/, "snap1.qcow2"), { [data.replace(/qcow2$/, "snap1.qcow2")]: data }],
+    ["that reads as another disk's name", dataDisk("data-snap"), { [dataDisk("data-snap")]: data }],
+  ];
+  for (const [what, file, backing] of snapshots) {
+    it(`are left as they are where one is a snapshot ${what}`, async () => {
+      const host = new OneMember([delta, file], backing);
+      await assert.rejects(reconfigureMember(order, host.place), /w-003 has the disk .*: merge or remove the snapshot first/);
+      await assert.rejects(destroyMember({ ...order, shutdownMs: 0 }, host.place), /merge or remove the snapshot first/);
+      assert.deepEqual([host.defined, host.removed, host.undefined, host.left()], [[], [], false, [delta, file].sort()]);
+    });
+  }
+
+  it("of another host's name are told for what they are, and not for a snapshot", async () => {
+    const host = new OneMember([ours({ kind: "delta", ...of }, { ...scope, hostUuid: "2b2b3c4d-0000-0000-0000-000000000000" })]);
+    await assert.rejects(reconfigureMember(order, host.place), /bears another host's name: it was moved here by hand/);
+    await assert.rejects(destroyMember({ ...order, shutdownMs: 0 }, host.place), /bears another host's name: it was moved here by hand/);
+    assert.deepEqual([host.defined, host.removed], [[], []]);
+  });
+});
