@@ -104,6 +104,7 @@ export class Distributor {
       }
     }
     this.refeeder.offer();
+    this.room.review();
     this.afterEvent();
   }
 

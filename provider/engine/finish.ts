@@ -11,6 +11,9 @@ export interface Aftermath {
   failure?: string;
 }
 
+/** Leftovers of one host. */
+const AT_ONCE = 16;
+
 /**
  * What exists after the run. A cancelled or failed run leaves partial copies: those that the next run can go on from
  * stay, their hosts recorded as unsettled; the others are removed where their host lets us. Never throws: a host that vanished is told as it was last
@@ -48,16 +51,20 @@ export async function lookAgain(
   )));
   return { observation: { ...after, hosts }, unsettled: new Set([...silent].filter((name) => ledger.worked.has(name))) };
 
+  /** Several at once: a host looks once for all that ask together whether somebody uses what is to go. */
   async function removePartials(host: ReachableHost): Promise<ReachableHost> {
-    const partials = [];
-    for (const partial of host.partials) {
-      try {
-        if (ownerOf(partial, host.name) !== undefined || (unfinished && partial.resumable)) partials.push(partial);
-        else await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
-      } catch {
-        partials.push(partial); // the next run's plan removes it first
-      }
+    const left = new Set(host.partials);
+    const doomed = host.partials.filter((partial) => ownerOf(partial, host.name) === undefined && !(unfinished && partial.resumable));
+    for (let from = 0; from < doomed.length; from += AT_ONCE) {
+      await Promise.all(doomed.slice(from, from + AT_ONCE).map(async (partial) => {
+        try {
+          await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
+          left.delete(partial);
+        } catch {
+          // The next run's plan removes it first.
+        }
+      }));
     }
-    return { ...host, partials };
+    return { ...host, partials: [...left] };
   }
 }

@@ -19,6 +19,7 @@ export async function removeFleet(request: RunRequest): Promise<void> {
   try {
     const plan = planRemoval({ spec, fleetId, incarnation, observation, previous });
     if (plan.problems.length > 0) throw new FleetRefusedError(plan.problems);
+    request.onPlan?.(plan, observation);
     const execution = await executeRemoval(context, plan, observation);
     const interrupted = session.interrupted();
     const reasons = context.failures.reasons();

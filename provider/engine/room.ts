@@ -9,8 +9,6 @@ interface Store {
   readonly underWay: Set<PooledTransfer>;
   /** It was full with several copies under way: the figures are wrong, and new ones are tried one at a time. */
   crowded: boolean;
-  /** Those that stand still for want of room, and wait to hear whether to go on. */
-  readonly starving: Map<PooledTransfer, (goOn: boolean) => void>;
   /** It was told to end, and gives back what it took. */
   leaving: PooledTransfer | undefined;
   /** Of those under way, the next. */
@@ -20,10 +18,13 @@ interface Store {
 /**
  * The room of the stores that this run writes to. A copy begins where there is room for it beside those under way, else it
  * waits for them. Where the figures were wrong and a store fills all the same, one copy at a time gives back what it has,
- * so that those become whole that fit.
+ * so that those become whole that fit. A copy that stands still holds up those that read from it, and one that is all there
+ * ends when its readers do, in whatever stores they are: who waits for whom is judged over all stores.
  */
 export class Room {
   private readonly stores: readonly Store[];
+  /** Those that stand still for want of room, and wait to hear whether to go on. */
+  private readonly starving = new Map<PooledTransfer, (goOn: boolean) => void>();
   /** Copies that had others beside them in their store at any time: that it was full says nothing about them alone. */
   private readonly hadCompany = new WeakSet<PooledTransfer>();
 
@@ -37,7 +38,7 @@ export class Room {
     private readonly indexOf: ReadonlyMap<string, number> = new Map(),
   ) {
     this.stores = freeBytes.map((free) => ({
-      freeBytes: free, underWay: new Set(), crowded: false, starving: new Map(), leaving: undefined, ends: undefined,
+      freeBytes: free, underWay: new Set(), crowded: false, leaving: undefined, ends: undefined,
     }));
   }
 
@@ -62,17 +63,19 @@ export class Room {
   end(transfer: PooledTransfer, whole: boolean): void {
     const store = this.at(transfer.targetHost);
     store.underWay.delete(transfer);
-    store.starving.delete(transfer);
+    this.starving.delete(transfer);
     if (store.leaving === transfer) store.leaving = undefined;
     const { ends } = store;
     store.ends = undefined;
     ends?.over();
-    if (whole) {
-      store.freeBytes -= this.bytesOfCopy;
-      return judge(store);
-    }
-    for (const goOn of store.starving.values()) goOn(true);
-    store.starving.clear();
+    if (whole) store.freeBytes -= this.bytesOfCopy;
+    else for (const one of this.starvingIn(store)) this.answer(one, true);
+    this.review();
+  }
+
+  /** What else happened may have been the last that a copy without room waited for: asked after every event of the copies. */
+  review(): void {
+    for (const store of new Set([...this.starving.keys()].map(({ targetHost }) => this.at(targetHost)))) this.judge(store);
   }
 
   /**
@@ -84,8 +87,8 @@ export class Room {
     if (!store.underWay.has(transfer)) return Promise.resolve(false);
     if (store.underWay.size > 1) store.crowded = true;
     return new Promise((resolve) => {
-      store.starving.set(transfer, resolve);
-      judge(store);
+      this.starving.set(transfer, resolve);
+      this.review();
     });
   }
 
@@ -99,11 +102,15 @@ export class Room {
     this.at(host).crowded = true;
   }
 
-  /** What is made in this host's store beside copies, and finds no room, may find some when the next copy has ended. Undefined: there is none. */
+  /**
+   * What is made in this host's store beside copies, and finds no room, may find some when the next copy has ended.
+   * Undefined: none is under way that could give any back. Those that are all there keep what they have, and may serve
+   * others for long.
+   */
   nextEnd(host: string): Promise<void> | undefined {
     const index = this.indexOf.get(host);
     const store = index === undefined ? undefined : this.at(index);
-    if (!store || store.underWay.size === 0) return undefined;
+    if (!store || [...store.underWay].every(({ done }) => done >= 1)) return undefined;
     if (!store.ends) {
       let over = (): void => undefined;
       const next = new Promise<void>((resolve) => { over = resolve; });
@@ -118,6 +125,31 @@ export class Room {
 
   private at(host: number): Store {
     return this.stores[this.storeOf[host]!]!;
+  }
+
+  private starvingIn(store: Store): PooledTransfer[] {
+    return [...this.starving.keys()].filter((one) => store.underWay.has(one));
+  }
+
+  private answer(transfer: PooledTransfer, goesOn: boolean): void {
+    const answer = this.starving.get(transfer)!;
+    this.starving.delete(transfer);
+    answer(goesOn);
+  }
+
+  /** With nobody left in the store who could fill a gap or make one, one must make room. */
+  private judge(store: Store): void {
+    if (store.leaving !== undefined) return;
+    for (const one of store.underWay) if (!this.isStuck(one)) return;
+    store.leaving = givesWay(this.starvingIn(store));
+    this.answer(store.leaving, false);
+  }
+
+  /** It writes nothing now: it has all, or has no source, or it or one it reads from waits for room, in whatever store. */
+  private isStuck(transfer: PooledTransfer): boolean {
+    if (transfer.done >= 1 || transfer.lost) return true;
+    for (let one: PooledTransfer | undefined = transfer; one; one = one.from.arrival) if (this.starving.has(one)) return true;
+    return false;
   }
 }
 
@@ -134,24 +166,6 @@ export function roomFor({ topology }: Pick<SourcePool, "topology">, spec: FleetS
   }
   for (const host of topology.hosts) storeOf[host.index] ??= free.push(UNKNOWN_ROOM_BYTES) - 1;
   return new Room(storeOf, free, topology.imageBytes, index);
-}
-
-/** With nobody left who could fill a gap or make one, one must make room. */
-function judge(store: Store): void {
-  if (store.leaving !== undefined || store.starving.size === 0) return;
-  for (const one of store.underWay) if (!isStuck(one, store)) return;
-  const last = givesWay([...store.starving.keys()]);
-  const answer = store.starving.get(last)!;
-  store.starving.delete(last);
-  store.leaving = last;
-  answer(false);
-}
-
-/** It writes nothing now: it has all, or has no source, or it or one it reads from waits for this store. */
-function isStuck(transfer: PooledTransfer, store: Store): boolean {
-  if (transfer.done >= 1 || transfer.lost) return true;
-  for (let one: PooledTransfer | undefined = transfer; one; one = one.from.arrival) if (store.starving.has(one)) return true;
-  return false;
 }
 
 /** The one that has the least; of equals the last to have begun, as others more likely read from the first. */

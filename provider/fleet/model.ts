@@ -459,6 +459,8 @@ export interface FleetState {
     uuid?: string;
     /** Work was begun or left behind there and could not be looked at since: members may run that nobody recorded. */
     unsettled?: boolean;
+    /** Seen nowhere, while what may be their disk stays there in a pool that other hosts may reach. @default none */
+    missed?: { slot: number; generation: number; name: string }[];
   })[];
   lastRun: RunSummary;
   /** Of the last run that copied anything. Absent: none did. */

@@ -6,7 +6,7 @@ import { macCollisions } from "./identity";
 import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "./model";
 import { plural } from "./problems";
 import type { PlanContext } from "./reconcile";
-import { takenUuidProblems } from "./strangers";
+import { actedSlots, takenUuidProblems, twinProblems } from "./strangers";
 
 export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
   const leaving = doomed(context, plan);
@@ -19,6 +19,7 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
     ...protectionProblems(context, plan),
     ...nameProblems(context, plan),
     ...takenUuidProblems(context.table, plan),
+    ...twinProblems(context.census, actedSlots(plan)),
     ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), context.spec.vm.networks.length, context.observation),
     ...templateProblems(context, plan),
   ];

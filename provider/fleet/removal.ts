@@ -3,10 +3,12 @@ import { namesOf } from "./changes";
 import { takeCensus } from "./census";
 import { groupBy, groupOf } from "./groups";
 import { knowHosts } from "./hosts";
+import { leftoverWarnings, ownersOf } from "./leftovers";
 import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
 import { plural, tidy } from "./problems";
-import { strangerWarnings } from "./strangers";
+import { stoodOnElsewhere } from "./replicas";
+import { strangerWarnings, twinProblems } from "./strangers";
 
 export interface RemovalRequest {
   spec: FleetSpec;
@@ -41,7 +43,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
       message: `expected every host with members to answer, got none from ${host.name} (${host.unseenReason}), which ${what}; bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}], run \`pulumi up\`, then destroy`,
     }];
   })];
-  problems.push(...keptDiskProblems(spec, own));
+  problems.push(...keptDiskProblems(spec, own), ...twinProblems(census, new Set(own.map(({ slot }) => slot))));
   if (spec.deletionProtection && own.length + unseen.length > 0) {
     problems.push({
       path: "deletionProtection",
@@ -49,6 +51,8 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
     });
   }
   const alone = others.length === 0;
+  const ownerOf = ownersOf(table, previous);
+  const isStoodOn = stoodOnElsewhere(table, previous);
   return {
     fleetId,
     contentId: previous?.contentId ?? observation.template?.contentId ?? "",
@@ -57,12 +61,14 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
     destroy: own.map(({ slot, name, host, generation }) => ({ slot, name, host, generation, reason: "the fleet is deleted" })),
     lost: unseen.map(({ slot, name, host }) => ({ slot, name, host: host.name, reason: `its host does not answer: ${host.unseenReason}` })),
     cleanup: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
-      (seen?.partials ?? []).map((partial) => ({ host: name, partial, reason: "the fleet is deleted" }))),
-    removeReplicas: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
-      (seen?.replicas ?? []).map(({ contentId, purpose }) => ({ host: name, contentId, purpose, reason: "the fleet is deleted" }))),
+      (seen?.partials ?? []).filter((partial) => ownerOf(partial, name) === undefined)
+        .map((partial) => ({ host: name, partial, reason: "the fleet is deleted" }))),
+    removeReplicas: !alone ? [] : table.hosts.flatMap((host) =>
+      (host.seen?.replicas ?? []).filter((replica) => !isStoodOn(host, replica))
+        .map(({ contentId, purpose }) => ({ host: host.name, contentId, purpose, reason: "the fleet is deleted" }))),
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(othersOn, host.name).length])),
     problems: tidy(problems),
-    warnings: [...strangerWarnings({ table, census }), ...table.hosts.filter((host) => !host.seen && !unseenOn.has(host)).map((host) =>
+    warnings: [...strangerWarnings({ table, census }), ...leftoverWarnings({ table, previous }), ...table.hosts.filter((host) => !host.seen && !unseenOn.has(host)).map((host) =>
       `${host.name} does not answer (${host.unseenReason}): nothing is recorded there; leftovers, if any, stay`)],
   };
 }

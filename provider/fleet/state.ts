@@ -4,6 +4,7 @@ import { takeCensus } from "./census";
 import { DEFAULTS } from "./inputs";
 import { groupBy, groupOf } from "./groups";
 import { knowHosts, type KnownHost } from "./hosts";
+import { missedMembers } from "./leftovers";
 import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RunSummary, RunTimeline } from "./model";
 import { compare, formatPath, seen } from "./problems";
 import { keptProfiles, MAX_RANGES } from "./readProfile";
@@ -42,6 +43,7 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
   const replicasRecorded = groupBy(previous?.replicas ?? [], (one) => one.host);
   const replicas = table.hosts.flatMap((host) => replicasOn(host, replicasRecorded));
   const holding = new Set([...members, ...replicas].map((one) => one.host));
+  const missedOn = missedMembers(table, previous);
   const membersOn = groupBy(members, (member) => member.host);
   const contentId = observation.template?.contentId ?? previous?.contentId ?? members[0]?.contentId ?? "";
   const profiles = keptProfiles(readProfiles, new Set([contentId, ...members.map((member) => member.contentId)]));
@@ -56,10 +58,14 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(membersOn, host.name).length])),
     hosts: table.hosts.flatMap((host) => {
       const described = host.declared?.spec ?? host.recorded;
-      const isOpen = isUnsettled(host, unsettled);
+      const isOpen = isUnsettled(host, unsettled, groupOf(membersOn, host.name), incarnation);
       if (!described || (!host.declared && !isOpen && !holding.has(host.name))) return [];
-      const { unsettled: _before, ...rest }: RecordedHost = described;
-      return [{ ...rest, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }), ...(isOpen && { unsettled: true }) }];
+      const missed = host.abandoned ? [] : missedOn.get(host) ?? [];
+      const { unsettled: _before, missed: _missed, ...rest }: RecordedHost = described;
+      return [{
+        ...rest, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }), ...(isOpen && { unsettled: true }),
+        ...(missed.length > 0 && { missed }),
+      }];
     }),
     lastRun,
     ...(timeline && { timeline }),
@@ -70,9 +76,16 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
 
 type RecordedHost = FleetState["hosts"][number];
 
-function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: ReadonlySet<string> | undefined): boolean {
+/**
+ * Also a host that shows members which the record does not have: of another incarnation, as of a create that crashed. Taken
+ * out of the program it would be known to nobody, and their slots would be made a second time.
+ */
+function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: ReadonlySet<string> | undefined, members: readonly MemberState[], incarnation: string): boolean {
   if (abandoned) return false;
-  return unsettled?.has(name) || (seen ? seen.partials.length > 0 : recorded?.unsettled === true);
+  if (unsettled?.has(name)) return true;
+  if (!seen) return recorded?.unsettled === true;
+  const onRecord = new Set(members.map(({ slot, generation }) => `${slot}/${generation}`));
+  return seen.partials.length > 0 || seen.members.some((one) => one.incarnation !== incarnation || !onRecord.has(`${one.slot}/${one.generation}`));
 }
 
 /** As seen; of a host that is out of sight, as recorded. */
@@ -112,6 +125,7 @@ const hostSchema = z.looseObject({
   nicBitsPerSecond: absent(z.number(), DEFAULTS.nicBitsPerSecond), diskBytesPerSecond: absent(z.number(), DEFAULTS.diskBytesPerSecond),
   transferRateBitsPerSecond: maybe(z.number()), maxConcurrent: absent(z.number(), DEFAULTS.hostMaxConcurrent), capacity: maybe(z.number()),
   uuid: maybe(z.string()), unsettled: maybe(z.boolean()),
+  missed: maybe(z.array(z.object({ slot: slotSchema, generation: z.int().min(0), name: z.string() }))),
 });
 const purpose = z.enum(["replica", "template"]);
 const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });

@@ -3,7 +3,7 @@ import { isCompletable, isUnarrived } from "./arrival";
 import { diskWarning, namesOf } from "./changes";
 import { groupBy, groupOf } from "./groups";
 import { kindOfSlot } from "./identity";
-import { ownersOf } from "./leftovers";
+import { leftoverWarnings } from "./leftovers";
 import type { FleetPlan, ObservedMember } from "./model";
 import { hostNames } from "./hosts";
 import { nearest, plural, seen } from "./problems";
@@ -96,14 +96,6 @@ function arrivalWarnings({ contentId }: PlanContext, members: readonly ObservedM
   const stuck = members.filter((member) => isUnarrived(member) && !isCompletable(member, contentId));
   if (stuck.length === 0) return [];
   return [`${namesOf(stuck)}: started before the disk was there, and the template has changed since: what is missing cannot be fetched any more. Bring the template back, or make them anew (onTemplateChange: replace)`];
-}
-
-function leftoverWarnings({ table, previous }: PlanContext): string[] {
-  const ownerOf = ownersOf(table, previous);
-  return table.hosts.flatMap(({ name, seen }) => (seen?.partials ?? []).flatMap((partial) => {
-    const owner = ownerOf(partial, name);
-    return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
-  }));
 }
 
 function usedReplicaWarnings({ table }: PlanContext): string[] {

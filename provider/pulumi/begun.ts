@@ -60,7 +60,10 @@ export function begunIn(folder: string): BegunRuns {
     note({ observation, ...run }) {
       const { fleetId, incarnation } = run;
       // A password of a URI stays in Pulumi's state, encrypted. Without it the host is known by its name still.
-      const hosts = recordState({ ...run, observation, lastRun: NO_RUN }).hosts.map((host) => ({ ...host, uri: redact(host.uri) }));
+      const declared = recordState({ ...run, observation, lastRun: NO_RUN }).hosts;
+      // Those that the run knows of otherwise are worked on as well, and what it does there may not come to its end.
+      const known = new Map([...run.previous?.hosts ?? [], ...declared].map((host) => [redact(host.uri), host]));
+      const hosts = [...known].map(([uri, host]) => ({ ...host, uri }));
       const partial = `${fileOf(fleetId)}.${process.pid}`;
       attempt(() => {
         mkdirSync(folder, { recursive: true, mode: 0o700 });

@@ -37,7 +37,7 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
   const unrecorded = new WeakSet<Run>();
 
   /** One call of an engine door: its hypervisor, its signal, its live text. */
-  function withFleet<T>(run: Run, door: (request: RunRequest) => Promise<T>): Promise<T> {
+  function withFleet<T>(run: Run, door: (request: RunRequest) => Promise<T>, isRemoval = false): Promise<T> {
     return runs.run(async (signal) => {
       const { urn, ...question } = withBegun(run, dependencies.begun.hostsOf(run.fleetId));
       const row = rowOf(dependencies.link, urn);
@@ -48,8 +48,9 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
       const hypervisor = dependencies.createHypervisor({ spec: run.spec, holder });
       try {
         const onPlan: RunRequest["onPlan"] = (plan, observation) => {
-          adoptionWarning(plan).forEach(row.warn);
-          if (hasWork(plan)) dependencies.begun.note({ ...question, observation });
+          // Nobody previews what a removal leaves; the resource that could tell of it later is gone then.
+          (isRemoval ? plan.warnings : adoptionWarning(plan)).forEach(row.warn);
+          if (!isRemoval && hasWork(plan)) dependencies.begun.note({ ...question, observation });
         };
         return await door({ ...question, hypervisor, clock: dependencies.clock, holder, onProgress: progress, onPlan, signal });
       } finally {
@@ -120,7 +121,7 @@ export function createLifecycle(dependencies: Dependencies, runs: Runs) {
     async delete(_id: string, outputs: Bag): Promise<void> {
       try {
         const run = recordedRun(outputs);
-        await withFleet(run, fleetDoors.removeFleet);
+        await withFleet(run, fleetDoors.removeFleet, true);
         ended(run);
       } catch (error) {
         // Pulumi prints the stack of an error that a delete throws; a refusal is no fault of the code.

@@ -7,9 +7,9 @@ import { TransferLog } from "../../provider/engine/log";
 import { SourcePool, type PooledTransfer } from "../../provider/engine/pool";
 import { Room } from "../../provider/engine/room";
 import { contextOf } from "../../provider/engine/session";
-import { linkSignals } from "../../provider/engine/abort";
 import { policies, topologyOf } from "../../provider/scheduler";
 import { type CallContext, type CloneOrder, type Hypervisor, NoSpaceError } from "../../provider/hypervisors/hypervisor";
+import { cramped, crampedStores } from "./cramped";
 import { wrap } from "./wrappers";
 import { assertSettled, IMAGE_BYTES, inputs, look, reachable, request, specOf, up, world, type World } from "./world";
 
@@ -17,53 +17,6 @@ async function failed(running: Promise<unknown>): Promise<FleetRunError> {
   const error = await running.then(() => assert.fail("the run succeeded"), (e: unknown) => e);
   assert.ok(error instanceof FleetRunError, String(error));
   return error;
-}
-
-/**
- * A store that holds less than anybody thinks: where what is there and arriving is more, the copies that arrive find no
- * room, as on a real file system whichever writes next.
- * @param says whether copies stand still and ask, or fail at once
- */
-function cramped(inner: Hypervisor, hosts: readonly string[], holdsBytes: number, says: "asks" | "fails"): { hypervisor: Hypervisor; attempts: () => number } {
-  let whole = 0;
-  let attempts = 0;
-  const arriving = new Map<CloneOrder, number>();
-  const taken = (): number => [...arriving.values()].reduce((sum, bytes) => sum + bytes, whole);
-  const hypervisor = wrap(inner, async (method, order: CloneOrder, context: CallContext | undefined, proceed) => {
-    if (method !== "clone" || !hosts.includes(order.target.host)) return proceed();
-    attempts++;
-    const link = linkSignals(context?.signal);
-    const error = new NoSpaceError(order.target.host, "clone", "storage pool default is full");
-    arriving.set(order, 0);
-    let asking = false;
-    try {
-      const result = await proceed({
-        ...context, signal: link.signal,
-        onProgress: (done, total) => {
-          arriving.set(order, done);
-          context?.onProgress?.(done, total);
-          if (taken() <= holdsBytes || asking) return;
-          asking = true;
-          const answer = says === "asks" ? context!.onNoSpace!(error) : Promise.resolve(false);
-          void answer.then((goesOn) => (goesOn ? asking = false : link.abort(error)));
-        },
-      });
-      // Every byte of it went through the check above but its last ones.
-      if (taken() - arriving.get(order)! + IMAGE_BYTES > holdsBytes && says === "fails") throw error;
-      whole += IMAGE_BYTES;
-      return result;
-    } catch (reason) {
-      if (link.signal.reason !== error && reason !== error) throw reason;
-      const partials = (await reachable(specOf(inputs(4, 2, { count: 1 })), { hypervisor: inner })).find((host) => host.name === order.target.host)!.partials;
-      const mine = partials.find((partial) => order.target.kind === "base" && partial.slot === order.target.slot);
-      if (mine) await inner.destroy({ kind: "partial", fleet: order.fleet, host: order.target.host, partial: mine });
-      throw error;
-    } finally {
-      arriving.delete(order);
-      link.unlink();
-    }
-  });
-  return { hypervisor, attempts: () => attempts };
 }
 
 describe("a store that holds less than it said", () => {
@@ -99,6 +52,49 @@ describe("a store that holds less than it said", () => {
     const { hypervisor } = cramped(sharing(where.hypervisor, [["a2", "b2"]], 9e12, [], { store: "netfs nas:/vm" }), ["a2", "b2"], 3.5 * IMAGE_BYTES, "asks");
     const { state } = await failed(up(spec, { ...where, hypervisor }));
     assert.equal(state.members.length, 4 + 3);
+  });
+});
+
+describe("stores that hold less than they said", () => {
+  const stores = fc.array(fc.record({ of: fc.integer({ min: 0, max: 2 }), holds: fc.double({ min: 0.3, max: 4, noNaN: true }) }), { minLength: 2, maxLength: 4 });
+  const limits = fc.record({ policy: fc.constantFrom("relay", "rounds", "earliestCompletion"), countPerHost: fc.integer({ min: 1, max: 4 }), maxConcurrent: fc.integer({ min: 2, max: 8 }) });
+  type Drawn = [{ of: number; holds: number }[], { policy: string; countPerHost: number; maxConcurrent: number }];
+
+  /** @returns by store, how many members it has, is to have, and holds */
+  async function ended([of, { maxConcurrent, ...more }]: Drawn, moments?: ReadonlyMap<number, number>): Promise<{ has: number; wants: number; holds: number }[]> {
+    const from = inputs(of.length, 2, more);
+    const spec = specOf({ ...from, hosts: (from.hosts as { name: string }[]).map((host) => ({ ...host, maxConcurrent })) });
+    const groups = [0, 1, 2].map((number) => spec.hosts.flatMap(({ name }, index) => (of[index]!.of === number ? [name] : []))).filter((hosts) => hosts.length > 0);
+    const full = groups.map((hosts) => ({ hosts, holdsBytes: of[spec.hosts.findIndex(({ name }) => name === hosts[0])]!.holds * IMAGE_BYTES }));
+    const where = world(spec, { progressSeconds: 0.05 });
+    const shared = groups.reduce((inner, hosts, index) => sharing(inner, [hosts], 9e12, [], { store: `netfs nas:/${index}` }), where.hypervisor as Hypervisor);
+    const { hypervisor } = crampedStores(shared, full, "asks", moments);
+    let over = false;
+    const running = up(spec, { ...where, hypervisor }).catch((error: unknown) => {
+      assert.ok(error instanceof FleetRunError, String(error));
+      return error;
+    }).finally(() => { over = true; });
+    // Virtual time: what has not ended after so many turns of the loop waits for what never comes.
+    for (let turn = 0; !over && turn < 20_000; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(over, "the run goes on for ever");
+    const { state } = await running;
+    return full.map(({ hosts, holdsBytes }) => ({
+      has: state.members.filter((member) => hosts.includes(member.host)).length, wants: hosts.length * more.countPerHost, holds: Math.floor(holdsBytes / IMAGE_BYTES),
+    }));
+  }
+
+  it("get as many members as fit, whoever reads from whom", async () => {
+    await fc.assert(fc.asyncProperty(stores, limits, async (...drawn) => {
+      for (const { has, wants, holds } of await ended(drawn)) assert.equal(has, Math.min(wants, holds));
+    }), { numRuns: Number(process.env.RUNS ?? 20) });
+  });
+
+  it("let every run end, also where room is short for a moment only, anywhere", async () => {
+    const moments = fc.dictionary(fc.integer({ min: 0, max: 15 }).map(String), fc.double({ min: 0.1, max: 1, noNaN: true }));
+    await fc.assert(fc.asyncProperty(stores, limits, moments, async (of, more, at) => {
+      const all = await ended([of, more], new Map(Object.entries(at).map(([slot, part]) => [Number(slot), part])));
+      for (const { has, wants, holds } of all) assert.ok(has <= Math.min(wants, holds));
+    }), { numRuns: Number(process.env.RUNS ?? 50) });
   });
 });
 
@@ -169,6 +165,36 @@ describe("room", () => {
     assert.ok(room.admits(0));
   });
 
+  it("is made by one that waits once the one it reads from is all there, and waits for it in turn", async () => {
+    const room = new Room([0], [200], 100);
+    const relay = copy(1, 0, 60);
+    const reader = { ...copy(2, 0, 50), from: { arrival: relay } } as PooledTransfer;
+    for (const one of [relay, reader]) room.begin(one);
+    const answer = room.starves(reader);
+    room.review();
+    assert.equal(await Promise.race([answer, Promise.resolve("none yet")]), "none yet");
+    relay.done = 1;
+    room.review();
+    assert.equal(await answer, false);
+  });
+
+  it("is made where those that wait in two stores wait for each other", async () => {
+    const room = new Room([0, 1], [200, 200], 100);
+    const [one, other] = [copy(1, 0, 50), copy(2, 1, 50)];
+    const [readsOther, readsOne] = [{ ...copy(3, 0, 40), from: { arrival: other } }, { ...copy(4, 1, 40), from: { arrival: one } }] as PooledTransfer[];
+    for (const each of [one, other, readsOther!, readsOne!]) room.begin(each);
+    assert.equal(await Promise.race([room.starves(one), room.starves(other)]), false);
+  });
+
+  it("is no more waited for by what is made beside copies when those are all there: they serve others, and keep it", () => {
+    const room = new Room([0, 0], [200], 100, new Map([["a1", 0]]));
+    const [first, second] = [copy(1, 0, 100), copy(2, 0, 50)];
+    room.begin(first);
+    assert.equal(room.nextEnd("a1"), undefined);
+    room.begin(second);
+    assert.ok(room.nextEnd("a1"));
+  });
+
   it("never leaves all that wait waiting: each time all stand still, one of them gives way, and all others go on", async () => {
     await fc.assert(fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 99 }), { minLength: 1, maxLength: 12 }), fc.integer({ min: 0, max: 12 }), async (sizes, fitting) => {
       const room = new Room([0], [Infinity], 100);
@@ -190,6 +216,62 @@ describe("room", () => {
       for (const one of left) room.end(one, true);
       assert.equal(left.length, Math.min(fitting, copies.length));
     }));
+  });
+});
+
+describe("a copy that stands still for want of room", () => {
+  it("hears whether to go on once the copy that it reads from is all there and goes on for it alone", async () => {
+    const spec = specOf(inputs(2, 1, { countPerHost: 1, policy: "relay" }));
+    const where = world(spec);
+    const { clock } = where;
+    const said: string[] = [];
+    let starved = (): void => undefined;
+    let ended = (): void => undefined;
+    const [starves, ends] = [new Promise<void>((resolve) => { starved = resolve; }), new Promise<void>((resolve) => { ended = resolve; })];
+    const hypervisor = wrap(where.hypervisor, async (method, order: CloneOrder, context: CallContext | undefined, proceed) => {
+      if (method !== "clone") return proceed();
+      if (order.source.kind === "template") {
+        if (said.length === 0) {
+          await starves;
+          await clock.sleep(20);
+          context!.onProgress!(100, 100);
+          await ends;
+        }
+        return { bytesMoved: 100 };
+      }
+      context!.onProgress!(50, 100);
+      const full = new NoSpaceError("a2", "clone", "full");
+      const goesOn = context!.onNoSpace!(full);
+      starved();
+      said.push(`goes on: ${await goesOn}`);
+      ended();
+      throw full;
+    });
+    const context = contextOf(request(spec, { hypervisor: Object.assign(hypervisor, { capabilities: { ...hypervisor.capabilities, relay: true } }), clock }), new AbortController().signal);
+    const { pool, distributor } = distribution(context);
+    for (const slot of [0, 1]) {
+      distributor.want({
+        host: 1, target: { kind: "base", host: "a2", slot, generation: 0 }, label: `w-00${slot}`,
+        whole: () => said.push(`${slot} is whole`), failed: (error) => said.push(String(error)),
+      });
+    }
+    let asked = false;
+    distributor.begin({
+      ...policies.relay,
+      next: () => {
+        if (pool.open() === 0) return [];
+        const first = { source: pool.sources[0]!.id, targetHost: 1 };
+        if (asked) return [first];
+        asked = true;
+        return [first, { source: { decision: 0 }, targetHost: 1 }];
+      },
+    });
+    let over = false;
+    const running = context.tasks.idle().finally(() => { over = true; });
+    for (let turn = 0; !over && turn < 20_000; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(over, `waits for ever; heard: ${said.join(", ")}`);
+    await running;
+    assert.deepEqual(said, ["goes on: false", "0 is whole", "1 is whole"]);
   });
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { planRemoval } from "../../provider/fleet";
-import { disk, FLEET, INCARNATION, made, slots, spec, unreachable, withHost } from "./build";
+import { disk, FLEET, INCARNATION, made, member, slots, spec, unreachable, withHost } from "./build";
 
 const replica = { contentId: "c1", purpose: "template" as const, disk: disk("t"), users: [] };
 const partial = { kind: "volume" as const, name: "p", bytes: 1 };
@@ -23,6 +23,15 @@ describe("removal", () => {
     const plan = planRemoval({ ...request, observation: taken });
     assert.deepEqual([slots(plan.destroy), slots(plan.keep)], [[0, 1, 3], [2]]);
     assert.deepEqual([plan.cleanup, plan.removeReplicas], [[], []]);
+  });
+
+  it("leaves what may be the disk of a member that runs on another host, and names it", () => {
+    const chain = ["base-1", "delta-1"].map((name) => ({ kind: "volume" as const, name, slot: 1, generation: 0, bytes: 1 }));
+    const left = withHost(found, "a2", (one) => ({ ...one, members: [], partials: [...chain, partial] }));
+    const moved = withHost(left, "a1", (one) => ({ ...one, members: [...one.members, { ...member(1), displaced: true }] }));
+    const plan = planRemoval({ ...request, observation: moved });
+    assert.deepEqual(plan.cleanup.map((one) => one.partial.name), ["p"]);
+    assert.match(plan.warnings.join("\n"), /base-1 on a2 looks left over and stays: it may be a disk of workers-001 on a1\ndelta-1 on a2/);
   });
 
   it("removes nothing when the whole fleet was taken over", () => {

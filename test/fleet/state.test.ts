@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DamagedRecordError, fleetOutputsSchema, parseState } from "../../provider/fleet";
-import { disk, host, made, member, observation, reachable, record, slots, spec, unreachable, withHost } from "./build";
+import { disk, host, made, member, observation, plan, reachable, record, slots, spec, unreachable, withHost } from "./build";
 
 describe("recorded state", () => {
   it("holds every member by slot, the placement and the hosts with their ids", () => {
@@ -53,6 +53,19 @@ describe("recorded state", () => {
     assert.deepEqual([names(holding), names(littered), names(record(fewer, found, state))], [["a1", "a2", "b1", "b2"], ["a1", "a2", "b1", "b2!"], ["a1", "a2", "b1"]]);
     const dark = withHost(found, "b2", () => unreachable("b2"));
     assert.deepEqual([record(fewer, dark, holding).replicas, names(record(fewer, dark, littered))], [holding.replicas, ["a1", "a2", "b1", "b2!"]]);
+  });
+
+  it("remembers a host that shows members which are not on record, so that their slots are not made a second time", () => {
+    const crashed = withHost(observation(["a1", "b2"].map((name) => reachable(name))), "b2", (one) => ({ ...one, members: [member(0, { incarnation: "crashed" })] }));
+    const known = record(spec({ hosts: [host("a1"), host("b2")], count: 1 }), crashed);
+    assert.deepEqual(known.hosts.map(({ name, unsettled }) => [name, unsettled]), [["a1", undefined], ["b2", true]]);
+    const fewer = spec({ hosts: [host("a1")], count: 1 });
+    const without = record(fewer, crashed, known);
+    assert.deepEqual([without.hosts.map(({ name, unsettled }) => [name, unsettled]), without.members], [[["a1", undefined], ["b2", true]], []]);
+    const dark = plan(fewer, withHost(crashed, "b2", () => unreachable("b2")), without);
+    assert.match(dark.problems.map(({ message }) => message).join(), /b2 \(connection refused\), which was worked on/);
+    const emptied = withHost(crashed, "b2", (one) => ({ ...one, members: [] }));
+    assert.deepEqual(record(fewer, emptied, without).hosts.map(({ name }) => name), ["a1"]);
   });
 
   it("takes over the new name of a renamed host", () => {

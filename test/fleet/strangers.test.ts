@@ -20,6 +20,44 @@ describe("twins and strangers", () => {
     assert.match(removal.warnings.join(), /is a twin/);
   });
 
+  describe("a member that virsh migrate moved, and whose definition stayed behind", () => {
+    const powers = ["running", "stopped", "paused"] as const;
+    /** workers-001 is defined on a2 as `first`, and with the same disks on a1 as `second`. */
+    const migrated = (first: ObservedMember["power"], second: ObservedMember["power"]) => {
+      const { declared, found, state } = made({ count: 4 });
+      const left = withHost(found, "a2", (one) => ({ ...one, members: [member(1, { power: first })] }));
+      return { declared, state, observed: withHost(left, "a1", (one) => ({ ...one, members: [...one.members, { ...member(1, { power: second }), displaced: true }] })) };
+    };
+
+    it("is not started a second time, and the message says what to do", () => {
+      const { declared, state, observed } = migrated("stopped", "running");
+      const [problem, ...more] = plan(declared, observed, state).problems;
+      assert.deepEqual(more, []);
+      assert.deepEqual(problem, { path: "hosts[0]", message: "expected one definition of workers-001, which is to be started, changed or removed, got two that may have the same disk: " +
+        "shut off on a2, and running on a1; its guest runs on a1: bring it back with virsh migrate, or, for it to count where it runs, take away the definition that is shut off: virsh undefine workers-001 on a2. Never start both" });
+    });
+
+    it("is refused exactly when the plan does something to it, and no running one is to be undefined", () => {
+      const changes = fc.record({ count: fc.integer({ min: 1, max: 5 }), powerOn: fc.boolean(), memory: fc.constantFrom(1024, 2048) });
+      fc.assert(fc.property(fc.constantFrom(...powers), fc.constantFrom(...powers), changes, fc.boolean(), (first, second, { count, powerOn, memory }, unmerged) => {
+        const { state, observed } = migrated(first, second);
+        const declared = spec({ count, powerOn, vm: { memory, networks: [{ network: "default" }] } });
+        const found = !unmerged ? observed : withHost(observed, "a2", (one) => ({ ...one, members: one.members.map((each) => ({ ...each, base: "frozen" as const })) }));
+        const result = plan(declared, found, state);
+        const acted = [result.create, result.destroy, result.reconfigure, result.consolidate, result.complete].flat().some(({ slot }) => slot === 1);
+        const named = result.problems.filter(({ message }) => message.includes("expected one definition of workers-001"));
+        assert.equal(named.length, acted ? 1 : 0);
+        const removal = planRemoval({ spec: declared, fleetId: FLEET, incarnation: INCARNATION, observation: found, previous: state });
+        assert.equal(removal.problems.filter(({ message }) => message.includes("expected one definition of workers-001")).length, 1);
+        for (const text of [...result.warnings, ...removal.problems.map(({ message }) => message)].filter((each) => each.includes("workers-001"))) {
+          for (const [power, host] of [[first, "a2"], [second, "a1"]]) {
+            if (power !== "stopped" && !text.includes("both run: shut down")) assert.ok(!text.includes(`undefine workers-001 on ${host}`), text);
+          }
+        }
+      }), { numRuns: 200 });
+    });
+  });
+
   it("a twin of a member whose host is out of sight does not take its slot", () => {
     const { declared, found, state } = made({ count: 4 });
     const twin = { ...member(1), displaced: true };
@@ -62,6 +100,23 @@ describe("twins and strangers", () => {
     const kept = with_(["the domain mine uses it"]);
     assert.deepEqual(kept.removeReplicas, []);
     assert.match(kept.warnings.join(), /base-0 on a1 stays: the domain mine uses it/);
+  });
+
+  it("a replica stays while a linked member that was moved by hand to another host may stand on it", () => {
+    const { declared, found, state } = made({ count: 4 });
+    const replica = { contentId: "c1", purpose: "replica" as const, disk: member(0).chain[0]!, users: [] };
+    const delta = { kind: "volume" as const, name: "delta-1", slot: 1, generation: 0, bytes: 1 };
+    const moved = (kind: "full" | "linked", partials: ReachableHost["partials"]) => withHost(
+      withHost(found, "a2", (one) => ({ ...one, members: [], replicas: [replica], partials })),
+      "a1", (one) => ({ ...one, members: [...one.members, { ...member(1), kind, displaced: true }] }),
+    );
+    const removed = (observed: Observation) => [
+      plan(declared, observed, state).removeReplicas,
+      planRemoval({ spec: declared, fleetId: FLEET, incarnation: INCARNATION, observation: observed, previous: state }).removeReplicas,
+    ].map((each) => each.map(({ host }) => host));
+    assert.deepEqual(removed(moved("linked", [])), [[], []]);
+    assert.deepEqual(removed(moved("full", [delta])), [[], []], "nor while a disk stays that may stand on it");
+    assert.deepEqual(removed(moved("full", [])), [["a2"], ["a2"]]);
   });
 
   const copies = fc.array(fc.record({

@@ -81,6 +81,10 @@ describe("what a killed run had begun", () => {
       begun.note(run);
       assert.deepEqual(begun.hostsOf("abcdefghij").map(({ name, uuid }) => ({ name, uuid })), [{ name: "a1", uuid: reachable("a1").uuid }]);
       assert.doesNotMatch(readFileSync(join(folder, "vmfleet/abcdefghij.json"), "utf8"), /geheim/);
+      // A later run that no longer declares b2 and is to empty it: killed as well, it leaves both noted.
+      const previous = { ...state(), hosts: [b2] };
+      begun.note({ ...run, previous, observation: observation([reachable("a1"), reachable("b2")]) });
+      assert.deepEqual(begun.hostsOf("abcdefghij").map(({ name }) => name).sort(), ["a1", "b2"]);
       begun.forget("abcdefghij");
       assert.deepEqual(begun.hostsOf("abcdefghij"), []);
       const nowhere = begunIn(join(__filename, "vmfleet"));

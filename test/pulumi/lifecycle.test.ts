@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { fleetIdFromOrigin } from "../../provider/fleet";
 import { FleetRefusedError, FleetRunError, type Progress } from "../../provider/engine/types";
 import { PartialFailureError } from "../../provider/pulumi/lifecycle";
-import { inputs, outputs, plan, state, URN, world } from "./fakes";
+import { create, inputs, outputs, plan, state, URN, world } from "./fakes";
 
 const progress = (changes: Partial<Progress>): Progress => ({
   phase: "clone", membersDone: 0, membersTotal: 2, bytesDone: 0, bytesTotal: 2e9, bytesPerSecond: 1e8, ...changes,
@@ -175,6 +175,13 @@ describe("read", () => {
 });
 
 describe("delete", () => {
+  it("says what it leaves", async () => {
+    const { provider, said, noted } = world({ remove: async ({ onPlan }) => onPlan!(plan({ destroy: [create], warnings: ["base-1 on a2 stays"] }), { hosts: [] }) });
+    await provider.delete("abcdefghij", await outputs());
+    assert.deepEqual(said.filter(({ severity }) => severity === "warning").map(({ message }) => message), ["base-1 on a2 stays"]);
+    assert.deepEqual(noted, ["forgotten"]);
+  });
+
   it("removes the recorded incarnation", async () => {
     const { provider, entered } = world();
     await provider.delete("abcdefghij", await outputs());

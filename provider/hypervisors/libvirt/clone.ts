@@ -10,7 +10,7 @@ import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "./helper";
 import { markerName, targetVolumeName } from "./images";
-import { deleteVolume } from "./guard";
+import { deleteVolume, endWriters, lookAround } from "./guard";
 import { describeFile, fileState, uploadChunks } from "./localFile";
 import { headerOf, writtenByClone } from "./lookedAt";
 import { MapVolume } from "./mapVolume";
@@ -114,7 +114,7 @@ export async function cloneImage(
   } catch (error) {
     if (transfer) context.onBroken?.({ bytesMoved: transfer.bytesMoved, bytesResent: transfer.bytesResent });
     const begun = await arrival?.catch(() => undefined);
-    if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, session, settings))) await discardArrival(target, order.target).catch(() => undefined);
+    if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, target, order, settings))) await discardArrival(target, order.target).catch(() => undefined);
     throw error;
   } finally {
     for (const each of [map, first?.map, copy.recorder]) await each?.volume.remove();
@@ -126,16 +126,23 @@ const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChan
 
 /**
  * Nor is what an earlier attempt left, where QEMU does not open it: it checks what it is to go on with. Why no helper
- * starts stands in words alone; if one does without that image, the image is to blame. After all other ends the next
- * attempt goes on from what has arrived.
+ * starts stands in words alone; if one does without that image, and none of ours that was given up still keeps it, the
+ * image is to blame. After all other ends the next attempt goes on from what has arrived.
  */
-async function isUnfit(begun: Arrival, error: unknown, session: HostSession, settings: HelperSettings): Promise<boolean> {
+async function isUnfit(begun: Arrival, error: unknown, target: Target, order: CloneOrder, settings: HelperSettings): Promise<boolean> {
+  const { session } = target;
   if (begun.arrivedBytes === undefined || !(error instanceof HypervisorError) || error.step !== "start helper") return false;
   if (error instanceof HostUnreachableError || error instanceof UnansweredError) return false;
-  return Helper.start(session, settings, []).then(async (helper) => {
+  try {
+    const { pool } = await session.pool();
+    const image = { path: begun.path, pool: pool.name, volume: targetVolumeName(target.scope, order.target) };
+    if (await session.run("look for helpers", async (client) => endWriters(client, target, await lookAround(client, target), image))) return false;
+    const helper = await Helper.start(session, settings, []);
     await helper.stop();
     return true;
-  }, () => false);
+  } catch {
+    return false;
+  }
 }
 
 /** Never throws: it is a hint. */

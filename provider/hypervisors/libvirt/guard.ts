@@ -2,21 +2,22 @@
  * Does anybody use it? Asked here, right before every delete and every overwrite, and nowhere else: the client's own
  * `deleteVolume` has no other caller (a test says so). What a domain of the host names in any way is used, and so is what
  * another image stands on, in any active pool of the host. Of what bears our name these users do not count:
- * - helpers of this fleet, which work for us and end with their run;
+ * - helpers of this fleet, which work for us and end with their run; one that still writes to it is ended first;
  * - the one domain that a call is made for (`asked.by`), where it says so: a member's own, while its disks are merged or
  *   about to be removed;
  * - our own overlays that no domain names: what a run that was killed left over a base or replica.
  */
 import { isImage, type ImageFacts } from "./domainImages";
 import { ImageIndex } from "./imageIndex";
-import { domainTexts, ImageUse, isOwnHelper, type ImageUser, type ReadDefinitions } from "./imageUse";
+import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser, type ReadDefinitions } from "./imageUse";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "./names";
 import { overlaysOf, type Overlay } from "./overlays";
 import { BUSY_POOL_MS, refreshPool } from "./poolRoom";
-import type { LibvirtClient, Pool, Volume } from "./rpc/client";
+import type { Domain, LibvirtClient, Pool, Volume } from "./rpc/client";
 import { isLibvirtError, LibvirtError } from "./rpc/errors";
 import { ErrorCode } from "./rpc/protocol";
 import type { HostSession } from "./session";
+import { parseTag, TAG_URI } from "./tags";
 import { volumeFacts, type VolumeFacts } from "./volumes";
 
 /** One fleet on one host. */
@@ -37,7 +38,8 @@ export class HostLook {
   private readonly overlays = new ImageIndex<Overlay>();
   private readonly unread: readonly Overlay[];
 
-  constructor(private readonly use: ImageUse, overlays: readonly Overlay[]) {
+  /** @param helpers who of our own helpers uses what */
+  constructor(private readonly use: ImageUse, private readonly helpers: ImageUse, overlays: readonly Overlay[]) {
     for (const one of overlays) if (one.backingPath !== undefined) this.overlays.add({ how: "backing", writes: false, path: one.backingPath }, one);
     this.unread = overlays.filter(({ backingPath }) => backingPath === undefined);
   }
@@ -46,6 +48,16 @@ export class HostLook {
   domainsOf(image: ImageFacts, by?: Buffer): ImageUser[] {
     const own = by?.toString("hex");
     return this.use.usersOf(image).filter(({ uuid }) => uuid !== own);
+  }
+
+  /** Our own helpers that may write to it: what was given up, or answered too late, may still be at work. */
+  writingHelpers(image: ImageFacts): ImageUser[] {
+    return this.helpers.usersOf(image).filter(({ how, writes }) => writes && how !== "medium");
+  }
+
+  /** Overlays of ours that stand on it, in words, with a domain of this host or without. */
+  overlaysOn(image: ImageFacts): string[] {
+    return this.overlays.find(image).flatMap(({ of: { volume, pool, ours } }) => (ours ? [`the volume ${volume} of the pool ${pool} stands on it`] : []));
   }
 
   /**
@@ -119,9 +131,10 @@ class Watch {
       this.refreshedAt = monotonicMs();
     }
     const [texts, overlays] = await Promise.all([domainTexts(client), overlaysOf(client, pool, this.scope)]);
-    const use = await ImageUse.of(texts.filter((each) => !isOwnHelper(this.scope.fleetId, each)), this.read);
+    const isHelper = (each: DomainText): boolean => isOwnHelper(this.scope.fleetId, each);
+    const use = await ImageUse.of(texts.filter((each) => !isHelper(each)), this.read);
     this.read = use.definitions;
-    return new HostLook(use, overlays);
+    return new HostLook(use, await ImageUse.of(texts.filter(isHelper)), overlays);
   }
 }
 
@@ -144,22 +157,94 @@ export function lookAround(client: LibvirtClient, { session, scope }: Place): Pr
 /** As the pool's listing knows it: of the file pools that we use a volume's key is its path. */
 export const imageOf = (pool: Pool, { name, key }: Volume): ImageFacts => ({ path: key, pool: pool.name, volume: name });
 
+/** How long a QEMU may take to end. */
+const END_HELPER_MS = 120_000;
+
 /**
+ * Ends our own helpers that may still write to an image: what was given up as unanswered may have been done all the same.
+ * @returns whether there was one
+ * @throws where one does not end
+ */
+export async function endWriters(client: LibvirtClient, { scope }: Place, look: HostLook, image: ImageFacts): Promise<boolean> {
+  const writers = look.writingHelpers(image);
+  for (const { domain: name, uuid } of writers) {
+    const helper: Domain = { name, uuid: Buffer.from(uuid, "hex"), id: -1 };
+    try {
+      const xml = await client.getMetadata(helper, TAG_URI);
+      const tag = xml === null ? null : parseTag(xml);
+      if (tag?.purpose !== "helper" || tag.fleetId !== scope.fleetId) throw new InUseError(`the domain ${name} writes to ${image.path}: it is called as our helpers are, and is none`);
+      await client.destroyDomain(helper, 0, END_HELPER_MS);
+    } catch (error) {
+      if (!isLibvirtError(error, ErrorCode.noDomain, ErrorCode.operationInvalid)) throw error; // gone is gone
+    }
+  }
+  return writers.length > 0;
+}
+
+/**
+ * Nobody uses them; our own helpers that may still write to them are ended.
  * @param names of volumes in the place's pool; those that are not there nobody uses
  * @param by the uuid of the domain that this is done for
  * @throws InUseError
  */
-export async function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
+export function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
+  return assertNone(client, at, names, (look, image) => look.usersOf(image, by));
+}
+
+/**
+ * As assertUnused; and no overlay of ours stands on it either, whoever uses that. Of a base, what a killed run left over it
+ * says nothing. A replica goes last, when all such leftovers are gone: what stands on it then is the disk of a linked member
+ * that may run on another host, where hosts share a pool.
+ * @throws InUseError
+ */
+export function assertBare(client: LibvirtClient, at: Place, names: readonly string[]): Promise<void> {
+  return assertNone(client, at, names, (look, image) => [...look.usersOf(image), ...look.overlaysOn(image)]);
+}
+
+async function assertNone(client: LibvirtClient, at: Place, names: readonly string[], usersOf: (look: HostLook, image: ImageFacts) => string[]): Promise<void> {
   const { pool } = await at.session.pool();
-  const volumes = (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
+  const volumes = await present(client, pool, names);
   if (volumes.length === 0) return;
   const look = await lookAround(client, at);
   for (const volume of volumes) {
-    const users = look.usersOf(imageOf(pool, volume), by);
-    if (users.length > 0) {
-      throw new InUseError(`${volume.name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
+    const error = useError(volume, usersOf(look, imageOf(pool, volume)));
+    if (error) throw error;
+  }
+  for (const volume of volumes) await endWriters(client, at, look, imageOf(pool, volume));
+}
+
+const present = async (client: LibvirtClient, pool: Pool, names: readonly string[]): Promise<Volume[]> =>
+  (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
+
+function useError({ name }: Volume, users: readonly string[]): InUseError | undefined {
+  if (users.length === 0) return undefined;
+  return new InUseError(`${name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
+}
+
+/** What one look has said holds for so long, no longer than it takes to remove a member's volumes one after another. */
+const LOOK_HOLDS_MS = 1_000;
+
+/**
+ * Removes those of a member's or a replica's images that nobody uses, by one look for all. What a look was asked for
+ * before does not count: it begins after this call.
+ * @returns why which of them stays
+ */
+export async function deleteUnused(client: LibvirtClient, at: Place, names: readonly string[], nowMs: () => number = monotonicMs): Promise<Map<string, InUseError>> {
+  const { pool } = await at.session.pool();
+  const staying = new Map<string, InUseError>();
+  let look: { said: HostLook; atMs: number } | undefined;
+  for (const volume of await present(client, pool, names)) {
+    const own = parseVolumeName(at.scope, volume.name);
+    if (!own || isMark(own)) throw new Error(`${volume.name} is no image of this fleet on this host`);
+    if (!look || nowMs() - look.atMs > LOOK_HOLDS_MS) look = { said: await lookAround(client, at), atMs: nowMs() };
+    const error = useError(volume, look.said.usersOf(imageOf(pool, volume)));
+    if (error) staying.set(volume.name, error);
+    else {
+      await endWriters(client, at, look.said, imageOf(pool, volume));
+      await remove(client, pool, volume.name, volume);
     }
   }
+  return staying;
 }
 
 const MARKS: ReadonlySet<VolumeName["kind"]> = new Set(["complete", "pending", "arriving"]);

@@ -5,7 +5,7 @@ import {
 import { endArrival } from "./arrivals";
 import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "./domainDisks";
 import { memberXml, type DiskXml } from "./domainXml";
-import { assertUnused, deleteVolume, InUseError, lookAround, type Place } from "./guard";
+import { assertUnused, deleteUnused, deleteVolume, InUseError, lookAround, type Place } from "./guard";
 import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "./names";
 import { findMember, memberInSlot, tagOf } from "./memberDomain";
 import { memberTagOf } from "./ownership";
@@ -228,8 +228,10 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, a
       }
       await client.undefineDomain(found.domain);
     }
-    for (const name of imageNames(at.scope, order).reverse()) await deleteVolume(client, at, name);
-    for (const mark of marks) await deletePending(client, at, mark);
+    const images = imageNames(at.scope, order).reverse();
+    const staying = await deleteUnused(client, at, [...images, ...[...marks].flatMap((mark) => markedDisks(at.scope, mark))]);
+    for (const image of images) if (staying.has(image)) throw staying.get(image)!;
+    for (const mark of marks) await deleteVolume(client, at, mark);
     await endArrival(client, at, { kind: "base", slot: order.slot, generation: order.generation });
   });
 }
@@ -261,15 +263,15 @@ async function pendingMarks(client: LibvirtClient, pool: Pool, { scope }: Place,
 
 /** The disk that it marks goes first, unless somebody has it: without its mark nobody would know it for ours. */
 export async function deletePending(client: LibvirtClient, at: Place, mark: string): Promise<void> {
-  const name = parseVolumeName(at.scope, mark);
+  await deleteUnused(client, at, markedDisks(at.scope, mark));
+  await deleteVolume(client, at, mark);
+}
+
+function markedDisks(scope: VolumeScope, mark: string): string[] {
+  const name = parseVolumeName(scope, mark);
   if (name?.kind !== "pending") throw new Error(`${mark} is no mark of a disk`);
   const { slot, generation, label } = name;
-  for (const onDelete of ["delete", "keep"] as const) {
-    await deleteVolume(client, at, volumeName(at.scope, { kind: "disk", slot, generation, label, onDelete })).catch((error: unknown) => {
-      if (!(error instanceof InUseError)) throw error;
-    });
-  }
-  await deleteVolume(client, at, mark);
+  return (["delete", "keep"] as const).map((onDelete) => volumeName(scope, { kind: "disk", slot, generation, label, onDelete }));
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What no member owns goes: replicas and uploads that nobody needs, and what runs left that did not end. */
 import type { DestroyOrder } from "../hypervisor";
 import { endArrival } from "./arrivals";
-import { assertUnused, deleteVolume, type Place } from "./guard";
+import { assertBare, deleteVolume, type Place } from "./guard";
 import { markerName, targetVolumeName } from "./images";
 import { deletePending } from "./member";
 import { tagOf } from "./memberDomain";
@@ -11,7 +11,7 @@ export async function removeReplica({ host, contentId, purpose }: Extract<Destro
   const ref = { kind: "replica" as const, host, contentId, purpose };
   const images = (["qcow2", "raw"] as const).map((format) => targetVolumeName(at.scope, ref, format));
   await at.session.run("remove", async (client) => {
-    await assertUnused(client, at, images); // before its mark goes: whoever uses it stands on a whole one
+    await assertBare(client, at, images); // before its mark goes: whoever uses it stands on a whole one
     await deleteVolume(client, at, markerName(at.scope, ref)); // without its mark it is partial, whatever comes
     for (const image of images) await deleteVolume(client, at, image);
     await endArrival(client, at, parseVolumeName(at.scope, images[0]!)!);

@@ -1,5 +1,6 @@
 /** As many data disks as check allows, on real QEMU: what goes out comes back, and goes with its member. */
 import assert from "node:assert/strict";
+import { memberUuid } from "../../../provider/fleet";
 import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
 import type { Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
@@ -26,7 +27,7 @@ describe("a member with as many data disks as check allows", function () {
     const ref = { fleet, host: host.name, slot: 0, name: "many-000", generation: 0 };
     const base = { kind: "base", host: host.name, slot: 0, generation: 0 } as const;
     const define = (vm: FleetSpec["vm"]): Promise<void> => hv.reconfigure({
-      ...ref, uuid: "00000000-0000-4000-8000-0000000000c0", macs: ["56:cc:cc:cc:cc:00"], kind: "full", contentId, vm, autostart: false,
+      ...ref, uuid: memberUuid(fleet.fleetId, 0), macs: ["56:cc:cc:cc:cc:00"], kind: "full", contentId, vm, autostart: false,
     });
     try {
       await hv.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target: base });

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { assertUnused, deleteOwnMap, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
+import { assertUnused, deleteOwnMap, deleteUnused, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
 import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
-import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
+import { CallTimeoutError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
+import { removeReplica } from "../../../provider/hypervisors/libvirt/removal";
 import { TAG_URI } from "../../../provider/hypervisors/libvirt/tags";
 
 const scope: VolumeScope = { fleetId: "fleet", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
@@ -34,6 +35,8 @@ interface Machine {
   running?: boolean;
   metadata?: string;
   unreadable?: boolean;
+  readOnly?: boolean;
+  hangs?: boolean;
 }
 
 /** A host as the guard asks it: pools of volumes, each with what it stands on, and machines. */
@@ -42,7 +45,9 @@ class FakeHost {
   readonly machines: Machine[] = [];
   looks = 0;
   deleted: string[] = [];
-  readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }) } as unknown as HostSession };
+  /** Each with how many volumes were deleted before. */
+  ended: [string, number][] = [];
+  readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }), run: (_what: string, act: (client: LibvirtClient) => Promise<unknown>) => act(this.client) } as unknown as HostSession };
 
   private readonly pool = (name: string): Pool => ({ name, uuid: Buffer.alloc(16) });
   put(volume: string, facts: Facts = {}, pool = "default"): this {
@@ -65,7 +70,14 @@ class FakeHost {
     domainXml: ({ name }: Domain): Promise<string> => {
       const machine = this.machines.find((one) => one.name === name)!;
       if (machine.unreadable) return Promise.reject(new LibvirtError(68, 10, "cannot acquire state change lock"));
-      return Promise.resolve(`<domain><name>${name}</name><metadata>${machine.metadata ?? ""}</metadata><devices>${machine.disks.map((file) => `<disk type='file' device='disk'><source file='${file}'/></disk>`).join("")}</devices></domain>`);
+      return Promise.resolve(`<domain><name>${name}</name><metadata>${machine.metadata ?? ""}</metadata><devices>${machine.disks.map((file) => `<disk type='file' device='disk'><source file='${file}'/>${machine.readOnly ? "<readonly/>" : ""}</disk>`).join("")}</devices></domain>`);
+    },
+    getMetadata: ({ uuid }: Domain) => Promise.resolve(this.machines.find(({ name }) => uuidOf(name).equals(uuid))?.metadata ?? null),
+    destroyDomain: ({ uuid }: Domain): Promise<void> => {
+      const at = this.machines.findIndex(({ name }) => uuidOf(name).equals(uuid));
+      if (this.machines[at]!.hangs) return Promise.reject(new CallTimeoutError("domainDestroyFlags", 1000));
+      this.ended.push([this.machines.splice(at, 1)[0]!.name, this.deleted.length]);
+      return Promise.resolve();
     },
     refreshPool: () => Promise.resolve(),
     listActivePools: () => Promise.resolve([...this.pools.keys()].map(this.pool)),
@@ -87,7 +99,7 @@ class FakeHost {
     return deleteVolume(this.client, this.place, volume);
   }
 }
-const uuidOf = (name: string): Buffer => Buffer.from(name.padEnd(16).slice(0, 16));
+const uuidOf = (name: string): Buffer => Buffer.from(name.padEnd(16).slice(-16));
 const helper = (fleetId: string, disks: string[]): Machine => ({ name: `vmfleet-helper-${fleetId}.00aa`, disks, metadata: `<vmfleet:fleet xmlns:vmfleet="${TAG_URI}" purpose="helper" fleetId="${fleetId}"/>` });
 
 describe("the guard", () => {
@@ -144,6 +156,45 @@ describe("the guard", () => {
     const host = new FakeHost().put(delta, { error: EIO });
     await host.remove(delta);
     assert.deepEqual(host.deleted, [delta]);
+  });
+
+  it("ends a helper of ours that still writes to what is removed, first, and none that only reads it", async () => {
+    const writer = helper("fleet", [path("default", base)]);
+    const reader = { ...helper("fleet", [path("default", base)]), name: "vmfleet-helper-fleet.00bb", readOnly: true };
+    const host = new FakeHost().put(base).has(writer).has(reader);
+    await host.remove(base);
+    assert.deepEqual([host.ended, host.deleted], [[[writer.name, 0]], [base]]);
+    const hung = new FakeHost().put(base).has({ ...writer, hangs: true });
+    await assert.rejects(hung.remove(base), CallTimeoutError);
+    assert.deepEqual(hung.deleted, []);
+  });
+
+  it("removes a member's images by one look, those that somebody uses staying, and looks again when that takes long", async () => {
+    const early = nameOf({ kind: "early", slot: 1, generation: 0 });
+    const disk = nameOf({ kind: "disk", slot: 1, generation: 0, label: "data", onDelete: "delete" });
+    const arrange = (): FakeHost => new FakeHost().put(base).put(delta, { backing: path("default", base) }).put(early).put(disk).has({ name: "somebody", disks: [path("default", disk)] });
+    const host = arrange();
+    const staying = await deleteUnused(host.client, host.place, [early, delta, base, disk]);
+    assert.deepEqual([host.deleted, [...staying.keys()], host.looks], [[early, delta, base], [disk], 1]);
+    assert.match(staying.get(disk)!.message, /somebody/);
+    const slow = arrange();
+    let now = 0;
+    await deleteUnused(slow.client, slow.place, [early, delta, base], () => (now += 800));
+    assert.deepEqual([slow.deleted, slow.looks], [[early, delta, base], 2]);
+  });
+
+  it("removes a replica only when no overlay of ours stands on it, with a machine on this host or without", async () => {
+    const complete = nameOf({ kind: "complete", of: "replica", contentId: "0123456789abcdef" });
+    const order = { kind: "replica" as const, fleet: { fleetId: "fleet", incarnation: "one", namePrefix: "w" }, host: "a1", contentId: "0123456789abcdef", purpose: "replica" as const };
+    for (const kind of ["delta", "early"] as const) {
+      const over = nameOf({ kind, slot: 1, generation: 0 });
+      const host = new FakeHost().put(replica).put(complete, { format: "raw", capacity: 1 }).put(over, { backing: path("default", replica) });
+      await assert.rejects(removeReplica(order, host.place), (error: Error) => error instanceof InUseError && error.message.includes(`${over} of the pool default stands on it`));
+      assert.deepEqual(host.deleted, [], "nor its mark");
+      await host.remove(over);
+      await removeReplica(order, host.place);
+      assert.deepEqual(host.deleted, [over, complete, replica]);
+    }
   });
 
   it("ends where images stand on each other", async () => {
