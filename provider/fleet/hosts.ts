@@ -61,19 +61,21 @@ export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, obs
     if (same) same.recorded ??= recorded;
     else hosts.push({ ...answer, recorded, uuid: answer.uuid ?? recorded.uuid });
   }
+  const uuids = new Set(hosts.map((one) => one.uuid));
   const byUri = new Map([...hosts].reverse().flatMap((one) => (one.declared ? [[one.declared.spec.uri, one]] : [])));
   for (const recorded of previous?.hosts ?? []) {
     const same = byUri.get(recorded.uri);
     if (same && (!same.uuid || !recorded.uuid || same.uuid === recorded.uuid)) {
       same.recorded = recorded;
       same.uuid ??= recorded.uuid;
-    } else if (same && !hosts.some((one) => one.uuid === recorded.uuid)) {
+      uuids.add(same.uuid);
+    } else if (same && !uuids.has(recorded.uuid)) {
       // The URI leads to another machine now; the one that held our members is out of sight.
       hosts.push({ name: `${recorded.name} (former)`, rack: recorded.rack, recorded, uuid: recorded.uuid, unseenReason: `its URI now reaches another machine`, abandoned: false });
+      uuids.add(recorded.uuid);
     }
   }
   const names = new Set([...hosts.map((one) => one.name), ...former.map((one) => one.host.name)]);
-  const uuids = new Set(hosts.map((one) => one.uuid));
   for (const answer of answers.values()) {
     if (names.has(answer.name) || (answer.status === "reachable" && uuids.has(answer.uuid))) continue;
     hosts.push(known({ name: answer.name, rack: "" }, answers, undefined));
