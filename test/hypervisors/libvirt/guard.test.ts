@@ -144,20 +144,6 @@ describe("the guard", () => {
     await assert.rejects(assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-002")), InUseError);
   });
 
-  it("does not count the same leftover by way of another pool, what is gone meanwhile, a leftover that cannot be read, or a broken pool of somebody's", async () => {
-    const host = new FakeHost().put(base).put(delta, { backing: path("default", base), ctime: "1.1" }).put(delta, { backing: path("default", base), ctime: "1.1" }, "other")
-      .put("gone.img", { error: ENOENT }).put("vanished.img", { error: new LibvirtError(50, 18, "no storage vol") }).put("broken.img", { error: EIO }, "other")
-      .put(nameOf({ kind: "early", slot: 1, generation: 0 }), { error: EIO });
-    await host.remove(base);
-    assert.deepEqual(host.deleted, [base]);
-  });
-
-  it("lets what cannot be read be removed itself", async () => {
-    const host = new FakeHost().put(delta, { error: EIO });
-    await host.remove(delta);
-    assert.deepEqual(host.deleted, [delta]);
-  });
-
   it("ends a helper of ours that still writes to what is removed, first, and none that only reads it", async () => {
     const writer = helper("fleet", [path("default", base)]);
     const reader = { ...helper("fleet", [path("default", base)]), name: "vmfleet-helper-fleet.00bb", readOnly: true };
@@ -195,6 +181,20 @@ describe("the guard", () => {
       await removeReplica(order, host.place);
       assert.deepEqual(host.deleted, [over, complete, replica]);
     }
+  });
+
+  it("does not count the same leftover by way of another pool, what is gone meanwhile, a leftover that cannot be read, or a broken pool of somebody's", async () => {
+    const host = new FakeHost().put(base).put(delta, { backing: path("default", base), ctime: "1.1" }).put(delta, { backing: path("default", base), ctime: "1.1" }, "other")
+      .put("gone.img", { error: ENOENT }).put("vanished.img", { error: new LibvirtError(50, 18, "no storage vol") }).put("broken.img", { error: EIO }, "other")
+      .put(nameOf({ kind: "early", slot: 1, generation: 0 }), { error: EIO });
+    await host.remove(base);
+    assert.deepEqual(host.deleted, [base]);
+  });
+
+  it("lets what cannot be read be removed itself", async () => {
+    const host = new FakeHost().put(delta, { error: EIO });
+    await host.remove(delta);
+    assert.deepEqual(host.deleted, [delta]);
   });
 
   it("ends where images stand on each other", async () => {
