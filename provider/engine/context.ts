@@ -1,6 +1,6 @@
 import type { FleetSpec, HostSpec, Learned } from "../fleet/model";
 import {
-  ForeignNameError, HostUnreachableError, NoSpaceError, TemplateChangedError, UnansweredError,
+  ForeignNameError, HostUnreachableError, InUseError, NoSpaceError, TemplateChangedError, UnansweredError,
   type CallContext, type FleetIdentity, type Hypervisor,
 } from "../hypervisors/hypervisor";
 import { linkSignals } from "./abort";
@@ -54,7 +54,7 @@ export function backoffMs(attempt: number): number {
 
 /** Errors that trying again cannot mend. */
 export function isFinal(error: unknown): boolean {
-  return error instanceof ForeignNameError || error instanceof NoSpaceError ||
+  return error instanceof ForeignNameError || error instanceof InUseError || error instanceof NoSpaceError ||
     error instanceof TemplateChangedError || error instanceof HostUnreachableError;
 }
 

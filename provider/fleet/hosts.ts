@@ -110,6 +110,11 @@ function hostFinder(hosts: readonly KnownHost[]): HostTable["hostOf"] {
 const contradicts = (host: KnownHost, member: { hostUuid: string }) =>
   Boolean(host.uuid && member.hostUuid && host.uuid !== member.hostUuid);
 
+/** What makes a host that no member is on record for one that must answer, in words after "which". */
+export const unsettledReason = ({ recorded }: KnownHost): string => (recorded?.noted
+  ? "a run that was killed on this machine noted as one it worked on"
+  : "was worked on when it went silent or was left with leftovers or members that are not on record");
+
 /** All that a program may call it by. */
 export function hostNames(host: KnownHost): string[] {
   return [host.name, host.declared?.spec.uri, host.recorded?.name, host.recorded?.uri, host.uuid].filter((name): name is string => !!name);

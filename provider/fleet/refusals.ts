@@ -1,7 +1,7 @@
 /** What makes a plan impossible, or is refused unless the program says otherwise. */
 import { namesOf } from "./changes";
 import { groupBy, groupOf } from "./groups";
-import { hostNames, type KnownHost } from "./hosts";
+import { hostNames, unsettledReason, type KnownHost } from "./hosts";
 import { macCollisions } from "./identity";
 import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "./model";
 import { plural } from "./problems";
@@ -38,7 +38,7 @@ export function hostProblems({ table, census }: Pick<PlanContext, "table" | "cen
       return [{ path: `hosts[${host.declared.index}]`, message: `expected a host that answers, got none: ${host.name} does not answer (${host.unseenReason})${holds}; ${wayOut}` }];
     }
     if (held.length === 0 && !host.recorded?.unsettled) return [];
-    const which = held.length > 0 ? holds.slice(4) : " was worked on when it went silent or was left with leftovers";
+    const which = held.length > 0 ? holds.slice(4) : ` ${unsettledReason(host)}`;
     return [{
       path: "abandonHosts",
       message: `expected hosts that were taken out of the program to answer, got none from ${host.name} (${host.unseenReason}), which${which}; ${wayOut}`,

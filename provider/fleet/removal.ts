@@ -2,7 +2,7 @@
 import { namesOf } from "./changes";
 import { takeCensus } from "./census";
 import { groupBy, groupOf } from "./groups";
-import { knowHosts } from "./hosts";
+import { knowHosts, unsettledReason } from "./hosts";
 import { leftoverWarnings, ownersOf } from "./leftovers";
 import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "./model";
@@ -37,7 +37,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
   const problems = [...table.hosts.filter((host) => !host.seen && !host.abandoned).flatMap((host) => {
     const held = groupOf(unseenOn, host);
     if (held.length === 0 && !host.recorded?.unsettled) return [];
-    const what = held.length > 0 ? `holds ${plural(held.length, "member")} (${namesOf(held)})` : "was worked on when it went silent or was left with leftovers";
+    const what = held.length > 0 ? `holds ${plural(held.length, "member")} (${namesOf(held)})` : unsettledReason(host);
     return [{
       path: "abandonHosts",
       message: `expected every host with members to answer, got none from ${host.name} (${host.unseenReason}), which ${what}; bring it back, or give it up with abandonHosts: [${JSON.stringify(host.name)}], run \`pulumi up\`, then destroy`,

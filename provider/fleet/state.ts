@@ -61,7 +61,7 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
       const isOpen = isUnsettled(host, unsettled, groupOf(membersOn, host.name), incarnation);
       if (!described || (!host.declared && !isOpen && !holding.has(host.name))) return [];
       const missed = host.abandoned ? [] : missedOn.get(host) ?? [];
-      const { unsettled: _before, missed: _missed, ...rest }: RecordedHost = described;
+      const { unsettled: _before, missed: _missed, noted: _noted, ...rest }: RecordedHost = described;
       return [{
         ...rest, name: host.name, ...(host.uuid !== undefined && { uuid: host.uuid }), ...(isOpen && { unsettled: true }),
         ...(missed.length > 0 && { missed }),

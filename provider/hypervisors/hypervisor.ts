@@ -250,6 +250,8 @@ export class SourceLostError extends HypervisorError {
 export class NoSpaceError extends HypervisorError {}
 /** A name is taken by something without our tag. */
 export class ForeignNameError extends HypervisorError {}
+/** Somebody uses what was to be removed or overwritten: nothing was done to it, and nothing will be until they let it go. */
+export class InUseError extends HypervisorError {}
 /** The template changed or vanished during the run. */
 export class TemplateChangedError extends HypervisorError {}
 export class LockTimeoutError extends Error {

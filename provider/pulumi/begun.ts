@@ -7,7 +7,7 @@
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { NO_RUN, parseState, recordState, redact } from "../fleet";
+import { knowHosts, NO_RUN, parseState, recordState, redact } from "../fleet";
 import type { FleetSpec, FleetState, Observation } from "../fleet/model";
 
 type RecordedHost = FleetState["hosts"][number];
@@ -30,12 +30,27 @@ export interface BegunRuns {
 export function withBegun<T extends Run>(run: T, begun: readonly RecordedHost[]): T {
   const { spec, fleetId, incarnation, previous } = run;
   const known = new Set([...spec.hosts, ...(previous?.hosts ?? [])].map((host) => redact(host.uri)));
-  const extra = begun.filter((host) => !known.has(redact(host.uri))).map((host) => ({ ...host, unsettled: true }));
+  const extra = begun.filter((host) => !known.has(redact(host.uri))).map((host) => ({ ...host, unsettled: true, noted: true }));
   if (extra.length === 0) return run;
   const recorded: FleetState = previous ?? {
     fleetId, incarnation, contentId: "", members: [], replicas: [], snapshots: [], placement: {}, hosts: [], lastRun: NO_RUN,
   };
   return { ...run, previous: { ...recorded, hosts: [...recorded.hosts, ...extra] } };
+}
+
+/**
+ * What was noted of a killed run is known otherwise by now, or nothing of it is left. Asked where a look at the hosts found
+ * nothing to do: no run follows then whose end would have the note forgotten.
+ */
+export function isOutlived(run: Run, begun: readonly RecordedHost[], observation: Observation): boolean {
+  const { hosts } = knowHosts(run.spec, withBegun(run, begun).previous, observation);
+  const recorded = new Set((run.previous?.hosts ?? []).map(({ uri }) => redact(uri)));
+  return begun.every((one) => {
+    const uri = redact(one.uri);
+    if (recorded.has(uri)) return true;
+    const host = hosts.find(({ declared, recorded: noted }) => [declared?.spec.uri, noted?.uri].some((each) => each !== undefined && redact(each) === uri));
+    return host?.seen !== undefined && (host.declared !== undefined || host.seen.members.length + host.seen.partials.length === 0);
+  });
 }
 
 function attempt(action: () => void): void {

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type * as dynamic from "@pulumi/pulumi/dynamic";
 import { parseFleetSpec, quietChanges } from "../fleet";
 import type { FleetSpec } from "../fleet/model";
+import { isOutlived } from "./begun";
 import type { Dependencies } from "./dependencies";
 import { hasWork, previewOf } from "./preview";
 import { type Bag, declaredInOutputs, isUnknown, recordedState, requestOf } from "./properties";
@@ -32,6 +33,10 @@ export async function diffFleet(
   const { fleetId, incarnation } = previous;
   const answer = await previewOf({ spec, unknown, fleetId, incarnation, previous }, dependencies);
   const work = hasWork(answer.plan);
+  const begun = dependencies.begun.hostsOf(fleetId);
+  if (!work && begun.length > 0 && answer.observation && isOutlived({ spec, fleetId, incarnation, previous }, begun, answer.observation)) {
+    dependencies.begun.forget(fleetId);
+  }
   const before = parseFleetSpec(declaredInOutputs(olds), { recorded: true }).spec;
   if (preview) {
     // A no-op says nothing, unless it is one only as far as could be seen.

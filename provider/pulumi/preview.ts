@@ -20,6 +20,8 @@ export interface PreviewAnswer extends Preview {
   line: string;
   /** What `pulumi up` will refuse, and what the user should know. */
   warnings: string[];
+  /** Absent: no host could be asked. */
+  observation?: Observation;
 }
 
 /** Looks at the hosts for a short while and plans; what does not answer is planned from inputs and recorded state. */
@@ -40,6 +42,7 @@ export async function previewOf(
     ...preview,
     line: `${preview.text}${unseenText(observation, failure)}`,
     warnings: warningsOf(preview.plan, question.spec, observation),
+    ...(observation && { observation }),
   };
 }
 

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { FleetRunError } from "../../provider/engine";
+import { operate } from "../../provider/engine/context";
+import { contextOf } from "../../provider/engine/session";
+import { HypervisorError, InUseError } from "../../provider/hypervisors/hypervisor";
 import { policyNames } from "../../provider/scheduler";
 import type { Fault } from "../../provider/hypervisors/simulated";
-import { inputs, specOf, up, world } from "./world";
+import { inputs, request, specOf, up, world } from "./world";
 
 /** Numerical Recipes' generator: seeded, the same on every machine. */
 function random(seed: number): () => number {
@@ -47,4 +50,22 @@ describe("with hosts that fail on the way", function () {
       }
     });
   }
+});
+
+describe("an operation", () => {
+  const tried = async (error: Error): Promise<number> => {
+    const spec = specOf(inputs(1, 1, { count: 1, retries: 3 }));
+    const context = contextOf(request(spec, world(spec)), new AbortController().signal);
+    let calls = 0;
+    await assert.rejects(operate(context, "a1", () => {
+      calls++;
+      return Promise.reject(error);
+    }), error);
+    return calls;
+  };
+
+  it("is not tried again on what somebody uses: nothing can have changed", async () => {
+    assert.equal(await tried(new InUseError("a1", "consolidate", "base is in use")), 1);
+    assert.equal(await tried(new HypervisorError("a1", "consolidate", "libvirt says: no")), 4);
+  });
 });

@@ -3,9 +3,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FleetRunError, type RunRequest } from "../../provider/engine/types";
-import type { FleetState } from "../../provider/fleet/model";
-import { begunIn } from "../../provider/pulumi/begun";
-import { observation, reachable, spec } from "../fleet/build";
+import { NO_RUN, recordState } from "../../provider/fleet";
+import type { FleetPlan, FleetSpec, FleetState, Observation } from "../../provider/fleet/model";
+import { begunIn, withBegun } from "../../provider/pulumi/begun";
+import { FLEET, INCARNATION, member, observation, plan as planned, reachable, spec } from "../fleet/build";
 import { create, inputs, outputs, plan, state, world } from "./fakes";
 
 const b2 = { ...spec().hosts[0]!, name: "b2", uri: "qemu+ssh://root@b2/system", uuid: "uuid-b2" } as FleetState["hosts"][number];
@@ -58,7 +59,7 @@ describe("what a killed run had begun", () => {
     await provider.read("abcdefghij", await outputs());
     await provider.delete("abcdefghij", await outputs());
     assert.deepEqual(entered.map(({ door }) => door), ["preview", "apply", "apply", "refresh", "remove"]);
-    for (const { request } of entered) assert.deepEqual(request.previous!.hosts, [{ ...b2, unsettled: true }]);
+    for (const { request } of entered) assert.deepEqual(request.previous!.hosts, [{ ...b2, unsettled: true, noted: true }]);
   });
 
   it("changes nothing where its hosts are declared or recorded", async () => {
@@ -69,6 +70,42 @@ describe("what a killed run had begun", () => {
     const recorded = world({ begun: [b2] });
     await recorded.provider.update("abcdefghij", (await world({ apply: async () => state({ hosts: [b2] }) }).provider.create(inputs())).outs, inputs());
     assert.deepEqual(recorded.entered[0]!.request.previous!.hosts.map(({ name, unsettled }) => ({ name, unsettled })), [{ name: "b2", unsettled: undefined }]);
+  });
+
+  it("is forgotten when a look finds nothing to do and nothing left of it, or all of it known otherwise", async () => {
+    const declared = ["a1", "b1"].map((name) => reachable(name));
+    const partial = { kind: "volume" as const, name: "p", bytes: 1 };
+    const dark = (name: string) => ({ status: "unreachable" as const, name, reason: "connection refused" });
+    const noted = (uri: string) => ({ ...b2, uri });
+    const cases: [string, Observation["hosts"], FleetState["hosts"], Partial<FleetPlan>, boolean][] = [
+      ["empty", [...declared, reachable("b2")], [b2], {}, true],
+      ["with work to do", [...declared, reachable("b2")], [b2], { create: [create] }, false],
+      ["with members", [...declared, reachable("b2", [member(0)])], [b2], {}, false],
+      ["with a leftover", [...declared, reachable("b2", [], { partials: [partial] })], [b2], {}, false],
+      ["out of sight", [...declared, dark("b2")], [b2], {}, false],
+      ["declared", declared, [noted("qemu+ssh://root@b1/system")], {}, true],
+      ["declared and out of sight", [declared[0]!, dark("b1")], [noted("qemu+ssh://root@b1/system")], {}, false],
+      ["one of two", [...declared, reachable("b2")], [b2, noted("qemu+ssh://root@x/system")], {}, false],
+    ];
+    for (const [what, hosts, begun, changes, isForgotten] of cases) {
+      const one = world({ begun, observe: async () => observation(hosts), preview: { plan: plan(changes) } });
+      await one.provider.diff("abcdefghij", await outputs(), inputs());
+      assert.deepEqual(one.noted, isForgotten ? ["forgotten"] : [], what);
+    }
+    const recorded = world({ begun: [b2], observe: async () => observation([...declared, dark("b2")]) });
+    const { outs } = await world({ apply: async () => state({ hosts: [b2] }) }).provider.create(inputs());
+    await recorded.provider.diff("abcdefghij", outs, inputs());
+    assert.deepEqual(recorded.noted, ["forgotten"], "recorded");
+  });
+
+  it("is why its hosts must answer, and says so", () => {
+    const run: { spec: FleetSpec; fleetId: string; incarnation: string; previous?: FleetState } = { spec: spec({ count: 1 }), fleetId: FLEET, incarnation: INCARNATION };
+    const noted = { ...b2, name: "c9", uri: "qemu+ssh://root@c9/system", uuid: "uuid-c9" } as FleetState["hosts"][number];
+    const { previous } = withBegun(run, [noted]);
+    const found = observation([...run.spec.hosts.map(({ name }) => reachable(name)), { status: "unreachable", name: "c9", reason: "connection refused" }]);
+    assert.match(planned(run.spec, found, previous).problems.map(({ message }) => message).join(), /c9 \(connection refused\), which a run that was killed on this machine noted as one it worked on/);
+    assert.match(planned(run.spec, found, previous, { mode: "preview" }).warnings.join(), /c9 does not answer \(connection refused\): a run that was killed on this machine noted it/);
+    assert.ok(recordState({ ...run, observation: found, previous: previous!, lastRun: NO_RUN }).hosts.every((host) => !("noted" in host)));
   });
 
   it("is kept in a file without passwords, and done without where none can be", () => {

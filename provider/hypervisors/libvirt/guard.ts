@@ -8,6 +8,7 @@
  * - our own overlays that no domain names: what a run that was killed left over a base or replica.
  */
 import { isImage, type ImageFacts } from "./domainImages";
+import { GuardError } from "./guardError";
 import { ImageIndex } from "./imageIndex";
 import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser, type ReadDefinitions } from "./imageUse";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "./names";
@@ -25,9 +26,6 @@ export interface Place {
   session: HostSession;
   scope: VolumeScope;
 }
-
-/** Somebody uses it: nothing was done to it. */
-export class InUseError extends Error {}
 
 const monotonicMs = (): number => performance.now();
 /** A pool is asked anew for files that nobody told it of when its answer is older. */
@@ -172,7 +170,7 @@ export async function endWriters(client: LibvirtClient, { scope }: Place, look: 
     try {
       const xml = await client.getMetadata(helper, TAG_URI);
       const tag = xml === null ? null : parseTag(xml);
-      if (tag?.purpose !== "helper" || tag.fleetId !== scope.fleetId) throw new InUseError(`the domain ${name} writes to ${image.path}: it is called as our helpers are, and is none`);
+      if (tag?.purpose !== "helper" || tag.fleetId !== scope.fleetId) throw new GuardError(`the domain ${name} writes to ${image.path}: it is called as our helpers are, and is none`);
       await client.destroyDomain(helper, 0, END_HELPER_MS);
     } catch (error) {
       if (!isLibvirtError(error, ErrorCode.noDomain, ErrorCode.operationInvalid)) throw error; // gone is gone
@@ -185,7 +183,7 @@ export async function endWriters(client: LibvirtClient, { scope }: Place, look: 
  * Nobody uses them; our own helpers that may still write to them are ended.
  * @param names of volumes in the place's pool; those that are not there nobody uses
  * @param by the uuid of the domain that this is done for
- * @throws InUseError
+ * @throws GuardError
  */
 export function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
   return assertNone(client, at, names, (look, image) => look.usersOf(image, by));
@@ -195,7 +193,7 @@ export function assertUnused(client: LibvirtClient, at: Place, names: readonly s
  * As assertUnused; and no overlay of ours stands on it either, whoever uses that. Of a base, what a killed run left over it
  * says nothing. A replica goes last, when all such leftovers are gone: what stands on it then is the disk of a linked member
  * that may run on another host, where hosts share a pool.
- * @throws InUseError
+ * @throws GuardError
  */
 export function assertBare(client: LibvirtClient, at: Place, names: readonly string[]): Promise<void> {
   return assertNone(client, at, names, (look, image) => [...look.usersOf(image), ...look.overlaysOn(image)]);
@@ -216,9 +214,9 @@ async function assertNone(client: LibvirtClient, at: Place, names: readonly stri
 const present = async (client: LibvirtClient, pool: Pool, names: readonly string[]): Promise<Volume[]> =>
   (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
 
-function useError({ name }: Volume, users: readonly string[]): InUseError | undefined {
+function useError({ name }: Volume, users: readonly string[]): GuardError | undefined {
   if (users.length === 0) return undefined;
-  return new InUseError(`${name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
+  return new GuardError(`${name} is in use, and nothing was done to it: ${users.join("; ")}. Take it from there first (virsh undefine, or another disk), then run again`);
 }
 
 /** What one look has said holds for so long, no longer than it takes to remove a member's volumes one after another. */
@@ -229,9 +227,9 @@ const LOOK_HOLDS_MS = 1_000;
  * before does not count: it begins after this call.
  * @returns why which of them stays
  */
-export async function deleteUnused(client: LibvirtClient, at: Place, names: readonly string[], nowMs: () => number = monotonicMs): Promise<Map<string, InUseError>> {
+export async function deleteUnused(client: LibvirtClient, at: Place, names: readonly string[], nowMs: () => number = monotonicMs): Promise<Map<string, GuardError>> {
   const { pool } = await at.session.pool();
-  const staying = new Map<string, InUseError>();
+  const staying = new Map<string, GuardError>();
   let look: { said: HostLook; atMs: number } | undefined;
   for (const volume of await present(client, pool, names)) {
     const own = parseVolumeName(at.scope, volume.name);
@@ -256,18 +254,18 @@ export const looksLikeMark = ({ format, capacityBytes }: Pick<VolumeFacts, "form
 
 /**
  * The one way in which a volume is removed; none of that name is none to remove.
- * @throws InUseError where somebody uses it
+ * @throws GuardError where somebody uses it
  */
 export async function deleteVolume(client: LibvirtClient, at: Place, name: string): Promise<void> {
   const { pool } = await at.session.pool();
   const volume = await client.lookupVolume(pool, name);
   if (!volume) return;
   const own = parseVolumeName(at.scope, name);
-  if (!own) throw new InUseError(`${name} is no volume of this fleet on this host: it was left alone`);
+  if (!own) throw new GuardError(`${name} is no volume of this fleet on this host: it was left alone`);
   if (!isMark(own)) await assertUnused(client, at, [name]);
   else {
     const facts = await volumeFacts(client, volume).catch(ignoreLibvirt);
-    if (facts && !looksLikeMark(facts)) throw new InUseError(`${name} is a file of somebody's, larger than a mark of ours: move it away`);
+    if (facts && !looksLikeMark(facts)) throw new GuardError(`${name} is a file of somebody's, larger than a mark of ours: move it away`);
   }
   await remove(client, pool, name, volume);
 }

@@ -5,7 +5,8 @@ import {
 import { endArrival } from "./arrivals";
 import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "./domainDisks";
 import { memberXml, type DiskXml } from "./domainXml";
-import { assertUnused, deleteUnused, deleteVolume, InUseError, lookAround, type Place } from "./guard";
+import { GuardError } from "./guardError";
+import { assertUnused, deleteUnused, deleteVolume, lookAround, type Place } from "./guard";
 import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "./names";
 import { findMember, memberInSlot, tagOf } from "./memberDomain";
 import { memberTagOf } from "./ownership";
@@ -251,7 +252,7 @@ async function assertFirmwareUnused(client: LibvirtClient, at: Place, domain: Do
   const path = firmwareVariables(await client.domainXml(domain, Flag.xmlInactive));
   if (path === undefined) return;
   const users = (await lookAround(client, at)).usersOf({ path }, domain.uuid);
-  if (users.length > 0) throw new InUseError(`${path}, which goes with its definition, is in use: ${users.join("; ")}. Take it from there first`);
+  if (users.length > 0) throw new GuardError(`${path}, which goes with its definition, is in use: ${users.join("; ")}. Take it from there first`);
 }
 
 async function pendingMarks(client: LibvirtClient, pool: Pool, { scope }: Place, of: Slot): Promise<string[]> {

@@ -1,7 +1,8 @@
 import { redact } from "../../fleet";
 import type { HostSpec } from "../../fleet/model";
-import { HostUnreachableError, HypervisorError, NoSpaceError, UnansweredError } from "../hypervisor";
+import { HostUnreachableError, HypervisorError, InUseError, NoSpaceError, UnansweredError } from "../hypervisor";
 import type { Drive } from "./domainXml";
+import { GuardError } from "./guardError";
 import { saysNoSpace } from "./noSpace";
 import type { LibvirtClient, Pool } from "./rpc/client";
 import { CallTimeoutError, ConnectionLostError, isLibvirtError, LibvirtError } from "./rpc/errors";
@@ -173,6 +174,7 @@ export class HostSession {
     if (error instanceof CallTimeoutError) return new UnansweredError(this.name, step, `${error.message}, though the host answers: a guest there hangs, or its disk`, { cause: error });
     // libvirt's own deadline: something else holds the guest, and waits for its QEMU.
     if (isLibvirtError(error, ErrorCode.operationTimeout)) return new UnansweredError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
+    if (error instanceof GuardError) return new InUseError(this.name, step, error.message, { cause: error });
     if (saysNoSpace(error)) return new NoSpaceError(this.name, step, `storage pool ${this.spec.pool} is full (${error.message})`, { cause: error });
     if (error instanceof LibvirtError) return new HypervisorError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
     return new HypervisorError(this.name, step, error.message, { cause: error });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { asPartials, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/arrivals";
-import { InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
+import type { Place } from "../../../provider/hypervisors/libvirt/guard";
+import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
 import type { OwnVolume } from "../../../provider/hypervisors/libvirt/leftovers";
 import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
 
@@ -101,7 +102,7 @@ describe("unfinished copies", () => {
 
   it("are left alone where somebody has them meanwhile", async () => {
     const host = resumable([`/pool/${base.facts.volume}`]);
-    await assert.rejects(begun(host), InUseError);
+    await assert.rejects(begun(host), GuardError);
     assert.ok(!host.removed.includes(base.facts.volume));
   });
 });

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { assertUnused, deleteOwnMap, deleteUnused, deleteVolume, InUseError, type Place } from "../../../provider/hypervisors/libvirt/guard";
+import { assertUnused, deleteOwnMap, deleteUnused, deleteVolume, type Place } from "../../../provider/hypervisors/libvirt/guard";
+import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
 import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { CallTimeoutError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
@@ -130,7 +131,7 @@ describe("the guard", () => {
   for (const [what, arrange, says] of held) {
     it(`leaves what ${what}`, async () => {
       const host = arrange(new FakeHost().put(base));
-      await assert.rejects(host.remove(base), (error: Error) => error instanceof InUseError && says.test(error.message));
+      await assert.rejects(host.remove(base), (error: Error) => error instanceof GuardError && says.test(error.message));
       assert.deepEqual(host.deleted, []);
     });
   }
@@ -141,7 +142,7 @@ describe("the guard", () => {
     assert.deepEqual(host.deleted, [base]);
     const asking = new FakeHost().put(base).put(delta, { backing: path("default", base) }).has({ name: "w-001", disks: [path("default", delta)] });
     await assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-001"));
-    await assert.rejects(assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-002")), InUseError);
+    await assert.rejects(assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-002")), GuardError);
   });
 
   it("ends a helper of ours that still writes to what is removed, first, and none that only reads it", async () => {
@@ -175,7 +176,7 @@ describe("the guard", () => {
     for (const kind of ["delta", "early"] as const) {
       const over = nameOf({ kind, slot: 1, generation: 0 });
       const host = new FakeHost().put(replica).put(complete, { format: "raw", capacity: 1 }).put(over, { backing: path("default", replica) });
-      await assert.rejects(removeReplica(order, host.place), (error: Error) => error instanceof InUseError && error.message.includes(`${over} of the pool default stands on it`));
+      await assert.rejects(removeReplica(order, host.place), (error: Error) => error instanceof GuardError && error.message.includes(`${over} of the pool default stands on it`));
       assert.deepEqual(host.deleted, [], "nor its mark");
       await host.remove(over);
       await removeReplica(order, host.place);
@@ -224,7 +225,7 @@ describe("the guard", () => {
     const all = Promise.all(names.map((name) => host.remove(name)));
     while (host.looks === 0) await Promise.resolve();
     host.has({ name: "somebody", disks: [path("default", late)] }); // the look under way has its list already
-    await assert.rejects(host.remove(late), InUseError);
+    await assert.rejects(host.remove(late), GuardError);
     await all;
     assert.equal(host.deleted.length, 50);
     assert.ok(host.looks <= 3, `${host.looks} looks`);
@@ -244,7 +245,7 @@ describe("the guard", () => {
         || [...on].some(([over, under]) => under === name && (theirs.includes(over) || (/delta|early/.test(over) && isUsed(over))));
       const expected = isUsed(target);
       const removed = await host.remove(target).then(() => true, (error: unknown) => {
-        assert.ok(error instanceof InUseError, String(error));
+        assert.ok(error instanceof GuardError, String(error));
         return false;
       });
       assert.equal(removed, !expected);

@@ -5,7 +5,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HostSpec } from "../../../provider/fleet/model";
-import { HostUnreachableError, UnansweredError } from "../../../provider/hypervisors/hypervisor";
+import { HostUnreachableError, InUseError, UnansweredError } from "../../../provider/hypervisors/hypervisor";
+import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
 import { HostSession } from "../../../provider/hypervisors/libvirt/session";
 import { HEADER_BYTES, MessageStatus, MessageType, Proc, Program } from "../../../provider/hypervisors/libvirt/rpc/protocol";
 import { XdrWriter } from "../../../provider/hypervisors/libvirt/rpc/xdr";
@@ -141,5 +142,10 @@ describe("a host's session", () => {
     const before = received.filter((proc) => proc === Proc.connectGetHostname).length;
     await session.giveBack((last) => last.hostname().then(() => undefined));
     assert.equal(received.filter((proc) => proc === Proc.connectGetHostname).length, before + 1);
+  });
+
+  it("says of what somebody uses that it is in use, with host, step and the guard's own words", async () => {
+    const refused = session.run("remove member", () => Promise.reject(new GuardError("base is in use: domain lee. Take it from there first")));
+    await assert.rejects(refused, (error) => error instanceof InUseError && error.message === "a1: remove member: base is in use: domain lee. Take it from there first");
   });
 });
