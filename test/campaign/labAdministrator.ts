@@ -51,7 +51,14 @@ export class LabAdministrator {
   }
 
   async undoAll(): Promise<void> {
-    for (let [key] = this.undos.keys(); key !== undefined; [key] = this.undos.keys()) await this.undo(key);
+    for (let [key] = this.undoable(); key !== undefined; [key] = this.undoable()) await this.undo(key);
+  }
+
+  /** Nothing can be put right on a host that is down: it comes back first. */
+  private undoable(): string[] {
+    const all = [...this.undos.keys()];
+    const back = all.filter((one) => one.startsWith("down "));
+    return back.length > 0 ? back : all;
   }
 
   private async undo(key: string): Promise<string> {
@@ -160,13 +167,15 @@ export class LabAdministrator {
       const member = await this.member(which);
       if (!member) return undefined;
       const overlay = join(member.host.poolDir, `${this.fresh(`${member.name}.snap`)}.qcow2`);
-      await virsh(member.host, "snapshot-create-as", member.name, "by-hand", "--disk-only", "--no-metadata", "--diskspec", `vda,file=${overlay}`);
+      const others = [...member.xml.matchAll(/<target dev='(vd\w+)'/g)].map(([, target]) => target!).filter((target) => target !== "vda");
+      await virsh(member.host, "snapshot-create-as", member.name, "by-hand", "--disk-only", "--no-metadata", "--diskspec", `vda,file=${overlay}`,
+        ...others.flatMap((target) => ["--diskspec", `${target},snapshot=no`]));
       this.files.add(overlay);
       this.undos.set(`overlay ${key(member)}`, { what: `merges the snapshot of ${member.name}`, run: () => this.merge(member, overlay) });
       return `${member.name} on ${member.host.name}`;
     },
     mergeSnapshot: async () => {
-      const overlay = [...this.undos.keys()].find((one) => one.startsWith("overlay "));
+      const overlay = this.undoable().find((one) => one.startsWith("overlay "));
       return overlay && this.undo(overlay);
     },
     stop: async ([which]) => {
@@ -244,7 +253,7 @@ export class LabAdministrator {
       return basename(from);
     },
     undo: async ([which]) => {
-      const one = pick([...this.undos.keys()], which);
+      const one = pick(this.undoable(), which);
       return one && this.undo(one);
     },
   };
@@ -313,7 +322,9 @@ export class LabAdministrator {
     if (!now || !now.files.includes(overlay)) return;
     if (now.state !== "shut off") await virsh(member.host, "destroy", member.name);
     await qemuImg("commit", "-q", "-f", "qcow2", overlay);
-    await defineXml(member.host, now.xml.replaceAll(`'${overlay}'`, `'${member.files[0]!}'`));
+    // As it ran its definition names what the overlay stood on: the disk would stand on itself.
+    const alone = now.xml.replace(/<disk [^]*?<\/disk>/g, (disk) => disk.replace(/<backingStore[ >][^]*<\/backingStore>/, "").replace(/<backingStore\/>/, ""));
+    await defineXml(member.host, alone.replaceAll(`'${overlay}'`, `'${member.files[0]!}'`));
     await rm(overlay);
     await virsh(member.host, "pool-refresh", "default");
   }
