@@ -6,7 +6,7 @@ import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { COSTS, inputs, specOf } from "../engine/world";
 import { crashing, recording } from "../engine/wrappers";
 import { Administrator } from "./administrator";
-import { harmDone, heldTwice, leftBehind, survey, unfinished } from "./judge";
+import { harmDone, heldTwice, leftBehind, membersOf, survey, unfinished } from "./judge";
 import { asksForConsent, LifeFailed } from "./verdict";
 import { HOSTS, type Declared, type Life, type Step } from "./life";
 
@@ -33,6 +33,8 @@ class SimulatedLife {
   private declared: Declared;
   private previous: FleetState | undefined;
   private incarnation = 1;
+  /** Hosts on which the administrator brought something back after the fleet had left them: nobody told the provider. */
+  private readonly outOfSight = new Set<string>();
   private at = "the beginning";
   private readonly report: LifeReport = { runs: 0, kills: 0, acts: 0 };
 
@@ -60,7 +62,7 @@ class SimulatedLife {
         this.declared = { ...this.declared, ...step.change };
         return;
       case "act":
-        if (this.administrator.do(step.act, step.picks)) this.report.acts++;
+        if (this.byHand(() => this.administrator.do(step.act, step.picks))) this.report.acts++;
         return;
       case "refresh": {
         const before = survey(this.hosts, FLEET_ID);
@@ -93,13 +95,13 @@ class SimulatedLife {
     if (failure) {
       const standing = [...this.administrator.undos.values()].filter((undo) => !undo.onlyAtDestroy).map((undo) => undo.what);
       if (standing.length === 0 && !asksForConsent(failure)) this.fail([`up failed although nothing stood in its way: ${failure.message}`]);
-      this.administrator.undoAll();
+      this.byHand(() => this.administrator.undoAll());
       this.declared = { ...this.declared, allowRecreate: true, abandon: false };
       failure = await this.tried(this.spec());
       if (failure) this.fail([`up failed after all was put right (${standing.join(", ")}): ${failure.message}`]);
     }
     if (heldTwice(this.hosts, FLEET_ID)) return;
-    const left = unfinished(this.hosts.filter((host) => !this.spec().abandonHosts.includes(host.name)), FLEET_ID, this.spec());
+    const left = unfinished(this.inSight.filter((host) => !this.spec().abandonHosts.includes(host.name)), FLEET_ID, this.spec());
     if (left.length > 0) this.fail(left);
     await this.secondUp();
   }
@@ -124,7 +126,7 @@ class SimulatedLife {
     this.report.runs++;
     let acted = false;
     const cancel = this.clock.at(this.clock.nowMs() + afterSeconds * 1000, () => {
-      acted = this.administrator.do(act, picks);
+      acted = this.byHand(() => this.administrator.do(act, picks));
       // Who goes was decided on what stood there before: that is judged where nobody interferes.
       if (acted) before = { ...survey(this.hosts, FLEET_ID), living: [] };
     }, { daemon: true });
@@ -190,7 +192,7 @@ class SimulatedLife {
     let failure = await attempt();
     if (failure || adopted) {
       if (this.administrator.undos.size === 0 && ![adopted, failure].some(asksForConsent)) this.fail([`destroy failed although nothing stood in its way: ${(failure ?? adopted)!.message}`]);
-      this.administrator.undoAll();
+      this.byHand(() => this.administrator.undoAll());
       // Members of a create that died are this resource's once an up took them over.
       this.declared = { ...this.declared, allowRecreate: true, abandon: false };
       const again = await this.tried(this.spec());
@@ -201,13 +203,29 @@ class SimulatedLife {
       const changed = [...before.foreign].filter(([what, was]) => survey(this.hosts, FLEET_ID).foreign.get(what) !== was).map(([what]) => `${what} was changed`);
       if (changed.length > 0) this.fail(changed);
     }
-    const left = leftBehind(this.hosts.filter((host) => host.down === undefined), FLEET_ID);
+    const left = leftBehind(this.inSight.filter((host) => host.down === undefined), FLEET_ID);
     if (left.length > 0 && !heldTwice(this.hosts, FLEET_ID)) this.fail(left);
   }
 
   private judge(before: ReturnType<typeof survey>, spec: FleetSpec): void {
     const harm = harmDone(before, this.hosts, FLEET_ID, spec, this.previous, this.contentId);
     if (harm.length > 0) this.fail(harm);
+  }
+
+  /** Does it, and marks the hosts where members came back that neither the program nor the record leads to. */
+  private byHand<T>(act: () => T): T {
+    const seen = (): Map<string, number> => new Map(this.hosts.map((host) => [host.name, host.down === undefined ? membersOf(host, FLEET_ID).length : 0]));
+    const before = seen();
+    const did = act();
+    const known = new Set(hostsToObserve(this.spec(), this.previous).map((host) => host.name));
+    for (const [name, members] of seen()) if (members > before.get(name)! && !known.has(name)) this.outOfSight.add(name);
+    return did;
+  }
+
+  /** Hosts that the fleet can know of, by the program, by its record, or as nothing came back there behind its back. */
+  private get inSight() {
+    const known = new Set(hostsToObserve(this.spec(), this.previous).map((host) => host.name));
+    return this.hosts.filter((host) => known.has(host.name) || !this.outOfSight.has(host.name));
   }
 
   private fail(findings: readonly string[]): never {

@@ -70,8 +70,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     const slotName = (slot: number) => `${fleet.namePrefix}-${String(slot).padStart(3, "0")}`;
     const ref = (host: string, slot: number): MemberRef => ({ fleet, host, slot, name: slotName(slot), generation: 0 });
     const clone = (source: ImageRef, target: CloneOrder["target"]) => hv.clone({ fleet, contentId, source, target });
-    const define = (host: string, slot: number, kind: "full" | "linked") => hv.reconfigure({
-      fleet, host, slot, kind, contentId, name: slotName(slot), generation: 0, autostart: false, vm: world.spec.vm,
+    const define = (host: string, slot: number, kind: "full" | "linked", vm: Partial<FleetSpec["vm"]> = {}) => hv.reconfigure({
+      fleet, host, slot, kind, contentId, name: slotName(slot), generation: 0, autostart: false, vm: { ...world.spec.vm, ...vm },
       uuid: memberUuid(fleet.fleetId, slot), macs: memberMacs(fleet.fleetId, slot, world.spec.vm.networks.length),
     });
     const makeFull = async (host: string, slot: number, source = template()) => {
@@ -151,6 +151,19 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       assert.deepEqual(macs, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
       assert.equal(chain.length, 2);
       assert.deepEqual(partials, []);
+    });
+
+    it("keeps a member's extra disks, whatever is declared when its definition changes", async () => {
+      await clone(template(), base(first, 0));
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0, base: base(first, 0) });
+      const disksOf = async () => (await look(first)).members[0]!.disks.map(({ label, onDelete, volume }) => `${label} ${onDelete} ${volume}`);
+      await define(first, 0, "full", { disks: [{ label: "data", sizeBytes: 1 << 20, onDelete: "delete" }, { label: "log", sizeBytes: 1 << 20, onDelete: "keep" }] });
+      const made = await disksOf();
+      assert.deepEqual(made.map((disk) => disk.split(" ").slice(0, 2).join(" ")), ["data delete", "log keep"]);
+      for (const disks of [[], [{ label: "data", sizeBytes: 1 << 20, onDelete: "keep" as const }, { label: "more", sizeBytes: 1 << 20, onDelete: "delete" as const }]]) {
+        await define(first, 0, "full", { disks });
+        assert.deepEqual(await disksOf(), made);
+      }
     });
 
     it("consolidates a running member into one disk", async () => {

@@ -226,7 +226,8 @@ export class SimulatedHost {
       contentId: order.contentId,
       macs: [...order.macs],
       power: old?.power ?? "stopped",
-      disks: order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
+      // A redefinition takes no extra disk away, and adds none.
+      disks: old?.generation === order.generation ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
         ...this.disk(`${fleetId}-${order.slot}-${order.generation}-${label}`, sizeBytes, 0), label, onDelete,
       })),
       numCpus: order.vm.numCpus,

@@ -119,6 +119,11 @@ describe("what somebody made of members, or stands on them", function () {
     const name = at(host);
     const clone = await virtClone(host, name, "preserved");
     assert.equal((await up()).lastRun.destroyed, 0);
+    // Extra disks taken out of the program, and a definition written anew: the copy names them, and so does the member.
+    const named = filesOf(await definition(host, name));
+    await up({ vm: { ...inputs.vm as object, memory: 120, disks: [] } });
+    assert.deepEqual([filesOf(await definition(host, name)), filesOf(await definition(host, clone))], [named, named]);
+    for (const file of named) await run("qemu-img", ["info", "-U", file]);
     await assert.rejects(up({ count: 1, hosts: undefined, ...onlyFirst() }), (error: Error & { reasons?: string[] }) => {
       assert.match(error.reasons?.join() ?? error.message, new RegExp(`in use.*${clone}`));
       return true;
