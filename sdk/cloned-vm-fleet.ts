@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { holdsPassword } from "../provider/fleet/redaction";
+import { holdsPassword } from "../provider/fleet/words/redaction";
 import type { FleetState, Learned, MemberState, ReadProfile, RunSummary, RunTimeline } from "../provider/fleet/model";
 import type { ClonedVmFleetArgs } from "./args";
 

@@ -1,14 +1,8 @@
 import type { CloneTrace, FleetPlan, FleetSpec, FleetState, Learned, Observation, PolicyName, RunSummary } from "../fleet/model";
+import type { Clock } from "../async/clock";
 import type { Hypervisor } from "../hypervisors/hypervisor";
 
 export type { CloneTrace } from "../fleet/model";
-
-/** Time as the engine knows it: real, or the simulator's virtual one. */
-export interface Clock {
-  /** Monotonic. */
-  nowMs(): number;
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-}
 
 export type Phase = "lock" | "observe" | "cleanup" | "destroy" | "upload" | "clone" | "define" | "consolidate" | "done";
 

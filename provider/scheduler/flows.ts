@@ -7,7 +7,8 @@
  * it is no faster. The one it reads from is over only when its own image is there and its readers are over.
  */
 import { Heap } from "../heap";
-import { capacitiesOf, costOf, diskRead, diskWrite, maxMinRates, nicIn, nicOut, type CopyCost } from "./timeModel";
+import { maxMinRates } from "../maxmin";
+import { capacitiesOf, costOf, diskRead, diskWrite, nicIn, nicOut, type CopyCost } from "./timeModel";
 import type { Topology } from "./types";
 
 /** Ends closer than this are one instant: rates and times are floating point. */

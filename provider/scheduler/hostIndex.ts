@@ -2,7 +2,7 @@
  * What stands and passes at each host, kept up to date by whoever runs the copies, so that a decision about a few hosts
  * looks at those only: with 100,000 copies, looking at all of them at each of 100,000 events would take an hour.
  */
-import type { PoolView, Source, Transfer } from "./types";
+import { remainingAt, type HostCounts, type Source, type Transfer } from "./types";
 
 export class HostIndex {
   /** Hosts at which something began, ended or changed since `seen()`. */
@@ -50,9 +50,9 @@ export class HostIndex {
   }
 
   /** Hosts that want a first base and have none on the way. */
-  countBare(view: PoolView): number {
+  countBare(counts: HostCounts): number {
     for (const host of this.changed) {
-      if (isBare(view, this, host)) this.bare.add(host);
+      if (isBare(counts, this, host)) this.bare.add(host);
       else this.bare.delete(host);
     }
     return this.bare.size;
@@ -66,12 +66,8 @@ export class HostIndex {
 
 const NONE: ReadonlySet<Transfer> = new Set();
 
-/** Bases that the host still wants started. */
-export const remainingAt = ({ targets, made, making, excluded }: PoolView, host: number): number =>
-  (excluded[host] ? 0 : Math.max(0, targets[host]! - made[host]! - making[host]!));
-
-function isBare(view: PoolView, index: HostIndex, host: number): boolean {
-  if (remainingAt(view, host) === 0) return false;
+function isBare(counts: HostCounts, index: HostIndex, host: number): boolean {
+  if (remainingAt(counts, host) === 0) return false;
   for (const source of index.sourcesAt(host)) if (!source.arriving) return false;
   for (const { targetHost, straggling } of index.transfersAt(host)) if (targetHost === host && !straggling) return false;
   return true;

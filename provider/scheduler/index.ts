@@ -8,3 +8,4 @@ export { simulatePolicy, simulationSteps, type SimulatedRun, type SimulatedTrans
 export { expectedRates, PROVIDER_HOST, soloRate, soloSeconds } from "./timeModel";
 export { DEFAULT_IMAGE_BYTES, topologyOf, type TopologyOptions } from "./topology";
 export type * from "./types";
+export type * from "./policy";

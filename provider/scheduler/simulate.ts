@@ -1,7 +1,8 @@
 /** A policy run to its end on the time model alone: no promises, no hypervisor. Used by `auto` and for estimates. */
 import { FlowNetwork, type Flow } from "./flows";
 import { HostIndex } from "./hostIndex";
-import type { Decision, Policy, PoolView, Source, Topology, Transfer } from "./types";
+import type { Source, Topology, Transfer } from "./types";
+import type { Decision, Policy, PoolView } from "./policy";
 
 export interface SimulatedTransfer {
   /** Source.id */

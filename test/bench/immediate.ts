@@ -5,7 +5,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { table } from "../../provider/cli/table";
-import { memberMacs, memberUuid } from "../../provider/fleet/identity";
+import { memberMacs, memberUuid } from "../../provider/fleet/members/identity";
 import type { FleetSpec } from "../../provider/fleet/model";
 import type { EarlyOrder, Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";

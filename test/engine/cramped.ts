@@ -1,5 +1,5 @@
 /** Stores that are fuller than anybody thinks. */
-import { linkSignals } from "../../provider/engine/abort";
+import { linkSignals } from "../../provider/async/abort";
 import { type CallContext, type CloneOrder, type Hypervisor, type ImageRef, NoSpaceError } from "../../provider/hypervisors/hypervisor";
 import { IMAGE_BYTES, inputs, reachable, specOf } from "./world";
 import { wrap } from "./wrappers";

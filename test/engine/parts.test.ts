@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { realClock, throttled, type Progress } from "../../provider/engine";
-import { linkSignals } from "../../provider/engine/abort";
-import { Failures } from "../../provider/engine/failures";
-import { Limiter } from "../../provider/engine/limiter";
-import type { PooledTransfer } from "../../provider/engine/pool";
-import { StragglerWatch } from "../../provider/engine/straggler";
-import { Tasks } from "../../provider/engine/tasks";
+import { linkSignals } from "../../provider/async/abort";
+import { Failures } from "../../provider/engine/run/failures";
+import { Limiter } from "../../provider/async/limiter";
+import type { PooledTransfer } from "../../provider/engine/distribution/sourceBook";
+import { StragglerWatch } from "../../provider/engine/distribution/straggler";
+import { Tasks } from "../../provider/async/tasks";
 import { HostUnreachableError } from "../../provider/hypervisors/hypervisor";
 import { VirtualClock } from "../../provider/hypervisors/simulated";
 import { topologyOf } from "../../provider/scheduler";

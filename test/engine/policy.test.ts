@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { realClock } from "../../provider/engine";
-import { policyFor } from "../../provider/engine/policy";
-import { SourcePool } from "../../provider/engine/pool";
+import { policyFor } from "../../provider/engine/distribution/policy";
+import { SourcePool } from "../../provider/engine/distribution/sourceBook";
 import { choosePolicy, topologyOf } from "../../provider/scheduler";
 import { inputs, specOf } from "./world";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { SourcePool } from "../../provider/engine/pool";
+import { SourcePool } from "../../provider/engine/distribution/sourceBook";
 import { topologyOf } from "../../provider/scheduler";
 import { inputs, specOf } from "./world";
 

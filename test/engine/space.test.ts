@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FleetRefusedError, FleetRunError, previewFleet } from "../../provider/engine";
-import type { RunContext } from "../../provider/engine/context";
-import { Distributor } from "../../provider/engine/distributor";
-import { TransferLog } from "../../provider/engine/log";
-import { SourcePool, type PooledTransfer } from "../../provider/engine/pool";
-import { Room } from "../../provider/engine/room";
-import { contextOf } from "../../provider/engine/session";
+import type { RunContext } from "../../provider/engine/run/context";
+import { Distributor } from "../../provider/engine/distribution/distributor";
+import { TransferLog } from "../../provider/engine/distribution/transferLog";
+import { SourcePool, type PooledTransfer } from "../../provider/engine/distribution/sourceBook";
+import { Room } from "../../provider/engine/distribution/room";
+import { contextOf } from "../../provider/engine/run/session";
 import { policies, topologyOf } from "../../provider/scheduler";
 import { type CallContext, type CloneOrder, type Hypervisor, NoSpaceError } from "../../provider/hypervisors/hypervisor";
 import { cramped, crampedStores } from "./cramped";

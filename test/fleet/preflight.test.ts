@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { bytesNeeded, preflight, type ReachableHost } from "../../provider/fleet";
-import { roomOf, sharesOf } from "../../provider/fleet/preflight";
+import { roomOf, sharesOf } from "../../provider/fleet/plan/preflight";
 import { disk, empty, host, made, observation, plan, reachable, spec, template, unreachable, withHost } from "./build";
 
 const IMAGE = template.allocationBytes;

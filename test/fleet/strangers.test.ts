@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { memberUuid } from "../../provider/fleet";
 import type { Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
-import { planRemoval } from "../../provider/fleet/removal";
+import { planRemoval } from "../../provider/fleet/plan/removal";
 import { FLEET, INCARNATION, made, member, observation, plan, reachable, record, slots, spec, unreachable, withHost } from "./build";
 
 describe("twins and strangers", () => {

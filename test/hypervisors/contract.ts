@@ -3,7 +3,7 @@
  * set up a world; what the simulator is shown to do here, the real ones are shown to do too.
  */
 import assert from "node:assert/strict";
-import { memberMacs, memberUuid } from "../../provider/fleet/identity";
+import { memberMacs, memberUuid } from "../../provider/fleet/members/identity";
 import type { FleetSpec, Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
 import {
   ForeignNameError, LockTimeoutError,

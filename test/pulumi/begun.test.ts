@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { FleetRunError, type RunRequest } from "../../provider/engine/types";
 import { NO_RUN, recordState } from "../../provider/fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../../provider/fleet/model";
-import { begunIn, withBegun } from "../../provider/pulumi/begun";
+import { begunIn, withBegun } from "../../provider/front/begun";
 import { FLEET, INCARNATION, member, observation, plan as planned, reachable, spec } from "../fleet/build";
 import { create, inputs, outputs, plan, state, world } from "./fakes";
 

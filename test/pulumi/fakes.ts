@@ -1,10 +1,10 @@
 /** A provider over fake doors: what this room translates is seen without an engine or hosts. */
-import type { Dependencies } from "../../provider/pulumi/dependencies";
-import { createProvider } from "../../provider/pulumi/provider";
+import type { Dependencies } from "../../provider/front/dependencies";
+import { createProvider } from "../../provider/pulumi/dynamic/provider";
 import type { FleetPlan, FleetState, Observation } from "../../provider/fleet/model";
 import type { Preview, RunRequest, RunResult } from "../../provider/engine/types";
 import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
-import type { Bag } from "../../provider/pulumi/properties";
+import type { Bag } from "../../provider/pulumi/dynamic/properties";
 
 export const URN = "urn:pulumi:dev::proj::pulumi-nodejs:dynamic/vmfleet:ClonedVmFleet::workers";
 export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";

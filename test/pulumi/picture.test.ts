@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { FleetRunError, type CloneTrace } from "../../provider/engine/types";
-import { PartialFailureError } from "../../provider/pulumi/lifecycle";
+import { PartialFailureError } from "../../provider/pulumi/dynamic/lifecycle";
 import { inputs, state, world } from "./fakes";
 
 const clones: CloneTrace[] = [{ slot: "workers-001", source: "template", sourceHost: "a1", targetHost: "b1", startSeconds: 0, endSeconds: 10 }];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Progress } from "../../provider/engine/types";
-import { progressText } from "../../provider/pulumi/progress-text";
+import { progressText } from "../../provider/front/progressText";
 
 const progress: Progress = {
   phase: "clone", membersDone: 7, membersTotal: 12, bytesDone: 1.4e9, bytesTotal: 2.1e9, bytesPerSecond: 118e6, etaSeconds: 12.3,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { policies, simulatePolicy, type Decision, type PoolView } from "../../provider/scheduler";
-import { otherWeight, ownWeight } from "../../provider/scheduler/rounds";
+import { otherWeight, ownWeight } from "../../provider/scheduler/policies/rounds";
 import { base, none, template, topology, view } from "./fixtures";
 
 const { rounds } = policies;

@@ -1,35 +1,35 @@
 import { hostname } from "node:os";
-import { isUnarrived } from "../../fleet/arrival";
+import { isUnarrived } from "../../fleet/members/arrival";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
-import { abortable } from "./abortable";
-import { discardArrival } from "./arrivals";
-import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./clone";
-import { Copies, type Copy } from "./copies";
-import { worthScanningSeconds } from "./extents";
-import { Exporters, type Resolved, type Source } from "./feeds";
-import type { Transfer } from "./transfer";
-import { DeadlineError, deadlineAfter } from "./deadline";
-import { startEarly } from "./early";
-import { settleMember } from "./settle";
-import { consolidateMember } from "./consolidate";
-import type { HelperSettings } from "./helper";
-import { targetVolumeName } from "./images";
-import { IMPATIENT_MEASURE_MS } from "./lookedAt";
-import { lockFleet } from "./lock";
-import type { LockTime } from "./lease";
-import { adoptMember, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
-import { findMember } from "./memberDomain";
-import { observeHost } from "./observe";
-import { Pacer } from "./rates";
-import { removePartial, removeReplica } from "./removal";
-import { HostSession } from "./session";
-import { sharedStores } from "./sharedStores";
-import { findTemplate, type LocatedTemplate } from "./template";
+import { abortable } from "../../async/abortable";
+import { discardArrival } from "./volumes/arrivals";
+import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
+import { Copies, type Copy } from "./copy/copies";
+import { worthScanningSeconds } from "./holes/extents";
+import { Exporters, type Resolved, type Source } from "./copy/feeds";
+import type { Transfer } from "./copy/transfer";
+import { DeadlineError, deadlineAfter } from "../../async/deadline";
+import { startEarly } from "./early/start";
+import { settleMember } from "./early/settle";
+import { consolidateMember } from "./members/consolidate";
+import type { HelperSettings } from "./helper/helper";
+import { targetVolumeName } from "./volumes/images";
+import { IMPATIENT_MEASURE_MS } from "./template/lookedAt";
+import { lockFleet } from "./connection/lock";
+import type { LockTime } from "./connection/lease";
+import { adoptMember, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./members/member";
+import { findMember } from "./look/memberDomain";
+import { observeHost } from "./look/observe";
+import { Pacer } from "./copy/rates";
+import { removePartial, removeReplica } from "./members/removal";
+import { HostSession } from "./connection/session";
+import { sharedStores } from "./look/sharedStores";
+import { findTemplate, type LocatedTemplate } from "./template/find";
 
 /** For a second look at the template. A host that is silent this long tells nothing about it. */
 const TEMPLATE_LOOK_MS = 5_000;

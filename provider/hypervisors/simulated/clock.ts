@@ -1,4 +1,4 @@
-import type { Clock } from "../../engine/types";
+import type { Clock } from "../../async/clock";
 import { Heap } from "../../heap";
 
 interface Timer {

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { asPartials, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/arrivals";
-import type { Place } from "../../../provider/hypervisors/libvirt/guard";
-import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
-import type { OwnVolume } from "../../../provider/hypervisors/libvirt/leftovers";
-import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
+import { asPartials, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/volumes/arrivals";
+import type { Place } from "../../../provider/hypervisors/libvirt/guard/guard";
+import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardError";
+import type { OwnVolume } from "../../../provider/hypervisors/libvirt/look/leftovers";
+import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
 
 import type { LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
-import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
+import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const content = "0123456789abcdef".repeat(4);

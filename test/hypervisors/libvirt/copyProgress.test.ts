@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { bytesThere, type Pulled } from "../../../provider/hypervisors/libvirt/copyProgress";
-import type { MirrorJob } from "../../../provider/hypervisors/libvirt/mirror";
-import { Yielding } from "../../../provider/hypervisors/libvirt/yielding";
+import { bytesThere, type Pulled } from "../../../provider/hypervisors/libvirt/copy/copyProgress";
+import type { MirrorJob } from "../../../provider/hypervisors/libvirt/helper/mirror";
+import { Yielding } from "../../../provider/hypervisors/libvirt/copy/yielding";
 
 const MIB = 1 << 20;
 /** 100 MiB, of which the ten from 20 on and the ten from 80 on are data. */

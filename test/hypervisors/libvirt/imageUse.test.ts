@@ -1,8 +1,8 @@
 /** Every way in which a domain can name an image, in XML as libvirt writes it. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { imageUse, ImageUse, type DomainText, type ImageUser } from "../../../provider/hypervisors/libvirt/imageUse";
-import { imagesIn } from "../../../provider/hypervisors/libvirt/domainImages";
+import { imageUse, ImageUse, type DomainText, type ImageUser } from "../../../provider/hypervisors/libvirt/guard/imageUse";
+import { imagesIn } from "../../../provider/hypervisors/libvirt/guard/domainImages";
 import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 

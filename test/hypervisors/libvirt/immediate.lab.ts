@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { memberMacs, memberUuid, slotName } from "../../../provider/fleet/identity";
+import { memberMacs, memberUuid, slotName } from "../../../provider/fleet/members/identity";
 import type { FleetSpec, ObservedMember } from "../../../provider/fleet/model";
 import type { CallContext, CloneOrder, CloneResult, EarlyOrder, FleetIdentity, Hypervisor, ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import type { Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import type { FleetSpec } from "../../../provider/fleet/model";
-import { SILENCE_MS } from "../../../provider/hypervisors/libvirt/lease";
-import { realLockTime } from "../../../provider/hypervisors/libvirt/lock";
+import { SILENCE_MS } from "../../../provider/hypervisors/libvirt/connection/lease";
+import { realLockTime } from "../../../provider/hypervisors/libvirt/connection/lock";
 import { until } from "../../lab";
 import { freshFleetId, lab, LAB_NAME, labSpec, labStatus, lines, virsh, type LabHost } from "./labFleet";
 

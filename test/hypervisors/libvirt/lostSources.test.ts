@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SourceLostError, type CallContext, type ImageRef } from "../../../provider/hypervisors/hypervisor";
-import { Copies, Copy } from "../../../provider/hypervisors/libvirt/copies";
-import type { Feed, Resolved, Source } from "../../../provider/hypervisors/libvirt/feeds";
-import type { Helper } from "../../../provider/hypervisors/libvirt/helper";
-import { Pull } from "../../../provider/hypervisors/libvirt/pull";
-import type { Pacer } from "../../../provider/hypervisors/libvirt/rates";
+import { Copies, Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
+import type { Feed, Resolved, Source } from "../../../provider/hypervisors/libvirt/copy/feeds";
+import type { Helper } from "../../../provider/hypervisors/libvirt/helper/helper";
+import { Pull } from "../../../provider/hypervisors/libvirt/copy/pull";
+import type { Pacer } from "../../../provider/hypervisors/libvirt/copy/rates";
 import { LibvirtError, QmpError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import { Transfer } from "../../../provider/hypervisors/libvirt/transfer";
+import { Transfer } from "../../../provider/hypervisors/libvirt/copy/transfer";
 
 const FACTS = { capacityBytes: 1 << 20, allocationBytes: 1 << 20 };
 const AT = { host: "10.0.0.1", port: 1, exportName: "x" };

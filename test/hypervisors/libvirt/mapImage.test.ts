@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { allocatedIn } from "../../../provider/hypervisors/libvirt/allocated";
-import { allOf, bytesBefore, worthScanningSeconds, type Extent } from "../../../provider/hypervisors/libvirt/extents";
-import { mapBytes, mapImage } from "../../../provider/hypervisors/libvirt/mapImage";
+import { allocatedIn } from "../../../provider/hypervisors/libvirt/holes/allocated";
+import { allOf, bytesBefore, worthScanningSeconds, type Extent } from "../../../provider/hypervisors/libvirt/holes/extents";
+import { mapBytes, mapImage } from "../../../provider/hypervisors/libvirt/holes/mapFile";
 import type { UploadChunk } from "../../../provider/hypervisors/libvirt/rpc/stream";
 
 const CLUSTER = 65_536;

@@ -1,14 +1,14 @@
 /** What a redefinition or a removal does with the disks that a member's definition names. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { memberUuid } from "../../../provider/fleet/identity";
-import { destroyMember, reconfigureMember, type Place } from "../../../provider/hypervisors/libvirt/member";
-import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
-import { uuidBytes } from "../../../provider/hypervisors/libvirt/ownership";
+import { memberUuid } from "../../../provider/fleet/members/identity";
+import { destroyMember, reconfigureMember, type Place } from "../../../provider/hypervisors/libvirt/members/member";
+import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/volumes/names";
+import { uuidBytes } from "../../../provider/hypervisors/libvirt/look/ownership";
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
-import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
-import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/tags";
-import { attachedFiles } from "../../../provider/hypervisors/libvirt/domainDisks";
+import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
+import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
+import { attachedFiles } from "../../../provider/hypervisors/libvirt/look/domainDisks";
 import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
 
 const scope: VolumeScope = { fleetId: "f1", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };

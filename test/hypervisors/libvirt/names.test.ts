@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
-import { memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/domainXml";
-import { parseTag, tagXml } from "../../../provider/hypervisors/libvirt/tags";
-import { all, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
+import { parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
+import { memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
+import { parseTag, tagXml } from "../../../provider/hypervisors/libvirt/xml/tags";
+import { all, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const label = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/);

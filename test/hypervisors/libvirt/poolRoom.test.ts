@@ -2,15 +2,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { NoSpaceError, SourceLostError, type CallContext } from "../../../provider/hypervisors/hypervisor";
-import { Copy } from "../../../provider/hypervisors/libvirt/copies";
-import type { MirrorJob } from "../../../provider/hypervisors/libvirt/mirror";
-import { Moved } from "../../../provider/hypervisors/libvirt/moved";
-import { isPoolFull, saysNoSpace } from "../../../provider/hypervisors/libvirt/noSpace";
-import { poolRoom, refreshPool } from "../../../provider/hypervisors/libvirt/poolRoom";
+import { Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
+import type { MirrorJob } from "../../../provider/hypervisors/libvirt/helper/mirror";
+import { Moved } from "../../../provider/hypervisors/libvirt/copy/moved";
+import { isPoolFull, saysNoSpace } from "../../../provider/hypervisors/libvirt/volumes/noSpace";
+import { poolRoom, refreshPool } from "../../../provider/hypervisors/libvirt/volumes/poolRoom";
 import type { LibvirtClient, Pool } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { decodeError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { XdrReader, XdrWriter } from "../../../provider/hypervisors/libvirt/rpc/xdr";
-import { WantedRoom } from "../../../provider/hypervisors/libvirt/wantedRoom";
+import { WantedRoom } from "../../../provider/hypervisors/libvirt/copy/wantedRoom";
 
 const POOL: Pool = { name: "default", uuid: Buffer.alloc(16) };
 /** What libvirt says of a busy pool, in the language of a daemon elsewhere; its code is that of any internal error. */

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { memberMacs, memberUuid, NO_RUN, parseFleetSpec, recordState, slotName, type FleetSpec, type FleetState, type Observation } from "../../../provider/fleet";
 import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
-import { diskName, memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/domainXml";
-import { helperDomainName, isHelperDomain, parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
-import { parseTag, tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/tags";
-import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
-import { declaredInOutputs, outputsOf, recordedState } from "../../../provider/pulumi/properties";
+import { diskName, memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
+import { helperDomainName, isHelperDomain, parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
+import { parseTag, tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
+import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
+import { declaredInOutputs, outputsOf, recordedState } from "../../../provider/pulumi/dynamic/properties";
 import { acceptedInputs } from "../../fleet/schemaArbitrary";
 import { member, observation, reachable } from "../../fleet/build";
 

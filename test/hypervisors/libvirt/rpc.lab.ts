@@ -8,9 +8,9 @@ import { promisify } from "node:util";
 import { LibvirtClient, type Pool } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { DomainState, ErrorCode, Flag } from "../../../provider/hypervisors/libvirt/rpc/protocol";
-import { openTransport } from "../../../provider/hypervisors/libvirt/rpc/transport";
-import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/rpc/uri";
-import { buildXml, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
+import { openTransport } from "../../../provider/hypervisors/libvirt/connection/transport";
+import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/connection/uri";
+import { buildXml, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
 import { labStatus, lines, virsh, lab, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HostSpec } from "../../../provider/fleet/model";
 import { HostUnreachableError, InUseError, UnansweredError } from "../../../provider/hypervisors/hypervisor";
-import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
-import { HostSession } from "../../../provider/hypervisors/libvirt/session";
+import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardError";
+import { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 import { HEADER_BYTES, MessageStatus, MessageType, Proc, Program } from "../../../provider/hypervisors/libvirt/rpc/protocol";
 import { XdrWriter } from "../../../provider/hypervisors/libvirt/rpc/xdr";
 

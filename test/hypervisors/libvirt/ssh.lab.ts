@@ -5,8 +5,8 @@ import { chmod, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
-import { openSession, Throttle } from "../../../provider/hypervisors/libvirt/rpc/opening";
-import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/rpc/uri";
+import { openSession, Throttle } from "../../../provider/hypervisors/libvirt/connection/opening";
+import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/connection/uri";
 import { labStatus, lines, virsh, type LabHost } from "./labFleet";
 import { startSshd, type LabSshd } from "./labSshd";
 

@@ -4,10 +4,10 @@ import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ConnectionLostError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import { openSession, Throttle } from "../../../provider/hypervisors/libvirt/rpc/opening";
-import { complaintOf, isEarlyRefusal, openSsh, sshArguments, sshCommand, SshError } from "../../../provider/hypervisors/libvirt/rpc/ssh";
-import { openUnix } from "../../../provider/hypervisors/libvirt/rpc/transport";
-import { parseLibvirtUri, type SshUri } from "../../../provider/hypervisors/libvirt/rpc/uri";
+import { openSession, Throttle } from "../../../provider/hypervisors/libvirt/connection/opening";
+import { complaintOf, isEarlyRefusal, openSsh, sshArguments, sshCommand, SshError } from "../../../provider/hypervisors/libvirt/connection/ssh";
+import { openUnix } from "../../../provider/hypervisors/libvirt/connection/transport";
+import { parseLibvirtUri, type SshUri } from "../../../provider/hypervisors/libvirt/connection/uri";
 import { bastion, fakeSsh, speakLibvirt, type FakeSsh } from "./fakeSsh";
 
 const ssh = (query: string): SshUri => parseLibvirtUri(`qemu+ssh://root@a1:2222/system${query}`) as SshUri;

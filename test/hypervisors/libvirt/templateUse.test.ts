@@ -1,13 +1,13 @@
 /** As what the host's domains have a template's image, by whatever name and path they have it. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/imageUse";
+import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/guard/imageUse";
 import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import { diskOwner, formatsOf } from "../../../provider/hypervisors/libvirt/templateUse";
-import { declarations } from "../../../provider/hypervisors/libvirt/templateVolume";
-import { volumeFacts } from "../../../provider/hypervisors/libvirt/volumes";
-import { buildXml } from "../../../provider/hypervisors/libvirt/xml";
+import { diskOwner, formatsOf } from "../../../provider/hypervisors/libvirt/template/use";
+import { declarations } from "../../../provider/hypervisors/libvirt/template/volume";
+import { volumeFacts } from "../../../provider/hypervisors/libvirt/volumes/volumes";
+import { buildXml } from "../../../provider/hypervisors/libvirt/xml/xml";
 
 interface File {
   bytes: number;

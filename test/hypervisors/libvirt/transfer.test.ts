@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import type { ImageRef } from "../../../provider/hypervisors/hypervisor";
-import { Copy } from "../../../provider/hypervisors/libvirt/copies";
-import { Pacer } from "../../../provider/hypervisors/libvirt/rates";
-import { Transfer } from "../../../provider/hypervisors/libvirt/transfer";
-import type { TransferOptions } from "../../../provider/hypervisors/libvirt/transferOptions";
+import { Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
+import { Pacer } from "../../../provider/hypervisors/libvirt/copy/rates";
+import { Transfer } from "../../../provider/hypervisors/libvirt/copy/transfer";
+import type { TransferOptions } from "../../../provider/hypervisors/libvirt/copy/transferOptions";
 
 const source: ImageRef = { kind: "template", host: "a1" };
 

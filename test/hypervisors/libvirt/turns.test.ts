@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Copy } from "../../../provider/hypervisors/libvirt/copies";
+import { Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
 
 describe("hops of a relay that connect", () => {
   const line = (): [Copy, Copy, Copy, Copy] => [new Copy("a"), new Copy("b"), new Copy("c"), new Copy("d")];

@@ -1,0 +1,333 @@
+import {
+  HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type CloneResult, type ImageRef,
+} from "../../hypervisors/hypervisor";
+import type { Decision, Policy } from "../../scheduler";
+import { linkSignals } from "../../async/abort";
+import { backoffMs, isFinal, signalFor, type RunContext } from "../run/context";
+import { Looks } from "./looks";
+import type { PooledSource, PooledTransfer, SourcePool } from "./sourceBook";
+import { CopyQueues, type QueuedCopy, type WantedCopy } from "./queues";
+import { Refeeder } from "./resourcing";
+import type { Room } from "./room";
+import { StragglerWatch } from "./straggler";
+import type { TransferLog } from "./transferLog";
+
+/** Ends a copy that lags so far behind that another source does it sooner. */
+class OvertakenError extends Error {}
+
+/**
+ * Brings base images to hosts: asks the policy at every event which copies to start now, starts them within the limits,
+ * puts what arrived into the pool, and gives what failed to another source.
+ */
+export class Distributor {
+  private readonly queues: CopyQueues;
+  private readonly watch: StragglerWatch;
+  private readonly refeeder: Refeeder;
+  private policy: Policy | undefined;
+  private asked = false;
+  private readonly underWay = new Map<PooledTransfer, { copy: QueuedCopy; abort(reason: unknown): void }>();
+  /** The source that copies to this host lost first. */
+  private readonly lostBy = new Map<number, PooledSource>();
+  /** Go on while copies do. */
+  private readonly looks: Looks;
+  /** Set when the template changed: what is under way may still end, nothing new starts. */
+  private stopped: { error: unknown } | undefined;
+
+  /**
+   * @param watches whether to look for stragglers
+   * @param afterEvent called after every decision round; `pool` is up to date then
+   */
+  constructor(
+    private readonly context: RunContext,
+    private readonly contentId: string,
+    private readonly pool: SourcePool,
+    private readonly log: TransferLog,
+    private readonly room: Room,
+    private readonly watches: boolean,
+    private readonly afterEvent: () => void,
+  ) {
+    this.queues = new CopyQueues(pool, room);
+    this.watch = new StragglerWatch(pool.topology, context.spec.limits.stragglerFactor);
+    this.looks = new Looks(context, () => 1000 * this.pool.transfers.reduce((least, t) => Math.min(least, this.watch.paceSeconds(t)), Infinity), () => this.lookForStragglers());
+    this.refeeder = new Refeeder(context, contentId, pool, log, () => this.ask());
+    context.book.onGivenUp((name) => this.hostGivenUp(name));
+    for (const host of pool.topology.hosts) if (context.book.failure(host.name)) this.hostGivenUp(host.name);
+  }
+
+  want(copy: WantedCopy): void {
+    const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
+    if (down) return copy.failed(down);
+    this.queues.add(copy);
+  }
+
+  /** Starts copying what is wanted, as this policy says. */
+  begin(policy: Policy): void {
+    this.policy = policy;
+    this.ask();
+  }
+
+  /**
+   * Ask the policy once everything that happens at this very instant has happened: sources that become free together
+   * are decided on together (`rounds` needs it).
+   */
+  ask(): void {
+    if (this.asked || !this.policy) return;
+    this.asked = true;
+    this.context.tasks.start(async () => {
+      await this.context.clock.sleep(0);
+      this.asked = false;
+      this.decide(this.policy!);
+    });
+  }
+
+  private decide(policy: Policy): void {
+    if (this.context.signal.aborted) this.queues.drain();
+    else {
+      if (!policy.keepsSources) this.refeeder.handOver();
+      const view = this.pool.at(this.log.nowSeconds());
+      const decisions = this.pool.open() > 0 ? policy.next(view) : [];
+      this.pool.index.seen();
+      const started: (PooledTransfer | undefined)[] = [];
+      for (const decision of decisions) {
+        const { source: from, targetHost } = decision;
+        const source = typeof from === "number" ? this.pool.source(from) : started[from.decision]?.makes;
+        const copy = this.queues.first(targetHost);
+        const fits = this.room.admits(targetHost);
+        const starts = source !== undefined && copy !== undefined && fits && this.pool.mayStart(source, targetHost);
+        if (!fits) this.queues.hold(targetHost);
+        if (starts) this.queues.removeFirst(targetHost);
+        if (!starts) this.pool.index.touch(targetHost);
+        started.push(starts ? this.launch(source, copy, decision) : undefined);
+      }
+      if (this.pool.open() > 0 && this.pool.transfers.length === 0 && this.pool.resting.every((n) => n === 0)) {
+        this.failQueued(noSource(policy, this.pool));
+      }
+    }
+    this.refeeder.offer();
+    this.room.review();
+    this.afterEvent();
+  }
+
+  private launch(source: PooledSource, copy: QueuedCopy, decision: Decision): PooledTransfer {
+    const { hypervisor, fleet, book, tasks, reads } = this.context;
+    const ours = signalFor(this.context, this.pool.topology.hosts[copy.host]!.name);
+    const { relay } = hypervisor.capabilities;
+    const image = { ref: copy.target, label: copy.label, kind: copy.target.kind };
+    const transfer = this.pool.begin(source, decision, this.log.nowSeconds(), image);
+    this.room.begin(transfer);
+    // Where copies can go on from another source, one whose source's host is gone does.
+    const sourceGone = relay ? undefined : book.signal(source.hostName);
+    const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
+    this.underWay.set(transfer, { copy, abort: link.abort });
+    this.context.ledger.worked.add(this.pool.topology.hosts[copy.host]!.name);
+    if (this.watches && !this.policy?.keepsSources) this.looks.begun(1000 * this.watch.paceSeconds(transfer));
+    tasks.start(async () => {
+      const local = source.host === copy.host && !source.arriving;
+      const reading = copy.reads?.(local) ?? {};
+      const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target, ...reading };
+      let result: CloneResult | undefined;
+      try {
+        result = await this.cloned(order, transfer, link.signal, () => copy.begun?.(local));
+      } catch (error) {
+        this.finish(transfer, false);
+        // However an adapter words an abort, our own reason for it counts.
+        const { reason } = link.signal;
+        this.recover(reason instanceof OvertakenError ? reason : error, transfer, copy);
+      }
+      try {
+        if (!result) return;
+        this.finish(transfer, true);
+        this.log.copied(transfer, copy.label, result);
+        copy.whole(this.promoted(transfer));
+      } finally {
+        reads.copied(this.contentId, reading, result);
+        link.unlink();
+        this.ask();
+      }
+    });
+    return transfer;
+  }
+
+  private async cloned(order: CloneOrder, transfer: PooledTransfer, signal: AbortSignal, begun: () => void): Promise<CloneResult> {
+    const { hypervisor, meter } = this.context;
+    const { relay } = hypervisor.capabilities;
+    const cloning = hypervisor.clone(order, {
+      signal,
+      ...(relay && { onSourceLost: () => this.sourceLost(transfer) }),
+      onNoSpace: () => this.room.starves(transfer),
+      onBroken: (moved) => this.log.broken(transfer, moved),
+      onProgress: (done, total) => {
+        const before = transfer.done;
+        transfer.bytesDone = done;
+        transfer.done = total > 0 ? Math.min(1, done / total) : 0;
+        if (this.watches) this.log.progress(transfer);
+        meter.moved(transfer, done);
+        // All there: it may go on serving for long, and leaves room for others.
+        if (relay && transfer.done >= 1 && before < 1) this.allThere(transfer);
+      },
+    });
+    begun();
+    return cloning;
+  }
+
+  private allThere(transfer: PooledTransfer): void {
+    this.refeeder.allThere(transfer);
+    this.pool.index.touch(transfer.sourceHost);
+    this.pool.index.touch(transfer.targetHost);
+    this.ask();
+  }
+
+  private sourceLost(transfer: PooledTransfer): Promise<ImageRef | null> {
+    if (!transfer.lost) this.drops(transfer);
+    const answer = this.refeeder.replace(transfer);
+    this.ask();
+    return answer;
+  }
+
+  private finish(transfer: PooledTransfer, whole: boolean): void {
+    this.underWay.delete(transfer);
+    this.watch.ended(transfer, whole, this.log.nowSeconds());
+    this.context.meter.ended(transfer, whole);
+    this.pool.end(transfer, whole);
+    this.room.end(transfer, whole);
+    this.queues.release(transfer.targetHost);
+    if (this.pool.transfers.length === 0) this.looks.ended();
+  }
+
+  private promoted({ makes }: PooledTransfer): PooledSource | undefined {
+    if (this.context.book.failure(makes.hostName)) return undefined;
+    if (!makes.lags || this.pool.sources.length === 0) this.pool.promote(makes);
+    return makes;
+  }
+
+  /** What to do about a copy that failed: another source, another time, or not in this run. */
+  private recover(error: unknown, transfer: PooledTransfer, copy: QueuedCopy): void {
+    const { signal, book, spec } = this.context;
+    if (signal.aborted) return this.abandon(copy);
+    if (error instanceof HostUnreachableError) book.giveUp(error);
+    const down = book.failure(this.pool.topology.hosts[copy.host]!.name);
+    if (down) return this.fail(copy, down);
+    if (book.failure(transfer.from.hostName) && !transfer.lost) return this.requeue(copy);
+    if (error instanceof OvertakenError) {
+      this.pool.drop(transfer.from);
+      return this.requeue(copy);
+    }
+
+    if (error instanceof TemplateChangedError) {
+      this.stopped ??= { error };
+      this.pool.drop(transfer.from);
+      this.fail(copy, error);
+      return this.failQueued(error);
+    }
+    if (error instanceof NoSpaceError) return this.noRoom(error, transfer, copy);
+    if (isFinal(error) || ++copy.attempts > spec.limits.retries) return this.fail(copy, error);
+    // One that could go on from nowhere else had its source dropped already.
+    if (error instanceof SourceLostError && !transfer.lost && this.drops(transfer)) return this.requeue(copy);
+    this.rest(copy);
+  }
+
+  /**
+   * A lost source serves no more, unless the target is to blame: one that lost two sources is not believed any more,
+   * and the first gets its place back. The last source stays: it may be a hiccup, and there is nothing else.
+   */
+  private drops({ from, targetHost }: PooledTransfer): boolean {
+    const earlier = this.lostBy.get(targetHost);
+    if (earlier && earlier !== from) this.pool.restore(earlier);
+    if (earlier || this.pool.sources.length < 2) return false;
+    this.lostBy.set(targetHost, from);
+    this.pool.drop(from);
+    return true;
+  }
+
+  /** Beside others in its store it may have been they who filled it; alone it does not fit, and nothing like it will. */
+  private noRoom(error: NoSpaceError, transfer: PooledTransfer, copy: QueuedCopy): void {
+    if (this.stopped) return this.fail(copy, this.stopped.error);
+    if (!this.room.wasAlone(transfer)) {
+      this.room.isCrowded(copy.host);
+      this.queues.again(copy);
+      this.queues.hold(copy.host);
+      return this.queues.release(copy.host);
+    }
+    this.fail(copy, error);
+    for (const { index } of this.pool.topology.hosts) if (this.room.isSameStore(index, copy.host)) this.failQueued(error, index);
+  }
+
+  private rest(copy: QueuedCopy): void {
+    const { clock, signal, tasks } = this.context;
+    this.queues.setAside(copy);
+    tasks.start(async () => {
+      await clock.sleep(backoffMs(copy.attempts - 1), signal).catch(() => undefined);
+      this.queues.takeBack(copy);
+      const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
+      if (signal.aborted) this.abandon(copy);
+      else if (down) this.fail(copy, down);
+      else this.requeue(copy);
+      this.ask();
+    });
+  }
+
+  private requeue(copy: QueuedCopy): void {
+    if (this.stopped) return this.fail(copy, this.stopped.error);
+    this.queues.again(copy);
+  }
+
+  private abandon(copy: QueuedCopy): void {
+    this.pool.want(copy.host, -1);
+  }
+
+  private fail(copy: QueuedCopy, error: unknown): void {
+    this.abandon(copy);
+    copy.failed(error);
+  }
+
+  private failQueued(error: unknown, host?: number): void {
+    for (const copy of this.queues.drain(host)) this.fail(copy, error);
+  }
+
+  private hostGivenUp(name: string): void {
+    const host = this.pool.topology.hosts.find((h) => h.name === name);
+    if (!host) return;
+    this.pool.view.excluded[host.index] = true;
+    for (const source of [...this.pool.sources, ...this.pool.arriving]) if (source.host === host.index) this.pool.drop(source);
+    this.refeeder.hostGone(host.index);
+    this.failQueued(this.context.book.failure(name), host.index);
+    this.askAnew();
+  }
+
+  /** Something changed that concerns decisions about any host. */
+  private askAnew(): void {
+    for (const { index } of this.pool.topology.hosts) this.pool.index.touch(index);
+    this.ask();
+  }
+
+  /** Looks whether a copy lags, and asks the policy again when that changed. */
+  private lookForStragglers(): void {
+    if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.askAnew();
+    if (this.context.hypervisor.capabilities.relay) {
+      for (const t of [...this.pool.transfers]) if (t.straggling) this.refeeder.relieve(t, this.log.nowSeconds());
+    } else {
+      this.overtake();
+    }
+  }
+
+  /**
+   * With nothing left to start, idle sources take over what a hopeless laggard still owes. Its source serves no more
+   * in this run.
+   */
+  private overtake(): void {
+    if (this.pool.open() > 0) return;
+    const now = this.log.nowSeconds();
+    for (const [transfer, { copy, abort }] of this.underWay) {
+      if (copy.overtaken || !this.watch.isHopeless(transfer, now)) continue;
+      if (!this.pool.sources.some((source) => source.host !== transfer.sourceHost)) continue;
+      copy.overtaken = true;
+      abort(new OvertakenError(`the source on ${transfer.from.hostName} lags`));
+    }
+  }
+}
+
+function noSource(policy: Policy, pool: SourcePool): Error {
+  return new Error(pool.sources.length === 0
+    ? "nothing is left to copy from: the template and every finished copy are out of reach"
+    : `policy ${policy.name} found no copy to start`);
+}

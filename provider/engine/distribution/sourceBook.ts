@@ -1,0 +1,286 @@
+import type { ImageRef } from "../../hypervisors/hypervisor";
+import { HostIndex, type Decision, type PoolView, type Source, type Topology, type Transfer } from "../../scheduler";
+
+/** A source and what it really is. */
+export interface PooledSource extends Source {
+  ref: ImageRef;
+  /** `template`, a slot name, or `replica@host`, for traces and messages. */
+  label: string;
+  hostName: string;
+  /** Its image is being merged with what a guest wrote: never a source again. */
+  retired?: boolean;
+  /** Copies that read from it lagged: nobody is sent to it any more, not even when it is whole. */
+  lags?: boolean;
+  /** The copy that brings it, while it is `arriving`. */
+  arrival?: PooledTransfer | undefined;
+  /** Taken out while the copy that brings it has no source. */
+  withdrawn?: boolean;
+  /** Place in the pool's list; -1: in none. */
+  position: number;
+}
+
+/** What a copy makes. */
+export type PooledImage = Pick<PooledSource, "ref" | "label" | "kind">;
+
+/** A copy in flight. */
+export interface PooledTransfer extends Transfer {
+  from: PooledSource;
+  /** What it makes: a source already while it arrives, where the hypervisor can relay. */
+  makes: PooledSource;
+  /** Monotonic; for the straggler's measure. */
+  bytesDone: number;
+  /** Sources it had before, and what each of them gave. */
+  earlier: readonly { from: PooledSource; bytes: number; untilSeconds: number }[];
+  /** Has no source now. */
+  lost: boolean;
+  /** What it still reads from while it is being given another source: until that is done, room is kept at both. */
+  leaving: { source: PooledSource } | undefined;
+  position: number;
+}
+
+/**
+ * The books of one run's distribution: how many base images each host wants, has and is being sent, who can send, and
+ * who is sending. It only counts; what to do is the policy's to say and the distributor's to run.
+ */
+export class SourcePool {
+  readonly view: PoolView;
+  readonly index = new HostIndex();
+  readonly sources: PooledSource[] = [];
+  /** Sources that are still arriving. */
+  readonly arriving: PooledSource[] = [];
+  readonly transfers: PooledTransfer[] = [];
+  /** Per host, copies that failed and wait a little before they are tried again: wanted, but not to be started. */
+  readonly resting: number[];
+  /** How many sources stand in each rack. */
+  readonly sourcesInRack: number[];
+  /** How many sources are no template. */
+  copies = 0;
+  private readonly byId = new Map<number, PooledSource>();
+  private readonly busy: number[];
+  private nextId = 0;
+  private wanted = 0;
+
+  /** @param relays copies under way are sources too */
+  constructor(readonly topology: Topology, private readonly maxConcurrentClones: number, relays = false) {
+    const zeros = () => topology.hosts.map(() => 0);
+    this.busy = zeros();
+    this.resting = zeros();
+    this.sourcesInRack = topology.racks.map(() => 0);
+    this.view = {
+      nowSeconds: 0, topology, targets: zeros(), made: zeros(), making: zeros(),
+      sources: this.sources, transfers: this.transfers, index: this.index, ...(relays && { arriving: this.arriving }),
+      excluded: topology.hosts.map(() => false), freeSlots: maxConcurrentClones,
+    };
+  }
+
+  /** The state now, for a policy. Shared, not copied: a policy only reads. */
+  at(nowSeconds: number): PoolView {
+    this.view.nowSeconds = nowSeconds;
+    this.view.freeSlots = this.maxConcurrentClones - this.transfers.length;
+    return this.view;
+  }
+
+  source(id: number): PooledSource | undefined {
+    return this.byId.get(id);
+  }
+
+  add(source: Omit<PooledSource, "id" | "serving" | "position">): PooledSource {
+    const pooled: PooledSource = { ...source, id: this.nextId++, serving: 0, position: -1 };
+    this.enter(pooled);
+    return pooled;
+  }
+
+  /** @param by so many more base images are wanted there */
+  want(host: number, by: 1 | -1): void {
+    this.view.targets[host]! += by;
+    this.wanted += by;
+    this.index.touch(host);
+  }
+
+  /** Takes a source out; copies it feeds now go on. */
+  drop(source: PooledSource): void {
+    source.withdrawn = false;
+    if (!this.byId.delete(source.id)) return;
+    remove(source.arriving ? this.arriving : this.sources, source);
+    this.index.removeSource(source);
+    if (!source.arriving) this.count(source, -1);
+  }
+
+  /** What a copy brought is whole. */
+  promote(source: PooledSource): void {
+    this.enter(source);
+  }
+
+  /** Takes a dropped source back, unless its image is no more what it was. */
+  restore(source: PooledSource): void {
+    if (source.retired || this.byId.has(source.id) || this.view.excluded[source.host]) return;
+    this.enter(source);
+  }
+
+  /** Base images still to be started. */
+  open(): number {
+    return this.wanted;
+  }
+
+  /** A copy may start: limits of the fleet and of both its hosts. A copy within a host counts there once. */
+  mayStart(source: PooledSource, targetHost: number): boolean {
+    if (this.transfers.length >= this.maxConcurrentClones) return false;
+    if (this.view.excluded[targetHost] || this.view.excluded[source.host]) return false;
+    return this.hasRoom(source.host) && (source.host === targetHost || this.hasRoom(targetHost));
+  }
+
+  /** The copy under way may read from this host instead of from where it does. */
+  mayFeed(host: number, transfer: PooledTransfer): boolean {
+    return host === transfer.targetHost || (!transfer.lost && host === transfer.sourceHost) || this.hasRoom(host);
+  }
+
+  /** One more copy may read from this host. */
+  hasRoom(host: number): boolean {
+    return this.busy[host]! < this.topology.hosts[host]!.maxConcurrent;
+  }
+
+  begin(from: PooledSource, { targetHost, bytesPerSecond }: Omit<Decision, "source">, nowSeconds: number, image: PooledImage): PooledTransfer {
+    const hostName = this.topology.hosts[targetHost]!.name;
+    const { ref, label, kind } = image;
+    const makes: PooledSource = {
+      ref, label, kind, id: this.nextId++, host: targetHost, hostName, serving: 0, position: -1, arriving: true, arrival: undefined,
+    };
+    const transfer: PooledTransfer = {
+      source: from.id, madeId: makes.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, leaving: undefined, position: this.transfers.length,
+      startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false, bytesPerSecond,
+    };
+    makes.arrival = transfer;
+    this.transfers.push(transfer);
+    this.index.begin(transfer);
+    this.view.making[targetHost]!++;
+    this.wanted--;
+    if (from.host !== targetHost) this.busy[targetHost]!++;
+    this.read(transfer, 1);
+    if (this.view.arriving) this.enter(makes);
+    return transfer;
+  }
+
+  /** The copy has no source any more. It still counts on its target; nobody new is sent to what it makes. */
+  lose(transfer: PooledTransfer): void {
+    const { makes } = transfer;
+    if (this.byId.has(makes.id)) {
+      this.drop(makes);
+      makes.withdrawn = true;
+    }
+    this.detach(transfer);
+  }
+
+  private detach(transfer: PooledTransfer): void {
+    this.leave(transfer);
+    if (transfer.lost) return;
+    this.read(transfer, -1);
+    if (transfer.sourceHost === transfer.targetHost) this.busy[transfer.targetHost]!++;
+    transfer.lost = true;
+  }
+
+  /** Another source feeds the copy from now on. */
+  refeed(transfer: PooledTransfer, from: PooledSource, nowSeconds: number): void {
+    const bytes = transfer.bytesDone - transfer.earlier.reduce((sum, e) => sum + e.bytes, 0);
+    this.detach(transfer);
+    this.index.end(transfer);
+    transfer.bytesPerSecond = undefined;
+    transfer.earlier = [...transfer.earlier, { from: transfer.from, bytes: Math.max(0, bytes), untilSeconds: nowSeconds }];
+    transfer.lost = false;
+    transfer.from = from;
+    transfer.source = from.id;
+    transfer.sourceHost = from.host;
+    if (from.host === transfer.targetHost) this.busy[transfer.targetHost]!--;
+    this.read(transfer, 1);
+    this.index.begin(transfer);
+    if (transfer.makes.withdrawn && !this.view.excluded[transfer.targetHost]) this.enter(transfer.makes);
+    transfer.makes.withdrawn = false;
+  }
+
+  /** As refeed(), of a copy that goes on reading from where it does until turned() or unturn(). */
+  turn(transfer: PooledTransfer, to: PooledSource, nowSeconds: number): void {
+    const { from } = transfer;
+    this.refeed(transfer, to, nowSeconds);
+    transfer.leaving = { source: from };
+    this.hold(transfer, from, 1);
+  }
+
+  /** It reads from its new source alone. */
+  turned(transfer: PooledTransfer): void {
+    this.leave(transfer);
+  }
+
+  /** As before turn(): the copy did not change its source after all. Its room there was kept. */
+  unturn(transfer: PooledTransfer): void {
+    const { leaving } = transfer;
+    if (!leaving) return;
+    this.refeed(transfer, leaving.source, 0);
+    transfer.earlier = transfer.earlier.slice(0, -2);
+  }
+
+  /** @param whole the target host has one base image more */
+  end(transfer: PooledTransfer, whole: boolean): void {
+    this.detach(transfer);
+    remove(this.transfers, transfer);
+    this.index.end(transfer);
+    this.view.making[transfer.targetHost]!--;
+    this.busy[transfer.targetHost]!--;
+    this.drop(transfer.makes);
+    transfer.makes.arriving = false;
+    transfer.makes.arrival = undefined;
+    if (whole) this.view.made[transfer.targetHost]!++;
+    else {
+      transfer.makes.retired = true;
+      this.wanted++;
+    }
+  }
+
+  isUnderWay(transfer: PooledTransfer): boolean {
+    return transfer.position >= 0;
+  }
+
+  private enter(source: PooledSource): void {
+    const list = source.arriving ? this.arriving : this.sources;
+    source.position = list.length;
+    list.push(source);
+    this.byId.set(source.id, source);
+    this.index.addSource(source);
+    if (!source.arriving) this.count(source, 1);
+  }
+
+  private count(source: PooledSource, by: 1 | -1): void {
+    this.sourcesInRack[this.topology.hosts[source.host]!.rack]! += by;
+    if (source.kind !== "template") this.copies += by;
+  }
+
+  private leave(transfer: PooledTransfer): void {
+    const { leaving } = transfer;
+    if (!leaving) return;
+    transfer.leaving = undefined;
+    this.hold(transfer, leaving.source, -1);
+    this.index.touch(leaving.source.host);
+  }
+
+  /** Counts once on a host that the copy concerns anyway. */
+  private hold({ sourceHost, targetHost }: PooledTransfer, source: PooledSource, by: 1 | -1): void {
+    source.serving += by;
+    if (source.host !== sourceHost && source.host !== targetHost) this.busy[source.host]! += by;
+  }
+
+  /** A copy within a host counts there once. */
+  private read(transfer: PooledTransfer, by: 1 | -1): void {
+    transfer.from.serving += by;
+    this.busy[transfer.sourceHost]! += by;
+  }
+}
+
+const NONE: PooledTransfer["earlier"] = [];
+
+/** The last takes its place: lists are long. */
+function remove<T extends { position: number }>(list: T[], item: T): void {
+  const last = list.pop()!;
+  if (last !== item) {
+    list[item.position] = last;
+    last.position = item.position;
+  }
+  item.position = -1;
+}

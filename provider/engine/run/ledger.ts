@@ -1,0 +1,48 @@
+import type { ObservedMember, ReachableHost } from "../../fleet/model";
+
+const keyOf = (host: string, slot: number, generation: number) => `${slot}.${generation}@${host}`;
+
+/**
+ * What this run did to members, for hosts that cannot be looked at again: a member that runs on a host that went silent
+ * must not be forgotten, or the next run would make a second one of the same UUID and MACs.
+ */
+export class Ledger {
+  /** Hosts on which anything may have changed. */
+  readonly worked = new Set<string>();
+  /** By host, then by member. */
+  private readonly made = new Map<string, Map<string, ObservedMember>>();
+  private readonly gone = new Set<string>();
+  private readonly adopted = new Set<string>();
+
+  /** Its definition was sent: from now on it may exist. */
+  defining(host: string, member: ObservedMember): void {
+    let made = this.made.get(host);
+    if (!made) this.made.set(host, made = new Map());
+    made.set(keyOf(host, member.slot, member.generation), member);
+  }
+
+  /** The host itself said that it could not be defined. */
+  notDefined(host: string, slot: number, generation: number): void {
+    this.made.get(host)?.delete(keyOf(host, slot, generation));
+  }
+
+  destroyed(host: string, slot: number, generation: number): void {
+    this.gone.add(keyOf(host, slot, generation));
+  }
+
+  /** Its tag may bear this run's incarnation by now. */
+  adopting(host: string, slot: number, generation: number): void {
+    this.adopted.add(keyOf(host, slot, generation));
+  }
+
+  /** The host as it was seen before the run, with what the run did since. */
+  over(before: ReachableHost, incarnation: string): ReachableHost {
+    const key = (member: ObservedMember) => keyOf(before.name, member.slot, member.generation);
+    const made = [...this.made.get(before.name)?.values() ?? []];
+    const again = new Set(made.map(key));
+    const stayed = before.members
+      .filter((member) => !this.gone.has(key(member)) && !again.has(key(member)))
+      .map((member) => (this.adopted.has(key(member)) ? { ...member, incarnation } : member));
+    return { ...before, members: [...stayed, ...made].sort((a, b) => a.slot - b.slot || a.generation - b.generation) };
+  }
+}
