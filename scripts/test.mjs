@@ -91,6 +91,7 @@ async function runReal(layers, grep, env) {
 async function runChecks() {
   await check("type check", [...npx("typescript/bin/tsc"), "--noEmit", "-p", "."]);
   await check("lint", [...npx("eslint/bin/eslint.js"), "--max-warnings", "0", "."]);
+  await check("no import circles", [...npx("dependency-cruiser/bin/dependency-cruise.mjs"), "provider", "sdk"]);
   if (existsSync(join(ROOT, "scripts/generate-schema.ts"))) {
     await check("schema.json is up to date", [...npx("tsx/dist/cli.mjs"), "scripts/generate-schema.ts", "--check"]);
   }

@@ -7,7 +7,7 @@ import type { HostIndex } from "./hostIndex";
 import type { HostCounts, Source, Topology, Transfer } from "./types";
 
 /** The state at one instant. */
-export interface PoolView extends HostCounts {
+export interface BookView extends HostCounts {
   nowSeconds: number;
   topology: Topology;
   sources: Source[];
@@ -36,5 +36,5 @@ export interface Policy {
    * The copies to start now. Must never exceed targets (made + making + decided), maxConcurrent or freeSlots.
    * Empty with nothing in flight and targets open: the engine reports the remaining targets as failed.
    */
-  next(view: PoolView): Decision[];
+  next(view: BookView): Decision[];
 }

@@ -2,7 +2,7 @@
 import { FlowNetwork, type Flow } from "./flows";
 import { HostIndex } from "./hostIndex";
 import type { Source, Topology, Transfer } from "./types";
-import type { Decision, Policy, PoolView } from "./policy";
+import type { Decision, Policy, BookView } from "./policy";
 
 export interface SimulatedTransfer {
   /** Source.id */
@@ -41,7 +41,7 @@ export interface SimulateOptions {
 const LOOKS = 50;
 
 /** No host writes what it lacks faster than its disk does. */
-function leastSecondsLeft({ topology, targets, made, transfers, excluded }: PoolView): number {
+function leastSecondsLeft({ topology, targets, made, transfers, excluded }: BookView): number {
   if (topology.time === "unit" || topology.freeLocalCopies) return 0;
   const images = topology.hosts.map(({ index }) => (excluded[index] ? 0 : targets[index]! - made[index]!));
   for (const { targetHost, done } of transfers) images[targetHost]! -= done;
@@ -88,7 +88,7 @@ export function* simulationSteps(
 ): Generator<void, SimulatedRun, void> {
   const limit = options.maxConcurrentClones ?? Infinity;
   const index = new HostIndex();
-  const view: PoolView = {
+  const view: BookView = {
     nowSeconds: 0,
     topology,
     targets: [...targets],

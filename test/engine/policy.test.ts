@@ -1,24 +1,24 @@
 import assert from "node:assert/strict";
 import { realClock } from "../../provider/engine";
 import { policyFor } from "../../provider/engine/distribution/policy";
-import { SourcePool } from "../../provider/engine/distribution/sourceBook";
+import { SourceBook } from "../../provider/engine/distribution/sourceBook";
 import { choosePolicy, topologyOf } from "../../provider/scheduler";
 import { inputs, specOf } from "./world";
 
 describe("auto, in an engine that has other things to do", () => {
   const spec = specOf(inputs(40, 4, { count: 800, policy: "auto" }));
   const poolOf = () => {
-    const pool = new SourcePool(topologyOf(spec), 64);
-    pool.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
-    pool.view.targets.fill(20);
-    return pool;
+    const book = new SourceBook(topologyOf(spec), 64);
+    book.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
+    book.view.targets.fill(20);
+    return book;
   };
 
   it("takes the policy that its simulations in one go would take", async () => {
-    const pool = poolOf();
-    const { topology, targets, made, sources } = pool.view;
+    const book = poolOf();
+    const { topology, targets, made, sources } = book.view;
     const expected = choosePolicy(topology, targets, made, sources, { maxConcurrentClones: spec.limits.maxConcurrentClones }).name;
-    assert.equal((await policyFor(spec, pool, realClock, false)).policy.name, expected);
+    assert.equal((await policyFor(spec, book, realClock, false)).policy.name, expected);
   });
 
   it("lets others have their turn meanwhile", async () => {

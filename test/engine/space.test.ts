@@ -4,7 +4,7 @@ import { FleetRefusedError, FleetRunError, previewFleet } from "../../provider/e
 import type { RunContext } from "../../provider/engine/run/context";
 import { Distributor } from "../../provider/engine/distribution/distributor";
 import { TransferLog } from "../../provider/engine/distribution/transferLog";
-import { SourcePool, type PooledTransfer } from "../../provider/engine/distribution/sourceBook";
+import { SourceBook, type BookedTransfer } from "../../provider/engine/distribution/sourceBook";
 import { Room } from "../../provider/engine/distribution/room";
 import { contextOf } from "../../provider/engine/run/session";
 import { policies, topologyOf } from "../../provider/scheduler";
@@ -149,8 +149,8 @@ describe("a store that two hosts reach", () => {
 });
 
 describe("room", () => {
-  const copy = (id: number, targetHost: number, bytesDone: number): PooledTransfer =>
-    ({ targetHost, bytesDone, done: bytesDone / 100, lost: false, from: {}, makes: { id } }) as unknown as PooledTransfer;
+  const copy = (id: number, targetHost: number, bytesDone: number): BookedTransfer =>
+    ({ targetHost, bytesDone, done: bytesDone / 100, lost: false, from: {}, makes: { id } }) as unknown as BookedTransfer;
 
   it("lets begin what fits beside those under way, and anything in a store where nothing is", () => {
     const room = new Room([0, 0, 1], [250, 50], 100);
@@ -168,7 +168,7 @@ describe("room", () => {
   it("is made by one that waits once the one it reads from is all there, and waits for it in turn", async () => {
     const room = new Room([0], [200], 100);
     const relay = copy(1, 0, 60);
-    const reader = { ...copy(2, 0, 50), from: { arrival: relay } } as PooledTransfer;
+    const reader = { ...copy(2, 0, 50), from: { arrival: relay } } as BookedTransfer;
     for (const one of [relay, reader]) room.begin(one);
     const answer = room.starves(reader);
     room.review();
@@ -181,7 +181,7 @@ describe("room", () => {
   it("is made where those that wait in two stores wait for each other", async () => {
     const room = new Room([0, 1], [200, 200], 100);
     const [one, other] = [copy(1, 0, 50), copy(2, 1, 50)];
-    const [readsOther, readsOne] = [{ ...copy(3, 0, 40), from: { arrival: other } }, { ...copy(4, 1, 40), from: { arrival: one } }] as PooledTransfer[];
+    const [readsOther, readsOne] = [{ ...copy(3, 0, 40), from: { arrival: other } }, { ...copy(4, 1, 40), from: { arrival: one } }] as BookedTransfer[];
     for (const each of [one, other, readsOther!, readsOne!]) room.begin(each);
     assert.equal(await Promise.race([room.starves(one), room.starves(other)]), false);
   });
@@ -248,7 +248,7 @@ describe("a copy that stands still for want of room", () => {
       throw full;
     });
     const context = contextOf(request(spec, { hypervisor: Object.assign(hypervisor, { capabilities: { ...hypervisor.capabilities, relay: true } }), clock }), new AbortController().signal);
-    const { pool, distributor } = distribution(context);
+    const { book, distributor } = distribution(context);
     for (const slot of [0, 1]) {
       distributor.want({
         host: 1, target: { kind: "base", host: "a2", slot, generation: 0 }, label: `w-00${slot}`,
@@ -259,8 +259,8 @@ describe("a copy that stands still for want of room", () => {
     distributor.begin({
       ...policies.relay,
       next: () => {
-        if (pool.open() === 0) return [];
-        const first = { source: pool.sources[0]!.id, targetHost: 1 };
+        if (book.open() === 0) return [];
+        const first = { source: book.sources[0]!.id, targetHost: 1 };
         if (asked) return [first];
         asked = true;
         return [first, { source: { decision: 0 }, targetHost: 1 }];
@@ -352,26 +352,26 @@ describe("a copy that is whole", () => {
   it("is counted out once, whatever goes wrong with its member", async () => {
     const spec = specOf(inputs(2, 1, { countPerHost: 1, policy: "rounds" }));
     const context = contextOf(request(spec, world(spec)), new AbortController().signal);
-    const { pool, log, distributor, room } = distribution(context);
+    const { book, log, distributor, room } = distribution(context);
     const ended: boolean[] = [];
-    const end = pool.end.bind(pool);
-    pool.end = (transfer, whole) => { ended.push(whole); end(transfer, whole); };
+    const end = book.end.bind(book);
+    book.end = (transfer, whole) => { ended.push(whole); end(transfer, whole); };
     distributor.want({
       host: 1, target: { kind: "base", host: "a2", slot: 0, generation: 0 }, label: "w-000",
       whole: () => { throw new Error("a fault of our own"); }, failed: () => assert.fail("it did not fail"),
     });
     distributor.begin(policies.rounds);
     await assert.rejects(context.tasks.idle(), /a fault of our own/);
-    assert.deepEqual([ended, pool.view.making, pool.view.made, log.traces.length], [[true], [0, 0], [0, 1], 1]);
+    assert.deepEqual([ended, book.view.making, book.view.made, log.traces.length], [[true], [0, 0], [0, 1], 1]);
     assert.ok(room.admits(1));
   });
 });
 
 function distribution(context: RunContext) {
   const { spec } = context;
-  const pool = new SourcePool(topologyOf(spec), 8, true);
-  pool.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
-  const log = new TransferLog(context.clock, pool);
+  const book = new SourceBook(topologyOf(spec), 8, true);
+  book.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
+  const log = new TransferLog(context.clock, book);
   const room = new Room([0, 1], [Infinity, Infinity], IMAGE_BYTES);
-  return { pool, log, room, distributor: new Distributor(context, "0".repeat(64), pool, log, room, false, () => undefined) };
+  return { book, log, room, distributor: new Distributor(context, "0".repeat(64), book, log, room, false, () => undefined) };
 }

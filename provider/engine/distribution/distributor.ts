@@ -5,7 +5,7 @@ import type { Decision, Policy } from "../../scheduler";
 import { linkSignals } from "../../async/abort";
 import { backoffMs, isFinal, signalFor, type RunContext } from "../run/context";
 import { Looks } from "./looks";
-import type { PooledSource, PooledTransfer, SourcePool } from "./sourceBook";
+import type { BookedSource, BookedTransfer, SourceBook } from "./sourceBook";
 import { CopyQueues, type QueuedCopy, type WantedCopy } from "./queues";
 import { Refeeder } from "./resourcing";
 import type { Room } from "./room";
@@ -17,7 +17,7 @@ class OvertakenError extends Error {}
 
 /**
  * Brings base images to hosts: asks the policy at every event which copies to start now, starts them within the limits,
- * puts what arrived into the pool, and gives what failed to another source.
+ * enters what arrived into the source book, and gives what failed to another source.
  */
 export class Distributor {
   private readonly queues: CopyQueues;
@@ -25,9 +25,9 @@ export class Distributor {
   private readonly refeeder: Refeeder;
   private policy: Policy | undefined;
   private asked = false;
-  private readonly underWay = new Map<PooledTransfer, { copy: QueuedCopy; abort(reason: unknown): void }>();
+  private readonly underWay = new Map<BookedTransfer, { copy: QueuedCopy; abort(reason: unknown): void }>();
   /** The source that copies to this host lost first. */
-  private readonly lostBy = new Map<number, PooledSource>();
+  private readonly lostBy = new Map<number, BookedSource>();
   /** Go on while copies do. */
   private readonly looks: Looks;
   /** Set when the template changed: what is under way may still end, nothing new starts. */
@@ -35,27 +35,27 @@ export class Distributor {
 
   /**
    * @param watches whether to look for stragglers
-   * @param afterEvent called after every decision round; `pool` is up to date then
+   * @param afterEvent called after every decision round; `book` is up to date then
    */
   constructor(
     private readonly context: RunContext,
     private readonly contentId: string,
-    private readonly pool: SourcePool,
+    private readonly book: SourceBook,
     private readonly log: TransferLog,
     private readonly room: Room,
     private readonly watches: boolean,
     private readonly afterEvent: () => void,
   ) {
-    this.queues = new CopyQueues(pool, room);
-    this.watch = new StragglerWatch(pool.topology, context.spec.limits.stragglerFactor);
-    this.looks = new Looks(context, () => 1000 * this.pool.transfers.reduce((least, t) => Math.min(least, this.watch.paceSeconds(t)), Infinity), () => this.lookForStragglers());
-    this.refeeder = new Refeeder(context, contentId, pool, log, () => this.ask());
-    context.book.onGivenUp((name) => this.hostGivenUp(name));
-    for (const host of pool.topology.hosts) if (context.book.failure(host.name)) this.hostGivenUp(host.name);
+    this.queues = new CopyQueues(book, room);
+    this.watch = new StragglerWatch(book.topology, context.spec.limits.stragglerFactor);
+    this.looks = new Looks(context, () => 1000 * this.book.transfers.reduce((least, t) => Math.min(least, this.watch.paceSeconds(t)), Infinity), () => this.lookForStragglers());
+    this.refeeder = new Refeeder(context, contentId, book, log, () => this.ask());
+    context.hostBook.onGivenUp((name) => this.hostGivenUp(name));
+    for (const host of book.topology.hosts) if (context.hostBook.failure(host.name)) this.hostGivenUp(host.name);
   }
 
   want(copy: WantedCopy): void {
-    const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
+    const down = this.context.hostBook.failure(this.book.topology.hosts[copy.host]!.name);
     if (down) return copy.failed(down);
     this.queues.add(copy);
   }
@@ -84,23 +84,23 @@ export class Distributor {
     if (this.context.signal.aborted) this.queues.drain();
     else {
       if (!policy.keepsSources) this.refeeder.handOver();
-      const view = this.pool.at(this.log.nowSeconds());
-      const decisions = this.pool.open() > 0 ? policy.next(view) : [];
-      this.pool.index.seen();
-      const started: (PooledTransfer | undefined)[] = [];
+      const view = this.book.at(this.log.nowSeconds());
+      const decisions = this.book.open() > 0 ? policy.next(view) : [];
+      this.book.index.seen();
+      const started: (BookedTransfer | undefined)[] = [];
       for (const decision of decisions) {
         const { source: from, targetHost } = decision;
-        const source = typeof from === "number" ? this.pool.source(from) : started[from.decision]?.makes;
+        const source = typeof from === "number" ? this.book.source(from) : started[from.decision]?.makes;
         const copy = this.queues.first(targetHost);
         const fits = this.room.admits(targetHost);
-        const starts = source !== undefined && copy !== undefined && fits && this.pool.mayStart(source, targetHost);
+        const starts = source !== undefined && copy !== undefined && fits && this.book.mayStart(source, targetHost);
         if (!fits) this.queues.hold(targetHost);
         if (starts) this.queues.removeFirst(targetHost);
-        if (!starts) this.pool.index.touch(targetHost);
+        if (!starts) this.book.index.touch(targetHost);
         started.push(starts ? this.launch(source, copy, decision) : undefined);
       }
-      if (this.pool.open() > 0 && this.pool.transfers.length === 0 && this.pool.resting.every((n) => n === 0)) {
-        this.failQueued(noSource(policy, this.pool));
+      if (this.book.open() > 0 && this.book.transfers.length === 0 && this.book.resting.every((n) => n === 0)) {
+        this.failQueued(noSource(policy, this.book));
       }
     }
     this.refeeder.offer();
@@ -108,18 +108,18 @@ export class Distributor {
     this.afterEvent();
   }
 
-  private launch(source: PooledSource, copy: QueuedCopy, decision: Decision): PooledTransfer {
-    const { hypervisor, fleet, book, tasks, reads } = this.context;
-    const ours = signalFor(this.context, this.pool.topology.hosts[copy.host]!.name);
+  private launch(source: BookedSource, copy: QueuedCopy, decision: Decision): BookedTransfer {
+    const { hypervisor, fleet, hostBook, tasks, reads } = this.context;
+    const ours = signalFor(this.context, this.book.topology.hosts[copy.host]!.name);
     const { relay } = hypervisor.capabilities;
     const image = { ref: copy.target, label: copy.label, kind: copy.target.kind };
-    const transfer = this.pool.begin(source, decision, this.log.nowSeconds(), image);
+    const transfer = this.book.begin(source, decision, this.log.nowSeconds(), image);
     this.room.begin(transfer);
     // Where copies can go on from another source, one whose source's host is gone does.
-    const sourceGone = relay ? undefined : book.signal(source.hostName);
+    const sourceGone = relay ? undefined : hostBook.signal(source.hostName);
     const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
     this.underWay.set(transfer, { copy, abort: link.abort });
-    this.context.ledger.worked.add(this.pool.topology.hosts[copy.host]!.name);
+    this.context.ledger.worked.add(this.book.topology.hosts[copy.host]!.name);
     if (this.watches && !this.policy?.keepsSources) this.looks.begun(1000 * this.watch.paceSeconds(transfer));
     tasks.start(async () => {
       const local = source.host === copy.host && !source.arriving;
@@ -148,7 +148,7 @@ export class Distributor {
     return transfer;
   }
 
-  private async cloned(order: CloneOrder, transfer: PooledTransfer, signal: AbortSignal, begun: () => void): Promise<CloneResult> {
+  private async cloned(order: CloneOrder, transfer: BookedTransfer, signal: AbortSignal, begun: () => void): Promise<CloneResult> {
     const { hypervisor, meter } = this.context;
     const { relay } = hypervisor.capabilities;
     const cloning = hypervisor.clone(order, {
@@ -170,52 +170,52 @@ export class Distributor {
     return cloning;
   }
 
-  private allThere(transfer: PooledTransfer): void {
+  private allThere(transfer: BookedTransfer): void {
     this.refeeder.allThere(transfer);
-    this.pool.index.touch(transfer.sourceHost);
-    this.pool.index.touch(transfer.targetHost);
+    this.book.index.touch(transfer.sourceHost);
+    this.book.index.touch(transfer.targetHost);
     this.ask();
   }
 
-  private sourceLost(transfer: PooledTransfer): Promise<ImageRef | null> {
+  private sourceLost(transfer: BookedTransfer): Promise<ImageRef | null> {
     if (!transfer.lost) this.drops(transfer);
     const answer = this.refeeder.replace(transfer);
     this.ask();
     return answer;
   }
 
-  private finish(transfer: PooledTransfer, whole: boolean): void {
+  private finish(transfer: BookedTransfer, whole: boolean): void {
     this.underWay.delete(transfer);
     this.watch.ended(transfer, whole, this.log.nowSeconds());
     this.context.meter.ended(transfer, whole);
-    this.pool.end(transfer, whole);
+    this.book.end(transfer, whole);
     this.room.end(transfer, whole);
     this.queues.release(transfer.targetHost);
-    if (this.pool.transfers.length === 0) this.looks.ended();
+    if (this.book.transfers.length === 0) this.looks.ended();
   }
 
-  private promoted({ makes }: PooledTransfer): PooledSource | undefined {
-    if (this.context.book.failure(makes.hostName)) return undefined;
-    if (!makes.lags || this.pool.sources.length === 0) this.pool.promote(makes);
+  private promoted({ makes }: BookedTransfer): BookedSource | undefined {
+    if (this.context.hostBook.failure(makes.hostName)) return undefined;
+    if (!makes.lags || this.book.sources.length === 0) this.book.promote(makes);
     return makes;
   }
 
   /** What to do about a copy that failed: another source, another time, or not in this run. */
-  private recover(error: unknown, transfer: PooledTransfer, copy: QueuedCopy): void {
-    const { signal, book, spec } = this.context;
+  private recover(error: unknown, transfer: BookedTransfer, copy: QueuedCopy): void {
+    const { signal, hostBook, spec } = this.context;
     if (signal.aborted) return this.abandon(copy);
-    if (error instanceof HostUnreachableError) book.giveUp(error);
-    const down = book.failure(this.pool.topology.hosts[copy.host]!.name);
+    if (error instanceof HostUnreachableError) hostBook.giveUp(error);
+    const down = hostBook.failure(this.book.topology.hosts[copy.host]!.name);
     if (down) return this.fail(copy, down);
-    if (book.failure(transfer.from.hostName) && !transfer.lost) return this.requeue(copy);
+    if (hostBook.failure(transfer.from.hostName) && !transfer.lost) return this.requeue(copy);
     if (error instanceof OvertakenError) {
-      this.pool.drop(transfer.from);
+      this.book.drop(transfer.from);
       return this.requeue(copy);
     }
 
     if (error instanceof TemplateChangedError) {
       this.stopped ??= { error };
-      this.pool.drop(transfer.from);
+      this.book.drop(transfer.from);
       this.fail(copy, error);
       return this.failQueued(error);
     }
@@ -230,17 +230,17 @@ export class Distributor {
    * A lost source serves no more, unless the target is to blame: one that lost two sources is not believed any more,
    * and the first gets its place back. The last source stays: it may be a hiccup, and there is nothing else.
    */
-  private drops({ from, targetHost }: PooledTransfer): boolean {
+  private drops({ from, targetHost }: BookedTransfer): boolean {
     const earlier = this.lostBy.get(targetHost);
-    if (earlier && earlier !== from) this.pool.restore(earlier);
-    if (earlier || this.pool.sources.length < 2) return false;
+    if (earlier && earlier !== from) this.book.restore(earlier);
+    if (earlier || this.book.sources.length < 2) return false;
     this.lostBy.set(targetHost, from);
-    this.pool.drop(from);
+    this.book.drop(from);
     return true;
   }
 
   /** Beside others in its store it may have been they who filled it; alone it does not fit, and nothing like it will. */
-  private noRoom(error: NoSpaceError, transfer: PooledTransfer, copy: QueuedCopy): void {
+  private noRoom(error: NoSpaceError, transfer: BookedTransfer, copy: QueuedCopy): void {
     if (this.stopped) return this.fail(copy, this.stopped.error);
     if (!this.room.wasAlone(transfer)) {
       this.room.isCrowded(copy.host);
@@ -249,7 +249,7 @@ export class Distributor {
       return this.queues.release(copy.host);
     }
     this.fail(copy, error);
-    for (const { index } of this.pool.topology.hosts) if (this.room.isSameStore(index, copy.host)) this.failQueued(error, index);
+    for (const { index } of this.book.topology.hosts) if (this.room.isSameStore(index, copy.host)) this.failQueued(error, index);
   }
 
   private rest(copy: QueuedCopy): void {
@@ -258,7 +258,7 @@ export class Distributor {
     tasks.start(async () => {
       await clock.sleep(backoffMs(copy.attempts - 1), signal).catch(() => undefined);
       this.queues.takeBack(copy);
-      const down = this.context.book.failure(this.pool.topology.hosts[copy.host]!.name);
+      const down = this.context.hostBook.failure(this.book.topology.hosts[copy.host]!.name);
       if (signal.aborted) this.abandon(copy);
       else if (down) this.fail(copy, down);
       else this.requeue(copy);
@@ -272,7 +272,7 @@ export class Distributor {
   }
 
   private abandon(copy: QueuedCopy): void {
-    this.pool.want(copy.host, -1);
+    this.book.want(copy.host, -1);
   }
 
   private fail(copy: QueuedCopy, error: unknown): void {
@@ -285,26 +285,26 @@ export class Distributor {
   }
 
   private hostGivenUp(name: string): void {
-    const host = this.pool.topology.hosts.find((h) => h.name === name);
+    const host = this.book.topology.hosts.find((h) => h.name === name);
     if (!host) return;
-    this.pool.view.excluded[host.index] = true;
-    for (const source of [...this.pool.sources, ...this.pool.arriving]) if (source.host === host.index) this.pool.drop(source);
+    this.book.view.excluded[host.index] = true;
+    for (const source of [...this.book.sources, ...this.book.arriving]) if (source.host === host.index) this.book.drop(source);
     this.refeeder.hostGone(host.index);
-    this.failQueued(this.context.book.failure(name), host.index);
+    this.failQueued(this.context.hostBook.failure(name), host.index);
     this.askAnew();
   }
 
   /** Something changed that concerns decisions about any host. */
   private askAnew(): void {
-    for (const { index } of this.pool.topology.hosts) this.pool.index.touch(index);
+    for (const { index } of this.book.topology.hosts) this.book.index.touch(index);
     this.ask();
   }
 
   /** Looks whether a copy lags, and asks the policy again when that changed. */
   private lookForStragglers(): void {
-    if (this.watch.update(this.pool.transfers, this.log.nowSeconds())) this.askAnew();
+    if (this.watch.update(this.book.transfers, this.log.nowSeconds())) this.askAnew();
     if (this.context.hypervisor.capabilities.relay) {
-      for (const t of [...this.pool.transfers]) if (t.straggling) this.refeeder.relieve(t, this.log.nowSeconds());
+      for (const t of [...this.book.transfers]) if (t.straggling) this.refeeder.relieve(t, this.log.nowSeconds());
     } else {
       this.overtake();
     }
@@ -315,19 +315,19 @@ export class Distributor {
    * in this run.
    */
   private overtake(): void {
-    if (this.pool.open() > 0) return;
+    if (this.book.open() > 0) return;
     const now = this.log.nowSeconds();
     for (const [transfer, { copy, abort }] of this.underWay) {
       if (copy.overtaken || !this.watch.isHopeless(transfer, now)) continue;
-      if (!this.pool.sources.some((source) => source.host !== transfer.sourceHost)) continue;
+      if (!this.book.sources.some((source) => source.host !== transfer.sourceHost)) continue;
       copy.overtaken = true;
       abort(new OvertakenError(`the source on ${transfer.from.hostName} lags`));
     }
   }
 }
 
-function noSource(policy: Policy, pool: SourcePool): Error {
-  return new Error(pool.sources.length === 0
+function noSource(policy: Policy, book: SourceBook): Error {
+  return new Error(book.sources.length === 0
     ? "nothing is left to copy from: the template and every finished copy are out of reach"
     : `policy ${policy.name} found no copy to start`);
 }

@@ -1,7 +1,7 @@
 import type { FleetSpec, Problem } from "../../fleet/model";
 import { choiceSteps, policies, simulationSteps, type Policy, type SimulatedTransfer } from "../../scheduler";
 import type { Capabilities } from "../../hypervisors/hypervisor";
-import type { SourcePool } from "./sourceBook";
+import type { SourceBook } from "./sourceBook";
 import type { Clock } from "../../async/clock";
 
 /** Events simulated in one go: some milliseconds, so that locks and connections are kept alive meanwhile. */
@@ -16,16 +16,16 @@ export interface ChosenPolicy {
 }
 
 /**
- * The declared policy; for `auto`, the one whose simulation on this very pool ends first.
+ * The declared policy; for `auto`, the one whose simulation on this very source book ends first.
  * @param predicts simulate a declared policy as well, for the time it will take
  */
-export async function policyFor(spec: FleetSpec, pool: SourcePool, clock: Clock, predicts: boolean): Promise<ChosenPolicy> {
+export async function policyFor(spec: FleetSpec, book: SourceBook, clock: Clock, predicts: boolean): Promise<ChosenPolicy> {
   if (spec.policy !== "auto" && !predicts) return { policy: policies[spec.policy] };
-  const { topology, view } = pool;
-  // All are tried on the same pool, whatever happens to it meanwhile.
+  const { topology, view } = book;
+  // All are tried on the same sources, whatever happens to it meanwhile.
   const [targets, made, sources, excluded] = [[...view.targets], [...view.made], view.sources.map((one) => ({ ...one })), [...view.excluded]];
   const { maxConcurrentClones } = spec.limits;
-  const options = { maxConcurrentClones, excluded, relay: pool.view.arriving !== undefined };
+  const options = { maxConcurrentClones, excluded, relay: book.view.arriving !== undefined };
   const { name, run } = spec.policy === "auto"
     ? await inTurns(clock, choiceSteps(topology, targets, made, sources, options))
     : { name: spec.policy, run: await inTurns(clock, simulationSteps(topology, targets, made, sources, policies[spec.policy], options)) };

@@ -1,5 +1,5 @@
 import type { CloneOrder } from "../../hypervisors/hypervisor";
-import type { PooledSource, SourcePool } from "./sourceBook";
+import type { BookedSource, SourceBook } from "./sourceBook";
 import type { ReadOrder } from "./reads";
 import type { Room } from "./room";
 
@@ -14,7 +14,7 @@ export interface WantedCopy {
   /** A copy to it has just been ordered. @param local from a finished image of its own host */
   begun?(local: boolean): void;
   /** The image is there and is a source from now on (undefined: its host was given up meanwhile). */
-  whole(source: PooledSource | undefined): void;
+  whole(source: BookedSource | undefined): void;
   /** It will not be there in this run. Not called when the run is cancelled. */
   failed(error: unknown): void;
 }
@@ -30,13 +30,13 @@ export class CopyQueues {
   private readonly byHost: QueuedCopy[][];
   private held: QueuedCopy[] = [];
 
-  constructor(private readonly pool: SourcePool, private readonly room: Room) {
-    this.byHost = pool.topology.hosts.map(() => []);
+  constructor(private readonly book: SourceBook, private readonly room: Room) {
+    this.byHost = book.topology.hosts.map(() => []);
   }
 
   add(copy: WantedCopy): void {
     this.byHost[copy.host]!.push({ ...copy, attempts: 0, overtaken: false });
-    this.pool.want(copy.host, 1);
+    this.book.want(copy.host, 1);
   }
 
   first(host: number): QueuedCopy | undefined {
@@ -54,13 +54,13 @@ export class CopyQueues {
 
   /** It is neither queued nor under way for a while, so nobody may be sent in its place. */
   setAside({ host }: QueuedCopy): void {
-    this.pool.want(host, -1);
-    this.pool.resting[host]!++;
+    this.book.want(host, -1);
+    this.book.resting[host]!++;
   }
 
   takeBack({ host }: QueuedCopy): void {
-    this.pool.resting[host]!--;
-    this.pool.want(host, 1);
+    this.book.resting[host]!--;
+    this.book.want(host, 1);
   }
 
   /** Nothing more may begin in this host's store while what is under way there may fill it. */
@@ -77,7 +77,7 @@ export class CopyQueues {
     this.unhold((copy) => this.room.isSameStore(copy.host, host));
   }
 
-  /** Takes all out, of one host or of all. What they count for in the pool stays. */
+  /** Takes all out, of one host or of all. What they count for in the source book stays. */
   drain(host?: number): QueuedCopy[] {
     this.unhold((copy) => host === undefined || copy.host === host);
     return this.byHost.flatMap((queue, index) => (host === undefined || host === index ? queue.splice(0) : []));

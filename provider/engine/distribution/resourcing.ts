@@ -1,7 +1,7 @@
 import type { ImageRef } from "../../hypervisors/hypervisor";
 import type { RunContext } from "../run/context";
 import type { TransferLog } from "./transferLog";
-import type { PooledSource, PooledTransfer, SourcePool } from "./sourceBook";
+import type { BookedSource, BookedTransfer, SourceBook } from "./sourceBook";
 
 /** A copy whose readers have this part of what it has lags itself, not they. */
 const CAUGHT_UP_PART = 0.8;
@@ -14,9 +14,9 @@ const NEARLY_DONE = 0.9;
 const SOON_SECONDS = 3;
 
 interface Waiting {
-  transfer: PooledTransfer;
+  transfer: BookedTransfer;
   /** Not from here. */
-  not: (source: PooledSource) => boolean;
+  not: (source: BookedSource) => boolean;
   answer(source: ImageRef | null): void;
 }
 
@@ -27,28 +27,28 @@ interface Waiting {
 export class Refeeder {
   private readonly waiting = new Set<Waiting>();
   /** When copies lagged first, and were given another source where there was one. */
-  private readonly moved = new Map<PooledTransfer, number>();
+  private readonly moved = new Map<BookedTransfer, number>();
   /** Copies that are all there and under way for their readers. */
-  private readonly lingering = new Set<PooledTransfer>();
-  private readonly handed = new WeakSet<PooledTransfer>();
-  private readonly replaced = new Map<PooledTransfer, number>();
+  private readonly lingering = new Set<BookedTransfer>();
+  private readonly handed = new WeakSet<BookedTransfer>();
+  private readonly replaced = new Map<BookedTransfer, number>();
 
   constructor(
     private readonly context: RunContext, private readonly contentId: string,
-    private readonly pool: SourcePool, private readonly log: TransferLog, private readonly ask: () => void,
+    private readonly book: SourceBook, private readonly log: TransferLog, private readonly ask: () => void,
   ) {}
 
   /**
    * The source of this copy is lost.
    * @returns what to read from now; null: nothing that has more, or it was tried often enough
    */
-  async replace(transfer: PooledTransfer): Promise<ImageRef | null> {
+  async replace(transfer: BookedTransfer): Promise<ImageRef | null> {
     const { signal, spec } = this.context;
     const { from } = transfer;
-    const not = (source: PooledSource): boolean => source === from;
+    const not = (source: BookedSource): boolean => source === from;
     const times = (this.replaced.get(transfer) ?? 0) + 1;
     this.replaced.set(transfer, times);
-    this.pool.lose(transfer);
+    this.book.lose(transfer);
     if (signal.aborted || times > spec.limits.retries + 1) return null;
     return this.feed(transfer, not) ?? await this.waitFor(transfer, not);
   }
@@ -64,21 +64,21 @@ export class Refeeder {
     }
   }
 
-  private feed(transfer: PooledTransfer, not: Waiting["not"]): ImageRef | null {
-    const source = this.pool.isUnderWay(transfer) ? this.nearest(transfer, not, true) : undefined;
-    if (source) this.pool.refeed(transfer, source, this.log.nowSeconds());
+  private feed(transfer: BookedTransfer, not: Waiting["not"]): ImageRef | null {
+    const source = this.book.isUnderWay(transfer) ? this.nearest(transfer, not, true) : undefined;
+    if (source) this.book.refeed(transfer, source, this.log.nowSeconds());
     return source?.ref ?? null;
   }
 
   /** Copies that read from this host are taken elsewhere before they notice that it is gone. */
   hostGone(host: number): void {
-    for (const transfer of [...this.pool.transfers]) {
+    for (const transfer of [...this.book.transfers]) {
       if (transfer.sourceHost === host && transfer.targetHost !== host && !transfer.lost) this.move(transfer);
     }
   }
 
   /** A copy that lags: first it gets another source; if that does not help, those that read from it do. */
-  relieve(transfer: PooledTransfer, nowSeconds: number): void {
+  relieve(transfer: BookedTransfer, nowSeconds: number): void {
     const movedSeconds = this.moved.get(transfer);
     if (transfer.lost || transfer.leaving) return;
     if (movedSeconds === undefined) {
@@ -87,9 +87,9 @@ export class Refeeder {
       // Nobody else is sent there. The template may be all there is.
       if (!this.move(transfer) || from.kind === "template") return;
       from.lags = true;
-      this.pool.drop(from);
+      this.book.drop(from);
     } else if (nowSeconds - movedSeconds > PATIENCE_SECONDS && transfer.makes.serving > 0) {
-      for (const other of [...this.pool.transfers]) if (other.from === transfer.makes) this.move(other);
+      for (const other of [...this.book.transfers]) if (other.from === transfer.makes) this.move(other);
     }
   }
 
@@ -100,20 +100,20 @@ export class Refeeder {
   handOver(): void {
     if (!this.context.hypervisor.resource) return;
     for (const relay of this.lingering) {
-      if (!this.pool.isUnderWay(relay)) this.lingering.delete(relay);
-      else if (relay.makes.serving > 0) for (const reader of [...this.pool.index.transfersAt(relay.targetHost)]) this.handOn(relay, reader as PooledTransfer);
+      if (!this.book.isUnderWay(relay)) this.lingering.delete(relay);
+      else if (relay.makes.serving > 0) for (const reader of [...this.book.index.transfersAt(relay.targetHost)]) this.handOn(relay, reader as BookedTransfer);
     }
   }
 
   /** All of it is there. */
-  allThere(transfer: PooledTransfer): void {
+  allThere(transfer: BookedTransfer): void {
     this.lingering.add(transfer);
   }
 
-  private handOn(relay: PooledTransfer, reader: PooledTransfer): void {
+  private handOn(relay: BookedTransfer, reader: BookedTransfer): void {
     const { from, lost, leaving, sourceHost, targetHost } = reader;
     if (from !== relay.makes || sourceHost === targetHost || lost || leaving || this.isNearlyDone(reader) || this.handed.has(reader)) return;
-    const { hosts } = this.pool.topology;
+    const { hosts } = this.book.topology;
     const { rack } = hosts[targetHost]!;
     const to = this.nearest(reader, (source) => {
       const { host, arriving } = source;
@@ -125,28 +125,28 @@ export class Refeeder {
   }
 
   /** Feeds a copy that lacks something: one that is all there only serves on. */
-  private isBusy(source: PooledSource): boolean {
+  private isBusy(source: BookedSource): boolean {
     if (source.serving === 0) return false;
-    for (const transfer of this.pool.index.transfersAt(source.host)) if ((transfer as PooledTransfer).from === source && transfer.done < 1) return true;
+    for (const transfer of this.book.index.transfersAt(source.host)) if ((transfer as BookedTransfer).from === source && transfer.done < 1) return true;
     return false;
   }
 
   /** Its disk is spoken for. */
   private hasOwnToMake(host: number): boolean {
-    const { targets, made, making } = this.pool.view;
+    const { targets, made, making } = this.book.view;
     return targets[host]! > made[host]! + making[host]!;
   }
 
-  private isNearlyDone({ done, startedAtSeconds }: PooledTransfer): boolean {
+  private isNearlyDone({ done, startedAtSeconds }: BookedTransfer): boolean {
     return done > NEARLY_DONE && (this.log.nowSeconds() - startedAtSeconds) * (1 / done - 1) < SOON_SECONDS;
   }
 
   /** It runs no slower than the copy it reads from: that one is to blame if it lags. */
-  static followsItsSource({ from, bytesDone }: PooledTransfer): boolean {
+  static followsItsSource({ from, bytesDone }: BookedTransfer): boolean {
     return from.arrival !== undefined && bytesDone >= CAUGHT_UP_PART * from.arrival.bytesDone && from.arrival.done < 1;
   }
 
-  private move(transfer: PooledTransfer): boolean {
+  private move(transfer: BookedTransfer): boolean {
     const { hypervisor } = this.context;
     // One change at a time: with two nobody could say what it reads from. What is lost finds another by itself.
     if (transfer.lost || transfer.leaving) return false;
@@ -155,9 +155,9 @@ export class Refeeder {
     return source !== undefined;
   }
 
-  private turn(transfer: PooledTransfer, source: PooledSource): void {
+  private turn(transfer: BookedTransfer, source: BookedSource): void {
     const { hypervisor, fleet, tasks } = this.context;
-    this.pool.turn(transfer, source, this.log.nowSeconds());
+    this.book.turn(transfer, source, this.log.nowSeconds());
     const { contentId } = this;
     const { leaving } = transfer;
     // Not when it ended, or lost its source and was given another, in the meantime.
@@ -166,10 +166,10 @@ export class Refeeder {
       const target = transfer.makes.ref as Exclude<ImageRef, { kind: "template" }>;
       try {
         await hypervisor.resource!({ fleet, contentId, target, source: source.ref });
-        if (isStill()) this.pool.turned(transfer);
+        if (isStill()) this.book.turned(transfer);
       } catch {
         // It reads from where it did. If that is gone the copy itself says so.
-        if (isStill()) this.pool.unturn(transfer);
+        if (isStill()) this.book.unturn(transfer);
       } finally {
         this.ask(); // there is room again at one of the two
       }
@@ -177,7 +177,7 @@ export class Refeeder {
   }
 
   /** Until a source that has more has room, or the copy would count as stalled. */
-  private async waitFor(transfer: PooledTransfer, not: Waiting["not"]): Promise<ImageRef | null> {
+  private async waitFor(transfer: BookedTransfer, not: Waiting["not"]): Promise<ImageRef | null> {
     if (!this.nearest(transfer, not, false)) return null;
     const { clock, signal, spec } = this.context;
     const over = new AbortController();
@@ -197,30 +197,30 @@ export class Refeeder {
   }
 
   /** On the same host, in the same rack, then any; among those who serves least, the template before others. */
-  private nearest(transfer: PooledTransfer, not: Waiting["not"], withRoom: boolean): PooledSource | undefined {
-    const { hosts } = this.pool.topology;
+  private nearest(transfer: BookedTransfer, not: Waiting["not"], withRoom: boolean): BookedSource | undefined {
+    const { hosts } = this.book.topology;
     const rack = hosts[transfer.targetHost]!.rack;
-    const distance = ({ host }: PooledSource): number => {
+    const distance = ({ host }: BookedSource): number => {
       if (host === transfer.targetHost) return 0;
       return hosts[host]!.rack === rack ? 1 : 2;
     };
     // Feeds the source that is lost, and so nobody soon.
     const above = transfer.from.arrival?.from;
-    let best: { source: PooledSource; rank: number[] } | undefined;
-    const consider = (source: PooledSource): void => {
-      if (not(source) || this.pool.view.excluded[source.host] || (withRoom && !this.pool.mayFeed(source.host, transfer))) return;
+    let best: { source: BookedSource; rank: number[] } | undefined;
+    const consider = (source: BookedSource): void => {
+      if (not(source) || this.book.view.excluded[source.host] || (withRoom && !this.book.mayFeed(source.host, transfer))) return;
       if (source.arrival && !this.hasMore(source.arrival, transfer)) return;
       const rank = [distance(source), source.serving - (source === above ? 1 : 0), source.kind === "template" ? 0 : source.arriving ? 2 : 1, source.id];
       if (!best || before(rank, best.rank)) best = { source, rank };
     };
-    this.pool.sources.forEach(consider);
-    if (this.context.hypervisor.capabilities.relay) this.pool.arriving.forEach(consider);
+    this.book.sources.forEach(consider);
+    if (this.context.hypervisor.capabilities.relay) this.book.arriving.forEach(consider);
     return best?.source;
   }
 
-  private hasMore(other: PooledTransfer, transfer: PooledTransfer): boolean {
+  private hasMore(other: BookedTransfer, transfer: BookedTransfer): boolean {
     if (other.lost || other.straggling) return false;
-    for (let up: PooledTransfer | undefined = other; up; up = up.from.arrival) if (up === transfer) return false;
+    for (let up: BookedTransfer | undefined = other; up; up = up.from.arrival) if (up === transfer) return false;
     if (other.bytesDone > transfer.bytesDone) return true;
     for (let up = transfer.from.arrival; up; up = up.from.arrival) if (up === other) return true;
     return false;

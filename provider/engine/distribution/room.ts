@@ -1,16 +1,16 @@
 import { byStore, overheadBytes, roomOf, sharesOf, UNKNOWN_ROOM_BYTES } from "../../fleet";
 import type { FleetPlan, FleetSpec, Observation, ReachableHost } from "../../fleet/model";
-import type { PooledTransfer, SourcePool } from "./sourceBook";
+import type { BookedTransfer, SourceBook } from "./sourceBook";
 
 /** One store in this run: what is free there is told once, when the run begins, and may be wrong. */
 interface Store {
   freeBytes: number;
   /** Copies that write to it. */
-  readonly underWay: Set<PooledTransfer>;
+  readonly underWay: Set<BookedTransfer>;
   /** It was full with several copies under way: the figures are wrong, and new ones are tried one at a time. */
   crowded: boolean;
   /** It was told to end, and gives back what it took. */
-  leaving: PooledTransfer | undefined;
+  leaving: BookedTransfer | undefined;
   /** Of those under way, the next. */
   ends: { next: Promise<void>; over(): void } | undefined;
 }
@@ -24,9 +24,9 @@ interface Store {
 export class Room {
   private readonly stores: readonly Store[];
   /** Those that stand still for want of room, and wait to hear whether to go on. */
-  private readonly starving = new Map<PooledTransfer, (goOn: boolean) => void>();
+  private readonly starving = new Map<BookedTransfer, (goOn: boolean) => void>();
   /** Copies that had others beside them in their store at any time: that it was full says nothing about them alone. */
-  private readonly hadCompany = new WeakSet<PooledTransfer>();
+  private readonly hadCompany = new WeakSet<BookedTransfer>();
 
   /**
    * @param storeOf by host index, the store's number
@@ -53,14 +53,14 @@ export class Room {
     this.at(host).freeBytes -= this.bytesOfCopy;
   }
 
-  begin(transfer: PooledTransfer): void {
+  begin(transfer: BookedTransfer): void {
     const { underWay } = this.at(transfer.targetHost);
     underWay.add(transfer);
     if (underWay.size > 1) for (const one of underWay) this.hadCompany.add(one);
   }
 
   /** @param whole it keeps what it wrote */
-  end(transfer: PooledTransfer, whole: boolean): void {
+  end(transfer: BookedTransfer, whole: boolean): void {
     const store = this.at(transfer.targetHost);
     store.underWay.delete(transfer);
     this.starving.delete(transfer);
@@ -82,7 +82,7 @@ export class Room {
    * The store of this copy is full, and it stands still.
    * @returns whether to go on, once that is known
    */
-  starves(transfer: PooledTransfer): Promise<boolean> {
+  starves(transfer: BookedTransfer): Promise<boolean> {
     const store = this.at(transfer.targetHost);
     if (!store.underWay.has(transfer)) return Promise.resolve(false);
     if (store.underWay.size > 1) store.crowded = true;
@@ -93,7 +93,7 @@ export class Room {
   }
 
   /** Nothing may have been in its way but what was there before this run: it does not fit, nor does another like it. */
-  wasAlone(transfer: PooledTransfer): boolean {
+  wasAlone(transfer: BookedTransfer): boolean {
     return !this.hadCompany.has(transfer);
   }
 
@@ -127,11 +127,11 @@ export class Room {
     return this.stores[this.storeOf[host]!]!;
   }
 
-  private starvingIn(store: Store): PooledTransfer[] {
+  private starvingIn(store: Store): BookedTransfer[] {
     return [...this.starving.keys()].filter((one) => store.underWay.has(one));
   }
 
-  private answer(transfer: PooledTransfer, goesOn: boolean): void {
+  private answer(transfer: BookedTransfer, goesOn: boolean): void {
     const answer = this.starving.get(transfer)!;
     this.starving.delete(transfer);
     answer(goesOn);
@@ -146,15 +146,15 @@ export class Room {
   }
 
   /** It writes nothing now: it has all, or has no source, or it or one it reads from waits for room, in whatever store. */
-  private isStuck(transfer: PooledTransfer): boolean {
+  private isStuck(transfer: BookedTransfer): boolean {
     if (transfer.done >= 1 || transfer.lost) return true;
-    for (let one: PooledTransfer | undefined = transfer; one; one = one.from.arrival) if (this.starving.has(one)) return true;
+    for (let one: BookedTransfer | undefined = transfer; one; one = one.from.arrival) if (this.starving.has(one)) return true;
     return false;
   }
 }
 
 /** As the hosts showed it, with what the plan takes away and what its members take beside their images. */
-export function roomFor({ topology }: Pick<SourcePool, "topology">, spec: FleetSpec, observation: Observation, plan: FleetPlan): Room {
+export function roomFor({ topology }: Pick<SourceBook, "topology">, spec: FleetSpec, observation: Observation, plan: FleetPlan): Room {
   const index = new Map(topology.hosts.map((host) => [host.name, host.index]));
   const shareOf = sharesOf(spec, plan);
   const free: number[] = [];
@@ -169,7 +169,7 @@ export function roomFor({ topology }: Pick<SourcePool, "topology">, spec: FleetS
 }
 
 /** The one that has the least; of equals the last to have begun, as others more likely read from the first. */
-export function givesWay(starving: readonly PooledTransfer[]): PooledTransfer {
+export function givesWay(starving: readonly BookedTransfer[]): BookedTransfer {
   return starving.reduce((least, one) => (
     one.bytesDone < least.bytesDone || (one.bytesDone === least.bytesDone && one.makes.id > least.makes.id) ? one : least
   ));

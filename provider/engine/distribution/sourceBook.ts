@@ -1,8 +1,8 @@
 import type { ImageRef } from "../../hypervisors/hypervisor";
-import { HostIndex, type Decision, type PoolView, type Source, type Topology, type Transfer } from "../../scheduler";
+import { HostIndex, type Decision, type BookView, type Source, type Topology, type Transfer } from "../../scheduler";
 
 /** A source and what it really is. */
-export interface PooledSource extends Source {
+export interface BookedSource extends Source {
   ref: ImageRef;
   /** `template`, a slot name, or `replica@host`, for traces and messages. */
   label: string;
@@ -12,29 +12,29 @@ export interface PooledSource extends Source {
   /** Copies that read from it lagged: nobody is sent to it any more, not even when it is whole. */
   lags?: boolean;
   /** The copy that brings it, while it is `arriving`. */
-  arrival?: PooledTransfer | undefined;
+  arrival?: BookedTransfer | undefined;
   /** Taken out while the copy that brings it has no source. */
   withdrawn?: boolean;
-  /** Place in the pool's list; -1: in none. */
+  /** Place in the book's list; -1: in none. */
   position: number;
 }
 
 /** What a copy makes. */
-export type PooledImage = Pick<PooledSource, "ref" | "label" | "kind">;
+export type BookedImage = Pick<BookedSource, "ref" | "label" | "kind">;
 
 /** A copy in flight. */
-export interface PooledTransfer extends Transfer {
-  from: PooledSource;
+export interface BookedTransfer extends Transfer {
+  from: BookedSource;
   /** What it makes: a source already while it arrives, where the hypervisor can relay. */
-  makes: PooledSource;
+  makes: BookedSource;
   /** Monotonic; for the straggler's measure. */
   bytesDone: number;
   /** Sources it had before, and what each of them gave. */
-  earlier: readonly { from: PooledSource; bytes: number; untilSeconds: number }[];
+  earlier: readonly { from: BookedSource; bytes: number; untilSeconds: number }[];
   /** Has no source now. */
   lost: boolean;
   /** What it still reads from while it is being given another source: until that is done, room is kept at both. */
-  leaving: { source: PooledSource } | undefined;
+  leaving: { source: BookedSource } | undefined;
   position: number;
 }
 
@@ -42,20 +42,20 @@ export interface PooledTransfer extends Transfer {
  * The books of one run's distribution: how many base images each host wants, has and is being sent, who can send, and
  * who is sending. It only counts; what to do is the policy's to say and the distributor's to run.
  */
-export class SourcePool {
-  readonly view: PoolView;
+export class SourceBook {
+  readonly view: BookView;
   readonly index = new HostIndex();
-  readonly sources: PooledSource[] = [];
+  readonly sources: BookedSource[] = [];
   /** Sources that are still arriving. */
-  readonly arriving: PooledSource[] = [];
-  readonly transfers: PooledTransfer[] = [];
+  readonly arriving: BookedSource[] = [];
+  readonly transfers: BookedTransfer[] = [];
   /** Per host, copies that failed and wait a little before they are tried again: wanted, but not to be started. */
   readonly resting: number[];
   /** How many sources stand in each rack. */
   readonly sourcesInRack: number[];
   /** How many sources are no template. */
   copies = 0;
-  private readonly byId = new Map<number, PooledSource>();
+  private readonly byId = new Map<number, BookedSource>();
   private readonly busy: number[];
   private nextId = 0;
   private wanted = 0;
@@ -74,18 +74,18 @@ export class SourcePool {
   }
 
   /** The state now, for a policy. Shared, not copied: a policy only reads. */
-  at(nowSeconds: number): PoolView {
+  at(nowSeconds: number): BookView {
     this.view.nowSeconds = nowSeconds;
     this.view.freeSlots = this.maxConcurrentClones - this.transfers.length;
     return this.view;
   }
 
-  source(id: number): PooledSource | undefined {
+  source(id: number): BookedSource | undefined {
     return this.byId.get(id);
   }
 
-  add(source: Omit<PooledSource, "id" | "serving" | "position">): PooledSource {
-    const pooled: PooledSource = { ...source, id: this.nextId++, serving: 0, position: -1 };
+  add(source: Omit<BookedSource, "id" | "serving" | "position">): BookedSource {
+    const pooled: BookedSource = { ...source, id: this.nextId++, serving: 0, position: -1 };
     this.enter(pooled);
     return pooled;
   }
@@ -98,7 +98,7 @@ export class SourcePool {
   }
 
   /** Takes a source out; copies it feeds now go on. */
-  drop(source: PooledSource): void {
+  drop(source: BookedSource): void {
     source.withdrawn = false;
     if (!this.byId.delete(source.id)) return;
     remove(source.arriving ? this.arriving : this.sources, source);
@@ -107,12 +107,12 @@ export class SourcePool {
   }
 
   /** What a copy brought is whole. */
-  promote(source: PooledSource): void {
+  promote(source: BookedSource): void {
     this.enter(source);
   }
 
   /** Takes a dropped source back, unless its image is no more what it was. */
-  restore(source: PooledSource): void {
+  restore(source: BookedSource): void {
     if (source.retired || this.byId.has(source.id) || this.view.excluded[source.host]) return;
     this.enter(source);
   }
@@ -123,14 +123,14 @@ export class SourcePool {
   }
 
   /** A copy may start: limits of the fleet and of both its hosts. A copy within a host counts there once. */
-  mayStart(source: PooledSource, targetHost: number): boolean {
+  mayStart(source: BookedSource, targetHost: number): boolean {
     if (this.transfers.length >= this.maxConcurrentClones) return false;
     if (this.view.excluded[targetHost] || this.view.excluded[source.host]) return false;
     return this.hasRoom(source.host) && (source.host === targetHost || this.hasRoom(targetHost));
   }
 
   /** The copy under way may read from this host instead of from where it does. */
-  mayFeed(host: number, transfer: PooledTransfer): boolean {
+  mayFeed(host: number, transfer: BookedTransfer): boolean {
     return host === transfer.targetHost || (!transfer.lost && host === transfer.sourceHost) || this.hasRoom(host);
   }
 
@@ -139,13 +139,13 @@ export class SourcePool {
     return this.busy[host]! < this.topology.hosts[host]!.maxConcurrent;
   }
 
-  begin(from: PooledSource, { targetHost, bytesPerSecond }: Omit<Decision, "source">, nowSeconds: number, image: PooledImage): PooledTransfer {
+  begin(from: BookedSource, { targetHost, bytesPerSecond }: Omit<Decision, "source">, nowSeconds: number, image: BookedImage): BookedTransfer {
     const hostName = this.topology.hosts[targetHost]!.name;
     const { ref, label, kind } = image;
-    const makes: PooledSource = {
+    const makes: BookedSource = {
       ref, label, kind, id: this.nextId++, host: targetHost, hostName, serving: 0, position: -1, arriving: true, arrival: undefined,
     };
-    const transfer: PooledTransfer = {
+    const transfer: BookedTransfer = {
       source: from.id, madeId: makes.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, leaving: undefined, position: this.transfers.length,
       startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false, bytesPerSecond,
     };
@@ -161,7 +161,7 @@ export class SourcePool {
   }
 
   /** The copy has no source any more. It still counts on its target; nobody new is sent to what it makes. */
-  lose(transfer: PooledTransfer): void {
+  lose(transfer: BookedTransfer): void {
     const { makes } = transfer;
     if (this.byId.has(makes.id)) {
       this.drop(makes);
@@ -170,7 +170,7 @@ export class SourcePool {
     this.detach(transfer);
   }
 
-  private detach(transfer: PooledTransfer): void {
+  private detach(transfer: BookedTransfer): void {
     this.leave(transfer);
     if (transfer.lost) return;
     this.read(transfer, -1);
@@ -179,7 +179,7 @@ export class SourcePool {
   }
 
   /** Another source feeds the copy from now on. */
-  refeed(transfer: PooledTransfer, from: PooledSource, nowSeconds: number): void {
+  refeed(transfer: BookedTransfer, from: BookedSource, nowSeconds: number): void {
     const bytes = transfer.bytesDone - transfer.earlier.reduce((sum, e) => sum + e.bytes, 0);
     this.detach(transfer);
     this.index.end(transfer);
@@ -197,7 +197,7 @@ export class SourcePool {
   }
 
   /** As refeed(), of a copy that goes on reading from where it does until turned() or unturn(). */
-  turn(transfer: PooledTransfer, to: PooledSource, nowSeconds: number): void {
+  turn(transfer: BookedTransfer, to: BookedSource, nowSeconds: number): void {
     const { from } = transfer;
     this.refeed(transfer, to, nowSeconds);
     transfer.leaving = { source: from };
@@ -205,12 +205,12 @@ export class SourcePool {
   }
 
   /** It reads from its new source alone. */
-  turned(transfer: PooledTransfer): void {
+  turned(transfer: BookedTransfer): void {
     this.leave(transfer);
   }
 
   /** As before turn(): the copy did not change its source after all. Its room there was kept. */
-  unturn(transfer: PooledTransfer): void {
+  unturn(transfer: BookedTransfer): void {
     const { leaving } = transfer;
     if (!leaving) return;
     this.refeed(transfer, leaving.source, 0);
@@ -218,7 +218,7 @@ export class SourcePool {
   }
 
   /** @param whole the target host has one base image more */
-  end(transfer: PooledTransfer, whole: boolean): void {
+  end(transfer: BookedTransfer, whole: boolean): void {
     this.detach(transfer);
     remove(this.transfers, transfer);
     this.index.end(transfer);
@@ -234,11 +234,11 @@ export class SourcePool {
     }
   }
 
-  isUnderWay(transfer: PooledTransfer): boolean {
+  isUnderWay(transfer: BookedTransfer): boolean {
     return transfer.position >= 0;
   }
 
-  private enter(source: PooledSource): void {
+  private enter(source: BookedSource): void {
     const list = source.arriving ? this.arriving : this.sources;
     source.position = list.length;
     list.push(source);
@@ -247,12 +247,12 @@ export class SourcePool {
     if (!source.arriving) this.count(source, 1);
   }
 
-  private count(source: PooledSource, by: 1 | -1): void {
+  private count(source: BookedSource, by: 1 | -1): void {
     this.sourcesInRack[this.topology.hosts[source.host]!.rack]! += by;
     if (source.kind !== "template") this.copies += by;
   }
 
-  private leave(transfer: PooledTransfer): void {
+  private leave(transfer: BookedTransfer): void {
     const { leaving } = transfer;
     if (!leaving) return;
     transfer.leaving = undefined;
@@ -261,19 +261,19 @@ export class SourcePool {
   }
 
   /** Counts once on a host that the copy concerns anyway. */
-  private hold({ sourceHost, targetHost }: PooledTransfer, source: PooledSource, by: 1 | -1): void {
+  private hold({ sourceHost, targetHost }: BookedTransfer, source: BookedSource, by: 1 | -1): void {
     source.serving += by;
     if (source.host !== sourceHost && source.host !== targetHost) this.busy[source.host]! += by;
   }
 
   /** A copy within a host counts there once. */
-  private read(transfer: PooledTransfer, by: 1 | -1): void {
+  private read(transfer: BookedTransfer, by: 1 | -1): void {
     transfer.from.serving += by;
     this.busy[transfer.sourceHost]! += by;
   }
 }
 
-const NONE: PooledTransfer["earlier"] = [];
+const NONE: BookedTransfer["earlier"] = [];
 
 /** The last takes its place: lists are long. */
 function remove<T extends { position: number }>(list: T[], item: T): void {

@@ -2,7 +2,7 @@ import type { FleetSpec, Observation, ObservedMember, ObservedReplica, Reachable
 import { type CloneOrder, HostUnreachableError, type ImageRef } from "../../hypervisors/hypervisor";
 import { operate, type RunContext } from "../run/context";
 import type { TransferLog } from "./transferLog";
-import type { SourcePool } from "./sourceBook";
+import type { SourceBook } from "./sourceBook";
 
 /** `replica@a1`: how replicas and uploads are called in traces and messages. */
 export const replicaLabel = (host: string) => `replica@${host}`;
@@ -23,26 +23,26 @@ export function declaredHosts(spec: FleetSpec, observation: Observation): { inde
 
 /** The template itself and the copies of it that are there before the run: uploads, replicas. Bases are added by slot. */
 export function addStandingSources(
-  pool: SourcePool, spec: FleetSpec, observation: Observation, contentId: string, goes: (r: ObservedReplica, host: string) => boolean,
+  book: SourceBook, spec: FleetSpec, observation: Observation, contentId: string, goes: (r: ObservedReplica, host: string) => boolean,
 ): void {
   const { template } = observation;
   if (spec.template.kind !== "file" && template?.host !== undefined && template.contentId === contentId) {
     const host = spec.hosts.findIndex((h) => h.name === template.host);
     const ref: ImageRef = { kind: "template", host: template.host };
-    if (host >= 0) pool.add({ host, hostName: template.host, kind: "template", ref, label: "template" });
+    if (host >= 0) book.add({ host, hostName: template.host, kind: "template", ref, label: "template" });
   }
   for (const { index, host } of declaredHosts(spec, observation)) {
     for (const replica of host.replicas) {
       if (replica.contentId !== contentId || goes(replica, host.name)) continue;
-      addReplica(pool, index, host.name, replica.purpose, contentId);
+      addReplica(book, index, host.name, replica.purpose, contentId);
     }
   }
 }
 
 function addReplica(
-  pool: SourcePool, host: number, hostName: string, purpose: "replica" | "template", contentId: string,
+  book: SourceBook, host: number, hostName: string, purpose: "replica" | "template", contentId: string,
 ): void {
-  pool.add({
+  book.add({
     host,
     hostName,
     kind: purpose === "template" ? "template" : "replica",
@@ -52,15 +52,15 @@ function addReplica(
 }
 
 /**
- * Sends a local-file template to the first declared host that takes it, and makes that the pool's first source.
+ * Sends a local-file template to the first declared host that takes it, and makes that the first source.
  * @returns that host's index
  * @throws the last host's error when none does
  */
-export async function upload(context: RunContext, pool: SourcePool, log: TransferLog, contentId: string): Promise<number> {
-  const { hypervisor, fleet, book, meter, signal } = context;
+export async function upload(context: RunContext, book: SourceBook, log: TransferLog, contentId: string): Promise<number> {
+  const { hypervisor, fleet, hostBook, meter, signal } = context;
   let last: unknown = new Error("no declared host answers");
-  for (const { index, name } of pool.topology.hosts) {
-    if (book.failure(name) || pool.view.excluded[index]) continue;
+  for (const { index, name } of book.topology.hosts) {
+    if (hostBook.failure(name) || book.view.excluded[index]) continue;
     const target: CloneOrder["target"] = { kind: "replica", purpose: "template", host: name, contentId };
     const transfer = {};
     const startSeconds = log.nowSeconds();
@@ -71,12 +71,12 @@ export async function upload(context: RunContext, pool: SourcePool, log: Transfe
       ));
       meter.ended(transfer, true);
       log.uploaded(replicaLabel(name), name, startSeconds, bytesMoved);
-      addReplica(pool, index, name, "template", contentId);
+      addReplica(book, index, name, "template", contentId);
       return index;
     } catch (error) {
       meter.ended(transfer, false);
       signal.throwIfAborted();
-      if (error instanceof HostUnreachableError) book.giveUp(error);
+      if (error instanceof HostUnreachableError) hostBook.giveUp(error);
       last = error;
     }
   }

@@ -1,5 +1,5 @@
 import { expectedRates, type Topology } from "../../scheduler";
-import type { PooledTransfer } from "./sourceBook";
+import type { BookedTransfer } from "./sourceBook";
 import { Refeeder } from "./resourcing";
 
 /** A laggard is worth starting anew when its rest would take this many times what other copies took. */
@@ -39,7 +39,7 @@ interface Account {
  * the other copies' achievement rather than against the declared rate alone.
  */
 export class StragglerWatch {
-  private readonly accounts = new Map<PooledTransfer, Account>();
+  private readonly accounts = new Map<BookedTransfer, Account>();
   /** Achievement (bytes done / bytes expected) of the copies that ended lately. */
   private readonly finished: Record<Way, number[]> = { network: [], local: [] };
   /** Seconds that copies took which did not lag. */
@@ -52,7 +52,7 @@ export class StragglerWatch {
   /**
    * Advances the books to `nowSeconds` and sets every transfer's `straggling`. Call from time to time. @returns whether any flag changed
    */
-  update(transfers: readonly PooledTransfer[], nowSeconds: number): boolean {
+  update(transfers: readonly BookedTransfer[], nowSeconds: number): boolean {
     const elapsed = nowSeconds - (this.atSeconds ?? nowSeconds);
     this.atSeconds = nowSeconds;
     if (elapsed > 0) this.accrue(transfers, nowSeconds, elapsed);
@@ -75,7 +75,7 @@ export class StragglerWatch {
    * How often lagging is to be looked for in this copy: a tenth of what it ideally takes, since it moves in steps. One
    * that reads from an arriving copy is as slow as that.
    */
-  paceSeconds(transfer: PooledTransfer): number {
+  paceSeconds(transfer: BookedTransfer): number {
     const { hosts, imageBytes } = this.topology;
     const { sourceHost, targetHost, from } = transfer;
     if (from.arrival && sourceHost === targetHost) return this.paceSeconds(from.arrival);
@@ -85,14 +85,14 @@ export class StragglerWatch {
   }
 
   /** Waiting for it would take much longer than making the copy anew from another source. */
-  isHopeless(transfer: PooledTransfer, nowSeconds: number): boolean {
+  isHopeless(transfer: BookedTransfer, nowSeconds: number): boolean {
     if (!transfer.straggling || this.durations.length === 0) return false;
     const bytesPerSecond = transfer.bytesDone / (nowSeconds - transfer.startedAtSeconds);
     const restSeconds = (this.topology.imageBytes - transfer.bytesDone) / bytesPerSecond;
     return restSeconds > RESTART_GAIN * Math.max(...this.durations);
   }
 
-  ended(transfer: PooledTransfer, whole: boolean, nowSeconds: number): void {
+  ended(transfer: BookedTransfer, whole: boolean, nowSeconds: number): void {
     const account = this.accounts.get(transfer);
     this.accounts.delete(transfer);
     if (whole && !transfer.straggling) keepLatest(this.durations, nowSeconds - transfer.startedAtSeconds);
@@ -100,7 +100,7 @@ export class StragglerWatch {
     keepLatest(this.finished[wayOf(transfer)], achievement(transfer, account));
   }
 
-  private accrue(all: readonly PooledTransfer[], now: number, elapsed: number): void {
+  private accrue(all: readonly BookedTransfer[], now: number, elapsed: number): void {
     const transfers = all.filter(isMoving);
     const position = new Map(transfers.map((transfer, index) => [transfer, index]));
     const upstreams = transfers.map(({ from }) => from.arrival && position.get(from.arrival));
@@ -130,7 +130,7 @@ export class StragglerWatch {
    * What copies on this way reach: the median of the best of each; undefined with nobody to compare with. Copies that follow a relay
    * show what it reaches, not what they could, so those that follow nobody count for themselves as well.
    */
-  private reference(transfers: readonly PooledTransfer[], way: Way): number | undefined {
+  private reference(transfers: readonly BookedTransfer[], way: Way): number | undefined {
     const all = [...this.finished[way]];
     const leading = [...this.finished[way]];
     for (const transfer of transfers) {
@@ -147,14 +147,14 @@ export class StragglerWatch {
 /** Disks may be as fast as declared and NICs not: copies within a host say nothing about those between hosts. */
 type Way = "network" | "local";
 
-const wayOf = ({ sourceHost, targetHost }: PooledTransfer): Way => (sourceHost === targetHost ? "local" : "network");
+const wayOf = ({ sourceHost, targetHost }: BookedTransfer): Way => (sourceHost === targetHost ? "local" : "network");
 
 /** It has a source and lacks bytes. */
-const isMoving = ({ lost, done }: PooledTransfer): boolean => !lost && done < 1;
+const isMoving = ({ lost, done }: BookedTransfer): boolean => !lost && done < 1;
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
-function achievement(transfer: PooledTransfer, account: Account): number {
+function achievement(transfer: BookedTransfer, account: Account): number {
   return account.expectedBytes > 0 ? transfer.bytesDone / account.expectedBytes : 1;
 }
 

@@ -1,6 +1,6 @@
 import type { CloneResult } from "../../hypervisors/hypervisor";
 import { CopyTimes } from "./copyTimes";
-import type { PooledTransfer, SourcePool } from "./sourceBook";
+import type { BookedTransfer, SourceBook } from "./sourceBook";
 import type { Clock } from "../../async/clock";
 import type { CloneTrace } from "../types";
 
@@ -11,7 +11,7 @@ export class TransferLog {
   readonly times = new Map<CloneTrace, CopyTimes>();
   /** Went on from what an earlier attempt left: they took less than a copy takes. */
   readonly resumed = new Set<CloneTrace>();
-  private readonly reported = new WeakMap<PooledTransfer, CopyTimes>();
+  private readonly reported = new WeakMap<BookedTransfer, CopyTimes>();
   /** Over the network. */
   bytesMoved = 0;
   bytesAcrossRacks = 0;
@@ -21,7 +21,7 @@ export class TransferLog {
   private firstSeconds: number | undefined;
   private lastSeconds = 0;
 
-  constructor(private readonly clock: Clock, private readonly pool: SourcePool) {
+  constructor(private readonly clock: Clock, private readonly book: SourceBook) {
     this.zeroMs = clock.nowMs();
   }
 
@@ -37,14 +37,14 @@ export class TransferLog {
   }
 
   /** What a copy under way says of itself. */
-  progress(transfer: PooledTransfer): void {
+  progress(transfer: BookedTransfer): void {
     let times = this.reported.get(transfer);
     if (!times) this.reported.set(transfer, times = new CopyTimes());
     times.seen(transfer.bytesDone, transfer.done >= 1, this.nowSeconds());
   }
 
-  copied(transfer: PooledTransfer, label: string, result: CloneResult): void {
-    const { hosts } = this.pool.topology;
+  copied(transfer: BookedTransfer, label: string, result: CloneResult): void {
+    const { hosts } = this.book.topology;
     const { earlier, from, targetHost } = transfer;
     const replaced = earlier.map((e) => ({ source: e.from.label, sourceHost: e.from.hostName, untilSeconds: e.untilSeconds }));
     const trace = this.record(label, from.label, from.hostName, hosts[targetHost]!.name, transfer.startedAtSeconds, replaced);
@@ -55,12 +55,12 @@ export class TransferLog {
   }
 
   /** A copy that failed: what it moved went over cards and uplinks all the same. */
-  broken(transfer: PooledTransfer, moved: Pick<CloneResult, "bytesMoved" | "bytesResent">): void {
+  broken(transfer: BookedTransfer, moved: Pick<CloneResult, "bytesMoved" | "bytesResent">): void {
     this.count(transfer, moved);
   }
 
-  private count({ earlier, from, targetHost }: PooledTransfer, { bytesMoved, bytesResent = 0 }: Pick<CloneResult, "bytesMoved" | "bytesResent">): void {
-    const { hosts } = this.pool.topology;
+  private count({ earlier, from, targetHost }: BookedTransfer, { bytesMoved, bytesResent = 0 }: Pick<CloneResult, "bytesMoved" | "bytesResent">): void {
+    const { hosts } = this.book.topology;
     this.bytesResent += bytesResent;
     this.bytesMoved += bytesMoved;
     // What each gave is known to a look's precision: the last one that is not its own host gave the rest.

@@ -52,7 +52,7 @@ function shareStore(observation: Observation, names: readonly string[]): void {
 async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): Promise<RunResult> {
   const { context, observation } = session;
   const execution = await executePlan(context, plan, observation, {
-    time: "network", watch: true, choosePolicy: (pool) => policyFor(request.spec, pool, request.clock, true),
+    time: "network", watch: true, choosePolicy: (book) => policyFor(request.spec, book, request.clock, true),
   });
   const summary = summaryOf(execution);
   const after: Aftermath = context.ledger.worked.size > 0

@@ -33,7 +33,7 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   const run = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
   const context = { ...run, copiesOnly: true };
   const execution = await executePlan(context, { ...plan, contentId }, assumed, {
-    time, watch: false, choosePolicy: (pool) => policyFor(spec, pool, clock, false),
+    time, watch: false, choosePolicy: (book) => policyFor(spec, book, clock, false),
   });
   const broken = context.failures.all.find((failure) => failure.step === "internal error");
   if (broken) throw broken.error;

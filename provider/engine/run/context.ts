@@ -25,7 +25,7 @@ export interface RunContext {
   signal: AbortSignal;
   /** Declared hosts and those of the recorded state that are no longer declared. */
   hosts: HostSpec[];
-  book: HostBook;
+  hostBook: HostBook;
   operations: Limiter;
   /** Merges last long: in the operations' limiter, new members would wait behind them. */
   merges: Limiter;
@@ -65,7 +65,7 @@ export function signalFor(context: RunContext, host: string): AbortSignal {
   let signals = hostSignals.get(context);
   if (!signals) hostSignals.set(context, signals = new Map());
   let signal = signals.get(host);
-  if (!signal) signals.set(host, signal = linkSignals(context.signal, context.book.signal(host)).signal);
+  if (!signal) signals.set(host, signal = linkSignals(context.signal, context.hostBook.signal(host)).signal);
   return signal;
 }
 
@@ -77,18 +77,18 @@ export function signalFor(context: RunContext, host: string): AbortSignal {
 export async function operate<T>(
   context: RunContext, host: string, call: (context: CallContext) => Promise<T>, limiter = context.operations,
 ): Promise<T> {
-  const { book, clock, signal, spec } = context;
+  const { hostBook, clock, signal, spec } = context;
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
-    book.check(host);
+    hostBook.check(host);
     const hostSignal = signalFor(context, host);
     context.ledger.worked.add(host);
     try {
       return await limiter.run(() => call({ signal: hostSignal }), hostSignal);
     } catch (error) {
       if (signal.aborted) throw error;
-      if (error instanceof HostUnreachableError) book.giveUp(error);
-      book.check(host);
+      if (error instanceof HostUnreachableError) hostBook.giveUp(error);
+      hostBook.check(host);
       // What copies fill they may give back.
       const roomChanges = error instanceof NoSpaceError && attempt < spec.limits.retries ? context.room?.nextEnd(host) : undefined;
       if (roomChanges) {

@@ -33,7 +33,7 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     spec, hypervisor, clock, signal,
     fleet: { fleetId, incarnation, namePrefix: spec.namePrefix },
     hosts: hostsToObserve(spec, previous),
-    book: new HostBook(),
+    hostBook: new HostBook(),
     operations: new Limiter(spec.limits.maxConcurrentOperations),
     merges: new Limiter(spec.limits.maxConcurrentOperations),
     turns: new Turns(),
@@ -107,7 +107,7 @@ export async function openSession(request: RunRequest, preflight: boolean): Prom
     if (lost.aborted) onLost();
     lost.addEventListener("abort", onLost, { once: true });
     for (const host of observation.hosts) {
-      if (host.status === "unreachable") context.book.giveUp(new HostUnreachableError(host.name, "connect", host.reason));
+      if (host.status === "unreachable") context.hostBook.giveUp(new HostUnreachableError(host.name, "connect", host.reason));
     }
     const lockLost = () => lost.aborted;
     return {

@@ -6,7 +6,7 @@ import { Distributor } from "../distribution/distributor";
 import { EarlyStart } from "./early";
 import type { ExecuteOptions, Execution } from "./execution";
 import { makeMember } from "./members";
-import type { SourcePool } from "../distribution/sourceBook";
+import type { SourceBook } from "../distribution/sourceBook";
 import { imagesOfRun, readySeconds } from "../record/readiness";
 import type { ReadOrder } from "../distribution/reads";
 import type { Room } from "../distribution/room";
@@ -31,13 +31,13 @@ export class Creation {
     private readonly plan: FleetPlan,
     private readonly wanted: Wanted[],
     private readonly observation: Observation,
-    private readonly pool: SourcePool,
+    private readonly book: SourceBook,
     private readonly keeper: BaseKeeper,
     private readonly result: Execution,
     private readonly room: Room,
     private readonly options: ExecuteOptions,
   ) {
-    this.indexOf = new Map(pool.topology.hosts.map((host) => [host.name, host.index]));
+    this.indexOf = new Map(book.topology.hosts.map((host) => [host.name, host.index]));
     this.lacking = this.hostsLackingReplica();
     this.copies = wanted.reduce((sum, { kind, base }) => (kind === "full" && base !== "arrived" ? sum + 1 : sum), this.lacking.size);
   }
@@ -50,10 +50,10 @@ export class Creation {
   /** A local file that nobody holds yet is sent to one host first. */
   async findSources(): Promise<void> {
     const { spec, meter, failures, signal } = this.context;
-    if (spec.template.kind !== "file" || this.pool.sources.length > 0 || this.copies === 0) return;
+    if (spec.template.kind !== "file" || this.book.sources.length > 0 || this.copies === 0) return;
     meter.enter("upload", "sending the template file");
     try {
-      this.room.take(await upload(this.context, this.pool, this.result.log, this.plan.contentId));
+      this.room.take(await upload(this.context, this.book, this.result.log, this.plan.contentId));
     } catch (error) {
       signal.throwIfAborted();
       const host = spec.hosts[0]!.name;
@@ -75,7 +75,7 @@ export class Creation {
   start(): void {
     this.result.log.begun();
     const distributor = new Distributor(
-      this.context, this.plan.contentId, this.pool, this.result.log, this.room, this.options.watch, () => {
+      this.context, this.plan.contentId, this.book, this.result.log, this.room, this.options.watch, () => {
         this.keeper.review();
         this.enterPhase();
       },
@@ -92,11 +92,11 @@ export class Creation {
       return;
     }
     this.context.tasks.start(async () => {
-      const { policy, makespanSeconds, transfers = [] } = await this.options.choosePolicy(this.pool);
+      const { policy, makespanSeconds, transfers = [] } = await this.options.choosePolicy(this.book);
       this.result.policy = policy.name;
       if (makespanSeconds !== undefined) {
         const { spec, learned, hypervisor } = this.context;
-        const images = imagesOfRun(this.wanted, this.lacking, this.pool.topology.hosts.map(({ name }) => name), transfers);
+        const images = imagesOfRun(this.wanted, this.lacking, this.book.topology.hosts.map(({ name }) => name), transfers);
         this.result.predictedSeconds = this.result.log.elapsedSeconds + readySeconds(images, makespanSeconds, spec, learned, hypervisor.capabilities);
       }
       distributor.begin(policy);

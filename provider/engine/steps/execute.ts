@@ -9,7 +9,7 @@ import type { ExecuteOptions, Execution } from "./execution";
 import { FoundMembers } from "../run/found";
 import { TransferLog } from "../distribution/transferLog";
 import { changeMember } from "./members";
-import { SourcePool } from "../distribution/sourceBook";
+import { SourceBook } from "../distribution/sourceBook";
 import { roomFor } from "../distribution/room";
 import { countStanding } from "./standing";
 
@@ -27,20 +27,20 @@ export async function executePlan(
     startupSeconds: context.hypervisor.capabilities.copyStartupSeconds,
     hopSeconds: context.hypervisor.capabilities.relayHopSeconds,
   });
-  const pool = new SourcePool(asLearned(topology, context.learned), context.spec.limits.maxConcurrentClones, context.hypervisor.capabilities.relay);
-  const result = emptyExecution(context, pool, topology);
+  const book = new SourceBook(asLearned(topology, context.learned), context.spec.limits.maxConcurrentClones, context.hypervisor.capabilities.relay);
+  const result = emptyExecution(context, book, topology);
   const found = new FoundMembers(observation);
   await guarded(context, async () => {
     const { destroyed, stuck } = await clear(context, plan, found);
     result.destroyed = destroyed;
     const creates = plan.create.filter((create) => !stuck.has(create.slot));
-    const keeper = new BaseKeeper(context, pool);
-    context.room = roomFor(pool, context.spec, observation, plan);
-    const creation = new Creation(context, plan, [...creates, ...plan.complete], observation, pool, keeper, result, context.room, options);
-    announce(context, plan, creation.copies * pool.topology.imageBytes);
+    const keeper = new BaseKeeper(context, book);
+    context.room = roomFor(book, context.spec, observation, plan);
+    const creation = new Creation(context, plan, [...creates, ...plan.complete], observation, book, keeper, result, context.room, options);
+    announce(context, plan, creation.copies * book.topology.imageBytes);
     // Before the standing bases are counted: a merge of the same member then waits for its change.
     changeMembers(context, plan, found, result);
-    countStanding(context, plan, observation, pool, keeper);
+    countStanding(context, plan, observation, book, keeper);
     if (creation.isNeeded) {
       await creation.findSources();
       context.meter.enter("clone");
@@ -62,7 +62,7 @@ export async function executePlan(
 /** Only takes away: what a removal's plan names, and touches nothing that stays. */
 export async function executeRemoval(context: RunContext, plan: FleetPlan, observation: Observation): Promise<Execution> {
   const topology = topologyOf(context.spec);
-  const result = emptyExecution(context, new SourcePool(topology, 1), topology);
+  const result = emptyExecution(context, new SourceBook(topology, 1), topology);
   await guarded(context, async () => {
     result.destroyed = (await clear(context, plan, new FoundMembers(observation))).destroyed;
     await removeReplicas(context, plan);
@@ -70,8 +70,8 @@ export async function executeRemoval(context: RunContext, plan: FleetPlan, obser
   return result;
 }
 
-function emptyExecution(context: RunContext, pool: SourcePool, topology: Topology): Execution {
-  return { log: new TransferLog(context.clock, pool), topology, policy: "none", created: 0, destroyed: 0, reconfigured: 0 };
+function emptyExecution(context: RunContext, book: SourceBook, topology: Topology): Execution {
+  return { log: new TransferLog(context.clock, book), topology, policy: "none", created: 0, destroyed: 0, reconfigured: 0 };
 }
 
 /** Waits for all that was started; a fault of our own is recorded like any other, so that no state is lost over it. */

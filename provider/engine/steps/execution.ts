@@ -1,7 +1,7 @@
 import type { PolicyName } from "../../fleet/model";
 import type { Topology } from "../../scheduler";
 import type { ChosenPolicy } from "../distribution/policy";
-import type { SourcePool } from "../distribution/sourceBook";
+import type { SourceBook } from "../distribution/sourceBook";
 import type { TransferLog } from "../distribution/transferLog";
 
 /** What a run did; failures are in the context. */
@@ -22,5 +22,5 @@ export interface ExecuteOptions {
   /** Look out for stragglers. False where copies report no progress and none can lag: in a preview. */
   watch: boolean;
   /** Called when copies must be made: the policy that decides which source feeds which host. */
-  choosePolicy: (pool: SourcePool) => Promise<ChosenPolicy>;
+  choosePolicy: (book: SourceBook) => Promise<ChosenPolicy>;
 }

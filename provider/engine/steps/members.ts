@@ -16,7 +16,7 @@ export async function makeMember(
   context: RunContext, member: NewMember, contentId: string, base: Extract<ImageRef, { kind: "replica" | "base" }>,
   early?: EarlyStart,
 ): Promise<Made> {
-  const { hypervisor, spec, fleet, failures, signal, ledger, book } = context;
+  const { hypervisor, spec, fleet, failures, signal, ledger, hostBook } = context;
   if (context.copiesOnly) return "ready";
   const { slot, name, host, generation, kind } = member;
   let step = "snapshot";
@@ -40,7 +40,7 @@ export async function makeMember(
     return "ready";
   } catch (error) {
     if (!signal.aborted) {
-      if (made === "nothing" && !early?.isBegun && !book.failure(host)) ledger.notDefined(host, slot, generation);
+      if (made === "nothing" && !early?.isBegun && !hostBook.failure(host)) ledger.notDefined(host, slot, generation);
       const next = made === "whole" ? "starts it" : step === "settle" ? "completes its disk" : kind === "full" ? "clones it again" : "makes it again";
       failures.add({ host, name, step, error, next });
     }

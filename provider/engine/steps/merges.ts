@@ -1,6 +1,6 @@
 import { seedKeeper } from "../../fleet";
 import { operate, type RunContext } from "../run/context";
-import type { PooledSource, SourcePool } from "../distribution/sourceBook";
+import type { BookedSource, SourceBook } from "../distribution/sourceBook";
 
 /** A full member's base that stands, unmerged, under its delta disk. */
 export interface FrozenBase {
@@ -10,7 +10,7 @@ export interface FrozenBase {
   rack: string;
   generation: number;
   /** Absent: no source in this run (half merged, another template's, or its host was given up). */
-  source?: PooledSource;
+  source?: BookedSource;
   /** May stay as a seed for later growth. False for a base that is half merged or of another template. */
   seed: boolean;
 }
@@ -21,11 +21,11 @@ export interface FrozenBase {
  */
 export class BaseKeeper {
   /** By rack: there are very many, and most racks keep theirs for long. */
-  private readonly waiting = new Map<number, Set<FrozenBase & { source: PooledSource }>>();
+  private readonly waiting = new Map<number, Set<FrozenBase & { source: BookedSource }>>();
   private readonly isSeed: ReturnType<typeof seedKeeper>;
   private merging = 0;
 
-  constructor(private readonly context: RunContext, private readonly pool: SourcePool) {
+  constructor(private readonly context: RunContext, private readonly book: SourceBook) {
     this.isSeed = seedKeeper(context.spec);
   }
 
@@ -38,7 +38,7 @@ export class BaseKeeper {
   add(base: FrozenBase): void {
     if (base.seed && this.isSeed(base)) return;
     if (!base.source) return this.merge(base);
-    const { rack } = this.pool.topology.hosts[base.source.host]!;
+    const { rack } = this.book.topology.hosts[base.source.host]!;
     const waiting = this.waiting.get(rack) ?? new Set();
     this.waiting.set(rack, waiting.add({ ...base, source: base.source }));
   }
@@ -47,16 +47,16 @@ export class BaseKeeper {
   review(): void {
     if (this.waiting.size === 0 || this.context.signal.aborted) return;
     const demand = this.demand();
-    if (demand.open > 0 && (!demand.needyAreSupplied || demand.needy.size === this.pool.topology.racks.length)) return;
+    if (demand.open > 0 && (!demand.needyAreSupplied || demand.needy.size === this.book.topology.racks.length)) return;
     for (const [rack, waiting] of this.waiting) {
       if (demand.open > 0 && demand.needy.has(rack)) continue;
       for (const base of waiting) {
         const { source } = base;
         if (!this.dispensable(source, demand)) continue;
         waiting.delete(base);
-        // Out of the pool before anything is awaited: no copy can begin from here on.
+        // Out of the book before anything is awaited: no copy can begin from here on.
         source.retired = true;
-        this.pool.drop(source);
+        this.book.drop(source);
         this.merge(base);
       }
       if (waiting.size === 0) this.waiting.delete(rack);
@@ -68,14 +68,14 @@ export class BaseKeeper {
    * not has a source of its own; while any copy is under way, the last finished copy stays, for the case that the
    * template is lost.
    */
-  private dispensable(source: PooledSource, demand: Demand): boolean {
+  private dispensable(source: BookedSource, demand: Demand): boolean {
     if (source.serving > 0) return false;
-    if (demand.open === 0) return demand.moving === 0 || this.pool.copies > 1;
-    return demand.needyAreSupplied && !demand.needy.has(this.pool.topology.hosts[source.host]!.rack);
+    if (demand.open === 0) return demand.moving === 0 || this.book.copies > 1;
+    return demand.needyAreSupplied && !demand.needy.has(this.book.topology.hosts[source.host]!.rack);
   }
 
   private demand(): Demand {
-    const { topology, sourcesInRack, transfers, resting, view: { targets, made, making } } = this.pool;
+    const { topology, sourcesInRack, transfers, resting, view: { targets, made, making } } = this.book;
     let open = 0;
     const needy = new Set<number>();
     for (const { index, rack } of topology.hosts) {

@@ -1,7 +1,7 @@
 import type { FleetPlan, Observation, ObservedReplica } from "../../fleet/model";
 import type { BaseKeeper } from "./merges";
 import type { RunContext } from "../run/context";
-import type { SourcePool } from "../distribution/sourceBook";
+import type { SourceBook } from "../distribution/sourceBook";
 import { addStandingSources, declaredHosts, isFrozenSource } from "../distribution/sources";
 
 /**
@@ -9,26 +9,26 @@ import { addStandingSources, declaredHosts, isFrozenSource } from "../distributi
  * bases found frozen or half merged are the keeper's to finish.
  */
 export function countStanding(
-  { spec }: RunContext, plan: FleetPlan, observation: Observation, pool: SourcePool, keeper: BaseKeeper,
+  { spec }: RunContext, plan: FleetPlan, observation: Observation, book: SourceBook, keeper: BaseKeeper,
 ): void {
   const { contentId } = plan;
   const leaving = new Set(plan.destroy.map((d) => `${d.slot}@${d.host}`));
   const keyOf = (host: string, { contentId, purpose }: Pick<ObservedReplica, "contentId" | "purpose">) => `${purpose}/${contentId}@${host}`;
   const going = new Set(plan.removeReplicas.map((one) => keyOf(one.host, one)));
-  addStandingSources(pool, spec, observation, contentId, (replica, host) => going.has(keyOf(host, replica)));
+  addStandingSources(book, spec, observation, contentId, (replica, host) => going.has(keyOf(host, replica)));
   for (const { index, host } of declaredHosts(spec, observation)) {
     const members = host.members
       .filter((m) => m.kind === "full" && !leaving.has(`${m.slot}@${host.name}`))
       .sort((a, b) => a.slot - b.slot);
     const replicas = host.replicas.filter((r) => r.purpose === "replica" && r.contentId === contentId);
     const made = members.filter((m) => m.contentId === contentId && m.base !== "arriving").length + replicas.length;
-    pool.view.made[index] = made;
-    pool.view.targets[index] = made;
+    book.view.made[index] = made;
+    book.view.targets[index] = made;
     for (const member of members) {
       if (member.base !== "frozen" && member.base !== "consolidating") continue;
       const { slot, name, generation } = member;
       const seed = isFrozenSource(member, contentId);
-      const source = !seed ? undefined : pool.add({
+      const source = !seed ? undefined : book.add({
         host: index, hostName: host.name, kind: "base", label: name,
         ref: { kind: "base", host: host.name, slot, generation },
       });

@@ -8,7 +8,7 @@ import { groupBy } from "../groups";
 import type { KnownHost } from "../hosts/table";
 import { kindOfSlot, slotName } from "../members/identity";
 import { ownersOf } from "../hosts/leftovers";
-import type { FleetPlan, FleetSpec, FleetState, Observation, PlannedCreate, PlannedDestroy } from "../model";
+import type { FleetPlan, FleetSpec, PlannedCreate, PlannedDestroy } from "../model";
 import { place } from "./placement";
 import { tidy } from "../words/problems";
 import { refusals } from "./refusals";

@@ -5,11 +5,11 @@
  */
 import { earliestCompletion } from "./earliestCompletion";
 import type { HostIndex } from "../hostIndex";
-import { PoolIndex } from "./sourceIndex";
+import { DecisionBook } from "./decisionBook";
 import { alongsideArrival, relayTree, treeRates, type RelayRoot, type RelayTarget } from "./relayTree";
 import { costOf, soloRate } from "../timeModel";
 import { remainingAt, type Source, type Topology, type Transfer } from "../types";
-import type { Decision, Policy, PoolView } from "../policy";
+import type { Decision, Policy, BookView } from "../policy";
 
 /** A disk lends itself to local copies while others read at most this part of its rate. */
 const LENDS_BELOW = 0.5;
@@ -62,12 +62,12 @@ function overlapping(topology: Topology, host: number): number {
 
 /** A look at everything. */
 class Relay {
-  private readonly pool: PoolIndex;
+  private readonly book: DecisionBook;
   private readonly topology: Topology;
   private readonly traffic = new Map<number, Traffic>();
 
-  constructor(private readonly view: PoolView) {
-    this.pool = new PoolIndex(view);
+  constructor(private readonly view: BookView) {
+    this.book = new DecisionBook(view);
     this.topology = view.topology;
     for (const transfer of view.transfers) {
       const { sourceHost, targetHost } = transfer;
@@ -79,31 +79,31 @@ class Relay {
   run(): Decision[] {
     this.spread();
     const open = this.topology.hosts.map(({ index }) => index)
-      .filter((host) => this.pool.isRemaining(host) && this.pool.canFeed(host));
+      .filter((host) => this.book.isRemaining(host) && this.book.canFeed(host));
     // With slots for all of them the order does not matter; else nobody may be left with most of its work at the end.
-    if (this.pool.slotsLeft < open.length) open.sort((a, b) => this.workOf(b) - this.workOf(a) || a - b);
+    if (this.book.slotsLeft < open.length) open.sort((a, b) => this.workOf(b) - this.workOf(a) || a - b);
     for (const host of open) this.fill(host);
-    return this.pool.decisions;
+    return this.book.decisions;
   }
 
   /** A first base for every host that has none on the way. */
   private spread(): void {
-    const { pool, topology } = this;
+    const { book, topology } = this;
     const targets: RelayTarget[] = [];
     const roots: RelayRoot[] = [];
     for (const { index: host, maxConcurrent } of topology.hosts) {
-      const load = pool.load[host]!;
+      const load = book.load[host]!;
       const room = maxConcurrent - load;
-      const wants = pool.remaining[host]!;
-      if (pool.isRemaining(host) && !pool.isSeeded(host)) targets.push({ host, room, wants });
-      else if (pool.canFeed(host)) roots.push({ host, load, room, wants: this.isBare(host) ? wants : 0 });
+      const wants = book.remaining[host]!;
+      if (book.isRemaining(host) && !book.isSeeded(host)) targets.push({ host, room, wants });
+      else if (book.canFeed(host)) roots.push({ host, load, room, wants: this.isBare(host) ? wants : 0 });
     }
     if (targets.length === 0) return;
     const edges = relayTree(topology, roots, targets);
     const rates = treeRates(topology, edges);
     edges.forEach(({ from, to }, i) => {
-      if (pool.full || !pool.hasRoom(from) || !pool.isRemaining(to) || !pool.canFeed(from)) return;
-      pool.decideRelay(from, to, rates[i]!);
+      if (book.full || !book.hasRoom(from) || !book.isRemaining(to) || !book.canFeed(from)) return;
+      book.decideRelay(from, to, rates[i]!);
       send(this.at(from), rates[i]!);
       this.at(to).arriving += rates[i]!;
     });
@@ -115,13 +115,13 @@ class Relay {
   }
 
   private fill(host: number): void {
-    const { pool } = this;
-    let allowed = localCopies(this.topology, host, this.at(host), pool.sourceCount[host]! > 0);
-    for (; allowed > 0 && pool.isRemaining(host) && !pool.full; allowed--) pool.decideRelay(host, host);
+    const { book } = this;
+    let allowed = localCopies(this.topology, host, this.at(host), book.sourceCount[host]! > 0);
+    for (; allowed > 0 && book.isRemaining(host) && !book.full; allowed--) book.decideRelay(host, host);
   }
 
   private workOf(host: number): number {
-    return this.pool.remaining[host]! / this.topology.hosts[host]!.diskBytesPerSecond;
+    return this.book.remaining[host]! / this.topology.hosts[host]!.diskBytesPerSecond;
   }
 
   private at(host: number): Traffic {
@@ -135,7 +135,7 @@ class Relay {
  * A look at the hosts alone at which something happened: once every host has a first base on the way, each one's local
  * copies are its own affair. undefined: everything must be looked at.
  */
-function fillChanged(view: PoolView, index: HostIndex): Decision[] | undefined {
+function fillChanged(view: BookView, index: HostIndex): Decision[] | undefined {
   const { topology } = view;
   if (view.transfers.length === 0 || view.freeSlots < roomOf(topology) || index.countBare(view) > 0) return undefined;
   const decisions: Decision[] = [];

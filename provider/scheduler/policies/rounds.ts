@@ -3,8 +3,8 @@
  * makes one clone; where it goes is weighed by how many doublings a host is still away from its target.
  */
 import { Heap } from "../../heap";
-import { PoolIndex } from "./sourceIndex";
-import type { Decision, Policy, PoolView } from "../policy";
+import { DecisionBook } from "./decisionBook";
+import type { Decision, Policy, BookView } from "../policy";
 
 /** Eq. 1, of the source's own host: the least n with 2^n * m >= T; 0 when m >= T. */
 export function ownWeight(m: number, target: number): number {
@@ -32,29 +32,29 @@ const heavier = (a: Weighed, b: Weighed): boolean =>
   a.weight !== b.weight ? a.weight > b.weight : a.host < b.host;
 
 class Rounds {
-  private readonly pool: PoolIndex;
+  private readonly book: DecisionBook;
   private readonly emptyRacks: number[];
   /** By rack: hosts with a target and no VM, in declared order. Made when first asked for. */
   private readonly emptyHosts = new Map<number, number[]>();
   /** By rack: hosts by Eq. 2. Weights only fall during one call, so an entry out of date is too heavy, never too light. */
   private readonly heaviest = new Map<number, Heap<Weighed>>();
 
-  constructor(view: PoolView) {
-    this.pool = new PoolIndex(view);
+  constructor(view: BookView) {
+    this.book = new DecisionBook(view);
     this.emptyRacks = view.topology.racks
       .map((rack) => rack.index)
-      .filter((rack) => !this.pool.rackHosts[rack]!.some((host) => this.pool.isSeeded(host)))
-      .filter((rack) => this.pool.rackHosts[rack]!.some((host) => this.pool.isRemaining(host)));
+      .filter((rack) => !this.book.rackHosts[rack]!.some((host) => this.book.isSeeded(host)))
+      .filter((rack) => this.book.rackHosts[rack]!.some((host) => this.book.isRemaining(host)));
   }
 
   run(): Decision[] {
-    const { pool } = this;
+    const { book } = this;
     const idle: Weighed[] = [];
-    for (const { index: host } of pool.topology.hosts) {
-      if (pool.hasRoom(host) && pool.hasIdleSource(host)) idle.push({ host, weight: this.ownWeightOf(host) });
+    for (const { index: host } of book.topology.hosts) {
+      if (book.hasRoom(host) && book.hasIdleSource(host)) idle.push({ host, weight: this.ownWeightOf(host) });
     }
     const sources = new Heap(heavier, idle);
-    for (let top = sources.pop(); top && !pool.full; top = sources.pop()) {
+    for (let top = sources.pop(); top && !book.full; top = sources.pop()) {
       const weight = this.ownWeightOf(top.host);
       if (weight < top.weight) {
         sources.push({ host: top.host, weight });
@@ -63,23 +63,23 @@ class Rounds {
       const target = this.targetFor(top.host);
       // Nothing to do for one source of a host: nothing to do for the others, loads only rise.
       if (target < 0) continue;
-      pool.decide(top.host, target);
-      if (pool.hasRoom(top.host) && pool.hasIdleSource(top.host)) sources.push(top);
+      book.decide(top.host, target);
+      if (book.hasRoom(top.host) && book.hasIdleSource(top.host)) sources.push(top);
     }
-    return pool.decisions;
+    return book.decisions;
   }
 
   /** Breadth over racks, then over the rack's hosts, then the weights. -1: nowhere. */
   private targetFor(source: number): number {
-    const { pool } = this;
+    const { book } = this;
     const emptyRack = this.emptyRacks.shift();
-    if (emptyRack !== undefined) return pool.rackHosts[emptyRack]!.find((host) => pool.isRemaining(host))!;
+    if (emptyRack !== undefined) return book.rackHosts[emptyRack]!.find((host) => book.isRemaining(host))!;
 
-    const rack = pool.topology.hosts[source]!.rack;
+    const rack = book.topology.hosts[source]!.rack;
     const emptyHost = this.emptyHostsOf(rack).shift();
     if (emptyHost !== undefined) return emptyHost;
 
-    const own = pool.remaining[source]! > 0 ? this.ownWeightOf(source) : 0;
+    const own = book.remaining[source]! > 0 ? this.ownWeightOf(source) : 0;
     const other = this.heaviestOther(rack, source);
     // A tie stays local.
     if (other && other.weight > own) return other.host;
@@ -88,40 +88,40 @@ class Rounds {
 
   /** Bases that serve or will soon; the template counts on its own host. Consolidated ones feed nobody. */
   private existing(host: number): number {
-    return this.pool.sourceCount[host]! + this.pool.arriving[host]!;
+    return this.book.sourceCount[host]! + this.book.arriving[host]!;
   }
 
   private ownWeightOf(host: number): number {
     const m = this.existing(host);
-    return ownWeight(m, m + this.pool.remaining[host]!);
+    return ownWeight(m, m + this.book.remaining[host]!);
   }
 
   private otherWeightOf(host: number): number {
     const m = this.existing(host);
-    return otherWeight(m, m + this.pool.remaining[host]!);
+    return otherWeight(m, m + this.book.remaining[host]!);
   }
 
   private emptyHostsOf(rack: number): number[] {
     let hosts = this.emptyHosts.get(rack);
     if (!hosts) {
-      hosts = this.pool.rackHosts[rack]!.filter((host) => !this.pool.isSeeded(host) && this.pool.isRemaining(host));
+      hosts = this.book.rackHosts[rack]!.filter((host) => !this.book.isSeeded(host) && this.book.isRemaining(host));
       this.emptyHosts.set(rack, hosts);
     }
     return hosts;
   }
 
   private heaviestOther(rack: number, source: number): Weighed | undefined {
-    const { pool } = this;
+    const { book } = this;
     let heap = this.heaviest.get(rack);
     if (!heap) {
-      const hosts = pool.rackHosts[rack]!.filter((host) => pool.isRemaining(host));
+      const hosts = book.rackHosts[rack]!.filter((host) => book.isRemaining(host));
       heap = new Heap(heavier, hosts.map((host) => ({ host, weight: this.otherWeightOf(host) })));
       this.heaviest.set(rack, heap);
     }
     let self: Weighed | undefined;
     let found: Weighed | undefined;
     for (let top = heap.peek(); top; top = heap.peek()) {
-      const weight = pool.isRemaining(top.host) ? this.otherWeightOf(top.host) : 0;
+      const weight = book.isRemaining(top.host) ? this.otherWeightOf(top.host) : 0;
       if (weight < top.weight) {
         heap.pop();
         if (weight > 0) heap.push({ host: top.host, weight });

@@ -1,5 +1,5 @@
 import type { Source } from "../types";
-import type { Decision, Policy, PoolView } from "../policy";
+import type { Decision, Policy, BookView } from "../policy";
 
 /**
  * Every clone from the template, hosts in declared order. It exists to be compared with: as many at once as the
@@ -7,7 +7,7 @@ import type { Decision, Policy, PoolView } from "../policy";
  * Without a usable template (a grown fleet whose template is out of reach) the oldest source stands in for it.
  * There is no other source to turn to, so it serves on whether or not one of its copies lags.
  */
-function next(view: PoolView): Decision[] {
+function next(view: BookView): Decision[] {
   const { hosts, time } = view.topology;
   const decisions: Decision[] = [];
   const single = theSource(view);
@@ -35,7 +35,7 @@ function next(view: PoolView): Decision[] {
 }
 
 /** The first template, else the source with the lowest id. */
-function theSource(view: PoolView): Source | undefined {
+function theSource(view: BookView): Source | undefined {
   let oldest: Source | undefined;
   for (const source of view.sources) {
     if (view.excluded[source.host]) continue;

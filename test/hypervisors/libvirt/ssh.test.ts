@@ -104,8 +104,8 @@ describe("ssh", function () {
       const pidFile = join(fake.dir, "pid");
       const uri = fake.uri("ssh", `#!/bin/sh\necho $$ > ${pidFile}.new\nmv ${pidFile}.new ${pidFile}\nexec 0</dev/null sleep 1000\n`);
       const program = `
-        const { openSsh } = require("./provider/hypervisors/libvirt/rpc/ssh");
-        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/rpc/uri");
+        const { openSsh } = require("./provider/hypervisors/libvirt/connection/ssh");
+        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/connection/uri");
         openSsh(parseLibvirtUri(${JSON.stringify(uri)}), 1000);
         setInterval(() => { if (require("fs").existsSync(${JSON.stringify(pidFile)})) process.exit(0); }, 5);`;
       await new Promise<void>((resolve, reject) => {

@@ -13,7 +13,7 @@ import { markerName, targetVolumeName } from "../volumes/images";
 import { deleteVolume, endWriters, lookAround } from "../guard/guard";
 import { describeFile, fileState, uploadChunks } from "../template/localFile";
 import { headerOf, writtenByClone } from "../template/lookedAt";
-import { MapVolume } from "../holes/holeMap";
+import { HoleMap } from "../holes/holeMap";
 import { refreshPool } from "../volumes/poolRoom";
 import type { Pacer } from "./rates";
 import { isPoolFull } from "../volumes/noSpace";
@@ -55,8 +55,8 @@ export async function cloneImage(
 ): Promise<CloneResult> {
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
-  let map: MapVolume | undefined;
-  let first: { map: MapVolume; written: Promise<void> } | undefined;
+  let map: HoleMap | undefined;
+  let first: { map: HoleMap; written: Promise<void> } | undefined;
   let transfer: Transfer | undefined;
   try {
     context.signal?.throwIfAborted();
@@ -69,7 +69,7 @@ export async function cloneImage(
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
     const overNetwork = from.kind === "arriving" || from.source.session !== session;
-    if (overNetwork) map = await MapVolume.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
+    if (overNetwork) map = await HoleMap.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
     if (order.readFirst?.length) first = await firstOf(order.readFirst, target, facts.capacityBytes, settings.arch);
     else if (order.recordReads) copy.recorder = await Recorder.prepare(session, target.scope, facts.capacityBytes, settings.arch);
     const drives = [map, first?.map, copy.recorder].flatMap((each) => (each ? [each.volume.disk] : []));
@@ -148,8 +148,8 @@ async function isUnfit(begun: Arrival, error: unknown, target: Target, order: Cl
 /** Never throws: it is a hint. */
 async function firstOf(
   ranges: readonly ByteRange[], { session, scope }: Target, capacityBytes: number, arch: string,
-): Promise<{ map: MapVolume; written: Promise<void> } | undefined> {
-  const map = await MapVolume.make(session, scope, capacityBytes, arch, "floppy", true);
+): Promise<{ map: HoleMap; written: Promise<void> } | undefined> {
+  const map = await HoleMap.make(session, scope, capacityBytes, arch, "floppy", true);
   if (!map) return undefined;
   const written = map.write(ranges);
   written.catch(() => undefined); // whoever needs it handles it

@@ -2,10 +2,10 @@ import type { Copy, ImageFacts } from "./copies";
 import { allOf, bytesBefore, type Extent } from "../holes/extents";
 import type { Feed, Resolved } from "./feeds";
 import type { Helper } from "../helper/helper";
-import type { MapVolume } from "../holes/holeMap";
+import type { HoleMap } from "../holes/holeMap";
 
 /** The map of the image that one copy brings: learned from its first source, put into each of its helpers (ADR 0054). */
-export class ImageMap {
+export class KnownHoles {
   /** Where the data is; undefined: nobody says, or the present helper has no map. */
   extents: readonly Extent[] | undefined;
   isWritten = false;
@@ -13,7 +13,7 @@ export class ImageMap {
   private written = Promise.resolve(false);
 
   /** @param volume absent: this copy can have no map */
-  constructor(private readonly copy: Copy, private readonly volume: Pick<MapVolume, "write" | "attach"> | undefined) {}
+  constructor(private readonly copy: Copy, private readonly volume: Pick<HoleMap, "write" | "attach"> | undefined) {}
 
   /** Told on to whoever reads from this copy. Never throws: without a map a copy asks its source for each stretch, slower, as right. */
   learn(from: Resolved, opening: Promise<Feed>): void {

@@ -5,7 +5,7 @@ import { bytesThere } from "./copyProgress";
 import type { Feed, Resolved } from "./feeds";
 import { Flushing } from "./flushing";
 import type { Helper } from "../helper/helper";
-import { ImageMap } from "./knownHoles";
+import { KnownHoles } from "./knownHoles";
 import type { MirrorJob } from "../helper/mirror";
 import { Moved } from "./moved";
 import { IN_FLIGHT_BYTES, Pull } from "./pull";
@@ -63,7 +63,7 @@ export class Transfer {
   private failed: { error: unknown } | undefined;
   private exchange: { ref: ImageRef; done(): void; failed(error: unknown): void } | undefined;
   private readonly yielding: Yielding;
-  private readonly map: ImageMap;
+  private readonly map: KnownHoles;
   /** Of the whole copy, so that progress never falls back when a helper begins again. */
   private best = 0;
   private readonly moved = new Moved();
@@ -71,7 +71,7 @@ export class Transfer {
 
   constructor(private readonly options: TransferOptions, private source: ImageRef) {
     this.yielding = new Yielding(options.copy);
-    this.map = new ImageMap(options.copy, options.map);
+    this.map = new KnownHoles(options.copy, options.map);
     this.room = new WantedRoom(options);
   }
 

@@ -2,7 +2,7 @@ import type { CallContext, ImageRef } from "../../hypervisor";
 import type { Copy, ImageFacts } from "./copies";
 import type { Feed, Resolved } from "./feeds";
 import type { Helper } from "../helper/helper";
-import type { MapVolume } from "../holes/holeMap";
+import type { HoleMap } from "../holes/holeMap";
 import type { Pacer } from "./rates";
 
 export interface TransferOptions {
@@ -27,7 +27,7 @@ export interface TransferOptions {
   startHelper(over: Resolved | undefined): Promise<Helper>;
   openFeed(from: Resolved): Promise<Feed>;
   /** Where the image's map goes: a drive of the helper. */
-  map?: Pick<MapVolume, "write" | "attach">;
+  map?: Pick<HoleMap, "write" | "attach">;
   /** What is fetched before the rest, as a node in the helper. */
   first?: { bytes: number; attach(helper: Helper): Promise<string>; detach(helper: Helper): Promise<void> };
   context: CallContext;

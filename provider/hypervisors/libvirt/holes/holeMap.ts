@@ -6,7 +6,7 @@ import type { Drive } from "../xml/domainXml";
 import { DriveVolume, removeNode } from "../helper/driveVolume";
 import type { Extent } from "./extents";
 import type { Helper } from "../helper/helper";
-import { mapBytes, mapImage } from "./mapFile";
+import { mapFileBytes, mapFileChunks } from "./mapFile";
 import type { VolumeScope } from "../volumes/names";
 import { FILTER_NODE } from "../helper/nodes";
 import type { HostSession } from "../connection/session";
@@ -21,7 +21,7 @@ const FIRST_NODE = "vmfleet-first";
 const FIRST_NOTHING_NODE = "vmfleet-first-nothing";
 
 /** The volume that a helper has its map in. Made with the helper, filled when the map is known, gone with the helper. */
-export class MapVolume {
+export class HoleMap {
   private constructor(readonly volume: DriveVolume, readonly capacityBytes: number) {}
 
   /**
@@ -30,16 +30,16 @@ export class MapVolume {
    * @returns undefined: an image that can have no map, or a helper that can have no such drive. Never throws: copies do
    *   without
    */
-  static async make(session: HostSession, scope: VolumeScope, capacityBytes: number, arch: string, drive: Drive, readOnly = drive === "cdrom"): Promise<MapVolume | undefined> {
-    const bytes = mapBytes(capacityBytes);
+  static async make(session: HostSession, scope: VolumeScope, capacityBytes: number, arch: string, drive: Drive, readOnly = drive === "cdrom"): Promise<HoleMap | undefined> {
+    const bytes = mapFileBytes(capacityBytes);
     if (bytes === undefined) return undefined;
     const volume = await DriveVolume.make(session, scope, { bytes, format: "raw", arch, drive, readOnly });
-    return volume && new MapVolume(volume, capacityBytes);
+    return volume && new HoleMap(volume, capacityBytes);
   }
 
   /** @param extents what of the image is data */
   async write(extents: readonly Extent[]): Promise<void> {
-    await this.volume.write(mapImage(extents, this.capacityBytes));
+    await this.volume.write(mapFileChunks(extents, this.capacityBytes));
   }
 
   /** Puts the map over the helper's copy-on-read filter. `write` comes first. */

@@ -52,7 +52,7 @@ function layoutOf(capacityBytes: number, mostBytes = MAX_FINE_BYTES): Layout | u
 }
 
 /** What the map of any image of this capacity takes at most. Undefined: such an image has none. */
-export function mapBytes(capacityBytes: number): number | undefined {
+export function mapFileBytes(capacityBytes: number): number | undefined {
   const bytes = [MAX_FINE_BYTES, MAX_COARSE_BYTES].map((mostBytes) => {
     const layout = layoutOf(capacityBytes, mostBytes);
     return layout ? layout.clusters * layout.clusterBytes : NaN;
@@ -61,7 +61,7 @@ export function mapBytes(capacityBytes: number): number | undefined {
 }
 
 /** The file, `mapBytes` long with its holes. @throws RangeError for an image that has no map */
-export function mapImage(extents: readonly Extent[], capacityBytes: number): UploadChunk[] {
+export function mapFileChunks(extents: readonly Extent[], capacityBytes: number): UploadChunk[] {
   const isAll = extents.length === 1 && extents[0]!.offsetBytes === 0 && extents[0]!.lengthBytes >= capacityBytes;
   const layout = layoutOf(capacityBytes, isAll ? MAX_COARSE_BYTES : MAX_FINE_BYTES);
   if (!layout) throw new RangeError(`no map of an image of ${capacityBytes} bytes`);
@@ -81,7 +81,7 @@ export function mapImage(extents: readonly Extent[], capacityBytes: number): Upl
     const table = filled.get(index);
     chunks.push(...(table ? sparse(table) : [{ holeBytes: clusterBytes }]));
   }
-  const rest = mapBytes(capacityBytes)! - layout.clusters * clusterBytes;
+  const rest = mapFileBytes(capacityBytes)! - layout.clusters * clusterBytes;
   return rest > 0 ? [...chunks, { holeBytes: rest }] : chunks;
 }
 

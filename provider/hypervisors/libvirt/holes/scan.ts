@@ -4,7 +4,7 @@ import type { HelperDiskXml } from "../xml/domainXml";
 import type { Extent } from "./extents";
 import type { HostSession } from "../connection/session";
 import type { Helper, HelperSettings } from "../helper/helper";
-import { MapVolume } from "./holeMap";
+import { HoleMap } from "./holeMap";
 import { cancelMirror, findMirror } from "../helper/mirror";
 
 const JOB = "vmfleet-scan";
@@ -34,13 +34,13 @@ export interface ScannedImage {
  * that file's tables.
  */
 export class Scan {
-  private constructor(private readonly map: MapVolume, private readonly deadlineMs: number) {}
+  private constructor(private readonly map: HoleMap, private readonly deadlineMs: number) {}
 
   /** Undefined: an image that can have no map. Never throws: copies do without. */
   static async prepare(image: ScannedImage, settings: HelperSettings): Promise<Scan | undefined> {
     const { session, capacityBytes, scanSeconds } = image;
     try {
-      const map = await MapVolume.make(session, { fleetId: settings.fleetId, hostUuid: await session.uuid() }, capacityBytes, settings.arch, "floppy");
+      const map = await HoleMap.make(session, { fleetId: settings.fleetId, hostUuid: await session.uuid() }, capacityBytes, settings.arch, "floppy");
       if (!map) return undefined;
       const scan = new Scan(map, Math.min(MAX_DEADLINE_MS, Math.max(MIN_DEADLINE_MS, 1000 * scanSeconds)));
       if (map.volume.bytes <= MAX_MAP_BYTES) {

@@ -1,14 +1,14 @@
 /**
- * One instant of the pool, counted once so that a decision does not look at everything again. Policies decide on
+ * One instant of the source book, counted once so that a decision does not look at everything again. Policies decide on
  * this and record each decision with `decide`, which keeps every cap and target.
  *
  * A copy that lags is not waited for: it still fills its target (two bases must not be made where one is wanted),
  * but it counts as nothing that will arrive, and its source is passed over while any other can serve.
  */
 import type { Topology } from "../types";
-import type { Decision, PoolView } from "../policy";
+import type { Decision, BookView } from "../policy";
 
-export class PoolIndex {
+export class DecisionBook {
   readonly topology: Topology;
   /** Bases still to be started, by host. 0 on excluded hosts. */
   readonly remaining: Int32Array;
@@ -35,7 +35,7 @@ export class PoolIndex {
   private readonly extraServing = new Map<number, number>();
   private readonly lagging: Map<number, number>;
 
-  constructor(private readonly view: PoolView) {
+  constructor(private readonly view: BookView) {
     const { hosts, racks } = view.topology;
     this.topology = view.topology;
     this.freeSlots = view.freeSlots;
