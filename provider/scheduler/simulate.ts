@@ -1,5 +1,5 @@
 /** A policy run to its end on the time model alone: no promises, no hypervisor. Used by `auto` and for estimates. */
-import { FlowNetwork, type Flow } from "./flows";
+import { FlowNetwork, type Flow } from "./time/flows";
 import { HostIndex } from "./hostIndex";
 import type { Source, Topology, Transfer } from "./types";
 import type { Decision, Policy, BookView } from "./policy";

@@ -3,7 +3,7 @@ import { type FleetRunError, previewFleet, refreshFleet } from "../../provider/e
 import { type FleetSpec, type FleetState, type Learned, parseState } from "../../provider/fleet";
 import type { SimulatedOptions } from "../../provider/hypervisors/simulated";
 import { learnFrom, policies, simulatePolicy, topologyOf } from "../../provider/scheduler";
-import { replay } from "../../provider/scheduler/replay";
+import { replay } from "../../provider/scheduler/time/replay";
 import { COSTS, inputs, request, specOf, up, world, type World } from "./world";
 
 /** What the hosts really do, against 10 Gbit/s NICs and 1 GB/s disks declared. */

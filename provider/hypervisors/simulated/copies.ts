@@ -1,8 +1,8 @@
 /** The copies under way in the simulated datacenter: time model, relays, caps, faults and progress. */
 import type { CallContext, CloneResult, ImageRef } from "../hypervisor";
 import { HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError } from "../hypervisor";
-import { FlowNetwork, type Flow } from "../../scheduler/flows";
-import { PROVIDER_HOST, soloSeconds } from "../../scheduler/timeModel";
+import { FlowNetwork, type Flow } from "../../scheduler/time/flows";
+import { PROVIDER_HOST, soloSeconds } from "../../scheduler/time/timeModel";
 import type { Topology } from "../../scheduler/types";
 import type { VirtualClock } from "./clock";
 import type { Fault } from "./options";

@@ -1,5 +1,5 @@
 import type { BaseState, FleetSpec, Observation, PowerState } from "../../fleet/model";
-import { PROVIDER_HOST } from "../../scheduler/timeModel";
+import { PROVIDER_HOST } from "../../scheduler/time/timeModel";
 import type { Topology } from "../../scheduler/types";
 import {
   ForeignNameError, HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError,

@@ -7,7 +7,7 @@
  */
 import { Heap } from "../../heap";
 import { DecisionBook } from "./decisionBook";
-import { capacitiesOf, costOf, diskRead, nicOut, pathOf, PROVIDER_HOST, soloRate, soloSeconds } from "../timeModel";
+import { capacitiesOf, costOf, diskRead, nicOut, pathOf, PROVIDER_HOST, soloRate, soloSeconds } from "../time/timeModel";
 import type { Topology } from "../types";
 import type { Decision, Policy, BookView } from "../policy";
 

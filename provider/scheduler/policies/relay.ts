@@ -7,7 +7,7 @@ import { earliestCompletion } from "./earliestCompletion";
 import type { HostIndex } from "../hostIndex";
 import { DecisionBook } from "./decisionBook";
 import { alongsideArrival, relayTree, treeRates, type RelayRoot, type RelayTarget } from "./relayTree";
-import { costOf, soloRate } from "../timeModel";
+import { costOf, soloRate } from "../time/timeModel";
 import { remainingAt, type Source, type Topology, type Transfer } from "../types";
 import type { Decision, Policy, BookView } from "../policy";
 

@@ -3,7 +3,7 @@
  * first, so that an image crosses each uplink once in and once out, and each NIC carries it once in and once out. A host
  * that would hold up those behind it hangs on the side, where it holds up nobody.
  */
-import { costOf, expectedRates } from "../timeModel";
+import { costOf, expectedRates } from "../time/timeModel";
 import type { Topology } from "../types";
 
 /** Where the image is, or will be: whole or arriving. */

@@ -1,81 +1,20 @@
 /**
  * Copies under way over time: the one clockwork behind simulatePolicy and the simulated hypervisor.
- * Rates are max-min fair and are computed anew when a copy starts, ends or catches up with the relay it reads from, for
- * those copies only that share a resource with it or read from it, directly or through others.
+ * Rates (flowRates.ts) are computed anew when a copy starts, ends or catches up with the relay it reads from.
  *
  * A copy may read from one still arriving (cut-through): it never has more than that one has, and once it has caught up
  * it is no faster. The one it reads from is over only when its own image is there and its readers are over.
  */
-import { Heap } from "../heap";
-import { maxMinRates } from "../maxmin";
+import { Heap } from "../../heap";
+import { arrivedAt, countArrived, relayOf, type Flow, type FlowOptions, type LiveFlow, type Phase } from "./flow";
+import { FlowRates } from "./flowRates";
 import { capacitiesOf, costOf, diskRead, diskWrite, nicIn, nicOut, type CopyCost } from "./timeModel";
-import type { Topology } from "./types";
+import type { Topology } from "../types";
+
+export type { Flow, FlowOptions } from "./flow";
 
 /** Ends closer than this are one instant: rates and times are floating point. */
 const sameInstantSeconds = (nowSeconds: number): number => Math.max(1e-9, nowSeconds * 1e-12);
-/** Part of an image by which a reader may lag and still counts as caught up: rounding. */
-const CAUGHT_UP = 1e-9;
-/** Rates that differ by less are the same. */
-const SAME_RATE = 1e-12;
-/** A chain's rates follow each other hop by hop; what does not settle so soon is settled all at once. */
-const FEW_ROUNDS = 50;
-
-export interface Flow<T> {
-  readonly tag: T;
-  readonly sourceHost: number;
-  readonly targetHost: number;
-  readonly startSeconds: number;
-  readonly cost: CopyCost;
-  /** Total order of flows that end together. */
-  readonly order: number;
-}
-
-export interface FlowOptions<T> {
-  /** Ends (and fails) with this part of the image. @default 1 */
-  part?: number;
-  /** The copy under way that it reads from. @default none: the source is whole */
-  upstream?: Flow<T>;
-  /** Part of the image that is there already. @default 0 */
-  arrived?: number;
-  /** @default as the time model says */
-  startupSeconds?: number;
-}
-
-/**
- * starting: before its first byte, or waiting for its relay's. serving: all there, readers are not done.
- * paused: lost its source.
- */
-type Phase = "starting" | "moving" | "serving" | "paused" | "over";
-
-interface LiveFlow<T> extends Flow<T> {
-  sourceHost: number;
-  cost: CopyCost;
-  part: number;
-  phase: Phase;
-  upstream: LiveFlow<T> | undefined;
-  /** Made when there is one. */
-  readers: Set<LiveFlow<T>> | undefined;
-  /** Start-up is over then. */
-  readySeconds: number;
-  /** Moved its first byte then. */
-  movedSeconds: number | undefined;
-  bytesArrived: number;
-  /** `bytesArrived` is as of then. */
-  asOfSeconds: number;
-  bytesPerSecond: number;
-  /** Has all that its upstream has. */
-  caughtUp: boolean;
-  /** Its next event: begins to move, has caught up, or has all its bytes. */
-  dueSeconds: number;
-  dueIsEnd: boolean;
-  /** Outdates entries of the queue. */
-  version: number;
-  /** While rates are computed: position among the affected. */
-  mark: number;
-  position: number;
-  /** The part that was there when it was ended early. */
-  stoppedAt?: number;
-}
 
 interface QueueEntry<T> {
   atSeconds: number;
@@ -84,23 +23,19 @@ interface QueueEntry<T> {
 }
 
 export class FlowNetwork<T> {
-  private readonly capacities: Float64Array;
-  private readonly users: (Set<LiveFlow<T>> | undefined)[] = [];
+  private readonly rates: FlowRates<T>;
   private readonly queue = new Heap<QueueEntry<T>>((a, b) =>
     a.atSeconds !== b.atSeconds ? a.atSeconds < b.atSeconds : a.flow.order < b.flow.order);
   private readonly outFactors = new Map<number, number>();
-  private dirty: number[] = [];
-  private dirtyFlows: LiveFlow<T>[] = [];
   /** Over since the last advanceTo. */
   private ended: LiveFlow<T>[] = [];
   /** All there and still serving, since the last takeServing. */
   private serving: LiveFlow<T>[] = [];
   private started = 0;
-  private marks = 0;
   private nowSeconds = 0;
 
   constructor(private readonly topology: Topology) {
-    this.capacities = capacitiesOf(topology);
+    this.rates = new FlowRates(topology, (flow) => this.enqueue(flow));
   }
 
   /** A copy of one image from now on. */
@@ -139,7 +74,7 @@ export class FlowNetwork<T> {
     live.stoppedAt = this.fraction(live, nowSeconds);
     this.pause(live, nowSeconds);
     live.phase = "over";
-    if (live.readers) for (const reader of live.readers) this.dirtyFlows.push(reader);
+    if (live.readers) for (const reader of live.readers) this.rates.touch(reader);
   }
 
   /** Some of its bytes are still to come. */
@@ -181,14 +116,13 @@ export class FlowNetwork<T> {
     const declared = capacitiesOf(this.topology);
     const out = [diskRead(host), nicOut(host)];
     for (const resource of direction === "out" ? out : [...out, diskWrite(host), nicIn(host)]) {
-      this.capacities[resource] = declared[resource]! * factor;
-      this.dirty.push(resource);
+      this.rates.setCapacity(resource, declared[resource]! * factor);
     }
   }
 
   /** When the next thing happens if nothing else is started or stopped; Infinity: never. */
   nextSeconds(): number {
-    this.settle();
+    this.rates.settle(this.nowSeconds);
     if (this.ended.length > 0) return this.nowSeconds;
     for (;;) {
       const top = this.queue.peek();
@@ -225,7 +159,7 @@ export class FlowNetwork<T> {
     const live = flow as LiveFlow<T>;
     if (live.stoppedAt !== undefined) return live.stoppedAt;
     if (live.phase === "over" || live.phase === "serving") return 1;
-    if (live.cost.bytes > 0) return Math.min(1, Math.max(0, this.arrivedAt(live, nowSeconds) / live.cost.bytes));
+    if (live.cost.bytes > 0) return Math.min(1, Math.max(0, arrivedAt(live, nowSeconds) / live.cost.bytes));
     if (live.dueSeconds === Infinity) return 0;
     const { startupSeconds } = live.cost;
     return startupSeconds === 0 ? 1 : Math.min(1, Math.max(0, 1 - (live.dueSeconds - nowSeconds) / startupSeconds));
@@ -250,8 +184,8 @@ export class FlowNetwork<T> {
 
   /** When a copy that starts may begin to move. One that is done with its start-up (unit time, reflinks) needs a whole source. */
   private schedule(flow: LiveFlow<T>, nowSeconds: number): void {
-    const { upstream, cost } = flow;
-    const relay = upstream && hasMoreToCome(upstream) ? upstream : undefined;
+    const { cost } = flow;
+    const relay = relayOf(flow);
     if (!relay) flow.dueSeconds = Math.max(flow.readySeconds, nowSeconds);
     else if (cost.bytes === 0 || relay.movedSeconds === undefined) flow.dueSeconds = Infinity;
     else flow.dueSeconds = Math.max(flow.readySeconds, nowSeconds, relay.movedSeconds + (this.topology.hopSeconds ?? 0));
@@ -263,7 +197,7 @@ export class FlowNetwork<T> {
   private happen(flow: LiveFlow<T>, nowSeconds: number): void {
     if (flow.dueIsEnd) this.complete(flow, nowSeconds);
     else if (flow.phase === "starting") this.move(flow, nowSeconds);
-    else this.dirtyFlows.push(flow);
+    else this.rates.touch(flow);
   }
 
   private move(flow: LiveFlow<T>, nowSeconds: number): void {
@@ -272,10 +206,7 @@ export class FlowNetwork<T> {
     flow.dueSeconds = Infinity;
     flow.version++;
     this.touch(nowSeconds);
-    for (const resource of flow.cost.path) {
-      (this.users[resource] ??= new Set()).add(flow);
-      this.dirty.push(resource);
-    }
+    this.rates.add(flow);
     if (flow.movedSeconds === undefined) {
       flow.movedSeconds = nowSeconds;
       this.wakeReaders(flow, nowSeconds);
@@ -291,7 +222,7 @@ export class FlowNetwork<T> {
     this.leave(flow, "serving");
     this.readFrom(flow, undefined);
     if (!failed) this.wakeReaders(flow, nowSeconds);
-    if (flow.readers) for (const reader of flow.readers) this.dirtyFlows.push(reader);
+    if (flow.readers) for (const reader of flow.readers) this.rates.touch(reader);
     if (failed) this.end(flow);
     else this.endIfServed(flow);
     if (flow.phase === "serving") this.serving.push(flow);
@@ -320,22 +251,13 @@ export class FlowNetwork<T> {
     flow.bytesPerSecond = 0;
     flow.dueSeconds = Infinity;
     flow.version++;
-    if (!moving) return;
-    for (const resource of flow.cost.path) {
-      this.users[resource]!.delete(flow);
-      this.dirty.push(resource);
-    }
-  }
-
-  private arrivedAt(flow: LiveFlow<T>, nowSeconds: number): number {
-    return Math.min(flow.cost.bytes, flow.bytesArrived + (nowSeconds - flow.asOfSeconds) * flow.bytesPerSecond);
+    if (moving) this.rates.remove(flow);
   }
 
   private advance(flow: LiveFlow<T>, nowSeconds: number): void {
     this.touch(nowSeconds);
     if (flow.phase !== "moving") return;
-    flow.bytesArrived = this.arrivedAt(flow, nowSeconds);
-    flow.asOfSeconds = nowSeconds;
+    countArrived(flow, nowSeconds);
   }
 
   private enqueue(flow: LiveFlow<T>): void {
@@ -346,94 +268,7 @@ export class FlowNetwork<T> {
   /** Changes made at one instant are settled together, and before time moves on. */
   private touch(nowSeconds: number): void {
     if (nowSeconds <= this.nowSeconds) return;
-    this.settle();
+    this.rates.settle(this.nowSeconds);
     this.nowSeconds = nowSeconds;
   }
-
-  /** New rates for all that is connected to a resource whose users changed, or to a copy whose relay did. */
-  private settle(): void {
-    for (let round = 0; this.dirty.length > 0 || this.dirtyFlows.length > 0; round++) this.settleOnce(round >= FEW_ROUNDS);
-  }
-
-  /** @param together with all that read from the affected, else those follow in a round of their own if they must */
-  private settleOnce(together: boolean): void {
-    const affected = this.affected(together);
-    const now = this.nowSeconds;
-    const paths: number[][] = [];
-    const followers: (number[] | undefined)[] = [];
-    let limits: Float64Array | undefined;
-    affected.forEach((flow, i) => {
-      paths.push(flow.cost.path);
-      const relay = flow.upstream && hasMoreToCome(flow.upstream) ? flow.upstream : undefined;
-      flow.caughtUp = relay !== undefined &&
-        this.arrivedAt(relay, now) - this.arrivedAt(flow, now) <= CAUGHT_UP * this.topology.imageBytes;
-      if (!relay || !flow.caughtUp) return;
-      if (relay.mark === this.marks) (followers[relay.position] ??= []).push(i);
-      else (limits ??= new Float64Array(affected.length).fill(Infinity))[i] = relay.bytesPerSecond;
-    });
-    const rates = maxMinRates(paths, this.capacities, followers, limits);
-    const changed: LiveFlow<T>[] = [];
-    affected.forEach((flow, i) => {
-      const rate = rates[i]!;
-      // An unchanged rate keeps its end: no drift, no new entry in the queue.
-      const same = Math.abs(rate - flow.bytesPerSecond) <= SAME_RATE * rate;
-      const free = flow.caughtUp || !flow.upstream || !hasMoreToCome(flow.upstream);
-      if (same && free && flow.dueIsEnd && flow.dueSeconds < Infinity) return;
-      changed.push(flow);
-      if (!same && flow.readers) for (const reader of flow.readers) if (reader.mark !== this.marks) this.dirtyFlows.push(reader);
-      flow.bytesArrived = this.arrivedAt(flow, now);
-      flow.asOfSeconds = now;
-      flow.bytesPerSecond = rate;
-    });
-    for (const flow of changed) this.foresee(flow);
-  }
-
-  private affected(together: boolean): LiveFlow<T>[] {
-    const mark = ++this.marks;
-    const seen = new Set<number>();
-    const affected: LiveFlow<T>[] = [];
-    const resources = this.dirty;
-    const flows = this.dirtyFlows;
-    this.dirty = [];
-    this.dirtyFlows = [];
-    for (;;) {
-      const flow = flows.pop();
-      if (flow) {
-        if (flow.mark === mark || flow.phase !== "moving") continue;
-        flow.mark = mark;
-        flow.position = affected.length;
-        affected.push(flow);
-        for (const other of flow.cost.path) if (!seen.has(other)) resources.push(other);
-        if (together && flow.readers) for (const reader of flow.readers) flows.push(reader);
-        continue;
-      }
-      const resource = resources.pop();
-      if (resource === undefined) return affected;
-      if (seen.has(resource)) continue;
-      seen.add(resource);
-      const users = this.users[resource];
-      if (users) for (const user of users) if (user.mark !== mark) flows.push(user);
-    }
-  }
-
-  /** Sets the flow's next event at its present rate. */
-  private foresee(flow: LiveFlow<T>): void {
-    const now = this.nowSeconds;
-    const { bytesPerSecond: rate, upstream: relay } = flow;
-    flow.dueIsEnd = true;
-    flow.dueSeconds = rate > 0 ? now + (flow.cost.bytes - flow.bytesArrived) / rate : Infinity;
-    if (relay && hasMoreToCome(relay) && !flow.caughtUp && rate > relay.bytesPerSecond) {
-      const catchesUp = now + (this.arrivedAt(relay, now) - flow.bytesArrived) / (rate - relay.bytesPerSecond);
-      if (catchesUp < flow.dueSeconds) {
-        flow.dueIsEnd = false;
-        flow.dueSeconds = catchesUp;
-      }
-    }
-    this.enqueue(flow);
-  }
-}
-
-/** A reader can catch up with it. */
-function hasMoreToCome<T>(flow: LiveFlow<T>): boolean {
-  return flow.phase !== "serving" && !(flow.phase === "over" && flow.stoppedAt === undefined);
 }

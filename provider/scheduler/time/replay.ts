@@ -1,6 +1,6 @@
 /** What the time model makes of a run that was: the same copies, started when they were. */
 import { FlowNetwork, type Flow } from "./flows";
-import type { Topology } from "./types";
+import type { Topology } from "../types";
 
 export interface ReplayedCopy {
   /** Host indices. */

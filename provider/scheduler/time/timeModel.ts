@@ -4,8 +4,8 @@
  *
  * Resources are numbered: four a host (disk read, disk write, NIC out, NIC in), then two a rack (uplink out, in).
  */
-import { maxMinRates } from "../maxmin";
-import type { Topology } from "./types";
+import { maxMinRates } from "../../maxmin";
+import type { Topology } from "../types";
 
 /** The machine that runs the provider, as the source of an upload: only the target's side limits it. */
 export const PROVIDER_HOST = -1;
