@@ -5,11 +5,15 @@
 import { remainingAt, type HostCounts, type Source, type Transfer } from "./types";
 
 export class HostIndex {
-  /** Hosts at which something began, ended or changed since `seen()`. */
-  readonly changed = new Set<number>();
+  private readonly touched = new Set<number>();
   private readonly sources = new Map<number, Set<Source>>();
   private readonly transfers = new Map<number, Set<Transfer>>();
   private readonly bare = new Set<number>();
+
+  /** Hosts at which something began, ended or changed since `seen()`. */
+  get changed(): ReadonlySet<number> {
+    return this.touched;
+  }
 
   sourcesAt(host: number): Iterable<Source> {
     return this.sources.get(host) ?? [];
@@ -21,7 +25,7 @@ export class HostIndex {
   }
 
   touch(host: number): void {
-    if (host >= 0) this.changed.add(host);
+    if (host >= 0) this.touched.add(host);
   }
 
   addSource(source: Source): void {
@@ -51,7 +55,7 @@ export class HostIndex {
 
   /** Hosts that want a first base and have none on the way. */
   countBare(counts: HostCounts): number {
-    for (const host of this.changed) {
+    for (const host of this.touched) {
       if (isBare(counts, this, host)) this.bare.add(host);
       else this.bare.delete(host);
     }
@@ -60,7 +64,7 @@ export class HostIndex {
 
   /** A policy has looked at the changes. */
   seen(): void {
-    this.changed.clear();
+    this.touched.clear();
   }
 }
 

@@ -1,6 +1,6 @@
 export { choiceSteps, choosePolicy, type PolicyChoice } from "./auto";
 export { FlowNetwork, type Flow } from "./time/flows";
-export { HostIndex } from "./hostIndex";
+export { CopyBook } from "./copyBook";
 export { asLearned, learnFrom, type ObservedCopy, type ObservedRun } from "./learned";
 export { lastTurnSeconds, learnTurns, type ReadyImage } from "./memberTurns";
 export { policies, policyNames } from "./policies";

@@ -6,18 +6,18 @@ import type { PolicyName } from "../fleet/model";
 import type { HostIndex } from "./hostIndex";
 import type { HostCounts, Source, Topology, Transfer } from "./types";
 
-/** The state at one instant. */
+/** The book at one instant, to be read. */
 export interface BookView extends HostCounts {
-  nowSeconds: number;
-  topology: Topology;
-  sources: Source[];
+  readonly nowSeconds: number;
+  readonly topology: Topology;
+  readonly sources: readonly Readonly<Source>[];
   /** Copies under way, each serves what it has. Absent: the hypervisor cannot relay. */
-  arriving?: Source[];
-  transfers: Transfer[];
+  readonly arriving?: readonly Readonly<Source>[];
+  readonly transfers: readonly Readonly<Transfer>[];
   /** The same by host, and where something happened since the last decision. */
-  index?: HostIndex;
+  readonly index?: Pick<HostIndex, "sourcesAt" | "transfersAt" | "changed" | "countBare">;
   /** More copies that may start now over the whole fleet. */
-  freeSlots: number;
+  readonly freeSlots: number;
 }
 
 export interface Decision {

@@ -72,13 +72,13 @@ export interface Transfer {
 /** How far each host is. Arrays are indexed by host index. */
 export interface HostCounts {
   /** Base images wanted on each host in this run, those that exist already included (template not included). */
-  targets: number[];
+  readonly targets: readonly number[];
   /** Base images made and not failed, whether or not still sources; the template not included. */
-  made: number[];
+  readonly made: readonly number[];
   /** In flight. */
-  making: number[];
+  readonly making: readonly number[];
   /** Hosts that failed: neither source nor target. */
-  excluded: boolean[];
+  readonly excluded: readonly boolean[];
 }
 
 /** Bases that the host still wants started. */

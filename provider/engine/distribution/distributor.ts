@@ -86,7 +86,7 @@ export class Distributor {
       if (!policy.keepsSources) this.refeeder.handOver();
       const view = this.book.at(this.log.nowSeconds());
       const decisions = this.book.open() > 0 ? policy.next(view) : [];
-      this.book.index.seen();
+      this.book.seen();
       const started: (BookedTransfer | undefined)[] = [];
       for (const decision of decisions) {
         const { source: from, targetHost } = decision;
@@ -96,7 +96,7 @@ export class Distributor {
         const starts = source !== undefined && copy !== undefined && fits && this.book.mayStart(source, targetHost);
         if (!fits) this.queues.hold(targetHost);
         if (starts) this.queues.removeFirst(targetHost);
-        if (!starts) this.book.index.touch(targetHost);
+        if (!starts) this.book.touch(targetHost);
         started.push(starts ? this.launch(source, copy, decision) : undefined);
       }
       if (this.book.open() > 0 && this.book.transfers.length === 0 && this.book.resting.every((n) => n === 0)) {
@@ -172,8 +172,8 @@ export class Distributor {
 
   private allThere(transfer: BookedTransfer): void {
     this.refeeder.allThere(transfer);
-    this.book.index.touch(transfer.sourceHost);
-    this.book.index.touch(transfer.targetHost);
+    this.book.touch(transfer.sourceHost);
+    this.book.touch(transfer.targetHost);
     this.ask();
   }
 
@@ -287,7 +287,7 @@ export class Distributor {
   private hostGivenUp(name: string): void {
     const host = this.book.topology.hosts.find((h) => h.name === name);
     if (!host) return;
-    this.book.view.excluded[host.index] = true;
+    this.book.exclude(host.index);
     for (const source of [...this.book.sources, ...this.book.arriving]) if (source.host === host.index) this.book.drop(source);
     this.refeeder.hostGone(host.index);
     this.failQueued(this.context.hostBook.failure(name), host.index);
@@ -296,7 +296,7 @@ export class Distributor {
 
   /** Something changed that concerns decisions about any host. */
   private askAnew(): void {
-    for (const { index } of this.book.topology.hosts) this.book.index.touch(index);
+    this.book.touchAll();
     this.ask();
   }
 

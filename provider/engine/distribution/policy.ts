@@ -25,7 +25,7 @@ export async function policyFor(spec: FleetSpec, book: SourceBook, clock: Clock,
   // All are tried on the same sources, whatever happens to it meanwhile.
   const [targets, made, sources, excluded] = [[...view.targets], [...view.made], view.sources.map((one) => ({ ...one })), [...view.excluded]];
   const { maxConcurrentClones } = spec.limits;
-  const options = { maxConcurrentClones, excluded, relay: book.view.arriving !== undefined };
+  const options = { maxConcurrentClones, excluded, relay: book.relays };
   const { name, run } = spec.policy === "auto"
     ? await inTurns(clock, choiceSteps(topology, targets, made, sources, options))
     : { name: spec.policy, run: await inTurns(clock, simulationSteps(topology, targets, made, sources, policies[spec.policy], options)) };

@@ -101,7 +101,7 @@ export class Refeeder {
     if (!this.context.hypervisor.resource) return;
     for (const relay of this.lingering) {
       if (!this.book.isUnderWay(relay)) this.lingering.delete(relay);
-      else if (relay.makes.serving > 0) for (const reader of [...this.book.index.transfersAt(relay.targetHost)]) this.handOn(relay, reader as BookedTransfer);
+      else if (relay.makes.serving > 0) for (const reader of [...this.book.transfersAt(relay.targetHost)]) this.handOn(relay, reader);
     }
   }
 
@@ -127,7 +127,7 @@ export class Refeeder {
   /** Feeds a copy that lacks something: one that is all there only serves on. */
   private isBusy(source: BookedSource): boolean {
     if (source.serving === 0) return false;
-    for (const transfer of this.book.index.transfersAt(source.host)) if ((transfer as BookedTransfer).from === source && transfer.done < 1) return true;
+    for (const transfer of this.book.transfersAt(source.host)) if (transfer.from === source && transfer.done < 1) return true;
     return false;
   }
 
@@ -208,7 +208,7 @@ export class Refeeder {
     const above = transfer.from.arrival?.from;
     let best: { source: BookedSource; rank: number[] } | undefined;
     const consider = (source: BookedSource): void => {
-      if (not(source) || this.book.view.excluded[source.host] || (withRoom && !this.book.mayFeed(source.host, transfer))) return;
+      if (not(source) || this.book.isExcluded(source.host) || (withRoom && !this.book.mayFeed(source.host, transfer))) return;
       if (source.arrival && !this.hasMore(source.arrival, transfer)) return;
       const rank = [distance(source), source.serving - (source === above ? 1 : 0), source.kind === "template" ? 0 : source.arriving ? 2 : 1, source.id];
       if (!best || before(rank, best.rank)) best = { source, rank };

@@ -1,5 +1,5 @@
 import type { ImageRef } from "../../hypervisors/hypervisor";
-import { HostIndex, type Decision, type BookView, type Source, type Topology, type Transfer } from "../../scheduler";
+import { CopyBook, type Decision, type Source, type Topology, type Transfer } from "../../scheduler";
 
 /** A source and what it really is. */
 export interface BookedSource extends Source {
@@ -38,72 +38,35 @@ export interface BookedTransfer extends Transfer {
   position: number;
 }
 
-/**
- * The books of one run's distribution: how many base images each host wants, has and is being sent, who can send, and
- * who is sending. It only counts; what to do is the policy's to say and the distributor's to run.
- */
-export class SourceBook {
-  readonly view: BookView;
-  readonly index = new HostIndex();
-  readonly sources: BookedSource[] = [];
-  /** Sources that are still arriving. */
-  readonly arriving: BookedSource[] = [];
-  readonly transfers: BookedTransfer[] = [];
+/** The books of one real run's distribution: which image each source is, who may copy now, and who changes its source. */
+export class SourceBook extends CopyBook<BookedSource, BookedTransfer> {
   /** Per host, copies that failed and wait a little before they are tried again: wanted, but not to be started. */
   readonly resting: number[];
   /** How many sources stand in each rack. */
   readonly sourcesInRack: number[];
   /** How many sources are no template. */
   copies = 0;
-  private readonly byId = new Map<number, BookedSource>();
   private readonly busy: number[];
-  private nextId = 0;
-  private wanted = 0;
 
   /** @param relays copies under way are sources too */
-  constructor(readonly topology: Topology, private readonly maxConcurrentClones: number, relays = false) {
+  constructor(topology: Topology, private readonly maxConcurrentClones: number, readonly relays = false) {
+    super(topology, { maxConcurrentClones, relays });
     const zeros = () => topology.hosts.map(() => 0);
     this.busy = zeros();
     this.resting = zeros();
     this.sourcesInRack = topology.racks.map(() => 0);
-    this.view = {
-      nowSeconds: 0, topology, targets: zeros(), made: zeros(), making: zeros(),
-      sources: this.sources, transfers: this.transfers, index: this.index, ...(relays && { arriving: this.arriving }),
-      excluded: topology.hosts.map(() => false), freeSlots: maxConcurrentClones,
-    };
-  }
-
-  /** The state now, for a policy. Shared, not copied: a policy only reads. */
-  at(nowSeconds: number): BookView {
-    this.view.nowSeconds = nowSeconds;
-    this.view.freeSlots = this.maxConcurrentClones - this.transfers.length;
-    return this.view;
-  }
-
-  source(id: number): BookedSource | undefined {
-    return this.byId.get(id);
   }
 
   add(source: Omit<BookedSource, "id" | "serving" | "position">): BookedSource {
-    const pooled: BookedSource = { ...source, id: this.nextId++, serving: 0, position: -1 };
-    this.enter(pooled);
-    return pooled;
-  }
-
-  /** @param by so many more base images are wanted there */
-  want(host: number, by: 1 | -1): void {
-    this.view.targets[host]! += by;
-    this.wanted += by;
-    this.index.touch(host);
+    const booked: BookedSource = { ...source, id: this.newId(), serving: 0, position: -1 };
+    this.enter(booked);
+    return booked;
   }
 
   /** Takes a source out; copies it feeds now go on. */
   drop(source: BookedSource): void {
     source.withdrawn = false;
-    if (!this.byId.delete(source.id)) return;
-    remove(source.arriving ? this.arriving : this.sources, source);
-    this.index.removeSource(source);
-    if (!source.arriving) this.count(source, -1);
+    if (this.leave(source) && !source.arriving) this.count(source, -1);
   }
 
   /** What a copy brought is whole. */
@@ -113,19 +76,14 @@ export class SourceBook {
 
   /** Takes a dropped source back, unless its image is no more what it was. */
   restore(source: BookedSource): void {
-    if (source.retired || this.byId.has(source.id) || this.view.excluded[source.host]) return;
+    if (source.retired || this.source(source.id) || this.isExcluded(source.host)) return;
     this.enter(source);
-  }
-
-  /** Base images still to be started. */
-  open(): number {
-    return this.wanted;
   }
 
   /** A copy may start: limits of the fleet and of both its hosts. A copy within a host counts there once. */
   mayStart(source: BookedSource, targetHost: number): boolean {
     if (this.transfers.length >= this.maxConcurrentClones) return false;
-    if (this.view.excluded[targetHost] || this.view.excluded[source.host]) return false;
+    if (this.isExcluded(targetHost) || this.isExcluded(source.host)) return false;
     return this.hasRoom(source.host) && (source.host === targetHost || this.hasRoom(targetHost));
   }
 
@@ -143,27 +101,24 @@ export class SourceBook {
     const hostName = this.topology.hosts[targetHost]!.name;
     const { ref, label, kind } = image;
     const makes: BookedSource = {
-      ref, label, kind, id: this.nextId++, host: targetHost, hostName, serving: 0, position: -1, arriving: true, arrival: undefined,
+      ref, label, kind, id: this.newId(), host: targetHost, hostName, serving: 0, position: -1, arriving: true, arrival: undefined,
     };
     const transfer: BookedTransfer = {
-      source: from.id, madeId: makes.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, leaving: undefined, position: this.transfers.length,
+      source: from.id, madeId: makes.id, from, makes, sourceHost: from.host, targetHost, earlier: NONE, lost: false, leaving: undefined, position: -1,
       startedAtSeconds: nowSeconds, done: 0, bytesDone: 0, straggling: false, bytesPerSecond,
     };
     makes.arrival = transfer;
-    this.transfers.push(transfer);
-    this.index.begin(transfer);
-    this.view.making[targetHost]!++;
-    this.wanted--;
+    this.enterTransfer(transfer);
     if (from.host !== targetHost) this.busy[targetHost]!++;
     this.read(transfer, 1);
-    if (this.view.arriving) this.enter(makes);
+    if (this.relays) this.enter(makes);
     return transfer;
   }
 
   /** The copy has no source any more. It still counts on its target; nobody new is sent to what it makes. */
   lose(transfer: BookedTransfer): void {
     const { makes } = transfer;
-    if (this.byId.has(makes.id)) {
+    if (this.source(makes.id)) {
       this.drop(makes);
       makes.withdrawn = true;
     }
@@ -171,7 +126,7 @@ export class SourceBook {
   }
 
   private detach(transfer: BookedTransfer): void {
-    this.leave(transfer);
+    this.letGo(transfer);
     if (transfer.lost) return;
     this.read(transfer, -1);
     if (transfer.sourceHost === transfer.targetHost) this.busy[transfer.targetHost]!++;
@@ -182,17 +137,17 @@ export class SourceBook {
   refeed(transfer: BookedTransfer, from: BookedSource, nowSeconds: number): void {
     const bytes = transfer.bytesDone - transfer.earlier.reduce((sum, e) => sum + e.bytes, 0);
     this.detach(transfer);
-    this.index.end(transfer);
-    transfer.bytesPerSecond = undefined;
-    transfer.earlier = [...transfer.earlier, { from: transfer.from, bytes: Math.max(0, bytes), untilSeconds: nowSeconds }];
-    transfer.lost = false;
-    transfer.from = from;
-    transfer.source = from.id;
-    transfer.sourceHost = from.host;
-    if (from.host === transfer.targetHost) this.busy[transfer.targetHost]!--;
-    this.read(transfer, 1);
-    this.index.begin(transfer);
-    if (transfer.makes.withdrawn && !this.view.excluded[transfer.targetHost]) this.enter(transfer.makes);
+    this.changeFeeder(transfer, () => {
+      transfer.bytesPerSecond = undefined;
+      transfer.earlier = [...transfer.earlier, { from: transfer.from, bytes: Math.max(0, bytes), untilSeconds: nowSeconds }];
+      transfer.lost = false;
+      transfer.from = from;
+      transfer.source = from.id;
+      transfer.sourceHost = from.host;
+      if (from.host === transfer.targetHost) this.busy[transfer.targetHost]!--;
+      this.read(transfer, 1);
+    });
+    if (transfer.makes.withdrawn && !this.isExcluded(transfer.targetHost)) this.enter(transfer.makes);
     transfer.makes.withdrawn = false;
   }
 
@@ -206,7 +161,7 @@ export class SourceBook {
 
   /** It reads from its new source alone. */
   turned(transfer: BookedTransfer): void {
-    this.leave(transfer);
+    this.letGo(transfer);
   }
 
   /** As before turn(): the copy did not change its source after all. Its room there was kept. */
@@ -220,30 +175,16 @@ export class SourceBook {
   /** @param whole the target host has one base image more */
   end(transfer: BookedTransfer, whole: boolean): void {
     this.detach(transfer);
-    remove(this.transfers, transfer);
-    this.index.end(transfer);
-    this.view.making[transfer.targetHost]!--;
+    this.endTransfer(transfer, whole);
     this.busy[transfer.targetHost]!--;
     this.drop(transfer.makes);
     transfer.makes.arriving = false;
     transfer.makes.arrival = undefined;
-    if (whole) this.view.made[transfer.targetHost]!++;
-    else {
-      transfer.makes.retired = true;
-      this.wanted++;
-    }
+    if (!whole) transfer.makes.retired = true;
   }
 
-  isUnderWay(transfer: BookedTransfer): boolean {
-    return transfer.position >= 0;
-  }
-
-  private enter(source: BookedSource): void {
-    const list = source.arriving ? this.arriving : this.sources;
-    source.position = list.length;
-    list.push(source);
-    this.byId.set(source.id, source);
-    this.index.addSource(source);
+  override enter(source: BookedSource): void {
+    super.enter(source);
     if (!source.arriving) this.count(source, 1);
   }
 
@@ -252,12 +193,12 @@ export class SourceBook {
     if (source.kind !== "template") this.copies += by;
   }
 
-  private leave(transfer: BookedTransfer): void {
+  private letGo(transfer: BookedTransfer): void {
     const { leaving } = transfer;
     if (!leaving) return;
     transfer.leaving = undefined;
     this.hold(transfer, leaving.source, -1);
-    this.index.touch(leaving.source.host);
+    this.touch(leaving.source.host);
   }
 
   /** Counts once on a host that the copy concerns anyway. */
@@ -274,13 +215,3 @@ export class SourceBook {
 }
 
 const NONE: BookedTransfer["earlier"] = [];
-
-/** The last takes its place: lists are long. */
-function remove<T extends { position: number }>(list: T[], item: T): void {
-  const last = list.pop()!;
-  if (last !== item) {
-    list[item.position] = last;
-    last.position = item.position;
-  }
-  item.position = -1;
-}

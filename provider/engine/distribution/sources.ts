@@ -60,7 +60,7 @@ export async function upload(context: RunContext, book: SourceBook, log: Transfe
   const { hypervisor, fleet, hostBook, meter, signal } = context;
   let last: unknown = new Error("no declared host answers");
   for (const { index, name } of book.topology.hosts) {
-    if (hostBook.failure(name) || book.view.excluded[index]) continue;
+    if (hostBook.failure(name) || book.isExcluded(index)) continue;
     const target: CloneOrder["target"] = { kind: "replica", purpose: "template", host: name, contentId };
     const transfer = {};
     const startSeconds = log.nowSeconds();

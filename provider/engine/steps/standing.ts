@@ -21,9 +21,7 @@ export function countStanding(
       .filter((m) => m.kind === "full" && !leaving.has(`${m.slot}@${host.name}`))
       .sort((a, b) => a.slot - b.slot);
     const replicas = host.replicas.filter((r) => r.purpose === "replica" && r.contentId === contentId);
-    const made = members.filter((m) => m.contentId === contentId && m.base !== "arriving").length + replicas.length;
-    book.view.made[index] = made;
-    book.view.targets[index] = made;
+    book.stand(index, members.filter((m) => m.contentId === contentId && m.base !== "arriving").length + replicas.length);
     for (const member of members) {
       if (member.base !== "frozen" && member.base !== "consolidating") continue;
       const { slot, name, generation } = member;

@@ -4,7 +4,6 @@
  * on its own disk, from what has arrived where its disk is faster than the arrival.
  */
 import { earliestCompletion } from "./earliestCompletion";
-import type { HostIndex } from "../hostIndex";
 import { DecisionBook } from "./decisionBook";
 import { alongsideArrival, relayTree, treeRates, type RelayRoot, type RelayTarget } from "./relayTree";
 import { costOf, soloRate } from "../time/timeModel";
@@ -135,7 +134,7 @@ class Relay {
  * A look at the hosts alone at which something happened: once every host has a first base on the way, each one's local
  * copies are its own affair. undefined: everything must be looked at.
  */
-function fillChanged(view: BookView, index: HostIndex): Decision[] | undefined {
+function fillChanged(view: BookView, index: NonNullable<BookView["index"]>): Decision[] | undefined {
   const { topology } = view;
   if (view.transfers.length === 0 || view.freeSlots < roomOf(topology) || index.countBare(view) > 0) return undefined;
   const decisions: Decision[] = [];
