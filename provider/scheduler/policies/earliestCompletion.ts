@@ -6,7 +6,7 @@
  * after the other the first ends early and helps with the rest. In unit time a source makes one copy at a time.
  */
 import { Heap } from "../../heap";
-import { DecisionBook } from "./decisionBook";
+import { DecisionDraft } from "./decisionDraft";
 import { capacitiesOf, costOf, diskRead, nicOut, pathOf, PROVIDER_HOST, soloRate, soloSeconds } from "../time/timeModel";
 import type { Topology } from "../types";
 import type { Decision, Policy, BookView } from "../policy";
@@ -72,7 +72,7 @@ class Usage {
 }
 
 class EarliestCompletion {
-  private readonly book: DecisionBook;
+  private readonly draft: DecisionDraft;
   private readonly topology: Topology;
   private readonly usage: Usage;
   private readonly unit: boolean;
@@ -82,7 +82,7 @@ class EarliestCompletion {
   private readonly busyRate: Float64Array;
 
   constructor(view: BookView) {
-    this.book = new DecisionBook(view);
+    this.draft = new DecisionDraft(view);
     this.topology = view.topology;
     this.unit = view.topology.time === "unit";
     this.usage = new Usage(view.topology);
@@ -94,10 +94,10 @@ class EarliestCompletion {
       const rack = this.topology.hosts[sourceHost]!.rack;
       this.busyRate[rack] = Math.max(this.busyRate[rack]!, this.serveRate(sourceHost));
     }
-    const { book } = this;
-    this.servers = book.rackHosts.map((hosts) => new Heap(betterServer, hosts
-      .filter((host) => book.sourceCount[host]! > 0)
-      .map((host) => ({ host, bytesPerSecond: this.serveRate(host), ownWork: book.remaining[host]! }))));
+    const { draft } = this;
+    this.servers = draft.rackHosts.map((hosts) => new Heap(betterServer, hosts
+      .filter((host) => draft.sourceCount[host]! > 0)
+      .map((host) => ({ host, bytesPerSecond: this.serveRate(host), ownWork: draft.remaining[host]! }))));
   }
 
   run(): Decision[] {
@@ -106,21 +106,21 @@ class EarliestCompletion {
     this.helpRacks(waiting);
     this.fill();
     if (this.unit) this.fillFromOthers();
-    return this.book.decisions;
+    return this.draft.decisions;
   }
 
   /** One base for each rack that has none, the rack with most to do first, to its host with most to do. */
   private seedRacks(): void {
-    const { book } = this;
-    const empty = book.rackHosts
+    const { draft } = this;
+    const empty = draft.rackHosts
       .map((hosts, rack) => ({ rack, hosts }))
-      .filter(({ hosts }) => !hosts.some((host) => book.isSeeded(host)))
-      .map(({ rack, hosts }) => ({ rack, open: this.mostWorkFirst(hosts.filter((host) => book.isRemaining(host))) }))
+      .filter(({ hosts }) => !hosts.some((host) => draft.isSeeded(host)))
+      .map(({ rack, hosts }) => ({ rack, open: this.mostWorkFirst(hosts.filter((host) => draft.isRemaining(host))) }))
       .filter(({ open }) => open.length > 0)
       .map((entry) => ({ ...entry, seconds: this.secondsOnceSeeded(entry.open) }))
       .sort((a, b) => b.seconds - a.seconds || a.rack - b.rack);
     for (const { open } of empty) {
-      if (book.full) return;
+      if (draft.full) return;
       const source = this.bestRemoteServer(open[0]!);
       if (source < 0) return;
       this.start(source, open[0]!);
@@ -129,12 +129,12 @@ class EarliestCompletion {
 
   /** One base for each host that has none, from its own rack. Returns those that found no source free. */
   private seedHosts(): { rack: number; hosts: number[] }[] {
-    const { book } = this;
+    const { draft } = this;
     const waiting: { rack: number; hosts: number[] }[] = [];
-    book.rackHosts.forEach((hosts, rack) => {
-      const open = this.mostWorkFirst(hosts.filter((host) => !book.isSeeded(host) && book.isRemaining(host)));
+    draft.rackHosts.forEach((hosts, rack) => {
+      const open = this.mostWorkFirst(hosts.filter((host) => !draft.isSeeded(host) && draft.isRemaining(host)));
       const left = open.filter((host) => {
-        if (book.full) return true;
+        if (draft.full) return true;
         const source = this.serverFor(rack, host);
         if (source < 0) return true;
         this.start(source, host);
@@ -150,10 +150,10 @@ class EarliestCompletion {
    * one doubling less: crossings that save a whole copy's time. Others save nothing.
    */
   private helpRacks(waiting: { rack: number; hosts: number[] }[]): void {
-    const { book } = this;
+    const { draft } = this;
     const late = waiting
       .map(({ rack, hosts }) => {
-        const seeded = book.rackHosts[rack]!.filter((host) => book.isSeeded(host)).length;
+        const seeded = draft.rackHosts[rack]!.filter((host) => draft.isSeeded(host)).length;
         return { rack, hosts, seeded, doublings: Math.ceil(Math.log2((seeded + hosts.length) / Math.max(1, seeded))) };
       })
       .filter(({ doublings }) => doublings >= 2)
@@ -161,14 +161,14 @@ class EarliestCompletion {
     if (late.length === 0) return;
     const busyRacks = new Set(waiting.map(({ rack }) => rack));
     let helpers = this.topology.hosts.filter(({ index, rack }) =>
-      !busyRacks.has(rack) && book.sourceCount[index]! > 0 && !this.isBusy(index)).length;
+      !busyRacks.has(rack) && draft.sourceCount[index]! > 0 && !this.isBusy(index)).length;
     for (const { hosts, seeded, doublings } of late) {
       const factor = 2 ** (doublings - 1);
       // Seeded after one doubling less, with this much help now and again at each doubling.
       const reached = factor * (seeded + helpers) + helpers * (factor - 1);
       if (reached < seeded + hosts.length) continue;
       for (const host of hosts) {
-        const source = book.full ? -1 : this.bestRemoteServer(host);
+        const source = draft.full ? -1 : this.bestRemoteServer(host);
         if (source < 0) break;
         this.start(source, host);
         helpers--;
@@ -178,13 +178,13 @@ class EarliestCompletion {
 
   /** What hosts want beyond their first base, from themselves. More than one at once only to overlap start-ups. */
   private fill(): void {
-    const { book } = this;
+    const { draft } = this;
     const open = this.topology.hosts.map(({ index }) => index)
-      .filter((host) => book.sourceCount[host]! > 0 && book.isRemaining(host));
+      .filter((host) => draft.sourceCount[host]! > 0 && draft.isRemaining(host));
     // With slots for all of them the order does not matter; else nobody may be left with most of its work at the end.
-    for (const host of book.slotsLeft < open.length ? this.mostWorkFirst(open) : open) {
+    for (const host of draft.slotsLeft < open.length ? this.mostWorkFirst(open) : open) {
       const allowance = 1 + Math.ceil(this.startupShare(host, host));
-      while (book.isRemaining(host) && !book.full && this.mayServe(host, host, allowance)) {
+      while (draft.isRemaining(host) && !draft.full && this.mayServe(host, host, allowance)) {
         this.start(host, host);
       }
     }
@@ -192,23 +192,23 @@ class EarliestCompletion {
 
   /** Unit time only, where a host's own disk is no limit: idle sources help whoever has most left, near ones first. */
   private fillFromOthers(): void {
-    const { book } = this;
+    const { draft } = this;
     const open = new Heap<{ host: number; left: number }>(
       (a, b) => (a.left !== b.left ? a.left > b.left : a.host < b.host),
-      this.topology.hosts.filter(({ index }) => book.isRemaining(index))
-        .map(({ index }) => ({ host: index, left: book.remaining[index]! })),
+      this.topology.hosts.filter(({ index }) => draft.isRemaining(index))
+        .map(({ index }) => ({ host: index, left: draft.remaining[index]! })),
     );
-    for (let top = open.pop(); top && !book.full; top = open.pop()) {
+    for (let top = open.pop(); top && !draft.full; top = open.pop()) {
       const near = this.serverFor(this.topology.hosts[top.host]!.rack, top.host);
       const source = near >= 0 ? near : this.bestRemoteServer(top.host);
       if (source < 0) continue;
       this.start(source, top.host);
-      if (book.isRemaining(top.host)) open.push({ host: top.host, left: book.remaining[top.host]! });
+      if (draft.isRemaining(top.host)) open.push({ host: top.host, left: draft.remaining[top.host]! });
     }
   }
 
   private start(source: number, target: number): void {
-    this.book.decide(source, target);
+    this.draft.decide(source, target);
     this.usage.add(source, target);
     const rack = this.topology.hosts[source]!.rack;
     if (source !== target) this.busyRate[rack] = Math.max(this.busyRate[rack]!, this.serveRate(source));
@@ -256,15 +256,15 @@ class EarliestCompletion {
   }
 
   private mayServe(source: number, target: number, allowance = 1 + Math.floor(this.startupShare(source, target))): boolean {
-    if (!this.book.hasRoom(source)) return false;
-    if (this.unit) return this.book.hasIdleSource(source);
+    if (!this.draft.hasRoom(source)) return false;
+    if (this.unit) return this.draft.hasIdleSource(source);
     return this.usage.shareOf(source, target) * allowance >= ACCEPTABLE_SHARE;
   }
 
   /** No room, or its disk or NIC is taken, whatever the target. */
   private isBusy(host: number): boolean {
-    if (!this.book.hasRoom(host)) return true;
-    if (this.unit) return !this.book.hasIdleSource(host);
+    if (!this.draft.hasRoom(host)) return true;
+    if (this.unit) return !this.draft.hasIdleSource(host);
     return this.usage.outgoingShare(host) < ACCEPTABLE_SHARE;
   }
 
@@ -281,14 +281,14 @@ class EarliestCompletion {
 
   private mostWorkFirst(hosts: number[]): number[] {
     return hosts
-      .map((host) => ({ host, seconds: this.ownSeconds(host), left: this.book.remaining[host]!, rate: this.serveRate(host) }))
+      .map((host) => ({ host, seconds: this.ownSeconds(host), left: this.draft.remaining[host]!, rate: this.serveRate(host) }))
       .sort((a, b) => b.seconds - a.seconds || b.left - a.left || b.rate - a.rate || a.host - b.host)
       .map(({ host }) => host);
   }
 
   /** To write what the host wants. */
   private ownSeconds(host: number): number {
-    return this.book.remaining[host]! * soloSeconds(this.topology, host, host);
+    return this.draft.remaining[host]! * soloSeconds(this.topology, host, host);
   }
 
   /** A rough end of a rack once it has its first base: the doublings over its hosts, then the busiest host. */

@@ -4,7 +4,7 @@
  * on its own disk, from what has arrived where its disk is faster than the arrival.
  */
 import { earliestCompletion } from "./earliestCompletion";
-import { DecisionBook } from "./decisionBook";
+import { DecisionDraft } from "./decisionDraft";
 import { alongsideArrival, relayTree, treeRates, type RelayRoot, type RelayTarget } from "./relayTree";
 import { costOf, soloRate } from "../time/timeModel";
 import { remainingAt, type Source, type Topology, type Transfer } from "../types";
@@ -61,12 +61,12 @@ function overlapping(topology: Topology, host: number): number {
 
 /** A look at everything. */
 class Relay {
-  private readonly book: DecisionBook;
+  private readonly draft: DecisionDraft;
   private readonly topology: Topology;
   private readonly traffic = new Map<number, Traffic>();
 
   constructor(private readonly view: BookView) {
-    this.book = new DecisionBook(view);
+    this.draft = new DecisionDraft(view);
     this.topology = view.topology;
     for (const transfer of view.transfers) {
       const { sourceHost, targetHost } = transfer;
@@ -78,31 +78,31 @@ class Relay {
   run(): Decision[] {
     this.spread();
     const open = this.topology.hosts.map(({ index }) => index)
-      .filter((host) => this.book.isRemaining(host) && this.book.canFeed(host));
+      .filter((host) => this.draft.isRemaining(host) && this.draft.canFeed(host));
     // With slots for all of them the order does not matter; else nobody may be left with most of its work at the end.
-    if (this.book.slotsLeft < open.length) open.sort((a, b) => this.workOf(b) - this.workOf(a) || a - b);
+    if (this.draft.slotsLeft < open.length) open.sort((a, b) => this.workOf(b) - this.workOf(a) || a - b);
     for (const host of open) this.fill(host);
-    return this.book.decisions;
+    return this.draft.decisions;
   }
 
   /** A first base for every host that has none on the way. */
   private spread(): void {
-    const { book, topology } = this;
+    const { draft, topology } = this;
     const targets: RelayTarget[] = [];
     const roots: RelayRoot[] = [];
     for (const { index: host, maxConcurrent } of topology.hosts) {
-      const load = book.load[host]!;
+      const load = draft.load[host]!;
       const room = maxConcurrent - load;
-      const wants = book.remaining[host]!;
-      if (book.isRemaining(host) && !book.isSeeded(host)) targets.push({ host, room, wants });
-      else if (book.canFeed(host)) roots.push({ host, load, room, wants: this.isBare(host) ? wants : 0 });
+      const wants = draft.remaining[host]!;
+      if (draft.isRemaining(host) && !draft.isSeeded(host)) targets.push({ host, room, wants });
+      else if (draft.canFeed(host)) roots.push({ host, load, room, wants: this.isBare(host) ? wants : 0 });
     }
     if (targets.length === 0) return;
     const edges = relayTree(topology, roots, targets);
     const rates = treeRates(topology, edges);
     edges.forEach(({ from, to }, i) => {
-      if (book.full || !book.hasRoom(from) || !book.isRemaining(to) || !book.canFeed(from)) return;
-      book.decideRelay(from, to, rates[i]!);
+      if (draft.full || !draft.hasRoom(from) || !draft.isRemaining(to) || !draft.canFeed(from)) return;
+      draft.decideRelay(from, to, rates[i]!);
       send(this.at(from), rates[i]!);
       this.at(to).arriving += rates[i]!;
     });
@@ -114,13 +114,13 @@ class Relay {
   }
 
   private fill(host: number): void {
-    const { book } = this;
-    let allowed = localCopies(this.topology, host, this.at(host), book.sourceCount[host]! > 0);
-    for (; allowed > 0 && book.isRemaining(host) && !book.full; allowed--) book.decideRelay(host, host);
+    const { draft } = this;
+    let allowed = localCopies(this.topology, host, this.at(host), draft.sourceCount[host]! > 0);
+    for (; allowed > 0 && draft.isRemaining(host) && !draft.full; allowed--) draft.decideRelay(host, host);
   }
 
   private workOf(host: number): number {
-    return this.book.remaining[host]! / this.topology.hosts[host]!.diskBytesPerSecond;
+    return this.draft.remaining[host]! / this.topology.hosts[host]!.diskBytesPerSecond;
   }
 
   private at(host: number): Traffic {

@@ -3,7 +3,7 @@
  * makes one clone; where it goes is weighed by how many doublings a host is still away from its target.
  */
 import { Heap } from "../../heap";
-import { DecisionBook } from "./decisionBook";
+import { DecisionDraft } from "./decisionDraft";
 import type { Decision, Policy, BookView } from "../policy";
 
 /** Eq. 1, of the source's own host: the least n with 2^n * m >= T; 0 when m >= T. */
@@ -32,7 +32,7 @@ const heavier = (a: Weighed, b: Weighed): boolean =>
   a.weight !== b.weight ? a.weight > b.weight : a.host < b.host;
 
 class Rounds {
-  private readonly book: DecisionBook;
+  private readonly draft: DecisionDraft;
   private readonly emptyRacks: number[];
   /** By rack: hosts with a target and no VM, in declared order. Made when first asked for. */
   private readonly emptyHosts = new Map<number, number[]>();
@@ -40,21 +40,21 @@ class Rounds {
   private readonly heaviest = new Map<number, Heap<Weighed>>();
 
   constructor(view: BookView) {
-    this.book = new DecisionBook(view);
+    this.draft = new DecisionDraft(view);
     this.emptyRacks = view.topology.racks
       .map((rack) => rack.index)
-      .filter((rack) => !this.book.rackHosts[rack]!.some((host) => this.book.isSeeded(host)))
-      .filter((rack) => this.book.rackHosts[rack]!.some((host) => this.book.isRemaining(host)));
+      .filter((rack) => !this.draft.rackHosts[rack]!.some((host) => this.draft.isSeeded(host)))
+      .filter((rack) => this.draft.rackHosts[rack]!.some((host) => this.draft.isRemaining(host)));
   }
 
   run(): Decision[] {
-    const { book } = this;
+    const { draft } = this;
     const idle: Weighed[] = [];
-    for (const { index: host } of book.topology.hosts) {
-      if (book.hasRoom(host) && book.hasIdleSource(host)) idle.push({ host, weight: this.ownWeightOf(host) });
+    for (const { index: host } of draft.topology.hosts) {
+      if (draft.hasRoom(host) && draft.hasIdleSource(host)) idle.push({ host, weight: this.ownWeightOf(host) });
     }
     const sources = new Heap(heavier, idle);
-    for (let top = sources.pop(); top && !book.full; top = sources.pop()) {
+    for (let top = sources.pop(); top && !draft.full; top = sources.pop()) {
       const weight = this.ownWeightOf(top.host);
       if (weight < top.weight) {
         sources.push({ host: top.host, weight });
@@ -63,23 +63,23 @@ class Rounds {
       const target = this.targetFor(top.host);
       // Nothing to do for one source of a host: nothing to do for the others, loads only rise.
       if (target < 0) continue;
-      book.decide(top.host, target);
-      if (book.hasRoom(top.host) && book.hasIdleSource(top.host)) sources.push(top);
+      draft.decide(top.host, target);
+      if (draft.hasRoom(top.host) && draft.hasIdleSource(top.host)) sources.push(top);
     }
-    return book.decisions;
+    return draft.decisions;
   }
 
   /** Breadth over racks, then over the rack's hosts, then the weights. -1: nowhere. */
   private targetFor(source: number): number {
-    const { book } = this;
+    const { draft } = this;
     const emptyRack = this.emptyRacks.shift();
-    if (emptyRack !== undefined) return book.rackHosts[emptyRack]!.find((host) => book.isRemaining(host))!;
+    if (emptyRack !== undefined) return draft.rackHosts[emptyRack]!.find((host) => draft.isRemaining(host))!;
 
-    const rack = book.topology.hosts[source]!.rack;
+    const rack = draft.topology.hosts[source]!.rack;
     const emptyHost = this.emptyHostsOf(rack).shift();
     if (emptyHost !== undefined) return emptyHost;
 
-    const own = book.remaining[source]! > 0 ? this.ownWeightOf(source) : 0;
+    const own = draft.remaining[source]! > 0 ? this.ownWeightOf(source) : 0;
     const other = this.heaviestOther(rack, source);
     // A tie stays local.
     if (other && other.weight > own) return other.host;
@@ -88,40 +88,40 @@ class Rounds {
 
   /** Bases that serve or will soon; the template counts on its own host. Consolidated ones feed nobody. */
   private existing(host: number): number {
-    return this.book.sourceCount[host]! + this.book.arriving[host]!;
+    return this.draft.sourceCount[host]! + this.draft.arriving[host]!;
   }
 
   private ownWeightOf(host: number): number {
     const m = this.existing(host);
-    return ownWeight(m, m + this.book.remaining[host]!);
+    return ownWeight(m, m + this.draft.remaining[host]!);
   }
 
   private otherWeightOf(host: number): number {
     const m = this.existing(host);
-    return otherWeight(m, m + this.book.remaining[host]!);
+    return otherWeight(m, m + this.draft.remaining[host]!);
   }
 
   private emptyHostsOf(rack: number): number[] {
     let hosts = this.emptyHosts.get(rack);
     if (!hosts) {
-      hosts = this.book.rackHosts[rack]!.filter((host) => !this.book.isSeeded(host) && this.book.isRemaining(host));
+      hosts = this.draft.rackHosts[rack]!.filter((host) => !this.draft.isSeeded(host) && this.draft.isRemaining(host));
       this.emptyHosts.set(rack, hosts);
     }
     return hosts;
   }
 
   private heaviestOther(rack: number, source: number): Weighed | undefined {
-    const { book } = this;
+    const { draft } = this;
     let heap = this.heaviest.get(rack);
     if (!heap) {
-      const hosts = book.rackHosts[rack]!.filter((host) => book.isRemaining(host));
+      const hosts = draft.rackHosts[rack]!.filter((host) => draft.isRemaining(host));
       heap = new Heap(heavier, hosts.map((host) => ({ host, weight: this.otherWeightOf(host) })));
       this.heaviest.set(rack, heap);
     }
     let self: Weighed | undefined;
     let found: Weighed | undefined;
     for (let top = heap.peek(); top; top = heap.peek()) {
-      const weight = book.isRemaining(top.host) ? this.otherWeightOf(top.host) : 0;
+      const weight = draft.isRemaining(top.host) ? this.otherWeightOf(top.host) : 0;
       if (weight < top.weight) {
         heap.pop();
         if (weight > 0) heap.push({ host: top.host, weight });

@@ -1,5 +1,5 @@
 /**
- * One instant of the source book, counted once so that a decision does not look at everything again. Policies decide on
+ * What a batch of decisions makes of the book: one instant of it, counted once so that a decision does not look at everything again. Policies decide on
  * this and record each decision with `decide`, which keeps every cap and target.
  *
  * A copy that lags is not waited for: it still fills its target (two bases must not be made where one is wanted),
@@ -8,7 +8,7 @@
 import type { Topology } from "../types";
 import type { Decision, BookView } from "../policy";
 
-export class DecisionBook {
+export class DecisionDraft {
   readonly topology: Topology;
   /** Bases still to be started, by host. 0 on excluded hosts. */
   readonly remaining: Int32Array;
