@@ -1,6 +1,5 @@
-import type { Observation, ObservedMember } from "../../fleet/model";
-
-const keyOf = (host: string, slot: number) => `${slot}@${host}`;
+import { slotKeyOn } from "../../fleet";
+import type { Observation, ObservedMember, SlotId } from "../../fleet/model";
 
 /** The observed members, by where they stand. */
 export class FoundMembers {
@@ -8,11 +7,11 @@ export class FoundMembers {
 
   constructor(observation: Observation) {
     this.members = new Map(observation.hosts.flatMap((host) => (
-      host.status === "reachable" ? host.members.map((m) => [keyOf(host.name, m.slot), m] as const) : []
+      host.status === "reachable" ? host.members.map((m) => [slotKeyOn(host.name, m), m] as const) : []
     )));
   }
 
-  at(host: string, slot: number): ObservedMember | undefined {
-    return this.members.get(keyOf(host, slot));
+  at(host: string, id: SlotId): ObservedMember | undefined {
+    return this.members.get(slotKeyOn(host, id));
   }
 }

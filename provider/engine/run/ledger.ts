@@ -1,6 +1,5 @@
-import type { ObservedMember, ReachableHost } from "../../fleet/model";
-
-const keyOf = (host: string, slot: number, generation: number) => `${slot}.${generation}@${host}`;
+import { memberKeyOn } from "../../fleet";
+import type { MemberId, ObservedMember, ReachableHost } from "../../fleet/model";
 
 /**
  * What this run did to members, for hosts that cannot be looked at again: a member that runs on a host that went silent
@@ -18,26 +17,26 @@ export class Ledger {
   defining(host: string, member: ObservedMember): void {
     let made = this.made.get(host);
     if (!made) this.made.set(host, made = new Map());
-    made.set(keyOf(host, member.slot, member.generation), member);
+    made.set(memberKeyOn(host, member), member);
   }
 
   /** The host itself said that it could not be defined. */
-  notDefined(host: string, slot: number, generation: number): void {
-    this.made.get(host)?.delete(keyOf(host, slot, generation));
+  notDefined(host: string, id: MemberId): void {
+    this.made.get(host)?.delete(memberKeyOn(host, id));
   }
 
-  destroyed(host: string, slot: number, generation: number): void {
-    this.gone.add(keyOf(host, slot, generation));
+  destroyed(host: string, id: MemberId): void {
+    this.gone.add(memberKeyOn(host, id));
   }
 
   /** Its tag may bear this run's incarnation by now. */
-  adopting(host: string, slot: number, generation: number): void {
-    this.adopted.add(keyOf(host, slot, generation));
+  adopting(host: string, id: MemberId): void {
+    this.adopted.add(memberKeyOn(host, id));
   }
 
   /** The host as it was seen before the run, with what the run did since. */
   over(before: ReachableHost, incarnation: string): ReachableHost {
-    const key = (member: ObservedMember) => keyOf(before.name, member.slot, member.generation);
+    const key = (member: ObservedMember) => memberKeyOn(before.name, member);
     const made = [...this.made.get(before.name)?.values() ?? []];
     const again = new Set(made.map(key));
     const stayed = before.members

@@ -93,10 +93,10 @@ function announce({ meter }: RunContext, plan: FleetPlan, bytes: number): void {
 
 function changeMembers(context: RunContext, plan: FleetPlan, found: FoundMembers, result: Execution): void {
   for (const planned of plan.reconfigure) {
-    const member = found.at(planned.host, planned.slot);
+    const member = found.at(planned.host, planned);
     if (!member) continue;
     context.tasks.start(async () => {
-      const changed = await context.turns.take(planned.host, planned.slot, () => changeMember(context, planned, member));
+      const changed = await context.turns.take(planned.host, planned, () => changeMember(context, planned, member));
       if (!changed) return;
       result.reconfigured++;
       context.meter.memberDone(planned.name);

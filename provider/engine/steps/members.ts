@@ -40,7 +40,7 @@ export async function makeMember(
     return "ready";
   } catch (error) {
     if (!signal.aborted) {
-      if (made === "nothing" && !early?.isBegun && !hostBook.failure(host)) ledger.notDefined(host, slot, generation);
+      if (made === "nothing" && !early?.isBegun && !hostBook.failure(host)) ledger.notDefined(host, member);
       const next = made === "whole" ? "starts it" : step === "settle" ? "completes its disk" : kind === "full" ? "clones it again" : "makes it again";
       failures.add({ host, name, step, error, next });
     }

@@ -98,7 +98,7 @@ export class BaseKeeper {
     this.merging++;
     tasks.start(async () => {
       try {
-        await turns.take(host, slot, () => operate(
+        await turns.take(host, base, () => operate(
           this.context, host, (call) => hypervisor.consolidate({ fleet, host, slot, name, generation }, call), merges,
         ));
       } catch (error) {

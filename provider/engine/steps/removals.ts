@@ -18,9 +18,10 @@ export async function clear(context: RunContext, plan: FleetPlan, found: FoundMe
   await each(context, cleanup, "remove leftovers", (e) => e.partial.name, ({ host, partial }) => (
     operate(context, host, (call) => hypervisor.destroy({ kind: "partial", fleet, host, partial }, call))
   ));
-  await each(context, adopt, "adopt", (e) => e.name, ({ host, slot, name }) => {
-    const generation = found.at(host, slot)?.generation ?? 0;
-    ledger.adopting(host, slot, generation);
+  await each(context, adopt, "adopt", (e) => e.name, (planned) => {
+    const { host, slot, name } = planned;
+    const generation = found.at(host, planned)?.generation ?? 0;
+    ledger.adopting(host, { slot, generation });
     return operate(context, host, (call) => hypervisor.adopt({ fleet, host, slot, name, generation }, call));
   });
   if (destroy.length > 0) meter.enter("destroy", `removing ${plural(destroy.length, "member")}`);
@@ -31,7 +32,7 @@ export async function clear(context: RunContext, plan: FleetPlan, found: FoundMe
     await operate(context, host, (call) => (
       hypervisor.destroy({ kind: "member", fleet, host, slot, name, generation, shutdownMs }, call)
     ));
-    ledger.destroyed(host, slot, generation);
+    ledger.destroyed(host, planned);
     gone.add(planned);
   });
   return { destroyed: gone.size, stuck: new Set(destroy.filter((e) => !gone.has(e)).map((e) => e.slot)) };

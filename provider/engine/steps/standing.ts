@@ -1,3 +1,4 @@
+import { memberKeyOn } from "../../fleet";
 import type { FleetPlan, Observation, ObservedReplica } from "../../fleet/model";
 import type { BaseKeeper } from "./merges";
 import type { RunContext } from "../run/context";
@@ -12,13 +13,13 @@ export function countStanding(
   { spec }: RunContext, plan: FleetPlan, observation: Observation, book: SourceBook, keeper: BaseKeeper,
 ): void {
   const { contentId } = plan;
-  const leaving = new Set(plan.destroy.map((d) => `${d.slot}@${d.host}`));
+  const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   const keyOf = (host: string, { contentId, purpose }: Pick<ObservedReplica, "contentId" | "purpose">) => `${purpose}/${contentId}@${host}`;
   const going = new Set(plan.removeReplicas.map((one) => keyOf(one.host, one)));
   addStandingSources(book, spec, observation, contentId, (replica, host) => going.has(keyOf(host, replica)));
   for (const { index, host } of declaredHosts(spec, observation)) {
     const members = host.members
-      .filter((m) => m.kind === "full" && !leaving.has(`${m.slot}@${host.name}`))
+      .filter((m) => m.kind === "full" && !leaving.has(memberKeyOn(host.name, m)))
       .sort((a, b) => a.slot - b.slot);
     const replicas = host.replicas.filter((r) => r.purpose === "replica" && r.contentId === contentId);
     book.stand(index, members.filter((m) => m.contentId === contentId && m.base !== "arriving").length + replicas.length);

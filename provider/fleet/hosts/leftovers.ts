@@ -1,6 +1,7 @@
 /** Leftovers of earlier runs, and those that only look like some. */
 import { groupBy, groupOf } from "../groups";
 import type { HostTable, KnownHost } from "./table";
+import { memberKey } from "../members/id";
 import type { FleetState, ObservedPartial } from "../model";
 
 type Missed = NonNullable<FleetState["hosts"][number]["missed"]>;
@@ -27,7 +28,7 @@ export function missedMembers(table: HostTable, previous: FleetState | undefined
       for (const one of [...host.recorded?.missed ?? [], ...gone]) {
         if (one.slot !== slot || (left !== undefined && one.generation !== left) || isHere(one)) continue;
         const { generation, name } = one;
-        found.set(`${slot}/${generation}`, { slot, generation, name });
+        found.set(memberKey(one), { slot, generation, name });
       }
     }
     if (found.size > 0) missed.set(host, [...found.values()]);

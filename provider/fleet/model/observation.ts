@@ -1,4 +1,5 @@
 /** What was found. */
+import type { MemberId } from "./member";
 import type { CloneKind, Problem } from "./spec";
 
 export interface DiskInfo {
@@ -22,17 +23,15 @@ export type BaseState = "frozen" | "consolidating" | "consolidated" | "replica" 
 
 export type PowerState = "running" | "stopped" | "paused";
 
-export interface ObservedMember {
+export interface ObservedMember extends MemberId {
   /**
    * Its disks bear another host's name: moved here by hand, or a twin of the one that stands there, as after a restore.
    * Counts where there is no other; never destroyed. @default false
    */
   displaced?: boolean;
-  slot: number;
   name: string;
   uuid: string;
   kind: CloneKind;
-  generation: number;
   incarnation: string;
   contentId: string;
   macs: string[];

@@ -1,27 +1,30 @@
 /** What must be done. */
+import type { MemberId, SlotId } from "./member";
 import type { ObservedPartial } from "./observation";
 import type { CloneKind, Problem } from "./spec";
 
-export interface PlannedCreate {
-  slot: number;
+export interface PlannedCreate extends MemberId {
   name: string;
   host: string;
   rack: string;
   kind: CloneKind;
-  generation: number;
   reason: string;
 }
 
-export interface PlannedDestroy {
-  slot: number;
+export interface PlannedDestroy extends MemberId {
   name: string;
   host: string;
-  generation: number;
   reason: string;
 }
 
-export interface PlannedMove {
-  slot: number;
+/** A member of which there is one, whatever becomes of it. */
+export interface PlannedMember extends SlotId {
+  name: string;
+  host: string;
+  reason: string;
+}
+
+export interface PlannedMove extends SlotId {
   name: string;
   from: string;
   to: string;
@@ -33,8 +36,7 @@ export type Reconfiguration =
   | { kind: "power"; to: "running" | "stopped" }
   | { kind: "hardware"; numCpus: number; memory: number; networks: string[] };
 
-export interface PlannedReconfigure {
-  slot: number;
+export interface PlannedReconfigure extends SlotId {
   name: string;
   host: string;
   changes: Reconfiguration[];
@@ -51,11 +53,11 @@ export interface FleetPlan {
   fleetId: string;
   contentId: string;
   create: PlannedCreate[];
-  adopt: { slot: number; name: string; host: string; reason: string }[];
-  keep: { slot: number; name: string; host: string; reason: string }[];
+  adopt: PlannedMember[];
+  keep: PlannedMember[];
   reconfigure: PlannedReconfigure[];
   /** Members, kept otherwise, whose frozen or half-merged base an earlier run left for this one to merge. */
-  consolidate: { slot: number; name: string; host: string; reason: string }[];
+  consolidate: PlannedMember[];
   /**
    * Members, kept otherwise, that an earlier run started before their disk was there and did not get to the end with:
    * what is missing is fetched, their guests go on. `base` says how far they came.
@@ -63,7 +65,7 @@ export interface FleetPlan {
   complete: (PlannedCreate & { base: "arriving" | "arrived"; contentId: string })[];
   move: PlannedMove[];
   destroy: PlannedDestroy[];
-  lost: { slot: number; name: string; host: string; reason: string }[];
+  lost: PlannedMember[];
   /** Leftovers to remove first. */
   cleanup: { host: string; partial: ObservedPartial; reason: string }[];
   /** Replicas and uploads nobody will need once the plan is done, removed last. */

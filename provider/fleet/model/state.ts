@@ -1,9 +1,9 @@
 /** What is recorded. */
+import type { MemberId } from "./member";
 import type { BaseState, PowerState } from "./observation";
 import type { CloneKind, HostSpec, PolicyName } from "./spec";
 
-export interface MemberState {
-  slot: number;
+export interface MemberState extends MemberId {
   name: string;
   host: string;
   /** Host uuid: survives renaming the host in the program. */
@@ -11,7 +11,6 @@ export interface MemberState {
   rack: string;
   uuid: string;
   kind: CloneKind;
-  generation: number;
   contentId: string;
   macs: string[];
   state: PowerState | "lost";

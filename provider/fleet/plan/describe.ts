@@ -1,5 +1,6 @@
 /** A plan in words: one line for the resource's row, several for whoever wants to know why. */
-import type { FleetPlan, RunSummary } from "../model";
+import { slotKeyOn } from "../members/id";
+import type { FleetPlan, RunSummary, SlotId } from "../model";
 import { formatBytes, formatProblem, plural } from "../words/problems";
 
 /**
@@ -62,12 +63,12 @@ export function describePlanAtLength(plan: FleetPlan, summary?: RunSummary): str
 function tally(plan: FleetPlan) {
   const moved = new Set(plan.move.map((one) => one.slot));
   const leaving = new Set(plan.destroy.map((one) => one.slot));
-  const at = ({ slot, host }: { slot: number; host: string }) => `${slot}@${host}`;
+  const at = (one: SlotId & { host: string }) => slotKeyOn(one.host, one);
   // Few slots are in both: with none, nothing is put together for a hundred thousand members.
   const createdOn = new Set(plan.create.filter((one) => leaving.has(one.slot)).map(at));
   const destroyedOn = new Set(plan.destroy.map(at));
-  const movedFrom = new Set(plan.move.map((move) => at({ slot: move.slot, host: move.from })));
-  const isReplacement = (one: { slot: number; host: string }) => leaving.has(one.slot) && createdOn.has(at(one)) && destroyedOn.has(at(one));
+  const movedFrom = new Set(plan.move.map((move) => slotKeyOn(move.from, move)));
+  const isReplacement = (one: SlotId & { host: string }) => leaving.has(one.slot) && createdOn.has(at(one)) && destroyedOn.has(at(one));
   return {
     added: plan.create.filter((one) => !moved.has(one.slot) && !isReplacement(one)),
     removed: plan.destroy.filter((one) => !movedFrom.has(at(one)) && !isReplacement(one)),

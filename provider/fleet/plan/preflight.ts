@@ -1,5 +1,6 @@
 /** Everything that would make a run fail, found before anything is touched, in one list. */
 import { groupBy } from "../groups";
+import { memberKey } from "../members/id";
 import type { FleetPlan, FleetSpec, Observation, ObservedPartial, Problem, ReachableHost } from "../model";
 import { alike, byStore, freeBytesOf } from "./room";
 import { expected, formatBytes, tidy } from "../words/problems";
@@ -96,8 +97,8 @@ const writtenOn = (plan: FleetPlan, host: string) =>
   [...plan.create, ...plan.complete.filter((one) => one.base === "arriving")].filter((one) => one.host === host);
 
 function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
-  const leaving = new Set(plan.destroy.filter((one) => one.host === host.name).map((one) => `${one.slot}/${one.generation}`));
-  const members = host.members.filter((member) => leaving.has(`${member.slot}/${member.generation}`));
+  const leaving = new Set(plan.destroy.filter((one) => one.host === host.name).map(memberKey));
+  const members = host.members.filter((member) => leaving.has(memberKey(member)));
   const disks = members.flatMap((member) => [
     // A linked clone's base is the replica, which stays until the end of the run.
     ...(member.kind === "linked" ? member.chain.slice(0, -1) : member.chain),

@@ -2,6 +2,7 @@
 import { namesOf } from "../members/changes";
 import { groupBy, groupOf } from "../groups";
 import { hostNames, unsettledReason, type KnownHost } from "../hosts/table";
+import { memberKeyOn, slotKeyOn } from "../members/id";
 import { macCollisions } from "../members/identity";
 import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "../model";
 import { plural } from "../words/problems";
@@ -93,9 +94,9 @@ interface Doomed {
  */
 function foreignProblems(context: PlanContext, plan: FleetPlan, leaving: readonly Doomed[]): Problem[] {
   if (context.spec.allowRecreate) return [];
-  const moved = new Set(plan.move.map((one) => `${one.slot}@${one.from}`)); // moves are refused already
+  const moved = new Set(plan.move.map((one) => slotKeyOn(one.from, one))); // moves are refused already
   const foreign = leaving.flatMap(({ member, host }) =>
-    (member.incarnation !== context.incarnation && !moved.has(`${member.slot}@${host}`) ? [member] : []));
+    (member.incarnation !== context.incarnation && !moved.has(slotKeyOn(host, member)) ? [member] : []));
   if (foreign.length === 0) return [];
   return [{
     path: "allowRecreate",
@@ -178,8 +179,8 @@ function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
 /** Something is made, or runs already and waits for the rest of its disk: before a first run ended nobody knows of which content. */
 function isCopying({ census, contentId }: PlanContext, plan: FleetPlan): boolean {
   if (plan.create.length > 0 || plan.complete.some((one) => one.base === "arriving")) return true;
-  const leaving = new Set(plan.destroy.map((one) => `${one.host}/${one.slot}`));
-  return contentId === "" && census.present.some(({ host, slot, member }) => member?.base === "arriving" && !leaving.has(`${host.name}/${slot}`));
+  const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
+  return contentId === "" && census.present.some(({ host, member }) => member?.base === "arriving" && !leaving.has(memberKeyOn(host.name, member)));
 }
 
 /** Planned without any host: the record alone says whether a copy of the template's content is left elsewhere. */
@@ -199,8 +200,8 @@ const givenUpProblem = ({ name }: KnownHost): Problem => ({
 
 /** A frozen base or a replica of the recorded content that the plan leaves in place. */
 export function hasSeed({ table, contentId }: PlanContext, plan: FleetPlan): boolean {
-  const leaving = new Set(plan.destroy.map((one) => `${one.host}/${one.slot}`));
+  const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   return contentId !== "" && table.hosts.some(({ name, seen }) =>
     (seen?.replicas ?? []).some((replica) => replica.contentId === contentId)
-    || (seen?.members ?? []).some((member) => member.base === "frozen" && member.contentId === contentId && !leaving.has(`${name}/${member.slot}`)));
+    || (seen?.members ?? []).some((member) => member.base === "frozen" && member.contentId === contentId && !leaving.has(memberKeyOn(name, member))));
 }

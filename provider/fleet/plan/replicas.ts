@@ -1,6 +1,7 @@
 /** Replicas and uploads that nobody will need once a plan is done. */
 import type { HostTable, KnownHost } from "../hosts/table";
 import { ownersOf } from "../hosts/leftovers";
+import { memberKeyOn } from "../members/id";
 import type { FleetPlan, FleetState, ObservedReplica } from "../model";
 import { compare } from "../words/problems";
 import type { PlanContext } from "./context";
@@ -21,7 +22,7 @@ export function stoodOnElsewhere(table: HostTable, previous: FleetState | undefi
 
 export function unusedReplicas({ table, contentId, census, previous }: PlanContext, plan: FleetPlan): FleetPlan["removeReplicas"] {
   if (!table.hosts.some(({ seen }) => seen && seen.replicas.length > 0)) return [];
-  const leaving = new Set(plan.destroy.map((one) => `${one.host}/${one.slot}/${one.generation}`));
+  const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   const fleetIsEmpty = Object.values(plan.placement).every((members) => members === 0) && census.lost.length === 0;
   const linkedOn = new Set(plan.create.filter((one) => one.kind === "linked").map((one) => one.host));
   const isStoodOn = stoodOnElsewhere(table, previous);
@@ -30,7 +31,7 @@ export function unusedReplicas({ table, contentId, census, previous }: PlanConte
     return (seen?.replicas ?? []).flatMap((replica) => {
       if (replica.strangers?.length || isStoodOn(host, replica)) return []; // a machine stands on it that the plan has no say in
       const users = (seen?.members ?? []).filter((member) =>
-        !leaving.has(`${name}/${member.slot}/${member.generation}`)
+        !leaving.has(memberKeyOn(name, member))
         && (replica.users.includes(member.slot) || (member.kind === "linked" && member.contentId === replica.contentId)));
       const created = linkedOn.has(name) && replica.contentId === contentId;
       const reason = replica.purpose === "replica"

@@ -5,6 +5,7 @@ import { DEFAULTS } from "../inputs/schema";
 import { groupBy, groupOf } from "../groups";
 import { knowHosts, type KnownHost } from "../hosts/table";
 import { missedMembers } from "../hosts/leftovers";
+import { memberKey } from "../members/id";
 import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RunSummary, RunTimeline } from "../model";
 import { compare, formatPath, seen } from "../words/problems";
 import { keptProfiles, MAX_RANGES } from "./readProfile";
@@ -84,8 +85,8 @@ function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: 
   if (abandoned) return false;
   if (unsettled?.has(name)) return true;
   if (!seen) return recorded?.unsettled === true;
-  const onRecord = new Set(members.map(({ slot, generation }) => `${slot}/${generation}`));
-  return seen.partials.length > 0 || seen.members.some((one) => one.incarnation !== incarnation || !onRecord.has(`${one.slot}/${one.generation}`));
+  const onRecord = new Set(members.map(memberKey));
+  return seen.partials.length > 0 || seen.members.some((one) => one.incarnation !== incarnation || !onRecord.has(memberKey(one)));
 }
 
 /** As seen; of a host that is out of sight, as recorded. */
