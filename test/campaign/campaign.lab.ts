@@ -44,10 +44,11 @@ describe("fleets on real hosts with an administrator at work beside, and a provi
     ],
   }));
 
-  it("leave a machine alone that was taken out of the fleet and has a twin elsewhere, until the twin is undefined", () => live({
-    seed: 3, template: "volume", declared: { ...declared, disks: [] }, steps: [
+  it("leave a machine alone that was taken out of the fleet and has a twin elsewhere, also when the twin is undefined", () => live({
+    seed: 3, template: "volume", declared: { ...declared, targets: { countPerHost: 1 }, disks: [] }, steps: [
       { kind: "up", kill: { share: 0.3, when: "before" } },
-      { kind: "act", act: "defineTwin", picks: [0, 0.9, 0] },
+      { kind: "act", act: "defineTwin", picks: [0, 0.5, 0] },
+      { kind: "act", act: "snapshot", picks: [0.9, 0, 0] },
       { kind: "act", act: "detachAsAnother", picks: [0, 0, 0] },
       { kind: "up" },
     ],
