@@ -70,7 +70,11 @@ export class Administrator {
 
   private readonly acts: Record<ActName, (picks: Picks) => string | undefined> = {
     clone: ([which]) => {
-      const at = this.member(which, ({ host, member }) => !host.early.has(volumeKey(member.fleetId, member.slot, member.generation)));
+      // While its delta is merged the base is written to: what a copy would stand on is no whole disk (docs/by-hand.md).
+      const at = this.member(which, ({ host, member }) => {
+        const key = volumeKey(member.fleetId, member.slot, member.generation);
+        return !host.early.has(key) && host.bases.get(key)?.state !== "consolidating";
+      });
       if (!at) return undefined;
       const { host, member } = at;
       const name = this.fresh(`${member.name}-clone`);
