@@ -70,19 +70,26 @@ export class Administrator {
 
   private readonly acts: Record<ActName, (picks: Picks) => string | undefined> = {
     clone: ([which]) => {
-      const at = this.member(which, ({ host, member }) => !host.early.has(volumeKey(member.fleetId, member.slot, member.generation)));
+      // While its delta is merged the base is written to: what a copy would stand on is no whole disk (docs/by-hand.md).
+      const at = this.member(which, ({ host, member }) => {
+        const key = volumeKey(member.fleetId, member.slot, member.generation);
+        return !host.early.has(key) && host.bases.get(key)?.state !== "consolidating";
+      });
       if (!at) return undefined;
       const { host, member } = at;
       const name = this.fresh(`${member.name}-clone`);
-      const replica = host.replicas.get(replicaKey(member.fleetId, "replica", member.contentId))?.disk.volume;
+      // What a copied delta stands on: a linked member's replica, and the base of a full one that is not merged.
+      const key = volumeKey(member.fleetId, member.slot, member.generation);
+      const below = !host.deltas.has(key) ? undefined
+        : (member.kind === "linked" ? host.replicas.get(replicaKey(member.fleetId, "replica", member.contentId)) : host.bases.get(key))?.disk.volume;
       const volumes = this.volumesOf(at).map((volume) => {
-        if (volume === replica) return volume; // what the copied delta stands on
+        if (volume === below) return volume;
         const copy = `${volume}-${name}`;
         host.byHand.volumes.set(copy, { name: copy, bytes: 1, held: this.tagOf(member) });
         return copy;
       });
       host.byHand.domains.set(name, { name, uuid: uuidOf(name), power: "stopped", tag: this.tagOf(member), volumes });
-      if (replica !== undefined && volumes.includes(replica)) this.undos.set(`domain ${name}`, { what: `removes ${name}`, onlyAtDestroy: true, run: () => this.removeDomain(host, name) });
+      if (below !== undefined) this.undos.set(`domain ${name}`, { what: `removes ${name}`, onlyAtDestroy: member.kind === "linked", run: () => this.removeDomain(host, name) });
       return `${member.name} on ${host.name} as ${name}`;
     },
     cloneOverItsDisk: ([which]) => {

@@ -43,4 +43,31 @@ describe("fleets on real hosts with an administrator at work beside, and a provi
       { kind: "up" },
     ],
   }));
+
+  it("leave a machine alone that was taken out of the fleet and has a twin elsewhere, also when the twin is undefined", () => live({
+    seed: 3, template: "volume", declared: { ...declared, targets: { countPerHost: 1 }, disks: [] }, steps: [
+      { kind: "up", kill: { share: 0.3, when: "before" } },
+      { kind: "act", act: "defineTwin", picks: [0, 0.5, 0] },
+      { kind: "act", act: "snapshot", picks: [0.9, 0, 0] },
+      { kind: "act", act: "detachAsAnother", picks: [0, 0, 0] },
+      { kind: "up" },
+    ],
+  }));
+
+  it("leave the base of a full member that is not merged under somebody's copy, until the copy is removed", () => live({
+    seed: 4, template: "volume", declared: { ...declared, keepSeeds: "host" }, steps: [
+      { kind: "up", kill: { share: 0.3, when: "before" } },
+      { kind: "act", act: "clone", picks: [0.9, 0, 0] },
+      { kind: "declare", change: { targets: { count: 2 }, keepSeeds: "none" } },
+      { kind: "up" },
+    ],
+  }));
+
+  it("make members anew of a template that was rewritten, killed when the earlier ones are gone", () => live({
+    seed: 5, template: "volume", declared: { ...declared, clone: "linked", onTemplateChange: "replace" }, steps: [
+      { kind: "up" },
+      { kind: "act", act: "rewriteTemplate", picks: [0.7, 0, 0] },
+      { kind: "up", kill: { share: 0.6, when: "before" } },
+    ],
+  }));
 });

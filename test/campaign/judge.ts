@@ -57,20 +57,23 @@ export function harmDone(before: Survey, hosts: readonly SimulatedHost[], fleetI
     ...[...before.foreign].filter(([what, was]) => after.foreign.get(what) !== was)
       .map(([what, was]) => `${what} was changed: ${was} became ${after.foreign.get(what) ?? "nothing"}`),
     ...[...before.kept].filter((disk) => after.answering.has(disk.split(" on ")[1]!) && !after.kept.has(disk)).map((disk) => `the kept disk ${disk} is gone`),
-    ...lost(before, after, spec, previous, contentId),
+    ...lost(before, after, spec, previous, (one) => one === contentId),
     ...hosts.flatMap((host) => broken(host, fleetId)),
   ];
 }
 
-/** Living members that are gone although the program did not ask for it. */
-export function lost(before: Living, after: Living, spec: FleetSpec, previous: FleetState | undefined, contentId: string): string[] {
+/**
+ * Living members that are gone although the program did not ask for it.
+ * @param isCurrent whether a content is the template's as it was when the run looked, not as an earlier run recorded it
+ */
+export function lost(before: Living, after: Living, spec: FleetSpec, previous: FleetState | undefined, isCurrent: (contentId: string) => boolean): string[] {
   const there = new Set(after.living.map(({ host, slot, generation }) => `${host}/${slot}/${generation}`));
   const gone = before.living.filter(({ host, slot, generation }) => after.answering.has(host) && !there.has(`${host}/${slot}/${generation}`));
   const declared = new Set(spec.hosts.map((host) => host.name));
   const isStale = (one: Living["living"][number]): boolean =>
     before.living.some((other) => other.slot === one.slot && other.generation > one.generation) ||
     (previous?.members ?? []).some((member) => member.slot === one.slot && member.generation > one.generation && !before.answering.has(member.host));
-  const isReplaced = (one: Living["living"][number]): boolean => spec.onTemplateChange === "replace" && one.contentId !== contentId;
+  const isReplaced = (one: Living["living"][number]): boolean => spec.onTemplateChange === "replace" && !isCurrent(one.contentId);
   const counted = before.living.filter((one) => declared.has(one.host) && !isStale(one));
   const unasked = gone.filter((one) => declared.has(one.host) && !isStale(one) && !isReplaced(one));
   const over = (group: Living["living"], target: number): number => Math.max(0, new Set(group.map((one) => one.slot)).size - target);

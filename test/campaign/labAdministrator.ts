@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import * as lab from "../lab";
 import type { LabHost } from "../lab/lab.mjs";
 import type { ActName, Undo } from "./acts";
-import { defineXml, domainsOn, qemuImg, virsh, volumesOn, type LabDomain } from "./labGround";
+import { chainOf, defineXml, domainsOn, plainXml, qemuImg, unlike, virsh, volumesOn, type LabDomain } from "./labGround";
 import type { Ground, Picks } from "./life";
 
 /** What can be done on the lab; the others need a host's whole past. */
@@ -94,14 +94,20 @@ export class LabAdministrator {
       await this.switchOff(member);
       const name = this.fresh(`${member.name}-clone`);
       let xml = unlike(member.xml, name, randomUUID());
+      const below: string[] = [];
       for (const file of member.files) {
         const copy = file.replace(/(\.[^.]*)?$/, (ending) => `-${name.split("-").at(-1)}clone${ending}`);
         await copyFile(file, copy);
         this.files.add(copy);
+        below.push(...(await chainOf(copy)).slice(1));
         xml = xml.replaceAll(`'${file}'`, `'${copy}'`);
       }
       await this.define(member.host, name, xml);
-      if (member.tag!.kind === "linked") this.undos.set(`domain ${name}`, { what: `removes ${name}`, onlyAtDestroy: true, run: () => this.removeDomain(member.host, name) });
+      if (below.length > 0) {
+        // A replica stays as long as the fleet does; the base of a member that is not merged goes with that member.
+        const onlyAtDestroy = below.every((image) => image.includes(".replica."));
+        this.undos.set(`domain ${name}`, { what: `removes ${name}`, onlyAtDestroy, run: () => this.removeDomain(member.host, name) });
+      }
       return `${member.name} on ${member.host.name} as ${name}`;
     },
     cloneOverItsDisk: async ([which]) => {
@@ -262,7 +268,7 @@ export class LabAdministrator {
   private async takeVolume(which: number, accept: (name: string) => boolean): Promise<string | undefined> {
     const free = (await Promise.all(this.answering.map(async (host) => {
       const used = (await domainsOn(host)).map((domain) => domain.xml).join("\n");
-      const chained = (await Promise.all((await domainsOn(host)).flatMap(({ files }) => files).map((file) => qemuImg("info", "-U", "--backing-chain", file).catch(() => "")))).join("\n");
+      const chained = (await Promise.all((await domainsOn(host)).flatMap(({ files }) => files).map((file) => chainOf(file).catch(() => [])))).flat().join("\n");
       return (await volumesOn(host)).filter((name) => name.startsWith(`vmfleet-${this.site.fleetId}.`) && /\.s\d+\.g\d+\./.test(name) && accept(name) &&
         !used.includes(name) && !chained.includes(name) && !this.files.has(join(host.poolDir, name))).map((name) => ({ host, name }));
     }))).flat();
@@ -290,14 +296,17 @@ export class LabAdministrator {
     if (state !== "shut off") await virsh(host, "destroy", name);
   }
 
-  /** With the files that are its own alone. */
+  /**
+   * With the files of its host that are its own alone: a definition brought from another host names files of that one, which
+   * only the hosts of a lab, on one file system, could remove.
+   */
   async removeDomain(host: LabHost, name: string): Promise<void> {
     const found = (await domainsOn(host)).find((domain) => domain.name === name);
     if (!found) return;
     await this.switchOff(found);
     await virsh(host, "undefine", name);
     this.domains.delete(`${name} on ${host.name}`);
-    for (const file of found.files.filter((one) => this.files.has(one))) {
+    for (const file of found.files.filter((one) => this.files.has(one) && one.startsWith(`${host.poolDir}/`))) {
       await rm(file, { force: true });
       this.files.delete(file);
     }
@@ -335,10 +344,3 @@ export class LabAdministrator {
 }
 
 export const key = ({ name, host }: Pick<LabDomain, "name" | "host">): string => `${name} on ${host.name}`;
-
-/** The same machine under another name and UUID, with MAC addresses that libvirt draws: what virt-clone makes of it. */
-const unlike = (xml: string, name: string, uuid: string): string =>
-  xml.replace(/<name>[^<]*/, `<name>${name}`).replace(/<uuid>[^<]*/, `<uuid>${uuid}`).replace(/<mac address='[^']*'\/>/g, "");
-
-const plainXml = (name: string, devices: string): string =>
-  `<domain type='qemu'><name>${name}</name><memory unit='MiB'>8</memory><os><type arch='x86_64'>hvm</type></os><devices>${devices}</devices></domain>`;

@@ -85,6 +85,13 @@ export async function defineXml(host: LabHost, xml: string): Promise<void> {
   }
 }
 
+/** The same machine under another name and UUID, with MAC addresses that libvirt draws: what virt-clone makes of it. */
+export const unlike = (xml: string, name: string, uuid: string): string =>
+  xml.replace(/<name>[^<]*/, `<name>${name}`).replace(/<uuid>[^<]*/, `<uuid>${uuid}`).replace(/<mac address='[^']*'\/>/g, "");
+
+export const plainXml = (name: string, devices: string): string =>
+  `<domain type='qemu'><name>${name}</name><memory unit='MiB'>8</memory><os><type arch='x86_64'>hvm</type></os><devices>${devices}</devices></domain>`;
+
 /** What a guest would read of an image, its chain included. */
 export async function contentOf(file: string): Promise<Buffer> {
   const dir = await mkdtemp(join(tmpdir(), "vmfleet-campaign-"));
@@ -94,6 +101,11 @@ export async function contentOf(file: string): Promise<Buffer> {
   } finally {
     await rm(dir, { recursive: true });
   }
+}
+
+/** An image and all that it stands on, the lowest last, as the images name each other. */
+export async function chainOf(file: string): Promise<string[]> {
+  return (JSON.parse(await qemuImg("info", "-U", "--backing-chain", "--output=json", file)) as { filename: string }[]).map(({ filename }) => filename);
 }
 
 export const sha256 = (data: Buffer | string): string => createHash("sha256").update(data).digest("hex");

@@ -7,7 +7,7 @@ import type { LabHost } from "../lab/lab.mjs";
 import { memberUuid } from "../../provider/fleet/members/identity";
 import type { FleetSpec, FleetState } from "../../provider/fleet";
 import { lost, type Living } from "./judge";
-import { contentOf, domainsOn, faultOf, qemuImg, sha256, volumesOn, type LabDomain } from "./labGround";
+import { chainOf, contentOf, domainsOn, faultOf, sha256, volumesOn, type LabDomain } from "./labGround";
 import { key, type LabAdministrator, type LabSite } from "./labAdministrator";
 
 export interface LabSurvey extends Living {
@@ -23,6 +23,9 @@ export interface LabSurvey extends Living {
   /** What does not: names of domains and volumes. */
   bystanders: Map<string, string>;
 }
+
+/** Characters of what an image holds, or of why nobody can say, that are told. */
+const SAID = 300;
 
 const at = (member: LabDomain): string => `${member.host.name}/${member.tag!.slot}/${member.tag!.generation}`;
 
@@ -64,23 +67,28 @@ function isKept(name: string, volumes: readonly string[]): boolean {
   return head !== undefined && !volumes.includes(`${head}pending.${label}`);
 }
 
-const holds = (file: string): Promise<string> => contentOf(file).then(sha256, (error: Error) => `unreadable: ${error.message.slice(0, 200)}`);
+/** What qemu-img said is behind the command and its long paths. */
+const holds = (file: string): Promise<string> => contentOf(file).then(sha256, (error: Error & { stderr?: string }) => `unreadable: ${(error.stderr || error.message).trim().slice(-SAID)}`);
 
-/** After anything that the provider did, whether it ended or died. @param templates hashes of all contents that were ever to be cloned */
+/**
+ * After anything that the provider did, whether it ended or died.
+ * @param isCurrent whether a member's content is that of the template as it stands
+ * @param templates hashes of all contents that were ever to be cloned
+ */
 export async function labHarm(
-  before: LabSurvey, after: LabSurvey, spec: FleetSpec, previous: FleetState | undefined, contentId: string, templates: ReadonlySet<string>, administrator: LabAdministrator,
+  before: LabSurvey, after: LabSurvey, spec: FleetSpec, previous: FleetState | undefined, isCurrent: (contentId: string) => boolean, templates: ReadonlySet<string>, administrator: LabAdministrator,
 ): Promise<string[]> {
   const files = administrator.answering.flatMap((host) => (after.volumes.get(host.name) ?? []).filter((name) => name.endsWith(".qcow2") && !isPartial(name, after.volumes.get(host.name)!)).map((name) => join(host.poolDir, name)));
   const known = new Set([...before.contents.keys()]);
   return [
     ...[...before.foreign].filter(([what, was]) => isInSight(what, administrator) && after.foreign.get(what) !== was)
-      .map(([what, was]) => `${what} was changed: ${was.slice(0, 80)} became ${after.foreign.get(what)?.slice(0, 80) ?? "nothing"}`),
+      .map(([what, was]) => `${what} was changed: ${was.slice(0, SAID)} became ${after.foreign.get(what)?.slice(0, SAID) ?? "nothing"}`),
     ...[...before.kept].filter((disk) => after.answering.has(disk.split(" on ")[1]!) && !after.kept.has(disk)).map((disk) => `the kept disk ${disk} is gone`),
     ...[...before.contents].filter(([where, was]) => after.contents.has(where) && after.contents.get(where) !== was)
-      .map(([where, was]) => `the disk of ${where} holds something else: ${was.slice(0, 80)} became ${after.contents.get(where)!.slice(0, 80)}`),
-    ...[...after.contents].filter(([where, now]) => !known.has(where) && !templates.has(now)).map(([where, now]) => `the new disk of ${where} is not the template's content: ${now.slice(0, 200)}`),
+      .map(([where, was]) => `the disk of ${where} holds something else: ${was.slice(0, SAID)} became ${after.contents.get(where)!.slice(0, SAID)}`),
+    ...[...after.contents].filter(([where, now]) => !known.has(where) && !templates.has(now)).map(([where, now]) => `the new disk of ${where} is not the template's content: ${now.slice(0, SAID)}`),
     ...[...before.bystanders].filter(([host, was]) => after.bystanders.has(host) && after.bystanders.get(host) !== was).map(([host, was]) => `beside the fleet on ${host}: ${was} became ${after.bystanders.get(host)}`),
-    ...lost(before, after, spec, previous, contentId),
+    ...lost(before, after, spec, previous, isCurrent),
     ...(await Promise.all(files.map(faultOf))).filter((fault) => fault !== undefined),
   ];
 }
@@ -127,8 +135,7 @@ const isTheirs = ({ files, orphans }: LabAdministrator, host: LabHost, name: str
 /** Names of all files that any domain of the host names, or one of its images stands on. */
 export async function usedOn(host: LabHost): Promise<Set<string>> {
   const files = (await domainsOn(host)).flatMap((domain) => domain.files);
-  const chains = await Promise.all(files.map((file) => qemuImg("info", "-U", "--backing-chain", "--output=json", file).then(
-    (text) => (JSON.parse(text) as { filename: string }[]).map(({ filename }) => filename), () => [file])));
+  const chains = await Promise.all(files.map((file) => chainOf(file).catch(() => [file])));
   return new Set(chains.flat().map((file) => basename(file)));
 }
 

@@ -1,6 +1,6 @@
 /** A life on the lab: a provider of its own process, killed; an administrator with virsh; and a judge who asks neither. */
 import { randomBytes } from "node:crypto";
-import { copyFile, rm } from "node:fs/promises";
+import { copyFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { applyFleet, FleetRefusedError, FleetRunError, realClock, removeFleet } from "../../provider/engine";
 import type { FleetSpec, FleetState } from "../../provider/fleet";
@@ -77,6 +77,8 @@ class LabLife {
   private at = "the beginning";
   /** As it was judged last, while nothing has been done since. */
   private judged: LabSurvey | undefined;
+  /** Of each content that a member was ever seen with, which file the template was. */
+  private readonly clonedFrom = new Map<string, string>();
   private readonly report: LabReport = { runs: 0, kills: 0, acts: 0, stumbles: [] };
 
   constructor(
@@ -253,9 +255,21 @@ class LabLife {
 
   private async judge(before: LabSurvey, spec: FleetSpec): Promise<void> {
     const after = this.judged = await surveyLab(this.site, this.administrator);
-    const contentId = this.previous?.contentId ?? "";
-    const harm = await labHarm(before, after, spec, this.previous, contentId, this.templateHashes, this.administrator);
+    const isCurrent = await this.learnContents(before, after);
+    const harm = await labHarm(before, after, spec, this.previous, isCurrent, this.templateHashes, this.administrator);
     if (harm.length > 0) this.fail(harm);
+  }
+
+  /**
+   * Which file a content was cloned from: nobody but the provider knows what it calls a file's content, and a run that was
+   * killed has told nobody. No file is rewritten while a run lasts, so what appears in one is of the file as it stands.
+   */
+  private async learnContents(before: LabSurvey, after: LabSurvey): Promise<(contentId: string) => boolean> {
+    const { ino, mtimeNs } = await stat(this.site.templatePath, { bigint: true });
+    const template = `${ino} ${mtimeNs}`;
+    const old = new Set(before.living.map(({ contentId }) => contentId));
+    for (const { contentId } of after.living) if (!old.has(contentId) && !this.clonedFrom.has(contentId)) this.clonedFrom.set(contentId, template);
+    return (contentId) => this.clonedFrom.get(contentId) === template;
   }
 
   private fail(findings: readonly string[]): never {

@@ -25,6 +25,7 @@ interface Progress {
 }
 
 const log = (line: string): void => console.log(line);
+let interrupted = false;
 let removeLab = async (): Promise<void> => undefined;
 
 async function main(): Promise<void> {
@@ -106,6 +107,7 @@ async function labKills(options: CampaignOptions, progress: Progress, save: () =
         progress.lab.acts += acts;
         progress.lab.stumbles.push(...stumbles);
       } catch (error) {
+        if (interrupted) return; // its hosts are being taken away: --resume lives it again
         progress.failed.push({ ground: "lab", seed: life.seed });
         if (error instanceof LifeFailed) progress.lab.kills += error.log.filter((line) => line.startsWith("killed ")).length;
         tell(life, error as Error, " --only lab");
@@ -154,11 +156,12 @@ async function replay(options: CampaignOptions, seed: number): Promise<void> {
   }
 }
 
-async function interrupted(signal: NodeJS.Signals): Promise<void> {
+async function interrupt(signal: NodeJS.Signals): Promise<void> {
+  interrupted = true;
   await removeLab();
   process.exit(signal === "SIGINT" ? 130 : 143);
 }
-process.on("SIGINT", interrupted).on("SIGTERM", interrupted);
+process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
 
 main().catch((error: Error) => {
   console.error(error.message);

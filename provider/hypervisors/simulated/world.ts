@@ -293,12 +293,16 @@ export class SimulatedHost {
 
   private observeMember(member: SimulatedMember): ObservedMember {
     const { fleetId: _fleetId, ...rest } = member;
+    const base = this.baseStateOf(member);
+    const chain = this.chainOf(member);
+    // As on a real host: what somebody has, or stands on, is no source, and nothing is merged into it.
+    const isLeft = (base === "frozen" || base === "consolidating") && chain.some(({ volume }) => this.byHand.isUsed(volume));
     return {
       ...rest,
       macs: [...rest.macs],
       disks: rest.disks.map((disk) => ({ ...disk })),
-      base: this.baseStateOf(member),
-      chain: this.chainOf(member),
+      base: isLeft ? "consolidated" : base,
+      chain,
     };
   }
 }

@@ -42,7 +42,7 @@ export async function startSshd(host: LabHost, port: number, options: readonly s
     throw error;
   }
   const hostKey = (await readFile(join(dir, "host.pub"), "utf8")).split(" ").slice(0, 2).join(" ");
-  await writeFile(join(dir, "known"), `[${host.address}]:${port} ${hostKey}\nh* ${hostKey}\n`);
+  await writeFile(join(dir, "known"), `[${host.address}]:${port} ${hostKey}\n`);
   const [keyfile, knownHosts] = [join(dir, "user"), join(dir, "known")];
   return {
     dir, port, keyfile, knownHosts,

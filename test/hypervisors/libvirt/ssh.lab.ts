@@ -1,11 +1,11 @@
 /** Our client over real ssh and sshd, to whichever daemon the host runs. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { chmod, rename, writeFile } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
-import { openSession, Throttle } from "../../../provider/hypervisors/libvirt/connection/opening";
+import { openSession } from "../../../provider/hypervisors/libvirt/connection/opening";
 import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/connection/uri";
 import { labStatus, lines, virsh, type LabHost } from "./labFleet";
 import { startSshd, type LabSshd } from "./labSshd";
@@ -13,8 +13,7 @@ import { startSshd, type LabSshd } from "./labSshd";
 const run = promisify(execFile);
 const ROOT = join(__dirname, "../../..");
 
-const open = (uri: string, throttle?: Throttle): Promise<LibvirtClient> =>
-  openSession(parseLibvirtUri(uri), { host: "the host", peer: uri, connectTimeoutMs: 10_000 }, throttle ? { throttle } : {});
+const open = (uri: string): Promise<LibvirtClient> => openSession(parseLibvirtUri(uri), { host: "the host", peer: uri, connectTimeoutMs: 10_000 });
 
 describe("the libvirt client over ssh", function () {
   this.timeout(60_000);
@@ -64,8 +63,8 @@ describe("the libvirt client over ssh", function () {
       for (const more of ["", "&proxy=native", "&proxy=netcat", "&mode=direct"]) await reaches(sshd.uri + more);
       await assert.rejects(open(`${sshd.uri}&mode=legacy`), /ended with code 1: nc: .*No such file or directory/);
       const program = `
-        const { openSession } = require("./provider/hypervisors/libvirt/rpc/opening");
-        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/rpc/uri");
+        const { openSession } = require("./provider/hypervisors/libvirt/connection/opening");
+        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/connection/uri");
         const open = (uri) => openSession(parseLibvirtUri(uri), { host: "here", peer: uri, connectTimeoutMs: 10000 });
         (async () => {
           const client = await open("qemu:///system");
@@ -77,27 +76,6 @@ describe("the libvirt client over ssh", function () {
       assert.deepEqual(lines(stdout), [`${hostname} default`, "cannot connect to unix socket /var/run/libvirt/libvirt-sock: connect ENOENT /var/run/libvirt/libvirt-sock"]);
     } finally {
       await rename(join(dir, "virtqemud-sock"), join(dir, "libvirt-sock"));
-    }
-  });
-
-  it("reaches eight hosts behind a jump host that takes two at a time", async () => {
-    const jump = await startSshd(host, 2223, ["MaxStartups 2:100:2"]);
-    try {
-      await writeFile(join(jump.dir, "config"), [
-        `Host jump\n HostName ${host.address}\n Port 2223\n User root\n IdentityFile ${jump.keyfile}\n UserKnownHostsFile ${jump.knownHosts}\n BatchMode yes`,
-        `Host h*\n HostName ${host.address}\n Port 2222\n User root\n IdentityFile ${sshd.keyfile}\n UserKnownHostsFile ${sshd.knownHosts}\n ProxyJump jump`, "",
-      ].join("\n"));
-      const command = join(jump.dir, "ssh");
-      await writeFile(command, `#!/bin/sh\nexec ssh -F ${join(jump.dir, "config")} "$@"\n`);
-      await chmod(command, 0o755);
-      const throttle = new Throttle();
-      const clients = await Promise.all(Array.from({ length: 8 }, (_, i) => open(`qemu+ssh://h${i + 1}/system?command=${command}`, throttle)));
-      for (const client of clients) {
-        assert.equal(await client.hostname(), hostname);
-        client.close();
-      }
-    } finally {
-      await jump.stop();
     }
   });
 });
