@@ -174,6 +174,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const key = volumeKey(fleetId, order.slot, order.generation);
     this.checkName(host, order, "reconfigure");
     host.byHand.assertBare(order.host, "reconfigure", slotKey(fleetId, order.slot), order.name);
+    if (!host.members.has(slotKey(fleetId, order.slot))) host.byHand.assertUnused(order.host, "reconfigure", host.volumesOf(fleetId, order.slot, order.generation));
     if (host.early.has(key)) throw new HypervisorError(order.host, "reconfigure", `the disk of slot ${order.slot} is still arriving`);
     const hasDisk = order.kind === "linked" ? host.deltas.get(key)?.over === "replica" : host.bases.get(key)?.whole;
     if (!hasDisk) throw new HypervisorError(order.host, "reconfigure", `slot ${order.slot} has no disk yet`);

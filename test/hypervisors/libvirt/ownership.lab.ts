@@ -219,6 +219,20 @@ describe("what somebody made of members, or stands on them", function () {
       await run("qemu-img", ["check", "-q", path]);
     });
 
+    it("images that somebody made a machine of since they were copied get no member", async () => {
+      const order = { ...ref(0), uuid: memberUuid(fleetId, 0), macs: ["56:bb:bb:bb:bb:00"], kind: "full" as const, contentId, vm: { ...spec.vm, disks: [] }, autostart: false };
+      await copy(base(0));
+      await hv.snapshot({ fleet: fleet(), host: host.name, slot: 0, generation: 0, base: base(0) });
+      for (const part of [".delta.", ".base."]) {
+        await define(host, somebody(`<source file='${await file(part)}'/>`, "file"));
+        await assert.rejects(hv.reconfigure(order), /in use, and nothing was done to it: the domain .*somebody has it/);
+        assert.deepEqual(lines(await virsh(host, "list", "--all", "--name")).filter((one) => one.startsWith(prefix)), [`${prefix}-somebody`]);
+        await virsh(host, "undefine", `${prefix}-somebody`);
+      }
+      await hv.reconfigure(order);
+      assert.deepEqual((await look(host)).members.map((member) => [member.slot, member.base]), [[0, "frozen"]]);
+    });
+
     it("a frozen base under somebody's overlay is neither merged into, copied from nor removed; a replica neither", async () => {
       await make(0);
       await make(1, "linked");

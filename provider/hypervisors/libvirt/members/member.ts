@@ -51,6 +51,8 @@ export async function reconfigureMember(order: ReconfigureOrder, at: Place): Pro
     if (found && (found.tag.base === "arriving" || found.tag.base === "arrived")) throw new Error(`the disk of ${order.name} is still arriving`);
     const disk = found ? await rootDisk(client, found.domain) : undefined;
     if (disk) assertOwnDisk(at.scope, disk.persistent, [flatName, deltaName], `the disk of ${order.name}`);
+    // Whoever made a machine of these images since they were copied has them: two over one disk would destroy it.
+    if (!found) await assertUnused(client, at, imageNames(at.scope, of));
     const flat = disk?.persistent === flatName;
     const path = await diskPath(client, pool, flat ? flatName : deltaName);
     const extra = found ? await dataDisks(client, at, of, found.domain) : await makeDataDisks(client, at, of, order);
