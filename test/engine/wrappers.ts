@@ -2,20 +2,20 @@
 import type { FleetSpec } from "../../provider/fleet";
 import type { CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, ResourceOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
 
+type PromisesOf<T> = { [K in keyof T]-?: NonNullable<T[K]> extends (...given: never[]) => Promise<unknown> ? K : never }[keyof T];
+type Method = PromisesOf<Hypervisor>;
 type Call = (order: never, context?: CallContext) => Promise<unknown>;
-const METHODS = ["lock", "observe", "clone", "snapshot", "reconfigure", "consolidate", "power", "resource", "startEarly", "settle", "adopt", "destroy", "inspect"] as const;
-type Method = (typeof METHODS)[number];
+type Around = (method: Method, order: any, context: CallContext | undefined, proceed: (context?: CallContext) => Promise<unknown>) => Promise<unknown>;
 
-/** Every call goes through `around`, which decides whether and when `proceed` runs. */
-export function wrap(
-  inner: Hypervisor,
-  around: (method: Method, order: any, context: CallContext | undefined, proceed: (context?: CallContext) => Promise<unknown>) => Promise<unknown>,
-): Hypervisor {
-  const calls = Object.fromEntries(METHODS.map((method) => [method, (order: never, context?: CallContext) => (
-    around(method, order, context, (other = context) => (inner[method] as Call).call(inner, order, other))
-  )]));
-  for (const method of ["resource", "startEarly", "settle"] as const) if (!inner[method]) delete calls[method];
-  return { name: inner.name, capabilities: inner.capabilities, close: () => inner.close(), ...calls } as unknown as Hypervisor;
+/** Every call goes through `around`, which decides whether and when `proceed` runs; of whatever methods the hypervisor has. */
+export function wrap(inner: Hypervisor, around: Around): Hypervisor {
+  return new Proxy(inner, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== "function" || key === "constructor") return value;
+      return (order: never, context?: CallContext) => around(key as Method, order, context, (other = context) => (value as Call).call(target, order, other));
+    },
+  });
 }
 
 /** Notes every call as `method host/slot`. */
@@ -155,8 +155,12 @@ export class Crash extends Error {}
 /**
  * The provider's process is killed at its `at`-th call (1 is the first): before that call has any effect, or right
  * after. What was under way breaks off, and nothing it does later reaches a host.
+ *
+ * @param counted the methods whose calls count; by default all
  */
-export function crashing(inner: Hypervisor, at: number, when: "before" | "after"): { hypervisor: Hypervisor; calls(): number } {
+export function crashing(
+  inner: Hypervisor, at: number, when: "before" | "after", counted?: readonly Method[],
+): { hypervisor: Hypervisor; calls(): number } {
   const dead = new AbortController();
   let calls = 0;
   const die = (): never => {
@@ -165,7 +169,7 @@ export function crashing(inner: Hypervisor, at: number, when: "before" | "after"
   };
   const hypervisor = wrap(inner, async (method, _order, context, proceed) => {
     if (dead.signal.aborted) throw new Crash("killed");
-    const number = ++calls;
+    const number = !counted || counted.includes(method) ? ++calls : 0;
     if (number === at && when === "before") die();
     const signal = context?.signal ? AbortSignal.any([context.signal, dead.signal]) : dead.signal;
     const result = method === "lock" ? await proceed() : await proceed({ ...context, signal });
