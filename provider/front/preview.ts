@@ -2,7 +2,7 @@
 import { formatProblem, hostsToObserve } from "../fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
-import type { Capabilities, Hypervisor } from "../hypervisors/hypervisor";
+import type { Hypervisor, Traits } from "../hypervisors/hypervisor";
 import { withBegun } from "./begun";
 import type { Dependencies } from "./dependencies";
 
@@ -29,14 +29,11 @@ export async function previewOf(
   { unknown, ...asked }: PreviewQuestion, dependencies: Dependencies,
 ): Promise<PreviewAnswer> {
   const question = withBegun(asked, dependencies.begun.hostsOf(asked.fleetId));
-  const { observation, capabilities, failure }: Look = unknown.length > 0
+  const { observation, traits, failure }: Look = unknown.length > 0
     ? { failure: `not known yet: ${unknown.join(", ")}` } : await look(question, dependencies);
   const preview = await dependencies.fleetDoors.previewFleet({
     ...question, ...(observation && { observation }),
-    ...(capabilities && {
-      relay: capabilities.relay, linked: capabilities.linked, startupSeconds: capabilities.copyStartupSeconds, relayHopSeconds: capabilities.relayHopSeconds,
-      memberSeconds: capabilities.memberSeconds,
-    }),
+    ...(traits && { traits }),
   });
   return {
     ...preview,
@@ -55,7 +52,7 @@ export function hasWork(plan: FleetPlan): boolean {
 
 interface Look {
   observation?: Observation;
-  capabilities?: Capabilities;
+  traits?: Traits;
   /** Why there is none. */
   failure?: string;
 }
@@ -77,7 +74,7 @@ async function look(
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs + 1000);
     });
-    return { observation: await Promise.race([observing, late]), capabilities: hypervisor.capabilities };
+    return { observation: await Promise.race([observing, late]), traits: hypervisor };
   } catch (error) {
     abort.abort();
     return { failure: error instanceof Error ? error.message : String(error) };

@@ -74,8 +74,8 @@ async function bootEarly(ground: BenchGround, target: LabHost): Promise<Omit<Imm
   try {
     const seconds = stopwatch();
     const copying = hypervisor.clone({ fleet, contentId, source: { kind: "template", host: spec.hosts[0]!.name }, target: base }, {}).then(seconds);
-    const starting = hypervisor.startEarly!(order).then(seconds);
-    const settling = Promise.all([copying, starting]).then(() => hypervisor.settle!(order)).then(seconds);
+    const starting = hypervisor.abilities.startsEarly.startEarly(order).then(seconds);
+    const settling = Promise.all([copying, starting]).then(() => hypervisor.abilities.startsEarly.settle(order)).then(seconds);
     settling.catch(() => undefined); // awaited below
     await bootNumber(1);
     const firstLineSeconds = seconds();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { applyFleet, FleetRefusedError, FleetRunError, realClock, removeFleet } from "../../provider/engine";
 import type { FleetSpec, FleetState } from "../../provider/fleet";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
+import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { recording } from "../engine/wrappers";
 import { specOf } from "../hypervisors/libvirt/labFleet";
 import { buildImage } from "../lab/image.mjs";
@@ -266,7 +267,7 @@ class LabLife {
     return `incarnation${this.incarnation}`;
   }
 
-  private request(spec: FleetSpec, hypervisor: ReturnType<typeof createLibvirt>) {
+  private request(spec: FleetSpec, hypervisor: Hypervisor) {
     return { spec, fleetId: this.site.fleetId, incarnation: this.incarnationName, previous: this.previous, hypervisor, clock: realClock, holder: "campaign" };
   }
 

@@ -4,7 +4,7 @@ import { FleetRefusedError, FleetRunError } from "../../provider/engine";
 import type { FleetState } from "../../provider/fleet";
 import type { Fault } from "../../provider/hypervisors/simulated";
 import { LockTimeoutError } from "../../provider/hypervisors/hypervisor";
-import { assertSettled, down, inputs, look, reachable, specOf, up, world } from "./world";
+import { assertSettled, down, inputs, lacking, look, reachable, specOf, up, world } from "./world";
 import { recording, supervised } from "./wrappers";
 
 /** The run must fail in its own words; those are returned. */
@@ -98,7 +98,7 @@ describe("on a bad day", () => {
     it(`singleSource, the yardstick, has one source however slow its copies are (relay ${relay})`, async () => {
       const spec = specOf(inputs(4, 2, { policy: "singleSource", countPerHost: 3, imageBytes: 20e9 }));
       const faults: Fault[] = [{ kind: "slowHost", host: "b2", factor: 0.05, fromSeconds: 2 }, { kind: "slowHost", host: "a1", factor: 0.2, fromSeconds: 60 }];
-      const { clones } = await up(spec, world(spec, { faults, capabilities: { relay } }));
+      const { clones } = await up(spec, world(spec, { faults, ...(!relay && { traits: lacking("relaying") }) }));
       assert.equal(clones.length, 12);
       assert.deepEqual(clones.filter((clone) => clone.source !== "template" || clone.sourceHost !== "a1" || clone.replaced), []);
     });

@@ -58,7 +58,7 @@ export function crampedStores(
     }
   };
   const hypervisor = wrap(inner, async (method, order: CloneOrder, context: CallContext | undefined, proceed) => {
-    if (method === "resource") {
+    if (method === "refeed") {
       const result = await proceed();
       const turned = [...reading.keys()].find(({ target }) => target === order.target);
       if (turned) reads(turned, order.source);

@@ -1,19 +1,35 @@
 /** Hypervisors around a hypervisor: one that keeps a diary, one that holds the engine to its promises, one that crashes. */
 import type { FleetSpec } from "../../provider/fleet";
-import type { CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, ResourceOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
+import type { Abilities, CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, RefeedOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
 
 type PromisesOf<T> = { [K in keyof T]-?: NonNullable<T[K]> extends (...given: never[]) => Promise<unknown> ? K : never }[keyof T];
-type Method = PromisesOf<Hypervisor>;
+type Method = PromisesOf<Hypervisor> | { [Name in keyof Abilities]-?: PromisesOf<NonNullable<Abilities[Name]>> }[keyof Abilities];
 type Call = (order: never, context?: CallContext) => Promise<unknown>;
 type Around = (method: Method, order: any, context: CallContext | undefined, proceed: (context?: CallContext) => Promise<unknown>) => Promise<unknown>;
 
-/** Every call goes through `around`, which decides whether and when `proceed` runs; of whatever methods the hypervisor has. */
+/**
+ * Every call goes through `around`, which decides whether and when `proceed` runs: of whatever methods the hypervisor and
+ * its abilities have. An ability's method goes by its own name.
+ */
 export function wrap(inner: Hypervisor, around: Around): Hypervisor {
-  return new Proxy(inner, {
+  const through = <T extends object>(wrapped: T): T => new Proxy(wrapped, {
     get(target, key) {
       const value: unknown = Reflect.get(target, key, target);
+      if (target === (inner as object) && key === "abilities") return Object.fromEntries(Object.entries(value as Abilities).map(([name, ability]) => [name, through(ability)]));
       if (typeof value !== "function" || key === "constructor") return value;
       return (order: never, context?: CallContext) => around(key as Method, order, context, (other = context) => (value as Call).call(target, order, other));
+    },
+  });
+  return through(inner);
+}
+
+/** The hypervisor with other abilities, or figures. */
+export function refitted(inner: Hypervisor, { abilities = {}, costs = {} }: Partial<Pick<Hypervisor, "abilities" | "costs">>): Hypervisor {
+  const changed: Record<PropertyKey, unknown> = { abilities: { ...inner.abilities, ...abilities }, costs: { ...inner.costs, ...costs } };
+  return new Proxy(inner, {
+    get(target, key) {
+      const value: unknown = changed[key] ?? Reflect.get(target, key, target);
+      return typeof value === "function" ? (value as Call).bind(target) : value;
     },
   });
 }
@@ -68,7 +84,7 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
     reading.get(targetKey(target))?.end();
     reading.set(targetKey(target), occupy(source, target));
   };
-  const duringTurn = async ({ source, target }: ResourceOrder, proceed: () => Promise<unknown>) => {
+  const duringTurn = async ({ source, target }: RefeedOrder, proceed: () => Promise<unknown>) => {
     const now = reading.get(targetKey(target));
     if (!now) return proceed();
     // Until it is done the copy may read from either.
@@ -136,8 +152,8 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
   };
   const hypervisor = wrap(inner, async (method, order, context, proceed) => {
     if (method === "clone") return order.source.host === null ? duringOperation(proceed) : duringClone(order, context, proceed);
-    if (method === "resource") return duringTurn(order, proceed);
-    if (method === "lock" || method === "observe" || method === "inspect") return proceed();
+    if (method === "refeed") return duringTurn(order, proceed);
+    if (method === "lock" || method === "observe" || method === "inspect" || method === "sharedStores" || method === "close") return proceed();
     if (method === "consolidate") {
       const base = `${(order as MemberRef).host}/${(order as MemberRef).slot}`;
       merging.add(base);

@@ -7,8 +7,9 @@ import { memberMacs, memberUuid } from "../../provider/fleet/members/identity";
 import type { FleetSpec, Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
 import {
   ForeignNameError, LockTimeoutError,
-  type CloneOrder, type EarlyOrder, type FleetIdentity, type Hypervisor, type ImageRef, type MemberRef,
+  type Abilities, type CloneOrder, type FleetIdentity, type Hypervisor, type ImageRef, type MemberRef, type ReconfigureOrder,
 } from "../../provider/hypervisors/hypervisor";
+import { abilityContracts } from "./contractAbilities";
 
 /** A set of hosts to try an adapter on. The suite makes fleets of its own there and removes them. */
 export interface ContractWorld {
@@ -25,11 +26,13 @@ export interface ContractWorld {
 }
 
 export interface ContractOptions {
+  /** That the adapter has. */
+  abilities: readonly (keyof Abilities)[];
   /** Of one test. @default mocha's own */
   timeoutMs?: number;
 }
 
-export function hypervisorContract(name: string, setup: () => Promise<ContractWorld>, options: ContractOptions = {}): void {
+export function hypervisorContract(name: string, setup: () => Promise<ContractWorld>, options: ContractOptions): void {
   describe(`${name} keeps the hypervisor contract`, function () {
     if (options.timeoutMs !== undefined) this.timeout(options.timeoutMs);
     let world: ContractWorld;
@@ -70,18 +73,15 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     const slotName = (slot: number) => `${fleet.namePrefix}-${String(slot).padStart(3, "0")}`;
     const ref = (host: string, slot: number): MemberRef => ({ fleet, host, slot, name: slotName(slot), generation: 0 });
     const clone = (source: ImageRef, target: CloneOrder["target"]) => hv.clone({ fleet, contentId, source, target });
-    const define = (host: string, slot: number, kind: "full" | "linked", vm: Partial<FleetSpec["vm"]> = {}) => hv.reconfigure({
+    const definition = (host: string, slot: number, kind: "full" | "linked", vm: Partial<FleetSpec["vm"]> = {}): ReconfigureOrder => ({
       fleet, host, slot, kind, contentId, name: slotName(slot), generation: 0, autostart: false, vm: { ...world.spec.vm, ...vm },
       uuid: memberUuid(fleet.fleetId, slot), macs: memberMacs(fleet.fleetId, slot, world.spec.vm.networks.length),
     });
+    const define = (...of: Parameters<typeof definition>) => hv.reconfigure(definition(...of));
     const makeFull = async (host: string, slot: number, source = template()) => {
       await clone(source, base(host, slot));
-      await hv.snapshot({ fleet, host, slot, generation: 0, base: base(host, slot) });
+      await hv.snapshot({ fleet, host, slot, generation: 0 });
       await define(host, slot, "full");
-    };
-    const makeLinked = async (host: string, slot: number) => {
-      await hv.snapshot({ fleet, host, slot, generation: 0, base: replica(host) });
-      await define(host, slot, "linked");
     };
     const power = (host: string, slot: number, to: "running" | "stopped") => (
       hv.power({ ...ref(host, slot), to, shutdownMs: 0 })
@@ -155,7 +155,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("keeps a member's extra disks, whatever is declared when its definition changes", async () => {
       await clone(template(), base(first, 0));
-      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0, base: base(first, 0) });
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0 });
       const disksOf = async () => (await look(first)).members[0]!.disks.map(({ label, onDelete, volume }) => `${label} ${onDelete} ${volume}`);
       await define(first, 0, "full", { disks: [{ label: "data", sizeBytes: 1 << 20, onDelete: "delete" }, { label: "log", sizeBytes: 1 << 20, onDelete: "keep" }] });
       const made = await disksOf();
@@ -203,34 +203,6 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       await destroy(second, 0);
       const { members, partials } = await look(second);
       assert.deepEqual({ members, partials }, { members: [], partials: [] });
-    });
-
-    // ---- linked members
-
-    it("lists a replica with the slots that stand over it", async () => {
-      await clone(template(), replica(second));
-      await makeLinked(second, 0);
-      await makeLinked(second, 1);
-      const { members, replicas, partials } = await look(second);
-      assert.deepEqual(replicas.map((r) => [r.contentId, r.purpose, [...r.users].sort()]), [[contentId, "replica", [0, 1]]]);
-      assert.deepEqual(members.map((m) => [m.kind, m.base, m.chain.length]), [["linked", "replica", 2], ["linked", "replica", 2]]);
-      assert.deepEqual(partials, []);
-    });
-
-    it("copies from a replica", async () => {
-      await clone(template(), replica(second));
-      await clone(replica(second), replica(first));
-      assert.equal((await look(first)).replicas.length, 1);
-    });
-
-    it("keeps the replica when a linked member goes, and removes it when told to", async () => {
-      await clone(template(), replica(second));
-      await makeLinked(second, 0);
-      await destroy(second, 0);
-      assert.deepEqual((await look(second)).replicas.map((r) => r.users), [[]]);
-      await hv.destroy({ kind: "replica", fleet, host: second, contentId, purpose: "replica" });
-      const { replicas, partials } = await look(second);
-      assert.deepEqual({ replicas, partials }, { replicas: [], partials: [] });
     });
 
     // ---- again, and not at all
@@ -342,97 +314,6 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     // ---- whose is what
 
-    // ---- members that run before their disk is there
-
-    const early = (host: string, slot: number, image: EarlyOrder["base"] = base(host, slot)): EarlyOrder => ({
-      ...ref(host, slot), contentId, autostart: false, vm: world.spec.vm, base: image, kind: image.kind === "base" ? "full" : "linked",
-      uuid: memberUuid(fleet.fleetId, slot), macs: memberMacs(fleet.fleetId, slot, world.spec.vm.networks.length),
-    });
-    const makeEarly = async (host: string, slot: number, image: EarlyOrder["base"], signal?: AbortSignal) => {
-      const cloning = hv.clone({ fleet, contentId, source: template(), target: image }, { signal });
-      // A small image may be there before the guest is; then the guest starts after it.
-      return (await Promise.allSettled([cloning, hv.startEarly!(early(host, slot, image))]))[0];
-    };
-
-    for (const kind of ["full", "linked"] as const) {
-      it(`makes of an early ${kind} member what it would have been otherwise`, async function () {
-        if (!hv.capabilities.immediate) return this.skip();
-        const image = kind === "full" ? base(second, 4) : replica(second);
-        await makeEarly(second, 4, image);
-        await hv.settle!(early(second, 4, image));
-        await hv.settle!(early(second, 4, image));
-        await hv.snapshot({ fleet, host: second, slot: 4, generation: 0, base: image });
-        await define(second, 4, kind);
-        await power(second, 4, "running");
-        const found = await look(second);
-        const member = only(found.members);
-        assert.deepEqual([member.base, member.power, member.chain.length], [kind === "full" ? "frozen" : "replica", "running", 2]);
-        assert.deepEqual(found.partials, []);
-      });
-    }
-
-    it("says what a guest read that booted early, where it can, and fetches first what it is told", async function () {
-      if (!hv.capabilities.immediate) return this.skip();
-      const recording = hv.clone({ fleet, contentId, source: template(), target: base(second, 4), recordReads: true });
-      await hv.startEarly!(early(second, 4)).catch(() => undefined);
-      const { readProfile = [] } = await recording;
-      let endBytes = -1;
-      for (const { offsetBytes, lengthBytes } of readProfile) {
-        assert.ok(offsetBytes > endBytes && lengthBytes > 0, JSON.stringify(readProfile));
-        endBytes = offsetBytes + lengthBytes;
-      }
-      await hv.settle!(early(second, 4));
-      // What lies beyond the image is as much a hint as the rest.
-      const readFirst = [...readProfile, { offsetBytes: 1 << 20, lengthBytes: 1 << 20 }, { offsetBytes: 2 ** 50, lengthBytes: 1 << 20 }];
-      const copied = await hv.clone({ fleet, contentId, source: template(), target: base(second, 5), readFirst });
-      assert.equal(copied.readProfile, undefined);
-      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0, base: base(second, 5) });
-      await define(second, 5, "full");
-      const { members, partials } = await look(second);
-      assert.deepEqual([members.find((m) => m.slot === 5)?.base, partials], ["frozen", []]);
-    });
-
-    it("keeps an early member whose copy was aborted, and completes it with a later one", async function () {
-      if (!hv.capabilities.immediate) return this.skip();
-      const abort = new AbortController();
-      const cloning = hv.clone({ fleet, contentId, source: template(), target: base(second, 4) }, { signal: abort.signal });
-      await hv.startEarly!(early(second, 4)).catch(() => undefined);
-      abort.abort(new Error("enough"));
-      await cloning.catch(() => undefined);
-      for (const partial of (await look(second)).partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
-      await makeEarly(second, 4, base(second, 4));
-      await hv.settle!(early(second, 4));
-      await hv.snapshot({ fleet, host: second, slot: 4, generation: 0, base: base(second, 4) });
-      await define(second, 4, "full");
-      await power(second, 4, "running");
-      const found = await look(second);
-      assert.deepEqual([only(found.members).base, only(found.members).chain.length, found.partials], ["frozen", 2, []]);
-    });
-
-    it("starts nothing early that no copy brings a disk for, and settles nothing that is settled", async function () {
-      if (!hv.capabilities.immediate) return this.skip();
-      await assert.rejects(hv.startEarly!(early(second, 4)), /no copy is under way/);
-      await hv.settle!(early(second, 4));
-      assert.deepEqual((await look(second)).members, []);
-      await makeFull(second, 4);
-      const before = await look(second);
-      await hv.settle!(early(second, 4));
-      assert.deepEqual((await look(second)).members, before.members);
-    });
-
-    it("removes an early member whose disk has not arrived", async function () {
-      if (!hv.capabilities.immediate) return this.skip();
-      const abort = new AbortController();
-      const cloning = hv.clone({ fleet, contentId, source: template(), target: base(second, 4) }, { signal: abort.signal });
-      await hv.startEarly!(early(second, 4)).catch(() => undefined);
-      abort.abort(new Error("enough"));
-      await cloning.catch(() => undefined);
-      await destroy(second, 4);
-      const found = await look(second);
-      for (const partial of found.partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
-      assert.deepEqual([found.members, (await look(second)).partials], [[], []]);
-    });
-
     it("shows a fleet nothing of another", async () => {
       await makeFull(second, 0);
       const other = hostOf(await observe(world.freshFleetId()), second);
@@ -444,7 +325,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       await world.putForeign(second, slotName(5));
       assert.ok((await look(second)).foreignNames.includes(slotName(5)));
       await clone(template(), base(second, 5));
-      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0, base: base(second, 5) });
+      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0 });
       await assert.rejects(define(second, 5, "full"), ForeignNameError);
       await destroy(second, 5);
       assert.ok((await look(second)).foreignNames.includes(slotName(5)));
@@ -480,5 +361,13 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       for (const host of (await observe()).hosts) assert.deepEqual((host as ReachableHost).partials, []);
       await lock.release();
     });
+
+    // ---- what it can do and others cannot
+
+    abilityContracts({
+      get hv() { return hv; }, get fleet() { return fleet; }, get spec() { return world.spec; }, get contentId() { return contentId; },
+      get first() { return first; }, get second() { return second; },
+      template, base, replica, definition, look, clone, define, makeFull, power, destroy, only,
+    }, options.abilities);
   });
 }

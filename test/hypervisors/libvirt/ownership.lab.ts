@@ -12,7 +12,7 @@ import { applyFleet, realClock, refreshFleet, removeFleet } from "../../../provi
 import { memberUuid, slotName } from "../../../provider/fleet";
 import type { FleetSpec, FleetState, ReachableHost } from "../../../provider/fleet/model";
 import type { Hypervisor, MemberRef } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
@@ -169,7 +169,7 @@ describe("what somebody made of members, or stands on them", function () {
   describe("at one host", () => {
     let host: LabHost;
     let spec: FleetSpec;
-    let hv: Hypervisor;
+    let hv: Libvirt;
     let contentId: string;
     const fleet = () => ({ fleetId, incarnation: "one", namePrefix: prefix });
     const ref = (slot: number, generation = 0): MemberRef => ({ fleet: fleet(), host: host.name, slot, name: slotName(prefix, slot), generation });
@@ -180,7 +180,8 @@ describe("what somebody made of members, or stands on them", function () {
     async function make(slot: number, kind: "full" | "linked" = "full"): Promise<void> {
       const target = kind === "full" ? base(slot) : replica();
       await copy(target);
-      await hv.snapshot({ fleet: fleet(), host: host.name, slot, generation: 0, base: target });
+      const order = { fleet: fleet(), host: host.name, slot, generation: 0 };
+      await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
       await hv.reconfigure({ ...ref(slot), uuid: memberUuid(fleetId, slot), macs: [`56:bb:bb:bb:bb:0${slot}`], kind, contentId, vm: { ...spec.vm, disks: [] }, autostart: false });
     }
     const somebody = (source: string, type: string): string => `<domain type='qemu'><name>${prefix}-somebody</name><memory unit='MiB'>16</memory><os><type arch='x86_64'>hvm</type></os>

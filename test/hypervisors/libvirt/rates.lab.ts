@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { FleetIdentity, Hypervisor } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import type { FleetIdentity } from "../../../provider/hypervisors/hypervisor";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
@@ -15,7 +15,7 @@ const LIMIT = 8e7;
 describe("limits to what copies use", function () {
   this.timeout(180_000);
   let hosts: LabHost[];
-  let hv: Hypervisor;
+  let hv: Libvirt;
   const fleet: FleetIdentity = { fleetId: freshFleetId(), incarnation: "one", namePrefix: "rates" };
 
   before(async () => { hosts = (await labStatus()).hosts; });
@@ -83,7 +83,7 @@ describe("limits to what copies use", function () {
     let changed: Promise<void> | undefined;
     const before = await lab.nicBytes(a1);
     await hv.clone({ fleet, contentId, source: template, target: base(b1) }, {
-      onProgress: (done) => { if (done > DATA / 4) changed ??= hv.resource!({ fleet, contentId, target: base(b1), source: base(a2) }); },
+      onProgress: (done) => { if (done > DATA / 4) changed ??= hv.abilities.relaying.refeed({ fleet, contentId, target: base(b1), source: base(a2) }); },
     });
     await changed;
     const sent = (await lab.nicBytes(a1)).tx - before.tx;

@@ -5,8 +5,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { FleetSpec } from "../../../provider/fleet/model";
-import { SourceLostError, type CallContext, type CloneResult, type FleetIdentity, type Hypervisor, type ImageRef } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import { SourceLostError, type CallContext, type CloneResult, type FleetIdentity, type ImageRef } from "../../../provider/hypervisors/hypervisor";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
@@ -17,7 +17,7 @@ describe("relays between real hosts", function () {
   this.timeout(120_000);
   let hosts: LabHost[];
   let spec: FleetSpec;
-  let hv: Hypervisor;
+  let hv: Libvirt;
   let fleet: FleetIdentity;
   let contentId: string;
   let templatePath: string;
@@ -167,7 +167,7 @@ describe("relays between real hosts", function () {
 
   it("feeds a copy from another source when told to, while it runs", async () => {
     let changed: Promise<void> | undefined;
-    const change = (): Promise<void> => hv.resource!({ fleet, contentId, target: base(2), source: template() });
+    const change = (): Promise<void> => hv.abilities.relaying.refeed({ fleet, contentId, target: base(2), source: template() });
     await Promise.all([hop(template(), 1), hop(base(1), 2, { onProgress: (done) => { if (done > DATA / 3) changed ??= change(); } }), hop(base(2), 3)]);
     await changed;
     await assertIdentical(1, 2, 3);

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { memberUuid, slotName } from "../../../provider/fleet";
 import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
-import type { FleetIdentity, Hypervisor, MemberRef } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import type { FleetIdentity, MemberRef } from "../../../provider/hypervisors/hypervisor";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, labSpec, labStatus, virsh, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
@@ -16,7 +16,7 @@ describe("members that somebody else has touched", function () {
   this.timeout(90_000);
   let host: LabHost;
   let spec: FleetSpec;
-  let hv: Hypervisor;
+  let hv: Libvirt;
   let fleet: FleetIdentity;
   let contentId: string;
   const name = (slot: number): string => slotName(`safe-${fleet.fleetId}`, slot);
@@ -49,7 +49,8 @@ describe("members that somebody else has touched", function () {
       ? ({ kind: "base", host: host.name, slot, generation: 0 } as const)
       : ({ kind: "replica", purpose: "replica", host: host.name, contentId } as const);
     await hv.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target });
-    await hv.snapshot({ fleet, host: host.name, slot, generation: 0, base: target });
+    const order = { fleet, host: host.name, slot, generation: 0 };
+    await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
     await define(slot, kind);
     if (start) await hv.power({ ...ref(slot), to: "running", shutdownMs: 0 });
   }

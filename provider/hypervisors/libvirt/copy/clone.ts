@@ -3,7 +3,7 @@ import { coalesce } from "../../../fleet";
 import type { ByteRange } from "../../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, UnansweredError,
-  type CallContext, type CloneOrder, type CloneResult, type ImageRef,
+  type CallContext, type CloneOrder, type CloneResult, type HintedCloneOrder, type HintedCloneResult, type ImageRef,
 } from "../../hypervisor";
 import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving, isStanding } from "../volumes/arrivals";
 import type { Copy } from "./copies";
@@ -51,8 +51,8 @@ export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
  * helper opens the file itself. What has arrived when it fails stays for the next attempt, unless it is of no use.
  */
 export async function cloneImage(
-  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
-): Promise<CloneResult> {
+  order: HintedCloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
+): Promise<HintedCloneResult> {
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
   let map: HoleMap | undefined;
