@@ -6,6 +6,7 @@ export { fleetIdFromOrigin, slotName, memberUuid, macAddress, memberMacs, kindOf
 export { place, fairShares } from "./plan/placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./words/problems";
 export { readUri, uriParts, TRANSPORTS, type LibvirtUri, type SshUri } from "./uri/uri";
+export { problemOfTemplate, problemsOfHost } from "./words/paths";
 export { redact, holdsPassword } from "./words/redaction";
 export { reconcile } from "./plan/reconcile";
 export type { ReconcileRequest } from "./plan/context";

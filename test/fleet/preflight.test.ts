@@ -31,7 +31,7 @@ describe("preflight", () => {
   it("lists full pools, unfit hosts and silent hosts together", () => {
     const declared = spec();
     let found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 100e6 }));
-    found = withHost(found, "a2", (one) => ({ ...one, problems: [{ path: "hosts[1].pool", message: "expected an active pool, got none" }] }));
+    found = withHost(found, "a2", (one) => ({ ...one, problems: [{ property: "pool", message: "expected an active pool, got none" }] }));
     found = withHost(found, "b1", () => unreachable("b1"));
     assert.deepEqual(preflight(declared, found, plan(declared, found)), [
       { path: "hosts[0].pool", message: 'expected a pool with 903 MB free for 3 new members, got "default" with 100 MB free; make room on a1, or want fewer members there' },
@@ -42,7 +42,7 @@ describe("preflight", () => {
 
   it("does not mind what is wrong with a host it does not work on", () => {
     const { declared, found, state } = made({ count: 4 });
-    const unfit = withHost(found, "a2", (one) => ({ ...one, poolFreeBytes: 0, problems: [{ path: "hosts[1].pool", message: "full" }] }));
+    const unfit = withHost(found, "a2", (one) => ({ ...one, poolFreeBytes: 0, problems: [{ property: "pool", message: "full" }] }));
     assert.deepEqual(preflight(declared, unfit, plan(declared, unfit, state)), []);
   });
 

@@ -348,10 +348,10 @@ describe("reconcile: templates and kinds", () => {
   });
 
   it("needs the template only when something is cloned", () => {
-    const gone: Observation = { hosts: found.hosts, templateProblem: { path: "template.volume", message: "expected a volume, got none" } };
+    const gone: Observation = { hosts: found.hosts, templateProblem: { property: "volume", message: "expected a volume, got none" } };
     assert.deepEqual(plan(spec({ count: 4 }), gone, state).problems, []);
     assert.deepEqual(plan(spec({ count: 3 }), gone, state).problems, []);
-    assert.deepEqual(plan(spec({ count: 5 }), gone, state).problems, [gone.templateProblem]);
+    assert.deepEqual(plan(spec({ count: 5 }), gone, state).problems, [{ path: "template.volume", message: "expected a volume, got none" }]);
   });
 
   it("grows from a kept seed when the template is gone", () => {

@@ -10,10 +10,11 @@ const hosts = (partials: Record<string, ObservedPartial[]>, members: Record<stri
 const made = ({ create }: ReturnType<typeof plan>) => create.map(({ slot, host, generation }) => `${slot}@${host}.g${generation}`);
 
 const ABSENT = { path: "template", message: "is not there" };
+const NOT_SEEN = { message: ABSENT.message };
 const replica: ObservedPartial = { kind: "volume", name: "replica", bytes: 1e8, resumable: { contentId: CONTENT } };
 /** Of a first run that was killed while its guests ran without their disks, with its template gone since. */
 const orphaned = (changes: Partial<ReturnType<typeof member>>, partials: Record<string, ObservedPartial[]> = {}) => ({
-  ...hosts(partials, { a2: [member(0, { base: "arriving", contentId: CONTENT, ...changes })] }), template: undefined, templateProblem: ABSENT,
+  ...hosts(partials, { a2: [member(0, { base: "arriving", contentId: CONTENT, ...changes })] }), template: undefined, templateProblem: NOT_SEEN,
 });
 const one = (changes: Parameters<typeof spec>[0] = {}) => spec({ count: undefined, hosts: ["a1", "a2", "b1", "b2"].map((name) => (
   { name, uri: `qemu+ssh://root@${name}/system`, rack: `rack-${name[0]}`, count: name === "a2" ? 1 : 0 }

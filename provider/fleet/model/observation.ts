@@ -1,5 +1,5 @@
 /** What was found. */
-import type { CloneKind, Problem } from "./spec";
+import type { CloneKind, HostSpec } from "./spec";
 
 export interface DiskInfo {
   /** Volume name in the pool (or, for a foreign template, its path). */
@@ -101,8 +101,21 @@ export interface ReachableHost {
   poolCapacityBytes?: number;
   /** Where the pool lies, where other hosts' pools may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
   store?: string;
-  /** What preflight found wrong with this host; empty: fit. Paths begin with `hosts[i]`. */
-  problems: Problem[];
+  /** What preflight found wrong with this host; empty: fit. */
+  problems: HostProblem[];
+}
+
+/** One wrong thing about a host, in words; the fleet makes a property path of it (words/paths.ts). */
+export interface HostProblem {
+  /** What of the host, as it was declared. Absent: the host as a whole. */
+  property?: keyof HostSpec;
+  message: string;
+}
+
+/** As a host's. */
+export interface TemplateProblem {
+  property?: "host" | "pool" | "volume" | "domain" | "file";
+  message: string;
 }
 
 export interface UnreachableHost {
@@ -126,7 +139,7 @@ export interface Observation {
   hosts: (ReachableHost | UnreachableHost)[];
   /** Absent: could not be seen (its host unreachable, or it is gone); then `templateProblem` says why. */
   template?: ObservedTemplate;
-  templateProblem?: Problem;
+  templateProblem?: TemplateProblem;
   /** The template is a local file whose content was still being read when the look ended: there, and not known yet. @default false */
   templateUnread?: boolean;
 }

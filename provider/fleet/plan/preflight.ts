@@ -2,6 +2,7 @@
 import { groupBy } from "../groups";
 import type { FleetPlan, FleetSpec, Observation, ObservedPartial, Problem, ReachableHost } from "../model";
 import { alike, byStore, freeBytesOf } from "./room";
+import { problemsOfHost } from "../words/paths";
 import { expected, formatBytes, tidy } from "../words/problems";
 
 /** What a delta disk, a definition and a marker volume need at first. */
@@ -21,7 +22,7 @@ export function preflight(spec: FleetSpec, observation: Observation, plan: Fleet
   const busy = new Set([...plan.create, ...plan.complete, ...plan.reconfigure].map((one) => one.host));
   return tidy([
     ...plan.problems,
-    ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => host.problems),
+    ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => problemsOfHost(spec, host.name, host.problems)),
     ...byStore(reachable).flatMap((store) => spaceProblems(spec, observation, shareOf, store)),
   ]);
 }

@@ -1,5 +1,7 @@
 import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/members/arrival";
+import { problemOfTemplate } from "../../fleet/words/paths";
+import { formatProblem } from "../../fleet/words/problems";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
@@ -176,7 +178,7 @@ export class LibvirtHypervisor implements Hypervisor {
       if (error instanceof DeadlineError && request.spec.template.kind === "file") {
         return { templateUnread: true };
       }
-      return { templateProblem: { path: "template", message: `cannot be looked at: ${error.message}` } };
+      return { templateProblem: { message: `cannot be looked at: ${error.message}` } };
     }
   }
 
@@ -261,7 +263,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async lookAtTemplate(order: CloneOrder): Promise<LocatedTemplate> {
     if (!this.template) {
       const finding = await findTemplate(this.spec, (name) => this.byName(name));
-      if ("problem" in finding) throw new TemplateChangedError(order.target.host, "clone", `${finding.problem.path}: ${finding.problem.message}`);
+      if ("problem" in finding) throw new TemplateChangedError(order.target.host, "clone", formatProblem(problemOfTemplate(finding.problem)));
       this.template = finding.found;
     }
     return this.template;

@@ -335,7 +335,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const { contentId, capacityBytes, format } = this.template;
     let { host } = this.template;
     if (host !== null && this.hosts.get(host)?.down !== undefined) {
-      return { templateProblem: { path: "template.host", message: `${host} does not answer` } };
+      return { templateProblem: { property: "host", message: `${host} does not answer` } };
     }
     if (host === null && spec.template.kind === "file") {
       const uploaded = replicaKey(fleetId, "template", contentId);

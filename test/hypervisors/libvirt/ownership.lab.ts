@@ -9,7 +9,7 @@ import { copyFile, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { applyFleet, realClock, refreshFleet, removeFleet } from "../../../provider/engine";
-import { memberUuid, slotName } from "../../../provider/fleet";
+import { memberUuid, problemsOfHost, slotName } from "../../../provider/fleet";
 import type { FleetSpec, FleetState, ReachableHost } from "../../../provider/fleet/model";
 import type { Hypervisor, MemberRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
@@ -239,7 +239,7 @@ describe("what somebody made of members, or stands on them", function () {
       await copy(replica());
       await define(host, somebody(`<source file='${await file(".replica.")}'/>`, "file"));
       await virsh(host, "start", `${prefix}-somebody`);
-      assert.match((await look(host)).problems.map(({ path, message }) => `${path}: ${message}`).join(), /hosts\[0\]\.pool: expected .*replica.* to be written by nobody, got the running domain .*somebody/);
+      assert.match(problemsOfHost(spec, host.name, (await look(host)).problems).map(({ path, message }) => `${path}: ${message}`).join(), /hosts\[0\]\.pool: expected .*replica.* to be written by nobody, got the running domain .*somebody/);
       await assert.rejects(hv.destroy({ kind: "replica", fleet: fleet(), host: host.name, contentId, purpose: "replica" }), /the running domain .*somebody has it as a disk/);
       assert.equal((await look(host)).replicas.length, 1, "with its mark");
     });

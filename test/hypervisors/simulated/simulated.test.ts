@@ -72,7 +72,7 @@ describe("simulated hypervisor: bad days", () => {
     assert.ok((results[1] as PromiseRejectedResult).reason instanceof HostUnreachableError);
     const seen = await observe();
     assert.equal(seen.hosts[0]!.status, "unreachable");
-    assert.equal(seen.templateProblem?.path, "template.host");
+    assert.equal(seen.templateProblem?.property, "host");
     await assert.rejects(clone(template, base("a2", 0)), SourceLostError);
     await clock.sleep(3000);
     await clone(template, base("a2", 0));

@@ -1,4 +1,4 @@
-import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, Problem, ReachableHost } from "../../../fleet/model";
+import type { DiskInfo, HostProblem, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost } from "../../../fleet/model";
 import { isUnarrived } from "../../../fleet/members/arrival";
 import { namesOf } from "../../../fleet/members/changes";
 import { compare } from "../../../fleet/words/problems";
@@ -94,14 +94,13 @@ function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: Poo
 /** Members are about to be made on it or copied from it: who runs and may write to it is named, and it is not trusted. */
 export function writtenReplicas(
   whole: readonly ObservedReplica[], members: readonly ObservedMember[], look: Pick<HostLook, "domainsOf">, pool: Pick<PoolFacts, "pool">, host: string, { spec }: Pick<ObserveRequest, "spec">,
-): Problem[] {
-  const index = spec.hosts.findIndex(({ name }) => name === host);
-  if (index < 0) return [];
+): HostProblem[] {
+  if (!spec.hosts.some(({ name }) => name === host)) return [];
   return whole.flatMap(({ disk, users }) => {
     // One whose definition cannot be read says nothing of what it writes to.
     const writers = look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now && user.how !== "unreadable");
     return [...new Set(writers.map(({ domain }) => domain))].map((domain) => ({
-      path: `hosts[${index}].pool`,
+      property: "pool" as const,
       message: `expected ${disk.volume} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
         `shut it down and take the disk from it; ${afterWriting(members.filter(({ slot }) => users.includes(slot)))}`,
     }));
