@@ -4,7 +4,7 @@
  * touched.
  */
 import type { ByteRange } from "../fleet/model";
-import type { CallContext, CloneOrder, CloneResult, FleetIdentity, ImageRef, ReconfigureOrder, SnapshotOrder } from "./orders";
+import type { CallContext, CloneOrder, CloneResult, CopyRef, FleetIdentity, ImageRef, ReconfigureOrder, ReplicaRef, SnapshotOrder } from "./orders";
 
 export interface Abilities {
   readonly relaying?: Relaying;
@@ -31,7 +31,7 @@ export interface RefeedOrder {
   fleet: FleetIdentity;
   contentId: string;
   /** The target of the clone under way. */
-  target: CloneOrder["target"];
+  target: CopyRef;
   source: ImageRef;
 }
 
@@ -42,7 +42,8 @@ export interface LinksClones {
 }
 
 export interface LinkOrder extends SnapshotOrder {
-  replica: Extract<ImageRef, { kind: "replica" }>;
+  /** On the member's host. */
+  replica: ReplicaRef;
 }
 
 /** Members can run before their disk is there. */
@@ -67,7 +68,7 @@ export interface StartsEarly {
 
 export interface EarlyOrder extends ReconfigureOrder {
   /** What its disk will stand over: the image that a `clone` under way makes on the same host. */
-  base: CloneOrder["target"];
+  base: CopyRef;
 }
 
 /** Hints only: what is whole in the end does not depend on them. */

@@ -12,7 +12,7 @@
 import type { BaseState, Observation, PowerState } from "../fleet/model";
 import type { Abilities, Costs } from "./abilities";
 import type {
-  CallContext, CloneOrder, CloneResult, DestroyOrder, FleetLock, LockRequest, MemberRef, ObserveRequest, PowerOrder, ReconfigureOrder, SnapshotOrder,
+  CallContext, CloneOrder, CloneResult, DestroyOrder, FleetLock, Identities, LockRequest, MemberRef, ObserveRequest, PowerOrder, ReconfigureOrder, SnapshotOrder,
 } from "./orders";
 
 export type * from "./abilities";
@@ -23,6 +23,7 @@ export interface Hypervisor {
   readonly name: "libvirt" | "vsphere" | "simulated";
   readonly abilities: Abilities;
   readonly costs: Costs;
+  readonly identities: Identities;
   lock(request: LockRequest): Promise<FleetLock>;
   observe(request: ObserveRequest, context?: CallContext): Promise<Observation>;
   clone(order: CloneOrder, context?: CallContext): Promise<CloneResult>;

@@ -28,20 +28,42 @@ export interface CallContext {
 }
 
 /** Something that holds exactly the template's content. */
-export type ImageRef =
-  /** The declared template where it lives; a local file is read by the provider and uploaded. */
-  | { kind: "template"; host: string | null }
-  /** The upload of a local file (purpose template) or the base under linked clones (purpose replica). */
-  | { kind: "replica"; purpose: "replica" | "template"; host: string; contentId: string }
-  /** A full member's base. */
-  | { kind: "base"; host: string; slot: number; generation: number };
+export type ImageRef = TemplateRef | CopyRef;
+
+/** The declared template where it lives; a local file (host null) is read by the provider and uploaded. */
+export interface TemplateRef {
+  kind: "template";
+  host: string | null;
+}
+
+/** What a copy made, or makes. */
+export type CopyRef = ReplicaRef | BaseRef;
+
+/** The upload of a local file (purpose template) or the base under linked clones (purpose replica). */
+export interface ReplicaRef {
+  kind: "replica";
+  purpose: "replica" | "template";
+  host: string;
+  contentId: string;
+}
+
+/** A full member's base. */
+export interface BaseRef {
+  kind: "base";
+  host: string;
+  slot: number;
+  generation: number;
+}
+
+/** What a copy is to make. A base says whose it is: where the copy is the member already, it bears the member's name from the start. */
+export type CloneTarget = ReplicaRef | (BaseRef & { name: string });
 
 export interface CloneOrder {
   fleet: FleetIdentity;
   contentId: string;
   source: ImageRef;
   /** A replica is whole (marked) when clone() resolves; a base is partial until its member is defined. */
-  target: Extract<ImageRef, { kind: "replica" | "base" }>;
+  target: CloneTarget;
 }
 
 export interface CloneResult {
@@ -53,35 +75,27 @@ export interface CloneResult {
   resumed?: boolean;
 }
 
-/** Freeze: put a delta disk over the member's base. */
-export interface SnapshotOrder {
+export interface MemberRef {
   fleet: FleetIdentity;
-  host: string;
-  slot: number;
-  generation: number;
-}
-
-/** Define the member (it is whole from then on) or bring an existing one to this shape; never starts it. */
-export interface ReconfigureOrder {
-  fleet: FleetIdentity;
+  /** Its home: where it was made, and its disks are. One that the hypervisor moved by itself since has drifted (`displaced`). */
   host: string;
   slot: number;
   name: string;
-  uuid: string;
-  macs: string[];
-  kind: CloneKind;
   generation: number;
+}
+
+/** Freeze: put a delta disk over the member's base. */
+export type SnapshotOrder = Omit<MemberRef, "name">;
+
+/**
+ * Define the member (it is whole from then on) or bring an existing one to this shape; never starts it. Its UUID follows
+ * from fleet and slot (memberUuid of fleet/members/identity); the addresses of its network cards are the adapter's.
+ */
+export interface ReconfigureOrder extends MemberRef {
+  kind: CloneKind;
   contentId: string;
   vm: VmSpec;
   autostart: boolean;
-}
-
-export interface MemberRef {
-  fleet: FleetIdentity;
-  host: string;
-  slot: number;
-  name: string;
-  generation: number;
 }
 
 export interface PowerOrder extends MemberRef {
@@ -109,6 +123,12 @@ export interface ObserveRequest {
    * A local template whose content is still being read at the deadline is left out (`templateUnread`). Otherwise it is waited for: the deadline is the hosts'.
    */
   impatient?: boolean;
+}
+
+/** What an adapter gives new members by itself, as far as that is known before they are made. */
+export interface Identities {
+  /** Addresses of a member's network cards, in their order; none where the hypervisor chooses them as it makes the member. */
+  cardAddresses(fleetId: string, slot: number, cards: number): string[];
 }
 
 /** One run per fleet (DESIGN.md section 4). */

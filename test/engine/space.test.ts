@@ -251,7 +251,7 @@ describe("a copy that stands still for want of room", () => {
     const { book, distributor } = distribution(context);
     for (const slot of [0, 1]) {
       distributor.want({
-        host: 1, target: { kind: "base", host: "a2", slot, generation: 0 }, label: `w-00${slot}`,
+        host: 1, target: { kind: "base", host: "a2", slot, generation: 0, name: `w-00${slot}` }, label: `w-00${slot}`,
         whole: () => said.push(`${slot} is whole`), failed: (error) => said.push(String(error)),
       });
     }
@@ -356,7 +356,7 @@ describe("a copy that is whole", () => {
     const end = book.end.bind(book);
     book.end = (transfer, whole) => { ended.push(whole); end(transfer, whole); };
     distributor.want({
-      host: 1, target: { kind: "base", host: "a2", slot: 0, generation: 0 }, label: "w-000",
+      host: 1, target: { kind: "base", host: "a2", slot: 0, generation: 0, name: "w-000" }, label: "w-000",
       whole: () => { throw new Error("a fault of our own"); }, failed: () => assert.fail("it did not fail"),
     });
     distributor.begin(policies.rounds);

@@ -1,6 +1,6 @@
 /** Hypervisors around a hypervisor: one that keeps a diary, one that holds the engine to its promises, one that crashes. */
 import type { FleetSpec } from "../../provider/fleet";
-import type { Abilities, CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, RefeedOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
+import type { Abilities, CallContext, CloneOrder, CopyRef, Hypervisor, ImageRef, MemberRef, RefeedOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
 
 type PromisesOf<T> = { [K in keyof T]-?: NonNullable<T[K]> extends (...given: never[]) => Promise<unknown> ? K : never }[keyof T];
 type Method = PromisesOf<Hypervisor> | { [Name in keyof Abilities]-?: PromisesOf<NonNullable<Abilities[Name]>> }[keyof Abilities];
@@ -58,11 +58,11 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
   const changing = new Map<string, string>();
   const count = (map: Map<string, number>, key: string, by: number) => map.set(key, (map.get(key) ?? 0) + by);
 
-  const targetKey = (target: CloneOrder["target"]) => `${target.host}/${target.kind === "base" ? target.slot : "replica"}`;
+  const targetKey = (target: CopyRef) => `${target.host}/${target.kind === "base" ? target.slot : "replica"}`;
   /** What each copy under way reads now. */
   const reading = new Map<string, { hosts: Set<string>; end(): void }>();
   /** @param known hosts on which the copy counts already */
-  const occupy = (source: ImageRef, target: CloneOrder["target"], known = new Set<string>()) => {
+  const occupy = (source: ImageRef, target: CopyRef, known = new Set<string>()) => {
     const hosts = new Set([source.host, target.host].filter((h) => h !== null && !known.has(h)) as string[]);
     const base = source.kind === "base" ? `${source.host}/${source.slot}` : undefined;
     if (base && merging.has(base)) offences.push(`${base} read after its merge began`);
@@ -80,7 +80,7 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       if (base) count(readers, base, -1);
     } };
   };
-  const read = (source: ImageRef, target: CloneOrder["target"]) => {
+  const read = (source: ImageRef, target: CopyRef) => {
     reading.get(targetKey(target))?.end();
     reading.set(targetKey(target), occupy(source, target));
   };

@@ -3,11 +3,12 @@
  * set up a world; what the simulator is shown to do here, the real ones are shown to do too.
  */
 import assert from "node:assert/strict";
-import { memberMacs, memberUuid } from "../../provider/fleet/members/identity";
+import { memberMacs } from "../../provider/fleet/members/addresses";
+import { memberUuid } from "../../provider/fleet/members/identity";
 import type { FleetSpec, Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
 import {
   ForeignNameError, LockTimeoutError,
-  type Abilities, type CloneOrder, type FleetIdentity, type Hypervisor, type ImageRef, type MemberRef, type ReconfigureOrder,
+  type Abilities, type CloneTarget, type FleetIdentity, type Hypervisor, type ImageRef, type MemberRef, type ReconfigureOrder,
 } from "../../provider/hypervisors/hypervisor";
 import { abilityContracts } from "./contractAbilities";
 
@@ -68,14 +69,13 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     };
     const look = async (host: string) => hostOf(await observe(), host);
     const template = (): ImageRef => ({ kind: "template", host: first });
-    const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0 }) as const;
-    const replica = (host: string) => ({ kind: "replica", purpose: "replica", host, contentId }) as const;
     const slotName = (slot: number) => `${fleet.namePrefix}-${String(slot).padStart(3, "0")}`;
+    const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0, name: slotName(slot) }) as const;
+    const replica = (host: string) => ({ kind: "replica", purpose: "replica", host, contentId }) as const;
     const ref = (host: string, slot: number): MemberRef => ({ fleet, host, slot, name: slotName(slot), generation: 0 });
-    const clone = (source: ImageRef, target: CloneOrder["target"]) => hv.clone({ fleet, contentId, source, target });
+    const clone = (source: ImageRef, target: CloneTarget) => hv.clone({ fleet, contentId, source, target });
     const definition = (host: string, slot: number, kind: "full" | "linked", vm: Partial<FleetSpec["vm"]> = {}): ReconfigureOrder => ({
       fleet, host, slot, kind, contentId, name: slotName(slot), generation: 0, autostart: false, vm: { ...world.spec.vm, ...vm },
-      uuid: memberUuid(fleet.fleetId, slot), macs: memberMacs(fleet.fleetId, slot, world.spec.vm.networks.length),
     });
     const define = (...of: Parameters<typeof definition>) => hv.reconfigure(definition(...of));
     const makeFull = async (host: string, slot: number, source = template()) => {
@@ -149,6 +149,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         },
       );
       assert.deepEqual(macs, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
+      assert.deepEqual(macs, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks.length));
       assert.equal(chain.length, 2);
       assert.deepEqual(partials, []);
     });
@@ -262,6 +263,13 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       assert.deepEqual(members, []);
       for (const partial of partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
       assert.deepEqual((await look(second)).partials, []);
+    });
+
+    it("does not look with a signal that has aborted", async () => {
+      const signal = AbortSignal.abort(new Error("too late"));
+      await assert.rejects(hv.observe({
+        fleetId: fleet.fleetId, namePrefix: fleet.namePrefix, hosts: world.spec.hosts, spec: world.spec, deadlineMs: world.spec.timeouts.callMs, preflight: false,
+      }, { signal }), /too late/);
     });
 
     it("refuses to begin with a signal that has aborted", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { FleetSpec, ObservedMember, ReachableHost } from "../../provider/fleet/model";
 import type {
-  Abilities, CloneOrder, CloneResult, EarlyOrder, FleetIdentity, Hypervisor, ImageRef, ReconfigureOrder,
+  Abilities, CloneOrder, CloneResult, CloneTarget, EarlyOrder, FleetIdentity, Hypervisor, ImageRef, ReconfigureOrder, ReplicaRef,
 } from "../../provider/hypervisors/hypervisor";
 
 /** The words of the contract's tests, and what they are about at the moment. */
@@ -15,11 +15,11 @@ export interface ContractGround {
   readonly first: string;
   readonly second: string;
   template(): ImageRef;
-  base(host: string, slot: number): Extract<ImageRef, { kind: "base" }>;
-  replica(host: string): Extract<ImageRef, { kind: "replica" }>;
+  base(host: string, slot: number): Extract<CloneTarget, { kind: "base" }>;
+  replica(host: string): ReplicaRef;
   definition(host: string, slot: number, kind: "full" | "linked"): ReconfigureOrder;
   look(host: string): Promise<ReachableHost>;
-  clone(source: ImageRef, target: CloneOrder["target"]): Promise<CloneResult>;
+  clone(source: ImageRef, target: CloneTarget): Promise<CloneResult>;
   define(host: string, slot: number, kind: "full" | "linked"): Promise<void>;
   makeFull(host: string, slot: number, source?: ImageRef): Promise<void>;
   power(host: string, slot: number, to: "running" | "stopped"): Promise<void>;
@@ -112,11 +112,11 @@ function linksClones(ground: ContractGround, has: () => NonNullable<Abilities["l
 
 function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["startsEarly"]>): void {
   const { template, base, replica, look } = ground;
-  const early = (host: string, slot: number, image: EarlyOrder["base"] = base(host, slot)): EarlyOrder => (
+  const early = (host: string, slot: number, image: CloneTarget = base(host, slot)): EarlyOrder => (
     { ...ground.definition(host, slot, image.kind === "base" ? "full" : "linked"), base: image }
   );
-  const order = (target: CloneOrder["target"]): CloneOrder => ({ fleet: ground.fleet, contentId: ground.contentId, source: template(), target });
-  const makeEarly = async (host: string, slot: number, image: EarlyOrder["base"], signal?: AbortSignal) => {
+  const order = (target: CloneTarget): CloneOrder => ({ fleet: ground.fleet, contentId: ground.contentId, source: template(), target });
+  const makeEarly = async (host: string, slot: number, image: CloneTarget, signal?: AbortSignal) => {
     const cloning = ground.hv.clone(order(image), { signal });
     // A small image may be there before the guest is; then the guest starts after it.
     return (await Promise.allSettled([cloning, has().startEarly(early(host, slot, image))]))[0];

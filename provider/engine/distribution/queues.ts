@@ -1,4 +1,4 @@
-import type { CloneOrder } from "../../hypervisors/hypervisor";
+import type { CloneTarget } from "../../hypervisors/hypervisor";
 import type { BookedSource, SourceBook } from "./sourceBook";
 import type { ReadHints } from "./reads";
 import type { Room } from "./room";
@@ -6,7 +6,7 @@ import type { Room } from "./room";
 /** One base image wanted on a host. */
 export interface WantedCopy {
   host: number;
-  target: CloneOrder["target"];
+  target: CloneTarget;
   /** Slot name or `replica@host`. */
   label: string;
   /** What is known or to be known of its guests' reads, for a copy about to be ordered. @param local as of `begun` */

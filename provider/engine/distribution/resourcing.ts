@@ -1,4 +1,4 @@
-import type { ImageRef } from "../../hypervisors/hypervisor";
+import type { CopyRef, ImageRef } from "../../hypervisors/hypervisor";
 import type { RunContext } from "../run/context";
 import type { TransferLog } from "./transferLog";
 import type { BookedSource, BookedTransfer, SourceBook } from "./sourceBook";
@@ -163,7 +163,7 @@ export class Refeeder {
     // Not when it ended, or lost its source and was given another, in the meantime.
     const isStill = (): boolean => transfer.leaving === leaving;
     tasks.start(async () => {
-      const target = transfer.makes.ref as Exclude<ImageRef, { kind: "template" }>;
+      const target = transfer.makes.ref as CopyRef;
       try {
         await abilities.relaying!.refeed({ fleet, contentId, target, source: source.ref });
         if (isStill()) this.book.turned(transfer);

@@ -128,7 +128,7 @@ export class Creation {
     for (const create of this.wanted) {
       if (create.kind !== "full" || create.base === "arrived") continue;
       const { host, slot, name, generation, rack } = create;
-      const target = { kind: "base", host, slot, generation } as const;
+      const target = { kind: "base", host, slot, generation, name } as const;
       const early = this.early(create, target);
       distributor.want({
         host: this.indexOf.get(host)!, target, label: name,

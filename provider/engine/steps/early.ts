@@ -41,7 +41,7 @@ export class EarlyStart {
     const signal = signalFor(this.context, host);
     const { order } = this;
     ledger.worked.add(host);
-    ledger.defining(host, { ...asDefined(order), base: "arriving" });
+    ledger.defining(host, { ...asDefined(this.context, order), base: "arriving" });
     this.attempt = Promise.allSettled([this.attempt, abilities.startsEarly!.startEarly(order, { signal })]).then(() => undefined);
   }
 

@@ -1,5 +1,5 @@
 import type { CloneKind, PlannedReconfigure } from "../../fleet/model";
-import type { ImageRef, MemberRef } from "../../hypervisors/hypervisor";
+import type { CopyRef, MemberRef } from "../../hypervisors/hypervisor";
 import { operate, type RunContext } from "../run/context";
 import { asDefined, definition, type NewMember } from "./definition";
 import type { EarlyStart } from "./early";
@@ -13,7 +13,7 @@ export type Made = "nothing" | "whole" | "ready";
  * never thrown.
  */
 export async function makeMember(
-  context: RunContext, member: NewMember, contentId: string, base: Extract<ImageRef, { kind: "replica" | "base" }>,
+  context: RunContext, member: NewMember, contentId: string, base: CopyRef,
   early?: EarlyStart,
 ): Promise<Made> {
   const { hypervisor, abilities, spec, fleet, failures, signal, ledger, hostBook } = context;
@@ -34,7 +34,7 @@ export async function makeMember(
     ));
     step = "define";
     const order = definition(context, { ...member, contentId });
-    ledger.defining(host, asDefined(order));
+    ledger.defining(host, asDefined(context, order));
     await operate(context, host, (call) => hypervisor.reconfigure(order, call));
     made = "whole";
     step = "power on";

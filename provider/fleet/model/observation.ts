@@ -24,8 +24,9 @@ export type PowerState = "running" | "stopped" | "paused";
 
 export interface ObservedMember {
   /**
-   * Its disks bear another host's name: moved here by hand, or a twin of the one that stands there, as after a restore.
-   * Counts where there is no other; never destroyed. @default false
+   * It is seen away from home, the host that its disks are named after: the hypervisor or somebody moved it here, or it is
+   * a twin of the one that stands there, as after a restore. That is drift and no move of ours: it counts where there is
+   * no other, and is never destroyed. @default false
    */
   displaced?: boolean;
   slot: number;

@@ -1,11 +1,12 @@
 import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/members/arrival";
+import { memberMacs } from "../../fleet/members/addresses";
 import { problemOfTemplate } from "../../fleet/words/paths";
 import { formatProblem } from "../../fleet/words/problems";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
-  type Abilities, type CallContext, type CloneOrder, type Costs, type DestroyOrder, type EarlyOrder, type FleetLock, type HintedCloneOrder,
+  type Abilities, type CallContext, type CloneOrder, type CopyRef, type Costs, type DestroyOrder, type EarlyOrder, type FleetLock, type HintedCloneOrder,
   type HintedCloneResult, type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder,
   type ReconfigureOrder, type RefeedOrder, type SnapshotOrder,
 } from "../hypervisor";
@@ -61,6 +62,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly name = "libvirt";
   readonly abilities: Required<Abilities>;
   readonly costs: Costs;
+  readonly identities = { cardAddresses: memberMacs };
   private readonly sessions = new Map<string, HostSession>();
   private readonly spec: FleetSpec;
   private readonly holder: string;
@@ -253,7 +255,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */
-  private async imageName(at: Place, ref: Extract<ImageRef, { kind: "replica" | "base" }>): Promise<string> {
+  private async imageName(at: Place, ref: CopyRef): Promise<string> {
     if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(at.scope, ref);
     const { pool } = await at.session.pool();
     const raw = targetVolumeName(at.scope, ref, "raw");

@@ -1,8 +1,10 @@
+import { memberMacs } from "../../fleet/members/addresses";
+import { memberUuid } from "../../fleet/members/identity";
 import type { BaseState, FleetSpec, Observation, PowerState } from "../../fleet/model";
 import type { Topology } from "../../scheduler/types";
 import {
   ForeignNameError, HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError,
-  type Abilities, type CallContext, type CloneOrder, type CloneResult, type Costs, type DestroyOrder, type FleetLock, type Hypervisor, type ImageRef,
+  type Abilities, type CallContext, type CloneOrder, type CloneResult, type CopyRef, type Costs, type DestroyOrder, type FleetLock, type Hypervisor, type ImageRef,
   type LinkOrder, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder, type ReconfigureOrder, type RefeedOrder, type SnapshotOrder, type Traits,
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
@@ -35,6 +37,7 @@ export class SimulatedHypervisor implements Hypervisor {
   readonly name = "simulated";
   readonly abilities: Abilities;
   readonly costs: Costs;
+  readonly identities = { cardAddresses: memberMacs };
   readonly hosts = new Map<string, SimulatedHost>();
   private readonly copies: Copies;
   private readonly locks: Locks;
@@ -180,7 +183,7 @@ export class SimulatedHypervisor implements Hypervisor {
     return this.putOver(order.replica, order, context);
   }
 
-  private async putOver(base: CloneOrder["target"], order: SnapshotOrder, context: CallContext = {}): Promise<void> {
+  private async putOver(base: CopyRef, order: SnapshotOrder, context: CallContext = {}): Promise<void> {
     const host = await this.step(order.host, "snapshot", this.seconds.snapshotSeconds, context);
     const { slot, generation } = order;
     const { fleetId } = order.fleet;
@@ -293,8 +296,8 @@ export class SimulatedHypervisor implements Hypervisor {
     return host;
   }
 
-  private checkName(host: SimulatedHost, { fleet, name, slot, uuid }: ReconfigureOrder, step: string): void {
-    host.byHand.assertFree(host.name, step, { name, uuid });
+  private checkName(host: SimulatedHost, { fleet, name, slot }: ReconfigureOrder, step: string): void {
+    host.byHand.assertFree(host.name, step, { name, uuid: memberUuid(fleet.fleetId, slot) });
     const taken = host.foreignNames.includes(name)
       || [...host.members.values()].some((m) => m.name === name && (m.fleetId !== fleet.fleetId || m.slot !== slot));
     if (taken) throw new ForeignNameError(host.name, step, `the name ${name} is taken by a domain without our tag`);
@@ -307,12 +310,12 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   /** @throws SourceLostError, TemplateChangedError when this cannot be read */
-  private sourceOf(order: Pick<CloneOrder, "fleet" | "target" | "contentId">, source: ImageRef): CopySource {
+  private sourceOf(order: Omit<RefeedOrder, "source">, source: ImageRef): CopySource {
     this.checkSource(order, source);
     return { host: source.host, key: sourceKeyOf(order.fleet.fleetId, source) };
   }
 
-  private checkSource(order: Pick<CloneOrder, "fleet" | "target" | "contentId">, source: ImageRef): void {
+  private checkSource(order: Omit<RefeedOrder, "source">, source: ImageRef): void {
     const { target } = order;
     if (source.kind === "template") {
       if (this.templateChanged || this.template.contentId !== order.contentId) {

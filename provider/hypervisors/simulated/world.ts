@@ -1,9 +1,11 @@
 /** What the simulated hosts hold, and how they look from outside. No time passes here. */
 import { createHash } from "node:crypto";
+import { memberMacs } from "../../fleet/members/addresses";
+import { memberUuid } from "../../fleet/members/identity";
 import type {
   BaseState, DiskInfo, ObservedMember, ObservedPartial, ReachableHost, UnreachableHost,
 } from "../../fleet/model";
-import type { DestroyOrder, ImageRef, ReconfigureOrder } from "../hypervisor";
+import type { CopyRef, DestroyOrder, ReconfigureOrder } from "../hypervisor";
 import { ByHand } from "./byHand";
 
 export interface SimulatedBase {
@@ -206,7 +208,7 @@ export class SimulatedHost {
   }
 
   /** What may be copied: whole, and written by nobody. */
-  holdsContent(fleetId: string, ref: Exclude<ImageRef, { kind: "template" }>): boolean {
+  holdsContent(fleetId: string, ref: CopyRef): boolean {
     if (ref.kind === "replica") return this.replicas.get(replicaKey(fleetId, ref.purpose, ref.contentId))?.whole ?? false;
     const base = this.bases.get(volumeKey(fleetId, ref.slot, ref.generation));
     return base !== undefined && base.whole && base.state === "frozen";
@@ -219,12 +221,12 @@ export class SimulatedHost {
       fleetId,
       slot: order.slot,
       name: order.name,
-      uuid: order.uuid,
+      uuid: memberUuid(fleetId, order.slot),
       kind: order.kind,
       generation: order.generation,
       incarnation,
       contentId: order.contentId,
-      macs: [...order.macs],
+      macs: memberMacs(fleetId, order.slot, order.vm.networks.length),
       power: old?.power ?? "stopped",
       // A redefinition takes no extra disk away, and adds none.
       disks: old?.generation === order.generation ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({

@@ -6,10 +6,10 @@ import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { memberUuid, slotName } from "../../../provider/fleet";
+import { slotName } from "../../../provider/fleet";
 import type { FleetSpec, Observation, ReachableHost } from "../../../provider/fleet/model";
 import {
-  NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type FleetIdentity, type Hypervisor, type ImageRef,
+  NoSpaceError, SourceLostError, TemplateChangedError, type CloneTarget, type FleetIdentity, type Hypervisor, type ImageRef,
 } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, LAB_NAME, labInputs, labSpec, labStatus, specOf, virsh, type LabHost } from "./labFleet";
@@ -46,8 +46,8 @@ describe("copies between real hosts", function () {
   };
   const look = (hv: Hypervisor, spec: FleetSpec): Promise<Observation> =>
     hv.observe({ fleetId: fleet.fleetId, namePrefix: "copies", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
-  const base = (host: LabHost, slot = 0) => ({ kind: "base", host: host.name, slot, generation: 0 }) as const;
-  const clone = (hv: Hypervisor, observation: Observation, source: ImageRef, target: CloneOrder["target"], onProgress?: (done: number) => void) =>
+  const base = (host: LabHost, slot = 0) => ({ kind: "base", host: host.name, slot, generation: 0, name: slotName("copies", slot) }) as const;
+  const clone = (hv: Hypervisor, observation: Observation, source: ImageRef, target: CloneTarget, onProgress?: (done: number) => void) =>
     hv.clone({ fleet, contentId: observation.template!.contentId, source, target }, { onProgress });
   const ownOf = async (host: LabHost) => (await inventory(host)).volumes.filter((v) => v.includes(fleet.fleetId));
   /** Without the marks of copies that are no member's yet. */
@@ -197,7 +197,7 @@ describe("copies between real hosts", function () {
     await clone(hv, seen, { kind: "template", host: hosts[0]!.name }, base(host));
     await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0 });
     const name = slotName("copies", 0);
-    await hv.reconfigure({ fleet, host: host.name, slot: 0, name, uuid: memberUuid(fleet.fleetId, 0), macs: ["56:aa:aa:aa:aa:01"], kind: "full", generation: 0, contentId: seen.template!.contentId, vm: spec.vm, autostart: false });
+    await hv.reconfigure({ fleet, host: host.name, slot: 0, name, kind: "full", generation: 0, contentId: seen.template!.contentId, vm: spec.vm, autostart: false });
     const on = async () => (await look(hv, spec)).hosts.find((h) => h.name === host.name) as ReachableHost;
     assert.deepEqual((await on()).members[0]!.disks.map((d) => d.label).sort(), ["data", "scratch"]);
     await virsh(host, "undefine", name);

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { memberMacs, memberUuid, slotName } from "../../../provider/fleet/members/identity";
+import { slotName } from "../../../provider/fleet/members/identity";
 import type { FleetSpec, ObservedMember } from "../../../provider/fleet/model";
-import type { CallContext, EarlyOrder, FleetIdentity, HintedCloneOrder, HintedCloneResult, ImageRef } from "../../../provider/hypervisors/hypervisor";
+import type { CallContext, CloneTarget, EarlyOrder, FleetIdentity, HintedCloneOrder, HintedCloneResult, ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "./labFleet";
 
@@ -61,13 +61,13 @@ describe("members that start immediately", function () {
   const serialLog = (host: LabHost) => join(host.poolDir, "..", "log", "qemu", `${name(hosts.indexOf(host))}.serial.log`);
   const serial = async (i: number) => readFile(serialLog(hosts[i]!), "utf8").catch(() => "");
   const template = (): ImageRef => ({ kind: "template", host: hosts[0]!.name });
-  const base = (i: number) => ({ kind: "base", host: hosts[i]!.name, slot: i, generation: 0 }) as const;
+  const base = (i: number) => ({ kind: "base", host: hosts[i]!.name, slot: i, generation: 0, name: name(i) }) as const;
   const replica = (i: number) => ({ kind: "replica", purpose: "replica", host: hosts[i]!.name, contentId }) as const;
   const early = (i: number, image: EarlyOrder["base"] = base(i)): EarlyOrder => ({
-    fleet, host: hosts[i]!.name, slot: i, name: name(i), uuid: memberUuid(fleet.fleetId, i), macs: memberMacs(fleet.fleetId, i, 1),
+    fleet, host: hosts[i]!.name, slot: i, name: name(i), 
     kind: image.kind === "base" ? "full" : "linked", generation: 0, contentId, vm: spec.vm, autostart: false, base: image,
   });
-  const copy = (i: number, source = template(), context: CallContext = {}, target: EarlyOrder["base"] = base(i), hints: Pick<HintedCloneOrder, "readFirst" | "recordReads"> = {}) => (
+  const copy = (i: number, source = template(), context: CallContext = {}, target: CloneTarget = base(i), hints: Pick<HintedCloneOrder, "readFirst" | "recordReads"> = {}) => (
     hv.abilities.startsEarly.clone({ fleet, contentId, source, target, ...hints }, context)
   );
   const member = async (i: number): Promise<ObservedMember> => {

@@ -9,7 +9,7 @@ import { copyFile, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { applyFleet, realClock, refreshFleet, removeFleet } from "../../../provider/engine";
-import { memberUuid, problemsOfHost, slotName } from "../../../provider/fleet";
+import { problemsOfHost, slotName } from "../../../provider/fleet";
 import type { FleetSpec, FleetState, ReachableHost } from "../../../provider/fleet/model";
 import type { Hypervisor, MemberRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
@@ -173,7 +173,7 @@ describe("what somebody made of members, or stands on them", function () {
     let contentId: string;
     const fleet = () => ({ fleetId, incarnation: "one", namePrefix: prefix });
     const ref = (slot: number, generation = 0): MemberRef => ({ fleet: fleet(), host: host.name, slot, name: slotName(prefix, slot), generation });
-    const base = (slot: number) => ({ kind: "base", host: host.name, slot, generation: 0 }) as const;
+    const base = (slot: number) => ({ kind: "base", host: host.name, slot, generation: 0, name: slotName(prefix, slot) }) as const;
     const replica = () => ({ kind: "replica", purpose: "replica", host: host.name, contentId }) as const;
     const copy = (target: ReturnType<typeof base> | ReturnType<typeof replica>) => hv.clone({ fleet: fleet(), contentId, source: { kind: "template", host: host.name }, target });
     const file = async (part: string): Promise<string> => join(host.poolDir, (await readdir(host.poolDir)).find((one) => one.includes(fleetId) && one.includes(part))!);
@@ -182,7 +182,7 @@ describe("what somebody made of members, or stands on them", function () {
       await copy(target);
       const order = { fleet: fleet(), host: host.name, slot, generation: 0 };
       await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
-      await hv.reconfigure({ ...ref(slot), uuid: memberUuid(fleetId, slot), macs: [`56:bb:bb:bb:bb:0${slot}`], kind, contentId, vm: { ...spec.vm, disks: [] }, autostart: false });
+      await hv.reconfigure({ ...ref(slot), kind, contentId, vm: { ...spec.vm, disks: [] }, autostart: false });
     }
     const somebody = (source: string, type: string): string => `<domain type='qemu'><name>${prefix}-somebody</name><memory unit='MiB'>16</memory><os><type arch='x86_64'>hvm</type></os>
       <devices><disk type='${type}' device='disk'><driver name='qemu' type='qcow2'/>${source}<target dev='vda' bus='virtio'/></disk></devices></domain>`;
@@ -261,7 +261,7 @@ describe("what somebody made of members, or stands on them", function () {
       await make(0);
       await virsh(host, "undefine", slotName(prefix, 0));
       const disks = [{ label: "keep", sizeBytes: 1 << 20, onDelete: "keep" as const }, { label: "scratch", sizeBytes: 1 << 20, onDelete: "delete" as const }];
-      await hv.reconfigure({ ...ref(0), uuid: memberUuid(fleetId, 0), macs: ["56:bb:bb:bb:bb:00"], kind: "full", contentId, vm: { ...spec.vm, disks }, autostart: false });
+      await hv.reconfigure({ ...ref(0), kind: "full", contentId, vm: { ...spec.vm, disks }, autostart: false });
       const kept = await file("disk-keep");
       await virsh(host, "vol-create-as", "default", kept.split("/").at(-1)!.replace("disk-keep.keep.qcow2", "pending.keep"), "1b");
       const copied = (await file("disk-delete")).replace(".qcow2", "-clone.qcow2");

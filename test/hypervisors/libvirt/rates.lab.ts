@@ -44,7 +44,7 @@ describe("limits to what copies use", function () {
     const sampling = (async () => { while (!done) { await lab.until(() => now() - samples.at(-1)!.at > 0.5, { everyMs: 50, what: "half a second" }); await sample(); } })();
     await Promise.all(targets.map((i) => hv.clone({
       fleet, contentId: seen.template!.contentId, source: { kind: "template", host: hosts[0]!.name },
-      target: { kind: "base", host: hosts[i]!.name, slot: i, generation: 0 },
+      target: { kind: "base", host: hosts[i]!.name, slot: i, generation: 0, name: `rates-00${i}` },
     })));
     done = true;
     await sampling;
@@ -78,7 +78,7 @@ describe("limits to what copies use", function () {
     const seen = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "rates", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
     const contentId = seen.template!.contentId;
     const template = { kind: "template", host: a1.name } as const;
-    const base = (host: LabHost) => ({ kind: "base", host: host.name, slot: 7, generation: 0 }) as const;
+    const base = (host: LabHost) => ({ kind: "base", host: host.name, slot: 7, generation: 0, name: "rates-007" }) as const;
     await hv.clone({ fleet, contentId, source: template, target: base(a2) });
     let changed: Promise<void> | undefined;
     const before = await lab.nicBytes(a1);

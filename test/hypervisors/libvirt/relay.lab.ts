@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { slotName } from "../../../provider/fleet";
 import type { FleetSpec } from "../../../provider/fleet/model";
 import { SourceLostError, type CallContext, type CloneResult, type FleetIdentity, type ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
@@ -43,7 +44,7 @@ describe("relays between real hosts", function () {
   });
 
   const template = (): ImageRef => ({ kind: "template", host: hosts[0]!.name });
-  const base = (i: number, slot = i) => ({ kind: "base", host: hosts[i]!.name, slot, generation: 0 }) as const;
+  const base = (i: number, slot = i) => ({ kind: "base", host: hosts[i]!.name, slot, generation: 0, name: slotName("relay", slot) }) as const;
   const hop = (source: ImageRef, i: number, context: CallContext = {}, slot = i): Promise<CloneResult> =>
     hv.clone({ fleet, contentId, source, target: base(i, slot) }, context);
   const made = async (i: number): Promise<string[]> =>

@@ -51,7 +51,7 @@ describe("copies that a killed run left", function () {
   const helpersGone = () => lab.until(
     async () => (await Promise.all(hosts.map(inventory))).every((i) => !i.domains.some((d) => d.includes(fleet.fleetId))), { timeoutMs: 60_000, what: "helpers to go" },
   );
-  const order = (target: CloneOrder["target"] = { kind: "base", host: to.name, slot: 0, generation: 0 }): CloneOrder =>
+  const order = (target: CloneOrder["target"] = { kind: "base", host: to.name, slot: 0, generation: 0, name: "resume-000" }): CloneOrder =>
     ({ fleet, contentId, source: { kind: "template", host: from.name }, target });
   const partials = async (host = to): Promise<ObservedPartial[]> =>
     ((await hv.observe(request())).hosts.find((h) => h.name === host.name) as ReachableHost).partials.filter((p) => p.kind === "volume");
@@ -127,7 +127,7 @@ describe("copies that a killed run left", function () {
   });
 
   it("of the host's own image are gone on with as well", async () => {
-    const local = order({ kind: "base", host: from.name, slot: 0, generation: 0 });
+    const local = order({ kind: "base", host: from.name, slot: 0, generation: 0, name: "resume-000" });
     const abort = new AbortController();
     await assert.rejects(hv.clone(local, { signal: abort.signal, onProgress: (done) => { if (done > DATA / 8) abort.abort(new Error("enough")); } }));
     await hv.clone(local);

@@ -4,7 +4,7 @@ import { execFile } from "node:child_process";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { memberUuid, slotName } from "../../../provider/fleet";
+import { slotName } from "../../../provider/fleet";
 import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
 import type { FleetIdentity, MemberRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
@@ -46,7 +46,7 @@ describe("members that somebody else has touched", function () {
     (await hv.observe({ fleetId: fleet.fleetId, namePrefix: "safe", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: true })).hosts[0] as ReachableHost;
   async function make(slot: number, kind: "full" | "linked", start = true): Promise<void> {
     const target = kind === "full"
-      ? ({ kind: "base", host: host.name, slot, generation: 0 } as const)
+      ? ({ kind: "base", host: host.name, slot, generation: 0, name: name(slot) } as const)
       : ({ kind: "replica", purpose: "replica", host: host.name, contentId } as const);
     await hv.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target });
     const order = { fleet, host: host.name, slot, generation: 0 };
@@ -55,7 +55,7 @@ describe("members that somebody else has touched", function () {
     if (start) await hv.power({ ...ref(slot), to: "running", shutdownMs: 0 });
   }
   const define = (slot: number, kind: "full" | "linked", vm = spec.vm): Promise<void> => hv.reconfigure({
-    fleet, host: host.name, slot, name: name(slot), uuid: memberUuid(fleet.fleetId, slot), macs: [`56:bb:bb:bb:bb:0${slot}`], kind, generation: 0, contentId, vm, autostart: false,
+    fleet, host: host.name, slot, name: name(slot), kind, generation: 0, contentId, vm, autostart: false,
   });
   const untouched = async (action: Promise<unknown>, says: RegExp): Promise<void> => {
     const before = await files();

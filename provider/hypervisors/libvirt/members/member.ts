@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  ForeignNameError, type CallContext, type CloneOrder, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
+  ForeignNameError, type CallContext, type CopyRef, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../../hypervisor";
 import { endArrival } from "../volumes/arrivals";
 import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "../look/domainDisks";
@@ -27,7 +27,7 @@ export type { Place };
  * Freeze: the writes go to a delta from now on; the base is never written again until it is consolidated. Or link: the
  * base is the host's replica then.
  */
-export async function putDeltaOver(image: CloneOrder["target"], order: SnapshotOrder, at: Place): Promise<void> {
+export async function putDeltaOver(image: CopyRef, order: SnapshotOrder, at: Place): Promise<void> {
   const { pool } = await at.session.pool();
   await at.session.run("freeze", async (client) => {
     const base = await client.lookupVolume(pool, targetVolumeName(at.scope, image));
