@@ -4,7 +4,7 @@
  *
  * Rules for every adapter, proven by the one contract suite (test/hypervisors/contract.ts):
  * - Every long call takes an AbortSignal and reports bytes done; aborting leaves either a finished, tagged object
- *   or something that the next `observe` lists as partial and `destroy` removes.
+ *   or something that the next `observe` lists as a leftover and `destroy` removes.
  * - Calls are idempotent: doing again what is done succeeds.
  * - Whatever bears no tag of this fleet is never touched.
  * - An adapter holds no policy: which source, which order, how many at once is the engine's.

@@ -1,5 +1,5 @@
 /** What the port's calls take and give back (hypervisor.ts). */
-import type { CloneKind, FleetSpec, HostSpec, ObservedPartial, VmSpec } from "../fleet/model";
+import type { CloneKind, FleetSpec, HostSpec, Leftover, VmSpec } from "../fleet/model";
 import type { NoSpaceError, SourceLostError } from "./errors";
 
 /** Who runs: goes into every tag. */
@@ -107,7 +107,7 @@ export interface PowerOrder extends MemberRef {
 export type DestroyOrder =
   | ({ kind: "member"; shutdownMs: number } & MemberRef)
   | { kind: "replica"; fleet: FleetIdentity; host: string; contentId: string; purpose: "replica" | "template" }
-  | { kind: "partial"; fleet: FleetIdentity; host: string; partial: ObservedPartial };
+  | { kind: "leftover"; fleet: FleetIdentity; host: string; leftover: Leftover };
 
 export interface ObserveRequest {
   fleetId: string;

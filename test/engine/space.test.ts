@@ -31,7 +31,7 @@ describe("a store that holds less than it said", () => {
         assert.equal(state.members.filter((m) => m.host !== "a2").length, 15);
         assert.equal(state.members.filter((m) => m.host === "a2").length, 2, reasons.join("\n"));
         assert.match(reasons.join("\n"), /^a2: w-\d+, w-\d+, w-\d+: clone: storage pool default is full/);
-        assert.deepEqual((await reachable(spec, where)).flatMap((host) => host.partials), []);
+        assert.deepEqual((await reachable(spec, where)).flatMap((host) => host.leftovers), []);
         await up(spec, where, state);
         await assertSettled(spec, where, 20);
       });

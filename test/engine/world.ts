@@ -78,7 +78,7 @@ export async function assertSettled(spec: FleetSpec, where: { hypervisor: Hyperv
   const all = hosts.flatMap((host) => host.members);
   assert.equal(all.length, members);
   assert.equal(new Set(all.map((m) => m.slot)).size, members, "every slot once");
-  assert.deepEqual(hosts.flatMap((host) => host.partials), []);
+  assert.deepEqual(hosts.flatMap((host) => host.leftovers), []);
   for (const member of all) {
     assert.equal(member.power, spec.powerOn ? "running" : "stopped");
     assert.ok(["frozen", "consolidated", "replica"].includes(member.base), member.base);

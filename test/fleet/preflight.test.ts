@@ -14,17 +14,17 @@ describe("preflight", () => {
 
   it("counts of unfinished copies as room only what the plan goes on from or removes", () => {
     const declared = spec();
-    const free = (partials: ReachableHost["partials"]): number => {
-      const found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 1e6, partials }));
+    const free = (leftovers: ReachableHost["leftovers"]): number => {
+      const found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 1e6, leftovers }));
       const next = plan(declared, found);
       // As with one whose owner is seen elsewhere: it stays.
-      return roomOf(sharesOf(declared, { ...next, cleanup: [] }), [reachable("a1", [], { poolFreeBytes: 1e6, partials })]) - 1e6;
+      return roomOf(sharesOf(declared, { ...next, cleanup: [] }), [reachable("a1", [], { poolFreeBytes: 1e6, leftovers })]) - 1e6;
     };
     const { slot, generation } = plan(declared, empty(declared)).create.find((one) => one.host === "a1")!;
-    const partial = { kind: "volume" as const, name: "partial", bytes: 5e8, slot, generation, resumable: { contentId: template.contentId } };
-    assert.equal(free([partial]), 5e8);
+    const leftover = { kind: "volume" as const, name: "partial", bytes: 5e8, slot, generation, resumable: { contentId: template.contentId } };
+    assert.equal(free([leftover]), 5e8);
     for (const other of [{ slot: 99 }, { slot: undefined, generation: undefined }, { resumable: { contentId: "another" } }]) {
-      assert.equal(free([{ ...partial, ...other }]), 0, JSON.stringify(other));
+      assert.equal(free([{ ...leftover, ...other }]), 0, JSON.stringify(other));
     }
   });
 

@@ -98,7 +98,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         for (const m of host.members) {
           await hv.destroy({ kind: "member", fleet, host: host.name, slot: m.slot, name: m.name, generation: m.generation, shutdownMs: 0 });
         }
-        for (const partial of host.partials) await hv.destroy({ kind: "partial", fleet, host: host.name, partial });
+        for (const leftover of host.leftovers) await hv.destroy({ kind: "leftover", fleet, host: host.name, leftover });
         for (const r of host.replicas) {
           await hv.destroy({ kind: "replica", fleet, host: host.name, contentId: r.contentId, purpose: r.purpose });
         }
@@ -111,8 +111,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       const seen = await observe();
       assert.deepEqual(seen.hosts.map((h) => h.name), world.spec.hosts.map((h) => h.name));
       for (const { name: host } of world.spec.hosts) {
-        const { uuid, members, replicas, partials, problems, poolFreeBytes } = hostOf(seen, host);
-        assert.deepEqual({ members, replicas, partials, problems }, { members: [], replicas: [], partials: [], problems: [] });
+        const { uuid, members, replicas, leftovers, problems, poolFreeBytes } = hostOf(seen, host);
+        assert.deepEqual({ members, replicas, leftovers, problems }, { members: [], replicas: [], leftovers: [], problems: [] });
         assert.ok(uuid.length > 0 && poolFreeBytes > 0);
       }
       assert.equal(seen.template?.host, first);
@@ -132,14 +132,14 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("shows a copied base as partial until its member is defined", async () => {
       await clone(template(), base(second, 0));
-      const { members, partials } = await look(second);
+      const { members, leftovers } = await look(second);
       assert.deepEqual(members, []);
-      assert.ok(partials.some((p) => p.slot === 0));
+      assert.ok(leftovers.some((p) => p.slot === 0));
     });
 
     it("makes a full member: whole, stopped, its frozen base under a delta", async () => {
       await makeFull(second, 0);
-      const { members, partials } = await look(second);
+      const { members, leftovers } = await look(second);
       const { slot, name: called, uuid, kind, generation, incarnation, power: state, base: frozen, chain, macs, contentId: id } = only(members);
       assert.deepEqual(
         { slot, called, uuid, kind, generation, incarnation, state, frozen, id },
@@ -151,7 +151,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       assert.deepEqual(macs, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
       assert.deepEqual(macs, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks.length));
       assert.equal(chain.length, 2);
-      assert.deepEqual(partials, []);
+      assert.deepEqual(leftovers, []);
     });
 
     it("keeps a member's extra disks, whatever is declared when its definition changes", async () => {
@@ -202,8 +202,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       await makeFull(second, 0);
       await power(second, 0, "running");
       await destroy(second, 0);
-      const { members, partials } = await look(second);
-      assert.deepEqual({ members, partials }, { members: [], partials: [] });
+      const { members, leftovers } = await look(second);
+      assert.deepEqual({ members, leftovers }, { members: [], leftovers: [] });
     });
 
     // ---- again, and not at all
@@ -223,7 +223,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     it("has no objection to destroying what is not there", async () => {
       await destroy(second, 7);
       await hv.destroy({ kind: "replica", fleet, host: second, contentId, purpose: "replica" });
-      await hv.destroy({ kind: "partial", fleet, host: second, partial: { kind: "volume", name: "no-such-volume", bytes: 0 } });
+      await hv.destroy({ kind: "leftover", fleet, host: second, leftover: { kind: "volume", name: "no-such-volume", bytes: 0 } });
     });
 
     it("rewrites a member's incarnation", async () => {
@@ -259,10 +259,10 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       });
       // A copy that reports only at its end is whole by then: both are allowed, a hang is not.
       await copying.catch(() => undefined);
-      const { members, partials } = await look(second);
+      const { members, leftovers } = await look(second);
       assert.deepEqual(members, []);
-      for (const partial of partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
-      assert.deepEqual((await look(second)).partials, []);
+      for (const leftover of leftovers) await hv.destroy({ kind: "leftover", fleet, host: second, leftover });
+      assert.deepEqual((await look(second)).leftovers, []);
     });
 
     it("does not look with a signal that has aborted", async () => {
@@ -290,11 +290,11 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         }).then(() => true, () => false);
         if (whole) return; // too quick to be caught in the middle
         assert.ok(broken.length === 1 && broken[0]! > 0 && broken[0]! <= total, `${broken.join(", ")} said to have been moved, of ${total}`);
-        assert.ok((await look(second)).partials.every((p) => p.resumable?.contentId === contentId), "nothing else stays");
+        assert.ok((await look(second)).leftovers.every((p) => p.resumable?.contentId === contentId), "nothing else stays");
         const { bytesMoved } = await clone(template(), target);
         assert.ok(bytesMoved < total, `${bytesMoved} of ${total}`);
         const seen = await look(second);
-        if (kind === "replica") assert.deepEqual([seen.replicas.length, seen.partials], [1, []]);
+        if (kind === "replica") assert.deepEqual([seen.replicas.length, seen.leftovers], [1, []]);
       });
     }
 
@@ -303,10 +303,10 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
         signal: abort.signal, onProgress: (done, of) => { if (done > of / 4) abort.abort(new Error("enough")); },
       }).catch(() => undefined);
-      const { partials } = await look(second);
-      assert.ok(partials.every((p) => p.resumable?.contentId !== "0123456789abcdef".repeat(4)));
-      for (const partial of partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
-      assert.deepEqual((await look(second)).partials, []);
+      const { leftovers } = await look(second);
+      assert.ok(leftovers.every((p) => p.resumable?.contentId !== "0123456789abcdef".repeat(4)));
+      for (const leftover of leftovers) await hv.destroy({ kind: "leftover", fleet, host: second, leftover });
+      assert.deepEqual((await look(second)).leftovers, []);
     });
 
     it("makes a member anew from the copy that was aborted", async () => {
@@ -315,9 +315,9 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         signal: abort.signal, onProgress: () => abort.abort(new Error("enough")),
       }).catch(() => undefined);
       await makeFull(second, 0);
-      const { members, partials } = await look(second);
+      const { members, leftovers } = await look(second);
       assert.equal(only(members).base, "frozen");
-      assert.deepEqual(partials, []);
+      assert.deepEqual(leftovers, []);
     });
 
     // ---- whose is what
@@ -325,7 +325,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     it("shows a fleet nothing of another", async () => {
       await makeFull(second, 0);
       const other = hostOf(await observe(world.freshFleetId()), second);
-      assert.deepEqual([other.members, other.replicas, other.partials], [[], [], []]);
+      assert.deepEqual([other.members, other.replicas, other.leftovers], [[], [], []]);
     });
 
     it("refuses a name that something without our tag has, and leaves that alone", async function () {
@@ -366,7 +366,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("does not show a lock as a leftover", async () => {
       const lock = await hv.lock({ fleetId: fleet.fleetId, hosts: world.spec.hosts, timeoutMs: 10_000, holder: "a" });
-      for (const host of (await observe()).hosts) assert.deepEqual((host as ReachableHost).partials, []);
+      for (const host of (await observe()).hosts) assert.deepEqual((host as ReachableHost).leftovers, []);
       await lock.release();
     });
 

@@ -85,10 +85,10 @@ function linksClones(ground: ContractGround, has: () => NonNullable<Abilities["l
     await clone(template(), replica(second));
     await makeLinked(second, 0);
     await makeLinked(second, 1);
-    const { members, replicas, partials } = await look(second);
+    const { members, replicas, leftovers } = await look(second);
     assert.deepEqual(replicas.map((r) => [r.contentId, r.purpose, [...r.users].sort()]), [[contentId, "replica", [0, 1]]]);
     assert.deepEqual(members.map((m) => [m.kind, m.base, m.chain.length]), [["linked", "replica", 2], ["linked", "replica", 2]]);
-    assert.deepEqual(partials, []);
+    assert.deepEqual(leftovers, []);
   });
 
   it("copies from a replica", async () => {
@@ -105,8 +105,8 @@ function linksClones(ground: ContractGround, has: () => NonNullable<Abilities["l
     await ground.destroy(second, 0);
     assert.deepEqual((await look(second)).replicas.map((r) => r.users), [[]]);
     await hv.destroy({ kind: "replica", fleet, host: second, contentId, purpose: "replica" });
-    const { replicas, partials } = await look(second);
-    assert.deepEqual({ replicas, partials }, { replicas: [], partials: [] });
+    const { replicas, leftovers } = await look(second);
+    assert.deepEqual({ replicas, leftovers }, { replicas: [], leftovers: [] });
   });
 }
 
@@ -130,7 +130,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
     await cloning.catch(() => undefined);
   };
   const clean = async (host: string) => {
-    for (const partial of (await look(host)).partials) await ground.hv.destroy({ kind: "partial", fleet: ground.fleet, host, partial });
+    for (const leftover of (await look(host)).leftovers) await ground.hv.destroy({ kind: "leftover", fleet: ground.fleet, host, leftover });
   };
 
   for (const kind of ["full", "linked"] as const) {
@@ -147,7 +147,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
       const found = await look(second);
       const member = ground.only(found.members);
       assert.deepEqual([member.base, member.power, member.chain.length], [kind === "full" ? "frozen" : "replica", "running", 2]);
-      assert.deepEqual(found.partials, []);
+      assert.deepEqual(found.leftovers, []);
     });
   }
 
@@ -168,8 +168,8 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
     assert.equal(copied.readProfile, undefined);
     await hv.snapshot({ fleet, host: second, slot: 6, generation: 0 });
     await ground.define(second, 6, "full");
-    const { members, partials } = await look(second);
-    assert.deepEqual([members.find((m) => m.slot === 6)?.base, partials], ["frozen", []]);
+    const { members, leftovers } = await look(second);
+    assert.deepEqual([members.find((m) => m.slot === 6)?.base, leftovers], ["frozen", []]);
   });
 
   it("keeps an early member whose copy was aborted, and completes it with a later one", async () => {
@@ -183,7 +183,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
     await ground.power(second, 4, "running");
     const found = await look(second);
     const { base: state, chain } = ground.only(found.members);
-    assert.deepEqual([state, chain.length, found.partials], ["frozen", 2, []]);
+    assert.deepEqual([state, chain.length, found.leftovers], ["frozen", 2, []]);
   });
 
   it("starts nothing early that no copy brings a disk for, and settles nothing that is settled", async () => {
@@ -203,7 +203,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
     await ground.destroy(second, 4);
     const { members } = await look(second);
     await clean(second);
-    assert.deepEqual([members, (await look(second)).partials], [[], []]);
+    assert.deepEqual([members, (await look(second)).leftovers], [[], []]);
   });
 }
 
@@ -211,6 +211,6 @@ function findsSharedStores(ground: ContractGround, has: () => NonNullable<Abilit
   it("says of hosts with stores of their own that they share none, and leaves nothing there", async () => {
     const { fleet, first, second } = ground;
     assert.deepEqual(await has().sharedStores({ fleetId: fleet.fleetId, hosts: [first, second] }), []);
-    for (const host of [first, second]) assert.deepEqual((await ground.look(host)).partials, []);
+    for (const host of [first, second]) assert.deepEqual((await ground.look(host)).leftovers, []);
   });
 }

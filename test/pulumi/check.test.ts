@@ -113,6 +113,6 @@ describe("check", () => {
 });
 
 const reachable = (name: string) => ({
-  status: "reachable" as const, name, uuid: name, hypervisorVersion: "9", members: [], replicas: [], partials: [], kept: [],
+  status: "reachable" as const, name, uuid: name, hypervisorVersion: "9", members: [], replicas: [], leftovers: [], kept: [],
   strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [],
 });

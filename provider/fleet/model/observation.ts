@@ -59,11 +59,12 @@ export interface ObservedReplica {
 }
 
 /**
- * Something of ours that is not whole: a volume no member owns, a stale helper. Removed before anything is made, unless
+ * Something of ours that is not whole: a disk that no member owns, a stale helper. Removed before anything is made, unless
  * the plan goes on from it.
  */
-export interface ObservedPartial {
-  kind: "volume" | "domain";
+export interface Leftover {
+  /** What its hypervisor calls such a thing (libvirt: volume, domain): for messages, and for the adapter when it removes it. */
+  kind: string;
   name: string;
   slot?: number;
   /** Where it can be told from the name. */
@@ -81,7 +82,7 @@ export interface ReachableHost {
   hypervisorVersion: string;
   members: ObservedMember[];
   replicas: ObservedReplica[];
-  partials: ObservedPartial[];
+  leftovers: Leftover[];
   /** Data disks of removed members that asked to be kept, and what looks like one and may be anybody's. Counted for generations, never touched. */
   kept: { slot: number; generation: number; label: string; volume: string }[];
   /**

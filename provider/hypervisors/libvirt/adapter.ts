@@ -31,7 +31,7 @@ import { adoptMember, destroyMember, powerMember, putDeltaOver, reconfigureMembe
 import { findMember } from "./look/memberDomain";
 import { observeHost } from "./look/observe";
 import { Pacer } from "./copy/rates";
-import { removePartial, removeReplica } from "./members/removal";
+import { removeLeftover, removeReplica } from "./members/removal";
 import { HostSession } from "./connection/session";
 import { sharedStores } from "./look/sharedStores";
 import { findTemplate, type LocatedTemplate } from "./template/find";
@@ -327,7 +327,7 @@ export class LibvirtHypervisor implements Hypervisor {
   async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
     const at = await this.place(order.host, order.fleet.fleetId);
     if (order.kind === "member") return destroyMember(order, at, context);
-    return order.kind === "replica" ? removeReplica(order, at) : removePartial(order, at);
+    return order.kind === "replica" ? removeReplica(order, at) : removeLeftover(order, at);
   }
 
   async inspect(order: MemberRef): Promise<Awaited<ReturnType<Hypervisor["inspect"]>>> {

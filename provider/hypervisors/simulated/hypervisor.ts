@@ -248,9 +248,9 @@ export class SimulatedHypervisor implements Hypervisor {
   async destroy(order: DestroyOrder, context: CallContext = {}): Promise<void> {
     const host = await this.step(order.host, "destroy", this.seconds.destroySeconds, context);
     const { fleetId } = order.fleet;
-    if (order.kind === "partial") {
-      host.byHand.assertUnused(order.host, "destroy", [order.partial.name], "a leftover's removal");
-      return host.removePartial(fleetId, order.partial.name);
+    if (order.kind === "leftover") {
+      host.byHand.assertUnused(order.host, "destroy", [order.leftover.name], "a leftover's removal");
+      return host.removeLeftover(fleetId, order.leftover.name);
     }
     if (order.kind === "member") {
       host.byHand.assertBare(order.host, "destroy", slotKey(fleetId, order.slot), order.name);

@@ -76,7 +76,7 @@ describe("copies between real hosts", function () {
         assert.ok(arrived < 16 * MIB, `${format}: ${arrived} bytes arrived of 12 MiB`);
         const [made] = await volumesOf(to);
         await run("qemu-img", ["compare", "-U", join(to.poolDir, made!), join(from.poolDir, volume)]);
-        await hv.destroy({ kind: "partial", fleet, host: to.name, partial: { kind: "volume", name: made!, bytes: 0 } });
+        await hv.destroy({ kind: "leftover", fleet, host: to.name, leftover: { kind: "volume", name: made!, bytes: 0 } });
       } finally {
         await virsh(from, "vol-delete", volume, "default");
       }
@@ -104,7 +104,7 @@ describe("copies between real hosts", function () {
       const made = (await volumesOf(hosts[1]!))[0]!;
       await run("qemu-img", ["compare", "-U", join(hosts[1]!.poolDir, made), raw]);
       await hv.destroy({ kind: "replica", fleet, host: hosts[0]!.name, contentId: upload.contentId, purpose: "template" });
-      await hv.destroy({ kind: "partial", fleet, host: hosts[1]!.name, partial: { kind: "volume", name: made, bytes: 0 } });
+      await hv.destroy({ kind: "leftover", fleet, host: hosts[1]!.name, leftover: { kind: "volume", name: made, bytes: 0 } });
       assert.deepEqual(await volumesOf(hosts[0]!), []);
     }
   });
@@ -203,9 +203,9 @@ describe("copies between real hosts", function () {
     await virsh(host, "undefine", name);
     let now = await on();
     assert.deepEqual(now.kept.map((k) => k.label).sort(), ["data", "scratch"], "without its definition nobody can say whose a disk is");
-    assert.ok(now.partials.every((p) => !p.name.includes("disk-")), "a member undefined by hand takes no disk with it");
-    for (const partial of now.partials) await hv.destroy({ kind: "partial", fleet, host: host.name, partial });
+    assert.ok(now.leftovers.every((p) => !p.name.includes("disk-")), "a member undefined by hand takes no disk with it");
+    for (const leftover of now.leftovers) await hv.destroy({ kind: "leftover", fleet, host: host.name, leftover });
     now = await on();
-    assert.deepEqual([now.partials, now.kept.length], [[], 2]);
+    assert.deepEqual([now.leftovers, now.kept.length], [[], 2]);
   });
 });

@@ -234,7 +234,7 @@ describe("members that start immediately", function () {
     await standsStill(1);
     hv = await open();
     assert.equal((await member(1)).base, "arriving");
-    assert.deepEqual((await look()).flatMap((h) => h.partials.map((p) => p.name)).filter((n) => !ofDeadRuns(n)), []);
+    assert.deepEqual((await look()).flatMap((h) => h.leftovers.map((p) => p.name)).filter((n) => !ofDeadRuns(n)), []);
     const copying = copy(1);
     await hv.abilities.startsEarly.startEarly(early(1));
     await says(1, "VMFLEET BOOTED");

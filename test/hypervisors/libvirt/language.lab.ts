@@ -113,7 +113,7 @@ describe("daemons that answer in another language", function () {
     await writeFile(file, "");
     await virsh(host, "pool-refresh", "default");
     await rm(file);
-    assert.deepEqual((await look(false)).host.partials, []);
+    assert.deepEqual((await look(false)).host.leftovers, []);
     const pool = (await session.pool()).pool;
     const volume = `lang-${fleet.fleetId}`;
     const making = virsh(host, "vol-create-as", "default", volume, "300M", "--allocation", "300M", "--format", "raw");

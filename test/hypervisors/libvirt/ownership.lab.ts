@@ -212,11 +212,11 @@ describe("what somebody made of members, or stands on them", function () {
     it("a leftover that somebody's machine has by pool and volume is no leftover", async () => {
       await copy(base(0));
       const path = await file(".base.");
-      assert.equal((await look(host)).partials.length, 1);
+      assert.equal((await look(host)).leftovers.length, 1);
       await define(host, somebody(`<source pool='default' volume='${path.split("/").at(-1)!}'/>`, "volume"));
       const seen = await look(host);
-      assert.deepEqual([seen.partials.filter((one) => one.name.includes(".base.")), seen.heldGenerations.some((one) => one.slot === 0)], [[], true]);
-      await assert.rejects(hv.destroy({ kind: "partial", fleet: fleet(), host: host.name, partial: { kind: "volume", name: path.split("/").at(-1)!, bytes: 0 } }), /somebody has it as a disk/);
+      assert.deepEqual([seen.leftovers.filter((one) => one.name.includes(".base.")), seen.heldGenerations.some((one) => one.slot === 0)], [[], true]);
+      await assert.rejects(hv.destroy({ kind: "leftover", fleet: fleet(), host: host.name, leftover: { kind: "volume", name: path.split("/").at(-1)!, bytes: 0 } }), /somebody has it as a disk/);
       await run("qemu-img", ["check", "-q", path]);
     });
 
@@ -250,7 +250,7 @@ describe("what somebody made of members, or stands on them", function () {
       await virsh(host, "domrename", slotName(prefix, 0), "renamed");
       await virsh(host, "metadata", slotName(prefix, 1), TAG, "--remove", "--config");
       const seen = await look(host);
-      assert.deepEqual([seen.members, seen.partials, seen.strangers.map((one) => one.name)], [[], [], ["renamed"]]);
+      assert.deepEqual([seen.members, seen.leftovers, seen.strangers.map((one) => one.name)], [[], [], ["renamed"]]);
       assert.deepEqual([...new Set(seen.heldGenerations.map((one) => one.slot))].sort(), [0, 1]);
       assert.deepEqual(seen.takenUuids?.map((one) => one.name).sort(), ["renamed", slotName(prefix, 1)].sort());
       for (const slot of [0, 1]) await assert.rejects(hv.destroy({ kind: "member", ...ref(slot), shutdownMs: 0 }), /is in use/);
@@ -278,10 +278,10 @@ describe("what somebody made of members, or stands on them", function () {
         await copy(base(0));
         const path = await file(".base.");
         const template = join(host.poolDir, String((inputs.template as { volume: string }).volume));
-        await hv.destroy({ kind: "partial", fleet: fleet(), host: host.name, partial: { kind: "volume", name: path.split("/").at(-1)!, bytes: 0 } });
+        await hv.destroy({ kind: "leftover", fleet: fleet(), host: host.name, leftover: { kind: "volume", name: path.split("/").at(-1)!, bytes: 0 } });
         await put(path, template);
         await virsh(host, "pool-refresh", "default");
-        assert.ok((await look(host)).partials.every((one) => one.resumable === undefined));
+        assert.ok((await look(host)).leftovers.every((one) => one.resumable === undefined));
         await make(0);
         await run("qemu-img", ["compare", "-q", template, path]);
       });
@@ -296,7 +296,7 @@ describe("what somebody made of members, or stands on them", function () {
       assert.deepEqual((await look(host)).replicas, []);
       await writeFile(mark, Buffer.alloc(1 << 20));
       await virsh(host, "pool-refresh", "default");
-      assert.deepEqual([(await look(host)).replicas, (await look(host)).partials], [[], []], "a file of that size is no mark");
+      assert.deepEqual([(await look(host)).replicas, (await look(host)).leftovers], [[], []], "a file of that size is no mark");
       await assert.rejects(copy(replica()), /larger than a mark/);
     });
   });

@@ -68,7 +68,7 @@ describe("members that somebody else has touched", function () {
     await make(1, "linked");
     for (const slot of [0, 1]) await virsh(host, "snapshot-create-as", name(slot), "mine", "--disk-only", "--no-metadata");
     const seen = await look();
-    assert.deepEqual(seen.partials, []);
+    assert.deepEqual(seen.leftovers, []);
     assert.deepEqual(seen.members.map((m) => m.base), ["consolidated", "replica"], "the one is no source, the other still uses its replica");
     assert.deepEqual(seen.replicas[0]?.users, [1]);
     await untouched(hv.consolidate(ref(0)), /merge or remove the snapshot first/);
@@ -84,12 +84,12 @@ describe("members that somebody else has touched", function () {
     await writeFile(file, xml);
     await virsh(host, "define", file);
     await rm(file);
-    assert.deepEqual([(await look()).partials, (await look()).members[0]!.chain.length], [[], 2]);
+    assert.deepEqual([(await look()).leftovers, (await look()).members[0]!.chain.length], [[], 2]);
     await virsh(host, "undefine", name(0));
     const base = (await files()).find((f) => f.includes(".base."))!;
     const overlay = join(host.poolDir, `rescue-${fleet.fleetId}.img`);
     await run("qemu-img", ["create", "-q", "-f", "qcow2", "-b", join(host.poolDir, base), "-F", "qcow2", overlay]);
-    assert.ok((await look()).partials.every((p) => p.name !== base), "somebody's rescue image stands on it");
+    assert.ok((await look()).leftovers.every((p) => p.name !== base), "somebody's rescue image stands on it");
   });
 
   it("are left alone while another job of their disk runs, or a saved state names it", async () => {

@@ -52,13 +52,13 @@ describe("simulated hypervisor: time", () => {
 });
 
 describe("simulated hypervisor: bad days", () => {
-  it("breaks a copy at the given part, leaving a partial of that size, and goes on from it the next time", async () => {
+  it("breaks a copy at the given part, leaving a leftover of that size, and goes on from it the next time", async () => {
     const { clone, template, base, observe, seconds } = world({
       faults: [{ kind: "cloneFails", targetHost: "a2", slot: 0, atFraction: 0.25, error: "sourceLost" }],
     });
     await assert.rejects(clone(template, base("a2", 0)), SourceLostError);
     assert.equal(seconds(), 0.25);
-    assert.deepEqual(reachable(await observe(), "a2").partials.map((p) => [p.slot, p.bytes]), [[0, 2.5e8]]);
+    assert.deepEqual(reachable(await observe(), "a2").leftovers.map((p) => [p.slot, p.bytes]), [[0, 2.5e8]]);
     assert.equal((await clone(template, base("a2", 0))).bytesMoved, 7.5e8);
     assert.equal(seconds(), 1);
   });

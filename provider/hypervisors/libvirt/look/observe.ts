@@ -1,11 +1,11 @@
-import type { DiskInfo, HostProblem, ObservedMember, ObservedPartial, ObservedReplica, PowerState, ReachableHost } from "../../../fleet/model";
+import type { DiskInfo, HostProblem, ObservedMember, Leftover, ObservedReplica, PowerState, ReachableHost } from "../../../fleet/model";
 import { isUnarrived } from "../../../fleet/members/arrival";
 import { namesOf } from "../../../fleet/members/changes";
 import { compare } from "../../../fleet/words/problems";
 import { UNKNOWN_ROOM_BYTES } from "../../../fleet/plan/room";
 import type { ObserveRequest } from "../../hypervisor";
 import { attachedFiles, baseName, isOwnDisk, rootPath } from "./domainDisks";
-import { asPartials, hostUp } from "../volumes/arrivals";
+import { asLeftovers, hostUp } from "../volumes/arrivals";
 import { isMark, lookAround, looksLikeMark, type HostLook } from "../guard/guard";
 import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
 import { isActive, ownDataDisks } from "../members/member";
@@ -59,9 +59,9 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       hypervisorVersion: versionText(await client.libVersion()),
       members,
       replicas: look ? whole.map((replica) => told(replica, look, usable!, domains.members)) : whole,
-      partials: [
-        ...asPartials(leftovers, leftovers.some(({ name }) => name.kind === "arriving") ? await hostUp(client) : null),
-        ...domains.helpers.map((d): ObservedPartial => ({ kind: "domain", name: d.name, bytes: 0 })),
+      leftovers: [
+        ...asLeftovers(leftovers, leftovers.some(({ name }) => name.kind === "arriving") ? await hostUp(client) : null),
+        ...domains.helpers.map((d): Leftover => ({ kind: "domain", name: d.name, bytes: 0 })),
       ],
       kept: keptDisks(volumes.own, owners),
       strangers: strangers.sort((a, b) => compare(a.name, b.name)),

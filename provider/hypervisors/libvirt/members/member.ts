@@ -200,7 +200,7 @@ async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: numbe
 }
 
 /**
- * Stops, undefines, then removes its volumes; a crash in between leaves partials, which the next run removes. What
+ * Stops, undefines, then removes its volumes; a crash in between leaves leftovers, which the next run removes. What
  * somebody else uses of them is found before anything is touched.
  */
 export async function destroyMember(order: MemberRef & { shutdownMs: number }, at: Place, context: CallContext = {}): Promise<void> {
