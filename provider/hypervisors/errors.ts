@@ -21,7 +21,7 @@ export class SourceLostError extends HypervisorError {
     super(host, "clone", message, options);
   }
 }
-/** The target's pool is full: another source does not help. */
+/** The target's store is full: another source does not help. */
 export class NoSpaceError extends HypervisorError {}
 /** A name is taken by something without our tag. */
 export class ForeignNameError extends HypervisorError {}

@@ -133,16 +133,15 @@ export class SimulatedHypervisor implements Hypervisor {
     const { source, target } = order;
     const { fleetId } = order.fleet;
     const host = this.reachable(target.host, "clone");
-    const image = imageAt(order, host, this.topology.imageBytes);
+    const { imageBytes } = this.topology;
+    const image = imageAt(order, host, imageBytes);
     // A whole replica is only read; a base that somebody's domain names is neither trusted nor overwritten.
     if (!image.whole || target.kind === "base") host.byHand.assertUnused(target.host, "clone", [image.volume], "a copy into somebody's disk");
     if (image.whole) return { bytesMoved: 0 };
     const first = this.sourceOf(order, source);
-    const imageBytes = this.topology.imageBytes;
-    const roomBytes = host.poolFreeBytes;
     const neededBytes = imageBytes - image.arrivedBytes;
-    if (roomBytes < neededBytes) {
-      throw new NoSpaceError(target.host, "clone", `the pool has ${roomBytes} bytes free, the copy needs ${neededBytes}`);
+    if (host.poolFreeBytes < neededBytes) {
+      throw new NoSpaceError(target.host, "clone", `the pool has ${host.poolFreeBytes} bytes free, the copy needs ${neededBytes}`);
     }
     host.poolFreeBytes -= imageBytes;
     image.begin();
