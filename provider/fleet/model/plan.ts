@@ -1,5 +1,5 @@
 /** What must be done. */
-import type { ObservedPartial } from "./observation";
+import type { Leftover } from "./observation";
 import type { CloneKind, Problem } from "./spec";
 
 export interface PlannedCreate {
@@ -65,7 +65,7 @@ export interface FleetPlan {
   destroy: PlannedDestroy[];
   lost: { slot: number; name: string; host: string; reason: string }[];
   /** Leftovers to remove first. */
-  cleanup: { host: string; partial: ObservedPartial; reason: string }[];
+  cleanup: { host: string; leftover: Leftover; reason: string }[];
   /** Replicas and uploads nobody will need once the plan is done, removed last. */
   removeReplicas: { host: string; contentId: string; purpose: "replica" | "template"; reason: string }[];
   /** Members, after the plan, per declared host. */
