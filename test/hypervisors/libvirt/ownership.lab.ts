@@ -221,9 +221,9 @@ describe("what somebody made of members, or stands on them", function () {
     });
 
     it("images that somebody made a machine of since they were copied get no member", async () => {
-      const order = { ...ref(0), uuid: memberUuid(fleetId, 0), macs: ["56:bb:bb:bb:bb:00"], kind: "full" as const, contentId, vm: { ...spec.vm, disks: [] }, autostart: false };
+      const order = { ...ref(0), kind: "full" as const, contentId, vm: { ...spec.vm, disks: [] }, autostart: false };
       await copy(base(0));
-      await hv.snapshot({ fleet: fleet(), host: host.name, slot: 0, generation: 0, base: base(0) });
+      await hv.snapshot({ fleet: fleet(), host: host.name, slot: 0, generation: 0 });
       for (const part of [".delta.", ".base."]) {
         await define(host, somebody(`<source file='${await file(part)}'/>`, "file"));
         await assert.rejects(hv.reconfigure(order), /in use, and nothing was done to it: the domain .*somebody has it/);
