@@ -2,10 +2,12 @@
 export * from "./model";
 export { parseFleetSpec, fleetInputsSchema, DEFAULTS } from "./inputs/parse";
 export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from "./inputs/parse";
-export { fleetIdFromOrigin, slotName, memberUuid, macAddress, memberMacs, kindOfSlot } from "./members/identity";
+export { macAddress, memberMacs } from "./members/addresses";
+export { fleetIdFromOrigin, slotName, memberUuid, kindOfSlot } from "./members/identity";
 export { place, fairShares } from "./plan/placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./words/problems";
 export { readUri, uriParts, TRANSPORTS, type LibvirtUri, type SshUri } from "./uri/uri";
+export { problemOfTemplate, problemsOfHost } from "./words/paths";
 export { redact, holdsPassword } from "./words/redaction";
 export { reconcile } from "./plan/reconcile";
 export type { ReconcileRequest } from "./plan/context";

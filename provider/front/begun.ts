@@ -49,7 +49,7 @@ export function isOutlived(run: Run, begun: readonly RecordedHost[], observation
     const uri = redact(one.uri);
     if (recorded.has(uri)) return true;
     const host = hosts.find(({ declared, recorded: noted }) => [declared?.spec.uri, noted?.uri].some((each) => each !== undefined && redact(each) === uri));
-    return host?.seen !== undefined && (host.declared !== undefined || host.seen.members.length + host.seen.partials.length === 0);
+    return host?.seen !== undefined && (host.declared !== undefined || host.seen.members.length + host.seen.leftovers.length === 0);
   });
 }
 

@@ -1,8 +1,8 @@
 /** What a preview says of a fleet: the plan in one line, and what stands in its way. It never fails for a host's sake. */
-import { formatProblem, hostsToObserve } from "../fleet";
+import { formatProblem, hostsToObserve, problemOfTemplate, problemsOfHost } from "../fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
-import type { Capabilities, Hypervisor } from "../hypervisors/hypervisor";
+import type { Hypervisor, Traits } from "../hypervisors/hypervisor";
 import { withBegun } from "./begun";
 import type { Dependencies } from "./dependencies";
 
@@ -29,14 +29,11 @@ export async function previewOf(
   { unknown, ...asked }: PreviewQuestion, dependencies: Dependencies,
 ): Promise<PreviewAnswer> {
   const question = withBegun(asked, dependencies.begun.hostsOf(asked.fleetId));
-  const { observation, capabilities, failure }: Look = unknown.length > 0
+  const { observation, traits, failure }: Look = unknown.length > 0
     ? { failure: `not known yet: ${unknown.join(", ")}` } : await look(question, dependencies);
   const preview = await dependencies.fleetDoors.previewFleet({
     ...question, ...(observation && { observation }),
-    ...(capabilities && {
-      relay: capabilities.relay, linked: capabilities.linked, startupSeconds: capabilities.copyStartupSeconds, relayHopSeconds: capabilities.relayHopSeconds,
-      memberSeconds: capabilities.memberSeconds,
-    }),
+    ...(traits && { traits }),
   });
   return {
     ...preview,
@@ -55,7 +52,7 @@ export function hasWork(plan: FleetPlan): boolean {
 
 interface Look {
   observation?: Observation;
-  capabilities?: Capabilities;
+  traits?: Traits;
   /** Why there is none. */
   failure?: string;
 }
@@ -77,7 +74,7 @@ async function look(
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs + 1000);
     });
-    return { observation: await Promise.race([observing, late]), capabilities: hypervisor.capabilities };
+    return { observation: await Promise.race([observing, late]), traits: hypervisor };
   } catch (error) {
     abort.abort();
     return { failure: error instanceof Error ? error.message : String(error) };
@@ -98,11 +95,11 @@ function unseenText(observation: Observation | undefined, failure: string | unde
 
 function warningsOf(plan: FleetPlan, spec: FleetSpec, observation: Observation | undefined): string[] {
   const hosts = observation?.hosts ?? [];
-  const unfit = hosts.flatMap((host) => (host.status === "reachable" ? host.problems : []));
+  const unfit = hosts.flatMap((host) => (host.status === "reachable" ? problemsOfHost(spec, host.name, host.problems) : []));
   const { template } = spec;
   // That its host does not answer has been said already; the template itself may be fine.
   const unseen = template.kind !== "file" && hosts.some((host) => host.status === "unreachable" && host.name === template.host);
-  const missing = observation?.templateProblem && !unseen ? [observation.templateProblem] : [];
+  const missing = observation?.templateProblem && !unseen ? [problemOfTemplate(observation.templateProblem)] : [];
   const said = new Set([...plan.problems, ...unfit, ...missing].map(formatProblem));
   return [...[...said].map((text) => `\`pulumi up\` would refuse this: ${text}`), ...plan.warnings];
 }

@@ -9,8 +9,9 @@ import { Room } from "../../provider/engine/distribution/room";
 import { contextOf } from "../../provider/engine/run/session";
 import { policies, topologyOf } from "../../provider/scheduler";
 import { type CallContext, type CloneOrder, type Hypervisor, NoSpaceError } from "../../provider/hypervisors/hypervisor";
+import { UNBOUNDED } from "../../provider/hypervisors/simulated";
 import { cramped, crampedStores } from "./cramped";
-import { wrap } from "./wrappers";
+import { refitted, wrap } from "./wrappers";
 import { assertSettled, IMAGE_BYTES, inputs, look, reachable, request, specOf, up, world, type World } from "./world";
 
 async function failed(running: Promise<unknown>): Promise<FleetRunError> {
@@ -30,7 +31,7 @@ describe("a store that holds less than it said", () => {
         assert.equal(state.members.filter((m) => m.host !== "a2").length, 15);
         assert.equal(state.members.filter((m) => m.host === "a2").length, 2, reasons.join("\n"));
         assert.match(reasons.join("\n"), /^a2: w-\d+, w-\d+, w-\d+: clone: storage pool default is full/);
-        assert.deepEqual((await reachable(spec, where)).flatMap((host) => host.partials), []);
+        assert.deepEqual((await reachable(spec, where)).flatMap((host) => host.leftovers), []);
         await up(spec, where, state);
         await assertSettled(spec, where, 20);
       });
@@ -111,12 +112,10 @@ function sharing(inner: Hypervisor, groups: string[][], freeBytes: number, asked
     for (const host of result.hosts) if (host.status === "reachable" && groups.flat().includes(host.name)) Object.assign(host, { poolFreeBytes: freeBytes, ...more });
     return result;
   });
-  return Object.assign(hypervisor, {
-    sharedStores: ({ hosts }: { hosts: readonly string[] }) => {
-      asked.push([...hosts]);
-      return Promise.resolve(groups);
-    },
-  });
+  return refitted(hypervisor, { abilities: { findsSharedStores: { sharedStores: ({ hosts }) => {
+    asked.push([...hosts]);
+    return Promise.resolve(groups);
+  } } } });
 }
 
 describe("a store that two hosts reach", () => {
@@ -142,7 +141,8 @@ describe("a store that two hosts reach", () => {
   it("is no reason to refuse where the adapter says that it is two", async () => {
     const spec = specOf(inputs(4, 2, { countPerHost: 2 }));
     const where = world(spec);
-    const apart = Object.assign(sharing(where.hypervisor, [["a2", "b2"]], 3 * IMAGE_BYTES), { sharedStores: () => Promise.resolve([]) });
+    const findsNone = { findsSharedStores: { sharedStores: () => Promise.resolve([]) } };
+    const apart = refitted(sharing(where.hypervisor, [["a2", "b2"]], 3 * IMAGE_BYTES), { abilities: findsNone });
     await up(spec, { ...where, hypervisor: apart });
     await assertSettled(spec, where, 8);
   });
@@ -247,11 +247,11 @@ describe("a copy that stands still for want of room", () => {
       ended();
       throw full;
     });
-    const context = contextOf(request(spec, { hypervisor: Object.assign(hypervisor, { capabilities: { ...hypervisor.capabilities, relay: true } }), clock }), new AbortController().signal);
+    const context = contextOf(request(spec, { hypervisor, clock }), new AbortController().signal);
     const { book, distributor } = distribution(context);
     for (const slot of [0, 1]) {
       distributor.want({
-        host: 1, target: { kind: "base", host: "a2", slot, generation: 0 }, label: `w-00${slot}`,
+        host: 1, target: { kind: "base", host: "a2", slot, generation: 0, name: `w-00${slot}` }, label: `w-00${slot}`,
         whole: () => said.push(`${slot} is whole`), failed: (error) => said.push(String(error)),
       });
     }
@@ -286,14 +286,13 @@ describe("figures", () => {
   it("say of the first run how long many members of one host take to start, and of the next as it was", async () => {
     const spec = (count: number) => specOf(inputs(1, 1, { clone: "linked", count }));
     const where = world(spec(1), { costs: { defineSeconds: 0, snapshotSeconds: 0 } });
-    const hypervisor = inTurns(where, 0.65);
-    Object.assign(hypervisor, { capabilities: { ...hypervisor.capabilities, memberSeconds: 0.5 } });
+    const hypervisor = refitted(inTurns(where, 0.65), { costs: { memberSeconds: 0.5 } });
     const first = await up(spec(40), { ...where, hypervisor });
     assert.ok(first.summary.makespanSeconds > 26);
     assert.ok(Math.abs(first.summary.predictedSeconds! / first.summary.makespanSeconds - 1) < 0.3, `${first.summary.predictedSeconds} said`);
     const learned = first.state.learned!.memberSeconds!;
     assert.ok(Math.abs(learned - 0.65) < 0.05, `${learned} s learned`);
-    const preview = await previewFleet({ ...request(spec(60), where), previous: first.state, observation: await look(spec(60), where), memberSeconds: 0.5 });
+    const preview = await previewFleet({ ...request(spec(60), where), previous: first.state, observation: await look(spec(60), where), traits: { ...UNBOUNDED, costs: { memberSeconds: 0.5 } } });
     const second = await up(spec(60), { ...where, hypervisor }, first.state);
     assert.ok(Math.abs(preview.summary.makespanSeconds / second.summary.makespanSeconds - 1) < 0.1, `${preview.summary.makespanSeconds} said, ${second.summary.makespanSeconds} taken`);
   });
@@ -357,7 +356,7 @@ describe("a copy that is whole", () => {
     const end = book.end.bind(book);
     book.end = (transfer, whole) => { ended.push(whole); end(transfer, whole); };
     distributor.want({
-      host: 1, target: { kind: "base", host: "a2", slot: 0, generation: 0 }, label: "w-000",
+      host: 1, target: { kind: "base", host: "a2", slot: 0, generation: 0, name: "w-000" }, label: "w-000",
       whole: () => { throw new Error("a fault of our own"); }, failed: () => assert.fail("it did not fail"),
     });
     distributor.begin(policies.rounds);

@@ -74,14 +74,14 @@ describe("what a killed run had begun", () => {
 
   it("is forgotten when a look finds nothing to do and nothing left of it, or all of it known otherwise", async () => {
     const declared = ["a1", "b1"].map((name) => reachable(name));
-    const partial = { kind: "volume" as const, name: "p", bytes: 1 };
+    const leftover = { kind: "volume" as const, name: "p", bytes: 1 };
     const dark = (name: string) => ({ status: "unreachable" as const, name, reason: "connection refused" });
     const noted = (uri: string) => ({ ...b2, uri });
     const cases: [string, Observation["hosts"], FleetState["hosts"], Partial<FleetPlan>, boolean][] = [
       ["empty", [...declared, reachable("b2")], [b2], {}, true],
       ["with work to do", [...declared, reachable("b2")], [b2], { create: [create] }, false],
       ["with members", [...declared, reachable("b2", [member(0)])], [b2], {}, false],
-      ["with a leftover", [...declared, reachable("b2", [], { partials: [partial] })], [b2], {}, false],
+      ["with a leftover", [...declared, reachable("b2", [], { leftovers: [leftover] })], [b2], {}, false],
       ["out of sight", [...declared, dark("b2")], [b2], {}, false],
       ["declared", declared, [noted("qemu+ssh://root@b1/system")], {}, true],
       ["declared and out of sight", [declared[0]!, dark("b1")], [noted("qemu+ssh://root@b1/system")], {}, false],

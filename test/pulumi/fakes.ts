@@ -108,7 +108,7 @@ export function world(doors: Doors = {}): World {
       },
     },
     createHypervisor: () => ({
-      capabilities: { relay: false, linked: true, instant: false, liveMigration: false, freeLocalCopies: false },
+      abilities: {}, costs: {},
       observe: doors.observe ?? (async () => seen),
       close: async () => { closed++; },
     }) as Partial<Hypervisor> as Hypervisor,

@@ -1,5 +1,5 @@
 import {
-  HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type CloneResult, type ImageRef,
+  HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type HintedCloneResult, type ImageRef,
 } from "../../hypervisors/hypervisor";
 import type { Decision, Policy } from "../../scheduler";
 import { linkSignals } from "../../async/abort";
@@ -7,6 +7,7 @@ import { backoffMs, isFinal, signalFor, type RunContext } from "../run/context";
 import { Looks } from "./looks";
 import type { BookedSource, BookedTransfer, SourceBook } from "./sourceBook";
 import { CopyQueues, type QueuedCopy, type WantedCopy } from "./queues";
+import type { ReadHints } from "./reads";
 import { Refeeder } from "./resourcing";
 import type { Room } from "./room";
 import { StragglerWatch } from "./straggler";
@@ -109,25 +110,24 @@ export class Distributor {
   }
 
   private launch(source: BookedSource, copy: QueuedCopy, decision: Decision): BookedTransfer {
-    const { hypervisor, fleet, hostBook, tasks, reads } = this.context;
+    const { abilities, fleet, hostBook, tasks, reads } = this.context;
     const ours = signalFor(this.context, this.book.topology.hosts[copy.host]!.name);
-    const { relay } = hypervisor.capabilities;
     const image = { ref: copy.target, label: copy.label, kind: copy.target.kind };
     const transfer = this.book.begin(source, decision, this.log.nowSeconds(), image);
     this.room.begin(transfer);
     // Where copies can go on from another source, one whose source's host is gone does.
-    const sourceGone = relay ? undefined : hostBook.signal(source.hostName);
+    const sourceGone = abilities.relaying ? undefined : hostBook.signal(source.hostName);
     const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
     this.underWay.set(transfer, { copy, abort: link.abort });
     this.context.ledger.worked.add(this.book.topology.hosts[copy.host]!.name);
     if (this.watches && !this.policy?.keepsSources) this.looks.begun(1000 * this.watch.paceSeconds(transfer));
     tasks.start(async () => {
       const local = source.host === copy.host && !source.arriving;
-      const reading = copy.reads?.(local) ?? {};
-      const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target, ...reading };
-      let result: CloneResult | undefined;
+      const hints = copy.hints?.(local);
+      const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target };
+      let result: HintedCloneResult | undefined;
       try {
-        result = await this.cloned(order, transfer, link.signal, () => copy.begun?.(local));
+        result = await this.cloned(order, hints, transfer, link.signal, () => copy.begun?.(local));
       } catch (error) {
         this.finish(transfer, false);
         // However an adapter words an abort, our own reason for it counts.
@@ -140,7 +140,7 @@ export class Distributor {
         this.log.copied(transfer, copy.label, result);
         copy.whole(this.promoted(transfer));
       } finally {
-        reads.copied(this.contentId, reading, result);
+        if (hints) reads.copied(this.contentId, hints, result);
         link.unlink();
         this.ask();
       }
@@ -148,12 +148,13 @@ export class Distributor {
     return transfer;
   }
 
-  private async cloned(order: CloneOrder, transfer: BookedTransfer, signal: AbortSignal, begun: () => void): Promise<CloneResult> {
-    const { hypervisor, meter } = this.context;
-    const { relay } = hypervisor.capabilities;
-    const cloning = hypervisor.clone(order, {
+  private async cloned(
+    order: CloneOrder, hints: ReadHints | undefined, transfer: BookedTransfer, signal: AbortSignal, begun: () => void,
+  ): Promise<HintedCloneResult> {
+    const { hypervisor, abilities, meter } = this.context;
+    const call: CallContext = {
       signal,
-      ...(relay && { onSourceLost: () => this.sourceLost(transfer) }),
+      ...(abilities.relaying && { onSourceLost: () => this.sourceLost(transfer) }),
       onNoSpace: () => this.room.starves(transfer),
       onBroken: (moved) => this.log.broken(transfer, moved),
       onProgress: (done, total) => {
@@ -163,9 +164,10 @@ export class Distributor {
         if (this.watches) this.log.progress(transfer);
         meter.moved(transfer, done);
         // All there: it may go on serving for long, and leaves room for others.
-        if (relay && transfer.done >= 1 && before < 1) this.allThere(transfer);
+        if (abilities.relaying && transfer.done >= 1 && before < 1) this.allThere(transfer);
       },
-    });
+    };
+    const cloning = hints ? abilities.startsEarly!.clone({ ...order, ...hints }, call) : hypervisor.clone(order, call);
     begun();
     return cloning;
   }
@@ -303,7 +305,7 @@ export class Distributor {
   /** Looks whether a copy lags, and asks the policy again when that changed. */
   private lookForStragglers(): void {
     if (this.watch.update(this.book.transfers, this.log.nowSeconds())) this.askAnew();
-    if (this.context.hypervisor.capabilities.relay) {
+    if (this.context.abilities.relaying) {
       for (const t of [...this.book.transfers]) if (t.straggling) this.refeeder.relieve(t, this.log.nowSeconds());
     } else {
       this.overtake();

@@ -1,6 +1,6 @@
 import type { FleetSpec, Problem } from "../../fleet/model";
 import { choiceSteps, policies, simulationSteps, type Policy, type SimulatedTransfer } from "../../scheduler";
-import type { Capabilities } from "../../hypervisors/hypervisor";
+import type { Traits } from "../../hypervisors/hypervisor";
 import type { SourceBook } from "./sourceBook";
 import type { Clock } from "../../async/clock";
 
@@ -41,18 +41,18 @@ async function inTurns<T>(clock: Clock, steps: Generator<void, T, void>): Promis
 }
 
 /** What is asked for and the hypervisor has not what it takes for. */
-export function abilityProblems({ policy, clone }: FleetSpec, { relay, linked }: Pick<Capabilities, "relay" | "linked">): Problem[] {
+export function abilityProblems({ policy, clone }: FleetSpec, { relaying, linksClones }: Traits["abilities"]): Problem[] {
   const problems: Problem[] = [];
-  if (policy === "relay" && !relay) {
+  if (policy === "relay" && !relaying) {
     problems.push({
       path: "policy",
       message: 'expected auto, rounds, earliestCompletion or singleSource, got "relay"; this hypervisor cannot copy from a copy that is still arriving, use auto',
     });
   }
-  if (!linked && clone.kind === "linked") {
+  if (!linksClones && clone.kind === "linked") {
     problems.push({ path: "clone", message: 'expected "full", got "linked"; this hypervisor cannot put a disk over a replica that others share' });
   }
-  if (!linked && clone.kind === "mixed" && clone.linkedShare > 0) {
+  if (!linksClones && clone.kind === "mixed" && clone.linkedShare > 0) {
     problems.push({
       path: "clone.mixed.linkedShare", message: `expected 0, got ${clone.linkedShare}; this hypervisor cannot put a disk over a replica that others share`,
     });

@@ -1,16 +1,16 @@
-import type { CloneOrder } from "../../hypervisors/hypervisor";
+import type { CloneTarget } from "../../hypervisors/hypervisor";
 import type { BookedSource, SourceBook } from "./sourceBook";
-import type { ReadOrder } from "./reads";
+import type { ReadHints } from "./reads";
 import type { Room } from "./room";
 
 /** One base image wanted on a host. */
 export interface WantedCopy {
   host: number;
-  target: CloneOrder["target"];
+  target: CloneTarget;
   /** Slot name or `replica@host`. */
   label: string;
-  /** What its guests read, for a copy about to be ordered. @param local as of `begun` */
-  reads?(local: boolean): ReadOrder;
+  /** What is known or to be known of its guests' reads, for a copy about to be ordered. @param local as of `begun` */
+  hints?(local: boolean): ReadHints | undefined;
   /** A copy to it has just been ordered. @param local from a finished image of its own host */
   begun?(local: boolean): void;
   /** The image is there and is a source from now on (undefined: its host was given up meanwhile). */

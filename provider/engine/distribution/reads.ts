@@ -1,9 +1,9 @@
 import { coalesce } from "../../fleet";
 import type { ByteRange, ReadProfile } from "../../fleet/model";
-import type { CloneOrder, CloneResult } from "../../hypervisors/hypervisor";
+import type { HintedCloneOrder, HintedCloneResult } from "../../hypervisors/hypervisor";
 
 /** What a copy is told about its guest's reads. */
-export type ReadOrder = Pick<CloneOrder, "readFirst" | "recordReads">;
+export type ReadHints = Pick<HintedCloneOrder, "readFirst" | "recordReads">;
 
 /**
  * What guests read when they boot, by content: fetched first by the copies whose members start early. Without one, the
@@ -18,16 +18,16 @@ export class ReadProfiles {
   }
 
   /** For a copy whose member starts early. One that was asked to record must be told as `copied`, however it ended. */
-  order(contentId: string): ReadOrder {
+  hints(contentId: string): ReadHints | undefined {
     const readFirst = this.byContent.get(contentId);
     if (readFirst) return { readFirst };
-    if (this.recording.has(contentId)) return {};
+    if (this.recording.has(contentId)) return undefined;
     this.recording.add(contentId);
     return { recordReads: true };
   }
 
   /** @param result absent: it failed */
-  copied(contentId: string, { recordReads }: ReadOrder, result?: CloneResult): void {
+  copied(contentId: string, { recordReads }: ReadHints, result?: HintedCloneResult): void {
     if (!recordReads) return;
     this.recording.delete(contentId);
     const ranges = coalesce(result?.readProfile ?? []);

@@ -1,4 +1,4 @@
-import type { ImageRef } from "../../hypervisors/hypervisor";
+import type { CopyRef, ImageRef } from "../../hypervisors/hypervisor";
 import type { RunContext } from "../run/context";
 import type { TransferLog } from "./transferLog";
 import type { BookedSource, BookedTransfer, SourceBook } from "./sourceBook";
@@ -98,7 +98,7 @@ export class Refeeder {
    * source of its rack, so that the member can be made.
    */
   handOver(): void {
-    if (!this.context.hypervisor.resource) return;
+    if (!this.context.abilities.relaying) return;
     for (const relay of this.lingering) {
       if (!this.book.isUnderWay(relay)) this.lingering.delete(relay);
       else if (relay.makes.serving > 0) for (const reader of [...this.book.transfersAt(relay.targetHost)]) this.handOn(relay, reader);
@@ -147,25 +147,25 @@ export class Refeeder {
   }
 
   private move(transfer: BookedTransfer): boolean {
-    const { hypervisor } = this.context;
+    const { abilities } = this.context;
     // One change at a time: with two nobody could say what it reads from. What is lost finds another by itself.
     if (transfer.lost || transfer.leaving) return false;
-    const source = hypervisor.resource ? this.nearest(transfer, ({ host }) => host === transfer.sourceHost, true) : undefined;
+    const source = abilities.relaying ? this.nearest(transfer, ({ host }) => host === transfer.sourceHost, true) : undefined;
     if (source) this.turn(transfer, source);
     return source !== undefined;
   }
 
   private turn(transfer: BookedTransfer, source: BookedSource): void {
-    const { hypervisor, fleet, tasks } = this.context;
+    const { abilities, fleet, tasks } = this.context;
     this.book.turn(transfer, source, this.log.nowSeconds());
     const { contentId } = this;
     const { leaving } = transfer;
     // Not when it ended, or lost its source and was given another, in the meantime.
     const isStill = (): boolean => transfer.leaving === leaving;
     tasks.start(async () => {
-      const target = transfer.makes.ref as Exclude<ImageRef, { kind: "template" }>;
+      const target = transfer.makes.ref as CopyRef;
       try {
-        await hypervisor.resource!({ fleet, contentId, target, source: source.ref });
+        await abilities.relaying!.refeed({ fleet, contentId, target, source: source.ref });
         if (isStill()) this.book.turned(transfer);
       } catch {
         // It reads from where it did. If that is gone the copy itself says so.
@@ -214,7 +214,7 @@ export class Refeeder {
       if (!best || before(rank, best.rank)) best = { source, rank };
     };
     this.book.sources.forEach(consider);
-    if (this.context.hypervisor.capabilities.relay) this.book.arriving.forEach(consider);
+    if (this.context.abilities.relaying) this.book.arriving.forEach(consider);
     return best?.source;
   }
 

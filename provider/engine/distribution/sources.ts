@@ -1,5 +1,5 @@
 import type { FleetSpec, Observation, ObservedMember, ObservedReplica, ReachableHost } from "../../fleet/model";
-import { type CloneOrder, HostUnreachableError, type ImageRef } from "../../hypervisors/hypervisor";
+import { HostUnreachableError, type ImageRef, type ReplicaRef } from "../../hypervisors/hypervisor";
 import { operate, type RunContext } from "../run/context";
 import type { TransferLog } from "./transferLog";
 import type { SourceBook } from "./sourceBook";
@@ -61,7 +61,7 @@ export async function upload(context: RunContext, book: SourceBook, log: Transfe
   let last: unknown = new Error("no declared host answers");
   for (const { index, name } of book.topology.hosts) {
     if (hostBook.failure(name) || book.isExcluded(index)) continue;
-    const target: CloneOrder["target"] = { kind: "replica", purpose: "template", host: name, contentId };
+    const target: ReplicaRef = { kind: "replica", purpose: "template", host: name, contentId };
     const transfer = {};
     const startSeconds = log.nowSeconds();
     try {

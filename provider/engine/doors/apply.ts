@@ -21,7 +21,7 @@ import { FleetRefusedError, FleetRunError, type RunRequest, type RunResult } fro
 export async function applyFleet(request: RunRequest): Promise<RunResult> {
   const session = await openSession(request, true);
   try {
-    const plan = await acceptedPlan(request, session.observation);
+    const plan = await acceptedPlan(request, session);
     request.onPlan?.(plan, session.observation);
     return await runPlan(request, session, plan);
   } finally {
@@ -29,15 +29,14 @@ export async function applyFleet(request: RunRequest): Promise<RunResult> {
   }
 }
 
-async function acceptedPlan(request: RunRequest, observation: Observation): Promise<FleetPlan> {
-  const { spec, fleetId, incarnation, previous, hypervisor } = request;
+async function acceptedPlan({ spec, fleetId, incarnation, previous }: RunRequest, { observation, context: { abilities, signal } }: Session): Promise<FleetPlan> {
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "apply" });
-  const findProblems = () => [...abilityProblems(spec, hypervisor.capabilities), ...preflight(spec, observation, plan)];
+  const findProblems = () => [...abilityProblems(spec, abilities), ...preflight(spec, observation, plan)];
   let problems = findProblems();
   // Asked only where the answer matters: it takes a file in each of these pools.
-  if (problems.length === 0 && hypervisor.sharedStores) {
+  if (problems.length === 0 && abilities.findsSharedStores) {
     for (const hosts of maybeOneStore(spec, observation, plan)) {
-      for (const group of await hypervisor.sharedStores({ fleetId, hosts })) shareStore(observation, group);
+      for (const group of await abilities.findsSharedStores.sharedStores({ fleetId, hosts }, { signal })) shareStore(observation, group);
     }
     problems = findProblems();
   }
@@ -64,7 +63,7 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
   const clones = log.traces;
   // A run in which something broke says nothing about the next one.
   const learned = interrupted || reasons.length > 0 ? context.learned : withTurns(
-    lessonOf(topology, log, context.learned), context.learned, imagesOfTraces(plan, clones), log.readySeconds, request.spec, request.hypervisor.capabilities,
+    lessonOf(topology, log, context.learned), context.learned, imagesOfTraces(plan, clones), log.readySeconds, request.spec, context.costs,
   );
   const state = stateOf(request, after, {
     summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, topology.imageBytes), readProfiles: context.reads.all,

@@ -62,7 +62,7 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
       disk: assumedDisk(volume, imageBytes),
       users: members.filter((m) => m.kind === "linked" && m.contentId === contentId).map((m) => m.slot),
     })),
-    partials: [],
+    leftovers: [],
     kept: [],
     strangers: [],
     heldGenerations: [],

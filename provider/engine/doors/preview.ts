@@ -1,6 +1,6 @@
 import { describePlan, hostsToObserve, reconcile } from "../../fleet";
 import type { FleetPlan, FleetSpec } from "../../fleet/model";
-import { createSimulated } from "../../hypervisors/simulated";
+import { createSimulated, UNBOUNDED } from "../../hypervisors/simulated";
 import { DEFAULT_IMAGE_BYTES } from "../../scheduler";
 import { assumeObservation } from "./assumed";
 import { executePlan } from "../steps/execute";
@@ -16,10 +16,10 @@ import type { Preview, PreviewRequest } from "../types";
  * host and waits for nothing; without an observation it plans from the inputs and the recorded state.
  */
 export async function previewFleet(request: PreviewRequest): Promise<Preview> {
-  const { fleetId, incarnation, previous, observation, time = "network", startupSeconds, relayHopSeconds, memberSeconds, relay = true, linked = true } = request;
+  const { fleetId, incarnation, previous, observation, time = "network", traits = UNBOUNDED } = request;
   const spec = request.policy ? { ...request.spec, policy: request.policy } : request.spec;
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "preview" });
-  plan.problems.push(...abilityProblems(spec, { relay, linked }));
+  plan.problems.push(...abilityProblems(spec, traits.abilities));
   const learned = request.learned ?? learnedFor(spec, previous);
   const contentId = plan.contentId || "unknown";
   const imageBytes = observation?.template?.allocationBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;
@@ -27,7 +27,7 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   const assumed = assumeObservation(spec, hosts, previous, observation, { contentId, imageBytes });
   const { hypervisor, clock } = createSimulated({
     spec, observation: assumed, fleetId, options: {
-      time, learned, startupSeconds, hopSeconds: relayHopSeconds, contentId, progressSeconds: Infinity, capabilities: { relay },
+      time, learned, traits, contentId, progressSeconds: Infinity,
     },
   });
   const run = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
@@ -40,13 +40,13 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   const summary = summaryOf(execution);
   // Members cost nothing here; what they cost is measured.
   if (time === "network" && execution.created > 0) {
-    summary.makespanSeconds = readySeconds(imagesOfTraces(plan, execution.log.traces), summary.makespanSeconds, spec, learned, { memberSeconds });
+    summary.makespanSeconds = readySeconds(imagesOfTraces(plan, execution.log.traces), summary.makespanSeconds, spec, learned, traits.costs);
   }
   const { policy } = summary;
   return {
     plan, policy, summary,
     clones: execution.log.traces,
-    text: `${describePlan(plan, summary)}${startsEarly(spec, plan) ? ", guests start before their disks are there" : ""}`,
+    text: `${describePlan(plan, summary)}${traits.abilities.startsEarly && startsEarly(spec, plan) ? ", guests start before their disks are there" : ""}`,
     observed: observation?.hosts.some((host) => host.status === "reachable") ?? false,
   };
 }

@@ -16,7 +16,7 @@ export async function refreshFleet(request: RunRequest): Promise<FleetState | nu
     spec, fleetId, incarnation, observation, previous, lastRun: previous?.lastRun ?? NO_RUN, timeline: previous?.timeline, learned: context.learned, readProfiles: context.reads.all,
   });
   const left = observation.hosts.some((host) => (
-    host.status === "reachable" && host.members.length + host.replicas.length + host.partials.length > 0
+    host.status === "reachable" && host.members.length + host.replicas.length + host.leftovers.length > 0
   ));
   // A fleet of no members that was recorded as such is no fleet that went away; nor is one on a host out of sight.
   const wasEmpty = previous !== undefined && previous.members.length === 0;

@@ -1,5 +1,5 @@
 import type { CloneTrace, FleetPlan, FleetSpec, Learned, PlannedCreate } from "../../fleet/model";
-import type { Capabilities } from "../../hypervisors/hypervisor";
+import type { Costs } from "../../hypervisors/hypervisor";
 import { lastTurnSeconds, learnTurns, type ReadyImage, type SimulatedTransfer } from "../../scheduler";
 import { replicaLabel } from "../distribution/sources";
 
@@ -27,7 +27,7 @@ export function imagesOfRun(
 }
 
 /** What the time model takes for a member's turn, until the fleet's own runs have taught. */
-export type MemberTurn = Pick<Capabilities, "memberSeconds">;
+export type MemberTurn = Pick<Costs, "memberSeconds">;
 
 /**
  * From the first byte to the last member ready.

@@ -1,7 +1,7 @@
 import type { FleetSpec, HostSpec, Learned } from "../../fleet/model";
 import {
   ForeignNameError, HostUnreachableError, InUseError, NoSpaceError, TemplateChangedError, UnansweredError,
-  type CallContext, type FleetIdentity, type Hypervisor,
+  type Abilities, type CallContext, type Costs, type FleetIdentity, type Hypervisor,
 } from "../../hypervisors/hypervisor";
 import { linkSignals } from "../../async/abort";
 import type { Failures } from "./failures";
@@ -20,6 +20,10 @@ export interface RunContext {
   spec: FleetSpec;
   fleet: FleetIdentity;
   hypervisor: Hypervisor;
+  /** What the hypervisor can do beyond what all can, found when the run began. */
+  abilities: Abilities;
+  /** What it says that things cost besides moving bytes. */
+  costs: Costs;
   clock: Clock;
   /** Cancelled by the user, or the lock was lost. */
   signal: AbortSignal;

@@ -47,24 +47,24 @@ export async function lookAgain(
   // Asked of everything known, so that a volume in a shared pool is not taken for a leftover while its member is out of sight.
   const ownerOf = ownersOf(knowHosts(spec, previous, { ...after, hosts: told }), previous);
   const hosts = await Promise.all(told.map((host) => (
-    tidy && host.status === "reachable" && !silent.has(host.name) ? removePartials(host) : host
+    tidy && host.status === "reachable" && !silent.has(host.name) ? removeLeftovers(host) : host
   )));
   return { observation: { ...after, hosts }, unsettled: new Set([...silent].filter((name) => ledger.worked.has(name))) };
 
   /** Several at once: a host looks once for all that ask together whether somebody uses what is to go. */
-  async function removePartials(host: ReachableHost): Promise<ReachableHost> {
-    const left = new Set(host.partials);
-    const doomed = host.partials.filter((partial) => ownerOf(partial, host.name) === undefined && !(unfinished && partial.resumable));
+  async function removeLeftovers(host: ReachableHost): Promise<ReachableHost> {
+    const left = new Set(host.leftovers);
+    const doomed = host.leftovers.filter((leftover) => ownerOf(leftover, host.name) === undefined && !(unfinished && leftover.resumable));
     for (let from = 0; from < doomed.length; from += AT_ONCE) {
-      await Promise.all(doomed.slice(from, from + AT_ONCE).map(async (partial) => {
+      await Promise.all(doomed.slice(from, from + AT_ONCE).map(async (leftover) => {
         try {
-          await hypervisor.destroy({ kind: "partial", fleet, host: host.name, partial }, { signal: deadline });
-          left.delete(partial);
+          await hypervisor.destroy({ kind: "leftover", fleet, host: host.name, leftover }, { signal: deadline });
+          left.delete(leftover);
         } catch {
           // The next run's plan removes it first.
         }
       }));
     }
-    return { ...host, partials: [...left] };
+    return { ...host, leftovers: [...left] };
   }
 }

@@ -31,6 +31,8 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
   const learned = request.learned ?? learnedFor(spec, previous);
   return {
     spec, hypervisor, clock, signal,
+    abilities: hypervisor.abilities,
+    costs: hypervisor.costs,
     fleet: { fleetId, incarnation, namePrefix: spec.namePrefix },
     hosts: hostsToObserve(spec, previous),
     hostBook: new HostBook(),

@@ -8,7 +8,7 @@ import type { ExecuteOptions, Execution } from "./execution";
 import { makeMember } from "./members";
 import type { SourceBook } from "../distribution/sourceBook";
 import { imagesOfRun, readySeconds } from "../record/readiness";
-import type { ReadOrder } from "../distribution/reads";
+import type { ReadHints } from "../distribution/reads";
 import type { Room } from "../distribution/room";
 import { replicaLabel, upload } from "../distribution/sources";
 
@@ -95,9 +95,9 @@ export class Creation {
       const { policy, makespanSeconds, transfers = [] } = await this.options.choosePolicy(this.book);
       this.result.policy = policy.name;
       if (makespanSeconds !== undefined) {
-        const { spec, learned, hypervisor } = this.context;
+        const { spec, learned, costs } = this.context;
         const images = imagesOfRun(this.wanted, this.lacking, this.book.topology.hosts.map(({ name }) => name), transfers);
-        this.result.predictedSeconds = this.result.log.elapsedSeconds + readySeconds(images, makespanSeconds, spec, learned, hypervisor.capabilities);
+        this.result.predictedSeconds = this.result.log.elapsedSeconds + readySeconds(images, makespanSeconds, spec, learned, costs);
       }
       distributor.begin(policy);
     });
@@ -118,7 +118,7 @@ export class Creation {
       const failed = (error: unknown) => this.copied(() => members.forEach((member) => this.notCloned(member, error)));
       distributor.want({
         host: this.indexOf.get(host)!, target: ref, label: replicaLabel(host), failed, whole: () => this.copied(whole),
-        reads: (local) => this.reads([...earlies.values()], local),
+        hints: (local) => this.hints([...earlies.values()], local),
         begun: (local) => earlies.forEach((early) => early.begin(local)),
       });
     }
@@ -128,12 +128,12 @@ export class Creation {
     for (const create of this.wanted) {
       if (create.kind !== "full" || create.base === "arrived") continue;
       const { host, slot, name, generation, rack } = create;
-      const target = { kind: "base", host, slot, generation } as const;
+      const target = { kind: "base", host, slot, generation, name } as const;
       const early = this.early(create, target);
       distributor.want({
         host: this.indexOf.get(host)!, target, label: name,
         failed: (error) => this.copied(() => this.notCloned(create, error)),
-        reads: (local) => this.reads([early], local),
+        hints: (local) => this.hints([early], local),
         begun: (local) => early.begin(local),
         whole: (source) => this.copied(() => this.startMember(create, target, () => {
           this.keeper.add({ slot, name, host, rack, generation, source, seed: source !== undefined });
@@ -158,9 +158,9 @@ export class Creation {
   }
 
   /** One found from an earlier run has booted: its reads say nothing about booting. */
-  private reads(earlies: EarlyStart[], local: boolean): ReadOrder {
+  private hints(earlies: EarlyStart[], local: boolean): ReadHints | undefined {
     const boots = earlies.some((early) => early.isStartedBy(local)) && earlies.every((early) => !early.found);
-    return boots ? this.context.reads.order(this.plan.contentId) : {};
+    return boots ? this.context.reads.hints(this.plan.contentId) : undefined;
   }
 
   private early(create: Wanted, base: Parameters<typeof makeMember>[3]): EarlyStart {

@@ -1,5 +1,5 @@
 /** A member as it is to be defined, and as a host shows it then. */
-import { memberMacs, memberUuid } from "../../fleet/members/identity";
+import { memberUuid } from "../../fleet/members/identity";
 import type { CloneKind, ObservedMember } from "../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
 import type { RunContext } from "../run/context";
@@ -21,8 +21,6 @@ export function definition(
     host: member.host,
     slot: member.slot,
     name: member.name,
-    uuid: memberUuid(fleet.fleetId, member.slot),
-    macs: memberMacs(fleet.fleetId, member.slot, spec.vm.networks.length),
     kind: member.kind,
     generation: member.generation,
     contentId: member.contentId,
@@ -32,9 +30,12 @@ export function definition(
 }
 
 /** As a host shows it once it is defined; what only the host can tell is left for whoever sees it next. */
-export function asDefined({ fleet, slot, name, uuid, macs, kind, generation, contentId, vm }: ReconfigureOrder): ObservedMember {
+export function asDefined(
+  { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm }: ReconfigureOrder,
+): ObservedMember {
   return {
-    slot, name, uuid, macs, kind, generation, contentId, incarnation: fleet.incarnation, power: "running",
+    slot, name, uuid: memberUuid(fleetId, slot), macs: identities.cardAddresses(fleetId, slot, vm.networks.length),
+    kind, generation, contentId, incarnation, power: "running",
     base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
     numCpus: vm.numCpus, memory: vm.memory, networks: vm.networks.map((one) => one.network),
   };

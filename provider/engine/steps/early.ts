@@ -28,21 +28,21 @@ export class EarlyStart {
 
   /** A copy to its image starts it. @param local from a finished image of the same host: soon there */
   isStartedBy(local: boolean): boolean {
-    const { spec, hypervisor, copiesOnly } = this.context;
-    if (copiesOnly || !spec.powerOn || !hypervisor.capabilities.immediate) return false;
+    const { spec, abilities, copiesOnly } = this.context;
+    if (copiesOnly || !spec.powerOn || !abilities.startsEarly) return false;
     return this.found || (!local && spec.start === "immediately");
   }
 
   /** A copy to its image has begun in this very moment. @param local as of `isStartedBy` */
   begin(local: boolean): void {
     if (!this.isStartedBy(local)) return;
-    const { hypervisor, ledger } = this.context;
+    const { abilities, ledger } = this.context;
     const { host } = this.member;
     const signal = signalFor(this.context, host);
     const { order } = this;
     ledger.worked.add(host);
-    ledger.defining(host, { ...asDefined(order), base: "arriving" });
-    this.attempt = Promise.allSettled([this.attempt, hypervisor.startEarly!(order, { signal })]).then(() => undefined);
+    ledger.defining(host, { ...asDefined(this.context, order), base: "arriving" });
+    this.attempt = Promise.allSettled([this.attempt, abilities.startsEarly!.startEarly(order, { signal })]).then(() => undefined);
   }
 
   /** Nothing of it is under way any more. */

@@ -23,11 +23,11 @@ export async function executePlan(
   const topology = topologyOf(context.spec, {
     imageBytes: observation.template?.allocationBytes ?? context.spec.imageBytes,
     time: options.time,
-    freeLocalCopies: context.hypervisor.capabilities.freeLocalCopies,
-    startupSeconds: context.hypervisor.capabilities.copyStartupSeconds,
-    hopSeconds: context.hypervisor.capabilities.relayHopSeconds,
+    freeLocalCopies: context.costs.freeLocalCopies,
+    startupSeconds: context.costs.copyStartupSeconds,
+    hopSeconds: context.abilities.relaying?.hopSeconds,
   });
-  const book = new SourceBook(asLearned(topology, context.learned), context.spec.limits.maxConcurrentClones, context.hypervisor.capabilities.relay);
+  const book = new SourceBook(asLearned(topology, context.learned), context.spec.limits.maxConcurrentClones, context.abilities.relaying !== undefined);
   const result = emptyExecution(context, book, topology);
   const found = new FoundMembers(observation);
   await guarded(context, async () => {

@@ -1,5 +1,5 @@
 import type { CloneKind, PlannedReconfigure } from "../../fleet/model";
-import type { ImageRef, MemberRef } from "../../hypervisors/hypervisor";
+import type { CopyRef, MemberRef } from "../../hypervisors/hypervisor";
 import { operate, type RunContext } from "../run/context";
 import { asDefined, definition, type NewMember } from "./definition";
 import type { EarlyStart } from "./early";
@@ -13,10 +13,10 @@ export type Made = "nothing" | "whole" | "ready";
  * never thrown.
  */
 export async function makeMember(
-  context: RunContext, member: NewMember, contentId: string, base: Extract<ImageRef, { kind: "replica" | "base" }>,
+  context: RunContext, member: NewMember, contentId: string, base: CopyRef,
   early?: EarlyStart,
 ): Promise<Made> {
-  const { hypervisor, spec, fleet, failures, signal, ledger, hostBook } = context;
+  const { hypervisor, abilities, spec, fleet, failures, signal, ledger, hostBook } = context;
   if (context.copiesOnly) return "ready";
   const { slot, name, host, generation, kind } = member;
   let step = "snapshot";
@@ -25,13 +25,16 @@ export async function makeMember(
     await early?.ended();
     if (early?.isBegun) {
       step = "settle";
-      await operate(context, host, (call) => hypervisor.settle!(early.order, call));
+      await operate(context, host, (call) => abilities.startsEarly!.settle(early.order, call));
       step = "snapshot";
     }
-    await operate(context, host, (call) => hypervisor.snapshot({ fleet, host, slot, generation, base }, call));
+    await operate(context, host, (call) => (base.kind === "base"
+      ? hypervisor.snapshot({ fleet, host, slot, generation }, call)
+      : abilities.linksClones!.link({ fleet, host, slot, generation, replica: base }, call)
+    ));
     step = "define";
     const order = definition(context, { ...member, contentId });
-    ledger.defining(host, asDefined(order));
+    ledger.defining(host, asDefined(context, order));
     await operate(context, host, (call) => hypervisor.reconfigure(order, call));
     made = "whole";
     step = "power on";

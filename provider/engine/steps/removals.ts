@@ -15,8 +15,8 @@ export async function clear(context: RunContext, plan: FleetPlan, found: FoundMe
   const { hypervisor, fleet, meter, spec, ledger } = context;
   const { cleanup, adopt, destroy } = plan;
   if (cleanup.length > 0) meter.enter("cleanup", `removing ${plural(cleanup.length, "leftover")}`);
-  await each(context, cleanup, "remove leftovers", (e) => e.partial.name, ({ host, partial }) => (
-    operate(context, host, (call) => hypervisor.destroy({ kind: "partial", fleet, host, partial }, call))
+  await each(context, cleanup, "remove leftovers", (e) => e.leftover.name, ({ host, leftover }) => (
+    operate(context, host, (call) => hypervisor.destroy({ kind: "leftover", fleet, host, leftover }, call))
   ));
   await each(context, adopt, "adopt", (e) => e.name, (planned) => {
     const { host, slot, name } = planned;

@@ -2,7 +2,7 @@
 import { groupBy, groupOf } from "../groups";
 import type { HostTable, KnownHost } from "./table";
 import { memberKey } from "../members/id";
-import type { FleetState, ObservedPartial } from "../model";
+import type { FleetState, Leftover } from "../model";
 
 type Missed = NonNullable<FleetState["hosts"][number]["missed"]>;
 
@@ -13,7 +13,7 @@ type Missed = NonNullable<FleetState["hosts"][number]["missed"]>;
  */
 export function missedMembers(table: HostTable, previous: FleetState | undefined): Map<KnownHost, Missed> {
   const missed = new Map(table.hosts.flatMap((host) => (!host.seen && host.recorded?.missed ? [[host, host.recorded.missed] as const] : [])));
-  const littered = table.hosts.filter(({ seen, recorded }) => seen && seen.partials.length > 0 && (seen.store !== undefined || recorded?.missed));
+  const littered = table.hosts.filter(({ seen, recorded }) => seen && seen.leftovers.length > 0 && (seen.store !== undefined || recorded?.missed));
   if (littered.length === 0) return missed;
   const bySlot = ({ slot }: { slot: number }) => slot;
   const recordedBySlot = groupBy(previous?.members ?? [], bySlot);
@@ -21,8 +21,8 @@ export function missedMembers(table: HostTable, previous: FleetState | undefined
   for (const host of littered) {
     const isHere = (one: { slot: number; generation: number }) => groupOf(inSight, one.slot).some((other) => other.host === host && other.generation === one.generation);
     const found = new Map<string, Missed[number]>();
-    for (const { kind, slot, generation: left } of host.seen!.partials) {
-      if (kind !== "volume" || slot === undefined) continue;
+    for (const { slot, generation: left } of host.seen!.leftovers) {
+      if (slot === undefined) continue;
       const gone = host.seen!.store === undefined ? [] : groupOf(recordedBySlot, slot).filter((member) => (
         table.hostOf(member) === host || !groupOf(inSight, slot).some(({ generation }) => generation === member.generation)));
       for (const one of [...host.recorded?.missed ?? [], ...gone]) {
@@ -37,23 +37,23 @@ export function missedMembers(table: HostTable, previous: FleetState | undefined
 }
 
 /**
- * Whose disk a partial volume seen on `host` may be, so that nobody removes it: the name of a member of its slot and
+ * Whose disk a leftover seen on `host` may be, so that nobody removes it: the name of a member of its slot and
  * generation that is seen on another host (hosts may share a pool), or is recorded on a host that is not seen now, or
  * was recorded and is seen nowhere while other hosts may reach the pool. Of
  * the members of the host itself the look that listed it has judged: what it lists stands beside them unused, such as
  * the delta of a merge whose last step was lost.
- * @returns of a partial on a host: whose it may be, in words; undefined: nobody's, it may be removed
+ * @returns of a leftover on a host: whose it may be, in words; undefined: nobody's, it may be removed
  */
-export function ownersOf(table: HostTable, previous: FleetState | undefined): (partial: ObservedPartial, host: string) => string | undefined {
-  if (!table.hosts.some(({ seen }) => seen && seen.partials.length > 0)) return () => undefined;
+export function ownersOf(table: HostTable, previous: FleetState | undefined): (leftover: Leftover, host: string) => string | undefined {
+  if (!table.hosts.some(({ seen }) => seen && seen.leftovers.length > 0)) return () => undefined;
   const bySlot = ({ slot }: { slot: number }) => slot;
   const seenMembers = groupBy(table.hosts.flatMap(({ name, seen }) =>
     (seen?.members ?? []).map((member) => ({ slot: member.slot, generation: member.generation, name: member.name, host: name }))), bySlot);
   const recorded = groupBy(previous?.members ?? [], bySlot);
   const missedAt = new Map([...missedMembers(table, previous)].map(([one, missed]) => [one.name, missed]));
-  return ({ kind, slot, generation }, host) => {
-    // A helper domain holds no data, and a volume without a slot is no member's.
-    if (kind !== "volume" || slot === undefined) return undefined;
+  return ({ slot, generation }, host) => {
+    // What bears no slot is no member's, and a helper holds no data.
+    if (slot === undefined) return undefined;
     const isIts = (member: { generation: number }) => generation === undefined || member.generation === generation;
     const elsewhere = groupOf(seenMembers, slot).find((member) => member.host !== host && isIts(member));
     if (elsewhere) return `${elsewhere.name} on ${elsewhere.host}`;
@@ -67,8 +67,8 @@ export function ownersOf(table: HostTable, previous: FleetState | undefined): (p
 /** What looks left over and is not removed, with whose it may be. */
 export function leftoverWarnings({ table, previous }: { table: HostTable; previous?: FleetState }): string[] {
   const ownerOf = ownersOf(table, previous);
-  return table.hosts.flatMap(({ name, seen }) => (seen?.partials ?? []).flatMap((partial) => {
-    const owner = ownerOf(partial, name);
-    return owner === undefined ? [] : [`${partial.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
+  return table.hosts.flatMap(({ name, seen }) => (seen?.leftovers ?? []).flatMap((leftover) => {
+    const owner = ownerOf(leftover, name);
+    return owner === undefined ? [] : [`${leftover.name} on ${name} looks left over and stays: it may be a disk of ${owner}`];
   }));
 }

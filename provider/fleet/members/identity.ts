@@ -1,12 +1,10 @@
-/** Names, UUIDs and MACs that follow from fleet id and slot alone (DESIGN.md section 4): the same on every machine. */
+/** Names and UUIDs that follow from fleet id and slot alone (DESIGN.md section 4): the same on every machine. */
 import { createHash } from "node:crypto";
-import type { CloneKind, CloneSpec, Observation, Problem } from "../model";
+import type { CloneKind, CloneSpec } from "../model";
 
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
 /** Our own namespace for RFC 4122 name-based UUIDs; random once, fixed for ever. */
 const NAMESPACE = "6f0f2a52-6c1b-4d0e-9a87-3d1c1d3b7a41";
-/** Locally administered, unicast, and not 52:54:00, from which libvirt draws its own. */
-const MAC_FIRST_OCTET = "56";
 
 const digest = (algorithm: "sha1" | "sha256", data: Buffer | string) => createHash(algorithm).update(data).digest();
 
@@ -48,48 +46,8 @@ export function memberUuid(fleetId: string, slot: number): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
 
-/** 40 hash bits over fleet id, slot and NIC behind a locally administered unicast octet. */
-export function macAddress(fleetId: string, slot: number, nic: number): string {
-  const hex = digest("sha256", `vmfleet-mac\0${fleetId}\0${slot}\0${nic}`).toString("hex");
-  return [MAC_FIRST_OCTET, ...hex.slice(0, 10).match(/../g)!].join(":");
-}
-
-/** One MAC per network, in order. */
-export function memberMacs(fleetId: string, slot: number, nics: number): string[] {
-  return Array.from({ length: nics }, (_, nic) => macAddress(fleetId, slot, nic));
-}
-
 /** In a mixed fleet slot i is linked when floor((i+1)·share) > floor(i·share): growth never changes a slot's kind. */
 export function kindOfSlot(clone: CloneSpec, slot: number): CloneKind {
   if (clone.kind !== "mixed") return clone.kind;
   return Math.floor((slot + 1) * clone.linkedShare) > Math.floor(slot * clone.linkedShare) ? "linked" : "full";
-}
-
-/** MACs that new slots would share with a member seen on a host or with each other. */
-export function macCollisions(
-  fleetId: string, slots: readonly number[], nics: number, observation: Observation | undefined,
-): Problem[] {
-  if (slots.length === 0 || nics === 0) return [];
-  const taken = new Map<string, { slot: number; name?: string; host?: string }>();
-  for (const host of observation?.hosts ?? []) {
-    if (host.status !== "reachable") continue;
-    for (const member of host.members) {
-      for (const mac of member.macs) taken.set(mac.toLowerCase(), { slot: member.slot, name: member.name, host: host.name });
-    }
-  }
-  const problems: Problem[] = [];
-  for (const slot of slots) {
-    for (const mac of memberMacs(fleetId, slot, nics)) {
-      const other = taken.get(mac);
-      if (other && other.slot !== slot) {
-        problems.push({
-          path: "fleetId",
-          message: `expected MAC addresses that are free, got ${mac} for slot ${slot}, which ${other.name === undefined ? `new slot ${other.slot}` : `${other.name} on ${other.host}`} has; ` +
-            "remove that member, or choose another fleetId for a new fleet",
-        });
-      }
-      taken.set(mac, { slot });
-    }
-  }
-  return problems;
 }

@@ -1,6 +1,6 @@
 /** What was found. */
 import type { MemberId } from "./member";
-import type { CloneKind, Problem } from "./spec";
+import type { CloneKind, HostSpec } from "./spec";
 
 export interface DiskInfo {
   /** Volume name in the pool (or, for a foreign template, its path). */
@@ -25,8 +25,9 @@ export type PowerState = "running" | "stopped" | "paused";
 
 export interface ObservedMember extends MemberId {
   /**
-   * Its disks bear another host's name: moved here by hand, or a twin of the one that stands there, as after a restore.
-   * Counts where there is no other; never destroyed. @default false
+   * It is seen away from home, the host that its disks are named after: the hypervisor or somebody moved it here, or it is
+   * a twin of the one that stands there, as after a restore. That is drift and no move of ours: it counts where there is
+   * no other, and is never destroyed. @default false
    */
   displaced?: boolean;
   name: string;
@@ -57,11 +58,12 @@ export interface ObservedReplica {
 }
 
 /**
- * Something of ours that is not whole: a volume no member owns, a stale helper. Removed before anything is made, unless
+ * Something of ours that is not whole: a disk that no member owns, a stale helper. Removed before anything is made, unless
  * the plan goes on from it.
  */
-export interface ObservedPartial {
-  kind: "volume" | "domain";
+export interface Leftover {
+  /** What its hypervisor calls such a thing (libvirt: volume, domain): for messages, and for the adapter when it removes it. */
+  kind: string;
   name: string;
   slot?: number;
   /** Where it can be told from the name. */
@@ -79,7 +81,7 @@ export interface ReachableHost {
   hypervisorVersion: string;
   members: ObservedMember[];
   replicas: ObservedReplica[];
-  partials: ObservedPartial[];
+  leftovers: Leftover[];
   /** Data disks of removed members that asked to be kept, and what looks like one and may be anybody's. Counted for generations, never touched. */
   kept: { slot: number; generation: number; label: string; volume: string }[];
   /**
@@ -100,8 +102,21 @@ export interface ReachableHost {
   poolCapacityBytes?: number;
   /** Where the pool lies, where other hosts' pools may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
   store?: string;
-  /** What preflight found wrong with this host; empty: fit. Paths begin with `hosts[i]`. */
-  problems: Problem[];
+  /** What preflight found wrong with this host; empty: fit. */
+  problems: HostProblem[];
+}
+
+/** One wrong thing about a host, in words; the fleet makes a property path of it (words/paths.ts). */
+export interface HostProblem {
+  /** What of the host, as it was declared. Absent: the host as a whole. */
+  property?: keyof HostSpec;
+  message: string;
+}
+
+/** As a host's. */
+export interface TemplateProblem {
+  property?: "host" | "pool" | "volume" | "domain" | "file";
+  message: string;
 }
 
 export interface UnreachableHost {
@@ -125,7 +140,7 @@ export interface Observation {
   hosts: (ReachableHost | UnreachableHost)[];
   /** Absent: could not be seen (its host unreachable, or it is gone); then `templateProblem` says why. */
   template?: ObservedTemplate;
-  templateProblem?: Problem;
+  templateProblem?: TemplateProblem;
   /** The template is a local file whose content was still being read when the look ended: there, and not known yet. @default false */
   templateUnread?: boolean;
 }

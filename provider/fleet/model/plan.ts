@@ -1,6 +1,6 @@
 /** What must be done. */
 import type { MemberId, SlotId } from "./member";
-import type { ObservedPartial } from "./observation";
+import type { Leftover } from "./observation";
 import type { CloneKind, Problem } from "./spec";
 
 export interface PlannedCreate extends MemberId {
@@ -67,7 +67,7 @@ export interface FleetPlan {
   destroy: PlannedDestroy[];
   lost: PlannedMember[];
   /** Leftovers to remove first. */
-  cleanup: { host: string; partial: ObservedPartial; reason: string }[];
+  cleanup: { host: string; leftover: Leftover; reason: string }[];
   /** Replicas and uploads nobody will need once the plan is done, removed last. */
   removeReplicas: { host: string; contentId: string; purpose: "replica" | "template"; reason: string }[];
   /** Members, after the plan, per declared host. */

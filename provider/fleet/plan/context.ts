@@ -45,7 +45,7 @@ function nextGenerations(table: HostTable, previous: FleetState | undefined): Ma
   for (const { seen } of table.hosts) {
     seen?.members.forEach(note);
     seen?.kept.forEach(note);
-    seen?.partials.forEach(note);
+    seen?.leftovers.forEach(note);
     seen?.heldGenerations.forEach(note);
   }
   return next;

@@ -52,7 +52,7 @@ export function describePlanAtLength(plan: FleetPlan, summary?: RunSummary): str
     ...plan.consolidate.map((one) => `  ~ ${one.name} on ${one.host}: delta disk merged, ${one.reason}`),
     ...plan.complete.map((one) => `  ~ ${one.name} on ${one.host}: ${one.reason}`),
     ...plan.lost.map((one) => `  ! ${one.name} on ${one.host}: lost, ${one.reason}`),
-    ...plan.cleanup.map((one) => `  - ${one.partial.kind} ${one.partial.name} on ${one.host}: ${one.reason}`),
+    ...plan.cleanup.map((one) => `  - ${one.leftover.kind} ${one.leftover.name} on ${one.host}: ${one.reason}`),
     ...plan.removeReplicas.map((one) => `  - ${one.purpose === "replica" ? "replica" : "uploaded template"} on ${one.host}: ${one.reason}`),
     ...plan.warnings.map((warning) => `  warning: ${warning}`),
     ...plan.problems.map((problem) => `  refused: ${formatProblem(problem)}`),

@@ -1,8 +1,9 @@
 /** Everything that would make a run fail, found before anything is touched, in one list. */
 import { groupBy } from "../groups";
 import { memberKey } from "../members/id";
-import type { FleetPlan, FleetSpec, Observation, ObservedPartial, Problem, ReachableHost } from "../model";
+import type { FleetPlan, FleetSpec, Observation, Leftover, Problem, ReachableHost } from "../model";
 import { alike, byStore, freeBytesOf } from "./room";
+import { problemsOfHost } from "../words/paths";
 import { expected, formatBytes, tidy } from "../words/problems";
 
 /** What a delta disk, a definition and a marker volume need at first. */
@@ -22,7 +23,7 @@ export function preflight(spec: FleetSpec, observation: Observation, plan: Fleet
   const busy = new Set([...plan.create, ...plan.complete, ...plan.reconfigure].map((one) => one.host));
   return tidy([
     ...plan.problems,
-    ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => host.problems),
+    ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => problemsOfHost(spec, host.name, host.problems)),
     ...byStore(reachable).flatMap((store) => spaceProblems(spec, observation, shareOf, store)),
   ]);
 }
@@ -105,13 +106,13 @@ function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
     ...member.disks.filter((disk) => disk.onDelete === "delete"),
   ]);
   // What is removed, and what the plan goes on from: that need not be written again.
-  const removed = new Set(plan.cleanup.filter((one) => one.host === host.name).map((one) => one.partial));
-  const partials = host.partials.filter((one) => removed.has(one) || isResumed(plan, host, one)).map((one) => one.bytes);
-  return [...disks.map((disk) => disk.allocationBytes), ...partials].reduce((sum, bytes) => sum + bytes, 0);
+  const removed = new Set(plan.cleanup.filter((one) => one.host === host.name).map((one) => one.leftover));
+  const leftovers = host.leftovers.filter((one) => removed.has(one) || isResumed(plan, host, one)).map((one) => one.bytes);
+  return [...disks.map((disk) => disk.allocationBytes), ...leftovers].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** A copy of the plan goes on from it. One that stays for a member of another host, or until its template is back, frees nothing. */
-function isResumed(plan: FleetPlan, host: ReachableHost, { slot, generation, resumable }: ObservedPartial): boolean {
+function isResumed(plan: FleetPlan, host: ReachableHost, { slot, generation, resumable }: Leftover): boolean {
   if (!resumable) return false;
   const { contentId } = resumable;
   const made = writtenOn(plan, host.name).filter((one) => ("contentId" in one ? one.contentId : plan.contentId) === contentId);

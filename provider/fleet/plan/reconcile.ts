@@ -13,7 +13,7 @@ import { place } from "./placement";
 import { tidy } from "../words/problems";
 import { refusals } from "./refusals";
 import { isCompletable, isUnarrived } from "../members/arrival";
-import { awaitedPartials, resumedPartials } from "../hosts/unfinished";
+import { awaitedLeftovers, resumedPartials } from "../hosts/unfinished";
 import { contextOf, type PlanContext, type ReconcileRequest } from "./context";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "../members/seeds";
@@ -223,13 +223,13 @@ function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]):
 function cleanupOf(
   { table, previous, unfinished, contentId }: PlanContext, create: readonly PlannedCreate[], kept: readonly Incumbent[],
 ): FleetPlan["cleanup"] {
-  const needed = new Set([...resumedPartials(table, unfinished, create, contentId), ...awaitedPartials(kept)]);
+  const needed = new Set([...resumedPartials(table, unfinished, create, contentId), ...awaitedLeftovers(kept)]);
   const ownerOf = ownersOf(table, previous);
   return table.hosts.flatMap(({ name, seen }) =>
-    (seen?.partials ?? [])
-      .filter((partial) => !needed.has(partial) && ownerOf(partial, name) === undefined)
+    (seen?.leftovers ?? [])
+      .filter((leftover) => !needed.has(leftover) && ownerOf(leftover, name) === undefined)
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1))
-      .map((partial) => ({ host: name, partial, reason: "left over from a run that did not end" })),
+      .map((leftover) => ({ host: name, leftover, reason: "left over from a run that did not end" })),
   );
 }
 

@@ -2,9 +2,10 @@
 import { namesOf } from "../members/changes";
 import { groupBy, groupOf } from "../groups";
 import { hostNames, unsettledReason, type KnownHost } from "../hosts/table";
+import { macCollisions } from "../members/addresses";
 import { memberKeyOn, slotKeyOn } from "../members/id";
-import { macCollisions } from "../members/identity";
 import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "../model";
+import { problemOfTemplate } from "../words/paths";
 import { plural } from "../words/problems";
 import type { PlanContext } from "./context";
 import { actedSlots, takenUuidProblems, twinProblems } from "../hosts/strangers";
@@ -173,7 +174,7 @@ function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
   if (mode === "preview" && holder && !holder.seen) return [];
   // A large local file takes longer to read than a preview may; up waits for it.
   if (mode === "preview" && observation.templateUnread) return [];
-  return [observation.templateProblem ?? { path: "template", message: "expected a template that can be read, got none; see that it exists where the program says" }];
+  return [problemOfTemplate(observation.templateProblem ?? { message: "expected a template that can be read, got none; see that it exists where the program says" })];
 }
 
 /** Something is made, or runs already and waits for the rest of its disk: before a first run ended nobody knows of which content. */

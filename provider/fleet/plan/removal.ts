@@ -61,8 +61,8 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
     destroy: own.map(({ slot, name, host, generation }) => ({ slot, name, host, generation, reason: "the fleet is deleted" })),
     lost: unseen.map(({ slot, name, host }) => ({ slot, name, host: host.name, reason: `its host does not answer: ${host.unseenReason}` })),
     cleanup: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
-      (seen?.partials ?? []).filter((partial) => ownerOf(partial, name) === undefined)
-        .map((partial) => ({ host: name, partial, reason: "the fleet is deleted" }))),
+      (seen?.leftovers ?? []).filter((leftover) => ownerOf(leftover, name) === undefined)
+        .map((leftover) => ({ host: name, leftover, reason: "the fleet is deleted" }))),
     removeReplicas: !alone ? [] : table.hosts.flatMap((host) =>
       (host.seen?.replicas ?? []).filter((replica) => !isStoodOn(host, replica))
         .map(({ contentId, purpose }) => ({ host: host.name, contentId, purpose, reason: "the fleet is deleted" }))),

@@ -16,7 +16,7 @@ export function stoodOnElsewhere(table: HostTable, previous: FleetState | undefi
   const contents = new Set(table.hosts.flatMap(({ seen }) =>
     (seen?.members ?? []).filter((member) => member.displaced && member.kind === "linked").map(({ contentId }) => contentId)));
   const ownerOf = ownersOf(table, previous);
-  const staying = new Set(table.hosts.filter(({ name, seen }) => seen?.partials.some((partial) => ownerOf(partial, name) !== undefined)));
+  const staying = new Set(table.hosts.filter(({ name, seen }) => seen?.leftovers.some((leftover) => ownerOf(leftover, name) !== undefined)));
   return (host, { purpose, contentId }) => purpose === "replica" && (contents.has(contentId) || staying.has(host));
 }
 

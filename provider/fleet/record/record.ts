@@ -86,7 +86,7 @@ function isUnsettled({ name, abandoned, seen, recorded }: KnownHost, unsettled: 
   if (unsettled?.has(name)) return true;
   if (!seen) return recorded?.unsettled === true;
   const onRecord = new Set(members.map(memberKey));
-  return seen.partials.length > 0 || seen.members.some((one) => one.incarnation !== incarnation || !onRecord.has(memberKey(one)));
+  return seen.leftovers.length > 0 || seen.members.some((one) => one.incarnation !== incarnation || !onRecord.has(memberKey(one)));
 }
 
 /** As seen; of a host that is out of sight, as recorded. */

@@ -1,15 +1,20 @@
 import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/members/arrival";
+import { memberMacs } from "../../fleet/members/addresses";
+import { problemOfTemplate } from "../../fleet/words/paths";
+import { formatProblem } from "../../fleet/words/problems";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
-  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
-  type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
+  type Abilities, type CallContext, type CloneOrder, type CopyRef, type Costs, type DestroyOrder, type EarlyOrder, type FleetLock, type HintedCloneOrder,
+  type HintedCloneResult, type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder,
+  type ReconfigureOrder, type RefeedOrder, type SnapshotOrder,
 } from "../hypervisor";
 import { abortable } from "../../async/abortable";
 import { discardArrival } from "./volumes/arrivals";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
 import { Copies, type Copy } from "./copy/copies";
+import { costsOf, RELAY_HOP_SECONDS } from "./costs";
 import { worthScanningSeconds } from "./holes/extents";
 import { Exporters, type Resolved, type Source } from "./copy/feeds";
 import type { Transfer } from "./copy/transfer";
@@ -22,14 +27,15 @@ import { targetVolumeName } from "./volumes/images";
 import { IMPATIENT_MEASURE_MS } from "./template/lookedAt";
 import { lockFleet } from "./connection/lock";
 import type { LockTime } from "./connection/lease";
-import { adoptMember, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./members/member";
+import { adoptMember, destroyMember, powerMember, putDeltaOver, reconfigureMember, type Place } from "./members/member";
 import { findMember } from "./look/memberDomain";
 import { observeHost } from "./look/observe";
 import { Pacer } from "./copy/rates";
-import { removePartial, removeReplica } from "./members/removal";
+import { removeLeftover, removeReplica } from "./members/removal";
 import { HostSession } from "./connection/session";
 import { sharedStores } from "./look/sharedStores";
 import { findTemplate, type LocatedTemplate } from "./template/find";
+import { uploadFacts, uploadHost } from "./template/uploaded";
 
 /** For a second look at the template. A host that is silent this long tells nothing about it. */
 const TEMPLATE_LOOK_MS = 5_000;
@@ -43,31 +49,20 @@ export interface LibvirtOptions {
   lockTime?: LockTime;
 }
 
-/**
- * Two helpers' starts, the NBD connect, the flush and the helpers' ends: measured by `npm run bench` (one clone against
- * one plain copy of the same bytes).
- */
-const COPY_STARTUP_SECONDS = 0.7;
-/** One NBD connect, during which a relay answers nobody: measured there too (relay against one plain copy). */
-const RELAY_HOP_SECONDS = 0.1;
-
-/**
- * A delta, a definition and a start; without the start. Measured on the lab, two cores for four hosts: 1 to 20 linked
- * members started on one host in 0.45 to 0.96 s each at loads from 14 to 21, 20 defined only in 0.03 s each. The 40 of
- * ADR 0066 took 0.67 s each.
- */
-const STARTED_MEMBER_SECONDS = 0.5;
-const MEMBER_SECONDS = 0.03;
-
 /** Of one copy: members that start over the same replica while it arrives. */
 const MAX_EARLY_GUESTS = 1024;
 
-export const createLibvirt = (options: LibvirtOptions): Hypervisor => new LibvirtHypervisor(options);
+/** A hypervisor with every ability that libvirt has. */
+export type Libvirt = Hypervisor & { readonly abilities: Required<Abilities> };
+
+export const createLibvirt = (options: LibvirtOptions): Libvirt => new LibvirtHypervisor(options);
 
 /** The port over libvirt's RPC. One connection a host; made for one run and closed after it. */
 export class LibvirtHypervisor implements Hypervisor {
   readonly name = "libvirt";
-  readonly capabilities: Capabilities;
+  readonly abilities: Required<Abilities>;
+  readonly costs: Costs;
+  readonly identities = { cardAddresses: memberMacs };
   private readonly sessions = new Map<string, HostSession>();
   private readonly spec: FleetSpec;
   private readonly holder: string;
@@ -90,10 +85,18 @@ export class LibvirtHypervisor implements Hypervisor {
       ...[...hosts, ...racks].map(({ transferRateBitsPerSecond = Infinity }) => transferRateBitsPerSecond),
       ...hosts.map(({ nicBitsPerSecond }) => nicBitsPerSecond), ...racks.map(({ uplinkBitsPerSecond }) => uplinkBitsPerSecond),
     );
-    this.capabilities = {
-      relay: true, linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false,
-      copyStartupSeconds: COPY_STARTUP_SECONDS, relayHopSeconds: RELAY_HOP_SECONDS,
-      memberSeconds: options.spec.powerOn ? STARTED_MEMBER_SECONDS : MEMBER_SECONDS,
+    this.costs = costsOf(options.spec);
+    this.abilities = {
+      relaying: { hopSeconds: RELAY_HOP_SECONDS, refeed: (order) => this.refeed(order) },
+      linksClones: { link: async (order) => putDeltaOver(order.replica, order, await this.place(order.host, order.fleet.fleetId)) },
+      startsEarly: {
+        clone: (order, context) => this.clone(order, context),
+        startEarly: (order, context) => this.startEarly(order, context),
+        settle: async (order, context) => (
+          settleMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context)
+        ),
+      },
+      findsSharedStores: { sharedStores: ({ fleetId, hosts }) => sharedStores(fleetId, hosts.map((name) => this.byName(name))) },
     };
     this.lockTime = options.lockTime;
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
@@ -177,18 +180,19 @@ export class LibvirtHypervisor implements Hypervisor {
       if (error instanceof DeadlineError && request.spec.template.kind === "file") {
         return { templateUnread: true };
       }
-      return { templateProblem: { path: "template", message: `cannot be looked at: ${error.message}` } };
+      return { templateProblem: { message: `cannot be looked at: ${error.message}` } };
     }
   }
 
-  async clone(order: CloneOrder, context: CallContext = {}): Promise<CloneResult> {
+  /** With hints or without. */
+  async clone(order: HintedCloneOrder, context: CallContext = {}): Promise<HintedCloneResult> {
     if (order.source.kind === "template" && this.spec.template.kind === "file") {
       return uploadTemplate(order, this.spec.template.file, await this.place(order.target.host, order.fleet.fleetId), context);
     }
     // Before anything is awaited: a copy that is to read from this one may be ordered in the same breath.
     const key = copyKey(order.fleet.fleetId, order.target);
     const copy = this.copies.begin(key, order.target.host);
-    let result: CloneResult | undefined;
+    let result: HintedCloneResult | undefined;
     try {
       const target = await this.place(order.target.host, order.fleet.fleetId);
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
@@ -214,7 +218,7 @@ export class LibvirtHypervisor implements Hypervisor {
     }
   }
 
-  async resource(order: ResourceOrder): Promise<void> {
+  private async refeed(order: RefeedOrder): Promise<void> {
     const transfer = this.transfers.get(copyKey(order.fleet.fleetId, order.target));
     if (!transfer) throw new HypervisorError(order.target.host, "change source", "no such copy is under way");
     await transfer.redirect(order.source);
@@ -240,17 +244,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const at = await this.place(ref.host, order.fleet.fleetId);
     const name = await this.imageName(at, ref);
     const facts = await sourceFacts(at, ref, name, endedWhole, order.target.host);
-    return this.sourceOf(at.session, facts.path, { ...facts, ...(ref.kind === "replica" && ref.purpose === "template" && this.uploadFacts(ref, name)) });
-  }
-
-  /**
-   * What an upload is, known from who sent it: it was made as a raw file for its bytes to be written to, and libvirt
-   * learns what it holds when it looks at the pool again, which others may keep it from.
-   */
-  private uploadFacts({ contentId }: { contentId: string }, name: string): Partial<Pick<Source, "format" | "capacityBytes" | "allocationBytes">> {
-    const observed = this.template?.observed;
-    const { capacityBytes, allocationBytes } = observed?.contentId === contentId ? observed : {};
-    return { format: name.endsWith(".raw") ? "raw" : "qcow2", ...(capacityBytes !== undefined && { capacityBytes, allocationBytes }) };
+    return this.sourceOf(at.session, facts.path, { ...facts, ...(ref.kind === "replica" && ref.purpose === "template" && uploadFacts(ref, name, this.template?.observed)) });
   }
 
   private sourceOf(
@@ -261,7 +255,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */
-  private async imageName(at: Place, ref: Extract<ImageRef, { kind: "replica" | "base" }>): Promise<string> {
+  private async imageName(at: Place, ref: CopyRef): Promise<string> {
     if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(at.scope, ref);
     const { pool } = await at.session.pool();
     const raw = targetVolumeName(at.scope, ref, "raw");
@@ -271,7 +265,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async lookAtTemplate(order: CloneOrder): Promise<LocatedTemplate> {
     if (!this.template) {
       const finding = await findTemplate(this.spec, (name) => this.byName(name));
-      if ("problem" in finding) throw new TemplateChangedError(order.target.host, "clone", `${finding.problem.path}: ${finding.problem.message}`);
+      if ("problem" in finding) throw new TemplateChangedError(order.target.host, "clone", formatProblem(problemOfTemplate(finding.problem)));
       this.template = finding.found;
     }
     return this.template;
@@ -303,29 +297,26 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async snapshot(order: SnapshotOrder): Promise<void> {
-    await snapshotMember(order, await this.place(order.host, order.fleet.fleetId));
+    const { host, slot, generation } = order;
+    await putDeltaOver({ kind: "base", host, slot, generation }, order, await this.place(host, order.fleet.fleetId));
   }
 
   async reconfigure(order: ReconfigureOrder): Promise<void> {
     await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId));
   }
 
-  async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {
+  private async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {
     // Before anything is awaited: the copy was ordered in the same breath, and may fail before we look.
     const copy = this.copies.get(copyKey(order.fleet.fleetId, order.base));
     if (!copy) throw new HypervisorError(order.host, "start early", `no copy is under way that ${order.name} could read from`);
     await startEarly(order, await this.place(order.host, order.fleet.fleetId), copy, context);
   }
 
-  async settle(order: EarlyOrder, context?: CallContext): Promise<void> {
-    await settleMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context);
-  }
-
   async consolidate(order: MemberRef, context?: CallContext): Promise<void> {
     await consolidateMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context);
   }
 
-  async power(order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, context?: CallContext): Promise<void> {
+  async power(order: PowerOrder, context?: CallContext): Promise<void> {
     await powerMember(order, await this.place(order.host, order.fleet.fleetId), context);
   }
 
@@ -336,7 +327,7 @@ export class LibvirtHypervisor implements Hypervisor {
   async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
     const at = await this.place(order.host, order.fleet.fleetId);
     if (order.kind === "member") return destroyMember(order, at, context);
-    return order.kind === "replica" ? removeReplica(order, at) : removePartial(order, at);
+    return order.kind === "replica" ? removeReplica(order, at) : removeLeftover(order, at);
   }
 
   async inspect(order: MemberRef): Promise<Awaited<ReturnType<Hypervisor["inspect"]>>> {
@@ -348,20 +339,7 @@ export class LibvirtHypervisor implements Hypervisor {
     return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.volume) } : null;
   }
 
-  sharedStores({ fleetId, hosts }: { fleetId: string; hosts: readonly string[] }): Promise<string[][]> {
-    return sharedStores(fleetId, hosts.map((name) => this.byName(name)));
-  }
-
   async close(): Promise<void> {
     await Promise.all([...this.sessions.values()].map((session) => session.close()));
   }
-}
-
-/** The first host that holds a whole upload of the template's content. */
-function uploadHost(observation: Observation): string | undefined {
-  for (const host of observation.hosts) {
-    if (host.status !== "reachable") continue;
-    if (host.replicas.some((r) => r.purpose === "template" && r.contentId === observation.template?.contentId)) return host.name;
-  }
-  return undefined;
 }

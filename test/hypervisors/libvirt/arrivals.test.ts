@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { asPartials, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/volumes/arrivals";
+import { asLeftovers, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/volumes/arrivals";
 import type { Place } from "../../../provider/hypervisors/libvirt/guard/guard";
 import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardError";
 import type { OwnVolume } from "../../../provider/hypervisors/libvirt/look/leftovers";
@@ -50,7 +50,7 @@ describe("unfinished copies", () => {
   });
 
   it("are told with their content, their mark with them", () => {
-    assert.deepEqual(asPartials([base, mark], then), [
+    assert.deepEqual(asLeftovers([base, mark], then), [
       { kind: "volume", name: base.facts.volume, bytes: 10, slot: 1, generation: 2, resumable: { contentId: content } },
     ]);
   });
@@ -58,15 +58,15 @@ describe("unfinished copies", () => {
   it("without a mark of this start of the host are leftovers, and so are marks without a copy", () => {
     const rebooted = { bootSeconds: then.bootSeconds + 2 * DAY, upSeconds: 10 };
     for (const [volumes, now] of [[[base, mark], rebooted], [[base], then], [[mark], then], [[base, mark], null]] as const) {
-      const partials = asPartials([...volumes], now);
-      assert.equal(partials.length, volumes.length);
-      assert.ok(partials.every((p) => p.resumable === undefined));
+      const leftovers = asLeftovers([...volumes], now);
+      assert.equal(leftovers.length, volumes.length);
+      assert.ok(leftovers.every((p) => p.resumable === undefined));
     }
   });
 
   it("of another form than ours are not gone on with", () => {
     for (const facts of [{ format: "raw" }, { backingPath: "/somewhere" }]) {
-      assert.ok(asPartials([own(base.name, facts), mark], then).every((p) => p.resumable === undefined));
+      assert.ok(asLeftovers([own(base.name, facts), mark], then).every((p) => p.resumable === undefined));
     }
   });
 

@@ -18,7 +18,7 @@ const ours = (name: VolumeName, on: VolumeScope = scope): string => volumeName(o
 const delta = ours({ kind: "delta", ...of });
 const dataDisk = (label: string, onDelete: "delete" | "keep" = "delete"): string => ours({ kind: "disk", ...of, label, onDelete });
 const order: ReconfigureOrder = {
-  fleet: { fleetId: "f1", incarnation: "i1", namePrefix: "w" }, host: "a1", slot: 3, name: "w-003", uuid: memberUuid("f1", 3), macs: [], kind: "linked", generation: 1,
+  fleet: { fleetId: "f1", incarnation: "i1", namePrefix: "w" }, host: "a1", slot: 3, name: "w-003", kind: "linked", generation: 1,
   contentId: "c1", autostart: false, vm: { numCpus: 2, memory: 64, networks: [], disks: [], domainType: "qemu", arch: "x86_64" },
 };
 

@@ -3,7 +3,7 @@ import { coalesce } from "../../../fleet";
 import type { ByteRange } from "../../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, UnansweredError,
-  type CallContext, type CloneOrder, type CloneResult, type ImageRef,
+  type CallContext, type CloneOrder, type CloneResult, type CopyRef, type HintedCloneOrder, type HintedCloneResult, type ImageRef,
 } from "../../hypervisor";
 import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving, isStanding } from "../volumes/arrivals";
 import type { Copy } from "./copies";
@@ -42,7 +42,7 @@ export interface Target {
 }
 
 /** Names a copy under way; needs nothing of the host, so that a copy is known from the call that makes it on. */
-export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
+export const copyKey = (fleetId: string, ref: CopyRef): string =>
   [fleetId, ref.host, ref.kind, ...(ref.kind === "base" ? [ref.slot, ref.generation] : [ref.purpose, ref.contentId])].join("\0");
 
 /**
@@ -51,8 +51,8 @@ export const copyKey = (fleetId: string, ref: CloneOrder["target"]): string =>
  * helper opens the file itself. What has arrived when it fails stays for the next attempt, unless it is of no use.
  */
 export async function cloneImage(
-  order: CloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
-): Promise<CloneResult> {
+  order: HintedCloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
+): Promise<HintedCloneResult> {
   const { session } = target;
   let arrival: Promise<Arrival> | undefined;
   let map: HoleMap | undefined;
@@ -218,7 +218,7 @@ export async function markComplete(order: CloneOrder, target: { session: HostSes
  * @throws SourceLostError where it is not there, or only a part of it is
  */
 export async function sourceFacts(
-  { session, scope }: Target, ref: CloneOrder["target"], volumeName: string, endedWhole: boolean, targetHost: string,
+  { session, scope }: Target, ref: CopyRef, volumeName: string, endedWhole: boolean, targetHost: string,
 ): Promise<VolumeFacts> {
   const { pool } = await session.pool();
   return session.run("look at source", async (client) => {

@@ -1,4 +1,4 @@
-import type { ObservedMember, ObservedPartial, ReachableHost } from "../../../fleet/model";
+import type { ObservedMember, Leftover, ReachableHost } from "../../../fleet/model";
 import { contentPrefix, type VolumeName } from "../volumes/names";
 import type { VolumeFacts } from "../volumes/volumes";
 
@@ -55,7 +55,7 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
 const isPending = (disk: Extract<VolumeName, { kind: "disk" }>, names: VolumeName[]): boolean =>
   names.some((p) => p.kind === "pending" && p.slot === disk.slot && p.generation === disk.generation && p.label === disk.label);
 
-export const asPartial = ({ name, facts }: OwnVolume): ObservedPartial => ({
+export const asLeftover = ({ name, facts }: OwnVolume): Leftover => ({
   kind: "volume", name: facts.volume, bytes: facts.allocationBytes,
   ...("slot" in name ? { slot: name.slot, generation: name.generation } : {}),
 });

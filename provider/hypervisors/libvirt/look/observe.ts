@@ -1,11 +1,11 @@
-import type { DiskInfo, ObservedMember, ObservedPartial, ObservedReplica, PowerState, Problem, ReachableHost } from "../../../fleet/model";
+import type { DiskInfo, HostProblem, ObservedMember, Leftover, ObservedReplica, PowerState, ReachableHost } from "../../../fleet/model";
 import { isUnarrived } from "../../../fleet/members/arrival";
 import { namesOf } from "../../../fleet/members/changes";
 import { compare } from "../../../fleet/words/problems";
 import { UNKNOWN_ROOM_BYTES } from "../../../fleet/plan/room";
 import type { ObserveRequest } from "../../hypervisor";
 import { attachedFiles, baseName, isOwnDisk, rootPath } from "./domainDisks";
-import { asPartials, hostUp } from "../volumes/arrivals";
+import { asLeftovers, hostUp } from "../volumes/arrivals";
 import { isMark, lookAround, looksLikeMark, type HostLook } from "../guard/guard";
 import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
 import { isActive, ownDataDisks } from "../members/member";
@@ -59,9 +59,9 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       hypervisorVersion: versionText(await client.libVersion()),
       members,
       replicas: look ? whole.map((replica) => told(replica, look, usable!, domains.members)) : whole,
-      partials: [
-        ...asPartials(leftovers, leftovers.some(({ name }) => name.kind === "arriving") ? await hostUp(client) : null),
-        ...domains.helpers.map((d): ObservedPartial => ({ kind: "domain", name: d.name, bytes: 0 })),
+      leftovers: [
+        ...asLeftovers(leftovers, leftovers.some(({ name }) => name.kind === "arriving") ? await hostUp(client) : null),
+        ...domains.helpers.map((d): Leftover => ({ kind: "domain", name: d.name, bytes: 0 })),
       ],
       kept: keptDisks(volumes.own, owners),
       strangers: strangers.sort((a, b) => compare(a.name, b.name)),
@@ -94,14 +94,13 @@ function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: Poo
 /** Members are about to be made on it or copied from it: who runs and may write to it is named, and it is not trusted. */
 export function writtenReplicas(
   whole: readonly ObservedReplica[], members: readonly ObservedMember[], look: Pick<HostLook, "domainsOf">, pool: Pick<PoolFacts, "pool">, host: string, { spec }: Pick<ObserveRequest, "spec">,
-): Problem[] {
-  const index = spec.hosts.findIndex(({ name }) => name === host);
-  if (index < 0) return [];
+): HostProblem[] {
+  if (!spec.hosts.some(({ name }) => name === host)) return [];
   return whole.flatMap(({ disk, users }) => {
     // One whose definition cannot be read says nothing of what it writes to.
     const writers = look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now && user.how !== "unreadable");
     return [...new Set(writers.map(({ domain }) => domain))].map((domain) => ({
-      path: `hosts[${index}].pool`,
+      property: "pool" as const,
       message: `expected ${disk.volume} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
         `shut it down and take the disk from it; ${afterWriting(members.filter(({ slot }) => users.includes(slot)))}`,
     }));

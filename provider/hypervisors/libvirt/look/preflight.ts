@@ -1,4 +1,4 @@
-import type { HostSpec, Problem } from "../../../fleet/model";
+import type { HostProblem, HostSpec } from "../../../fleet/model";
 import type { ObserveRequest } from "../../hypervisor";
 import type { LibvirtClient } from "../rpc/client";
 import { LibvirtError } from "../rpc/errors";
@@ -15,25 +15,24 @@ const POOL_TYPES = ["dir", "fs", "netfs"];
 /** Whether this host can take clones; every problem at once, in the words of DESIGN.md section 9. */
 export async function preflightHost(
   client: LibvirtClient, host: HostSpec, pool: PoolFacts | null, request: ObserveRequest,
-): Promise<Problem[]> {
-  const index = request.spec.hosts.findIndex((h) => h.name === host.name);
-  if (index < 0) return []; // no longer declared: nothing will be made on it
-  const problems: Problem[] = [];
-  const add = (field: string, message: string): void => void problems.push({ path: `hosts[${index}]${field}`, message });
+): Promise<HostProblem[]> {
+  if (!request.spec.hosts.some(({ name }) => name === host.name)) return []; // no longer declared: nothing will be made on it
+  const problems: HostProblem[] = [];
+  const add = (message: string, property?: HostProblem["property"]): void => void problems.push({ message, ...(property && { property }) });
 
   const version = await client.libVersion();
-  if (version < OLDEST) add("", `expected libvirt 6.0 or newer on ${host.name}, got ${versionText(version)}`);
+  if (version < OLDEST) add(`expected libvirt 6.0 or newer on ${host.name}, got ${versionText(version)}`);
   const qemu = await client.hypervisorVersion();
-  if (qemu < OLDEST_QEMU) add("", `expected QEMU 6.0 or newer on ${host.name}, got ${versionText(qemu)}`);
-  if (!pool) add(".pool", `expected a storage pool of host ${host.name}, got ${JSON.stringify(host.pool)}, which it does not have`);
-  else if (!(await client.poolIsActive(pool.pool))) add(".pool", `expected an active storage pool, but ${host.pool} on ${host.name} is not started: virsh pool-start ${host.pool}`);
-  else if (!POOL_TYPES.includes(pool.type)) add(".pool", `expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.pool} on ${host.name} is of type ${pool.type}`);
+  if (qemu < OLDEST_QEMU) add(`expected QEMU 6.0 or newer on ${host.name}, got ${versionText(qemu)}`);
+  if (!pool) add(`expected a storage pool of host ${host.name}, got ${JSON.stringify(host.pool)}, which it does not have`, "pool");
+  else if (!(await client.poolIsActive(pool.pool))) add(`expected an active storage pool, but ${host.pool} on ${host.name} is not started: virsh pool-start ${host.pool}`, "pool");
+  else if (!POOL_TYPES.includes(pool.type)) add(`expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.pool} on ${host.name} is of type ${pool.type}`, "pool");
 
   const networks = new Set(request.spec.vm.networks.map((n) => n.network));
   for (const network of networks) {
     const active = await client.networkIsActive(network);
-    if (active === undefined) add("", `host ${host.name} has no network ${JSON.stringify(network)} (vm.networks)`);
-    else if (!active) add("", `network ${network} on host ${host.name} is not started: virsh net-start ${network}`);
+    if (active === undefined) add(`host ${host.name} has no network ${JSON.stringify(network)} (vm.networks)`);
+    else if (!active) add(`network ${network} on host ${host.name} is not started: virsh net-start ${network}`);
   }
 
   const { domainType, arch, machine } = request.spec.vm;
@@ -41,7 +40,7 @@ export async function preflightHost(
     await client.domainCapabilities(arch, domainType, machine);
   } catch (error) {
     if (!(error instanceof LibvirtError)) throw error;
-    add("", `host ${host.name} cannot run domainType ${domainType} for ${arch}: ${error.message}${domainType === "kvm" ? ' (without usable KVM set vm.domainType to "qemu")' : ""}`);
+    add(`host ${host.name} cannot run domainType ${domainType} for ${arch}: ${error.message}${domainType === "kvm" ? ' (without usable KVM set vm.domainType to "qemu")' : ""}`);
   }
   return problems;
 }

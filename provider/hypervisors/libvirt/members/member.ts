@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  ForeignNameError, type CallContext, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
+  ForeignNameError, type CallContext, type CopyRef, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../../hypervisor";
 import { endArrival } from "../volumes/arrivals";
 import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "../look/domainDisks";
@@ -23,13 +23,16 @@ export const START_DEADLINE_MS = 120_000;
 
 export type { Place };
 
-/** Freeze: the writes go to a delta from now on; the base is never written again until it is consolidated. */
-export async function snapshotMember(order: SnapshotOrder, at: Place): Promise<void> {
+/**
+ * Freeze: the writes go to a delta from now on; the base is never written again until it is consolidated. Or link: the
+ * base is the host's replica then.
+ */
+export async function putDeltaOver(image: CopyRef, order: SnapshotOrder, at: Place): Promise<void> {
   const { pool } = await at.session.pool();
   await at.session.run("freeze", async (client) => {
-    const base = await client.lookupVolume(pool, targetVolumeName(at.scope, order.base));
+    const base = await client.lookupVolume(pool, targetVolumeName(at.scope, image));
     if ((await memberInSlot(client, order.fleet.fleetId, order.slot))?.generation === order.generation) return; // done before: what stands there has been written
-    if (!base) throw new Error(`the base ${targetVolumeName(at.scope, order.base)} is gone`);
+    if (!base) throw new Error(`the base ${targetVolumeName(at.scope, image)} is gone`);
     const facts = await volumeFacts(client, base);
     const delta = volumeName(at.scope, { kind: "delta", slot: order.slot, generation: order.generation });
     await deleteVolume(client, at, delta); // of a run that did not get to the member: over another base, perhaps
@@ -199,7 +202,7 @@ async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: numbe
 }
 
 /**
- * Stops, undefines, then removes its volumes; a crash in between leaves partials, which the next run removes. What
+ * Stops, undefines, then removes its volumes; a crash in between leaves leftovers, which the next run removes. What
  * somebody else uses of them is found before anything is touched.
  */
 export async function destroyMember(order: MemberRef & { shutdownMs: number }, at: Place, context: CallContext = {}): Promise<void> {

@@ -18,18 +18,18 @@ export async function removeReplica({ host, contentId, purpose }: Extract<Destro
   });
 }
 
-export async function removePartial({ fleet, partial }: Extract<DestroyOrder, { kind: "partial" }>, at: Place): Promise<void> {
+export async function removeLeftover({ fleet, leftover }: Extract<DestroyOrder, { kind: "leftover" }>, at: Place): Promise<void> {
   await at.session.run("remove", async (client) => {
-    if (partial.kind === "domain") {
-      const domain = isHelperDomain(fleet.fleetId, partial.name) ? await client.lookupDomain(partial.name) : null;
+    if (leftover.kind === "domain") {
+      const domain = isHelperDomain(fleet.fleetId, leftover.name) ? await client.lookupDomain(leftover.name) : null;
       const tag = domain && await tagOf(client, domain);
       if (domain && tag?.purpose === "helper" && tag.fleetId === fleet.fleetId) await client.destroyDomain(domain, 0);
       return;
     }
-    const name = parseVolumeName(at.scope, partial.name);
+    const name = parseVolumeName(at.scope, leftover.name);
     if (!name) return;
-    if (name.kind === "pending") return deletePending(client, at, partial.name);
-    await deleteVolume(client, at, partial.name);
+    if (name.kind === "pending") return deletePending(client, at, leftover.name);
+    await deleteVolume(client, at, leftover.name);
     await endArrival(client, at, name);
   });
 }

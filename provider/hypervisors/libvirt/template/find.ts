@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { FleetSpec, ObservedTemplate, Problem } from "../../../fleet/model";
+import type { FleetSpec, ObservedTemplate, TemplateProblem } from "../../../fleet/model";
 import type { BackingXml } from "../xml/domainXml";
 import { domainTexts, ImageUse } from "../guard/imageUse";
 import { describeFile } from "./localFile";
@@ -9,7 +9,7 @@ import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession } from "../connection/session";
 import { readChain, type ChainFile } from "./chain";
 import { diskOwner, formatsOf, writerOf, writerText } from "./use";
-import { declarations, firstDiskOf, refuse, TemplateProblemError, volumeAt, volumeOf, type DeclaredDisk } from "./volume";
+import { declarations, firstDiskOf, refuse, TemplateProblemError, volumeAt, volumeOf, type DeclaredDisk, type TemplateProperty } from "./volume";
 import { UnfitImageError } from "../qcow2/unfitImage";
 import { volumeFacts, type VolumeFacts } from "../volumes/volumes";
 
@@ -22,7 +22,7 @@ export interface LocatedTemplate {
   backing?: BackingXml | null;
 }
 
-export type TemplateFinding = { found: LocatedTemplate } | { problem: Problem };
+export type TemplateFinding = { found: LocatedTemplate } | { problem: TemplateProblem };
 
 export interface LookOptions extends MeasureOptions {
   /** It was looked at before in this run: domains that neither run nor have a saved state are not asked again. @default false */
@@ -42,16 +42,16 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
   const { template } = spec;
   if (template.kind === "file") return findFile(template.file, options.signal);
   const host = session(template.host);
-  const path = `template.${template.kind}`;
+  const property = template.kind;
   const uuid = await host.uuid();
   return host.run("look at template", async (client) => {
     try {
       const texts = await domainTexts(client, options.again ? await busyDomains(client) : undefined);
       const { volume, declared } = template.kind === "volume"
-        ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "template.pool", volume: path }), declared: undefined }
+        ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "pool", volume: property }), declared: undefined }
         : await diskOf(client, host.name, template.domain);
       const facts = await volumeFacts(client, volume);
-      const looker = new Looker(client, host.name, uuid, path, await ImageUse.of(texts));
+      const looker = new Looker(client, host.name, uuid, property, await ImageUse.of(texts));
       await looker.assertUnwritten(facts);
       const key = `${uuid} ${facts.key}`;
       const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);
@@ -75,13 +75,13 @@ async function busyDomains(client: LibvirtClient): Promise<Domain[]> {
 /** @throws TemplateProblemError */
 async function diskOf(client: LibvirtClient, host: string, name: string): Promise<{ volume: Volume; declared: DeclaredDisk }> {
   const domain = await client.lookupDomain(name);
-  if (!domain) return refuse("template.domain", `expected a domain of host ${host}, got ${JSON.stringify(name)}, which it does not have`);
+  if (!domain) return refuse("domain", `expected a domain of host ${host}, got ${JSON.stringify(name)}, which it does not have`);
   const state = await client.domainState(domain);
   if (state !== DomainState.shutoff) {
-    return refuse("template.domain", `expected a domain that does not run, but ${name} on ${host} does: shut it down, a disk that changes cannot be copied`);
+    return refuse("domain", `expected a domain that does not run, but ${name} on ${host} does: shut it down, a disk that changes cannot be copied`);
   }
   if (await client.hasManagedSave(domain)) {
-    return refuse("template.domain", `expected a domain that was shut down, but ${name} on ${host} has a saved state, and half of what it wrote is in there: start it and shut it down (virsh start, virsh shutdown), or drop the state (virsh managedsave-remove)`);
+    return refuse("domain", `expected a domain that was shut down, but ${name} on ${host} has a saved state, and half of what it wrote is in there: start it and shut it down (virsh start, virsh shutdown), or drop the state (virsh managedsave-remove)`);
   }
   return firstDiskOf(client, host, name, await client.domainXml(domain));
 }
@@ -90,13 +90,13 @@ async function diskOf(client: LibvirtClient, host: string, name: string): Promis
 class Looker {
   constructor(
     private readonly client: LibvirtClient, private readonly host: string, private readonly hostUuid: string,
-    private readonly path: string, private readonly use: ImageUse,
+    private readonly property: TemplateProperty, private readonly use: ImageUse,
   ) {}
 
   /** @throws TemplateProblemError */
   async assertUnwritten(facts: VolumeFacts): Promise<void> {
     const writer = await writerOf(this.client, this.use, facts);
-    if (writer) refuse(this.path, `expected an image that nobody writes, but ${writerText(writer, "it", this.host)}`);
+    if (writer) refuse(this.property, `expected an image that nobody writes, but ${writerText(writer, "it", this.host)}`);
   }
 
   /**
@@ -126,7 +126,7 @@ class Looker {
    */
   private async allow(facts: VolumeFacts, isDeclared: boolean): Promise<void> {
     const writer = await writerOf(this.client, this.use, facts);
-    if (writer) refuse(this.path, `expected an image that nobody writes, but ${writerText(writer, `${facts.path}, on which it stands,`, this.host)}`);
+    if (writer) refuse(this.property, `expected an image that nobody writes, but ${writerText(writer, `${facts.path}, on which it stands,`, this.host)}`);
     const owner = isDeclared ? undefined : await diskOwner(this.client, this.use, facts);
     if (owner) {
       throw new UnfitImageError(`an overlay of ${facts.path}, which is the disk of the domain ${owner.domain}, and a guest could have written that name into it: flatten it first (qemu-img convert -O qcow2), or name a domain that has it (template.domain)`);
@@ -151,7 +151,7 @@ class Looker {
       return await look();
     } catch (error) {
       if (!(error instanceof UnfitImageError)) throw error;
-      return refuse(this.path, `expected a qcow2 or raw image, got ${facts.volume} of pool ${volume.pool} on ${this.host}: ${error.message}`);
+      return refuse(this.property, `expected a qcow2 or raw image, got ${facts.volume} of pool ${volume.pool} on ${this.host}: ${error.message}`);
     }
   }
 }
@@ -190,7 +190,7 @@ async function findFile(file: string, signal: AbortSignal | undefined): Promise<
     };
   } catch (error) {
     signal?.throwIfAborted();
-    return { problem: { path: "template.file", message: `expected a readable qcow2 or raw image, got ${JSON.stringify(file)}: ${(error as Error).message}` } };
+    return { problem: { property: "file", message: `expected a readable qcow2 or raw image, got ${JSON.stringify(file)}: ${(error as Error).message}` } };
   }
 }
 

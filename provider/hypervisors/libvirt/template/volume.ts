@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import type { Problem } from "../../../fleet/model";
+import type { TemplateProblem } from "../../../fleet/model";
 import { isImage } from "../guard/domainImages";
 import { mayName, type DomainText, type ImageUser } from "../guard/imageUse";
 import { MAX_CHAIN } from "./chain";
@@ -10,24 +10,26 @@ import type { VolumeFacts } from "../volumes/volumes";
 
 /** Why the declared template is none. */
 export class TemplateProblemError extends Error {
-  constructor(readonly problem: Problem) {
-    super(`${problem.path}: ${problem.message}`);
+  constructor(readonly problem: TemplateProblem) {
+    super(problem.message);
   }
 }
 
-export function refuse(path: string, message: string): never {
-  throw new TemplateProblemError({ path, message });
+export type TemplateProperty = NonNullable<TemplateProblem["property"]>;
+
+export function refuse(property: TemplateProperty, message: string): never {
+  throw new TemplateProblemError({ property, message });
 }
 
 const COPY_IT = "copy it into a pool of files (qemu-img convert -O qcow2), and name that volume (template.volume)";
 
 /** A file that came without the daemon is seen after one refresh. @throws TemplateProblemError */
-export async function volumeOf(client: LibvirtClient, host: string, poolName: string, name: string, paths: { pool: string; volume: string }): Promise<Volume> {
+export async function volumeOf(client: LibvirtClient, host: string, poolName: string, name: string, of: { pool: TemplateProperty; volume: TemplateProperty }): Promise<Volume> {
   const pool = await client.lookupPool(poolName);
-  if (!pool) return refuse(paths.pool, `expected a storage pool of host ${host}, got ${JSON.stringify(poolName)}, which it does not have`);
-  await assertActive(client, host, pool, paths.pool);
+  if (!pool) return refuse(of.pool, `expected a storage pool of host ${host}, got ${JSON.stringify(poolName)}, which it does not have`);
+  await assertActive(client, host, pool, of.pool);
   const volume = await client.lookupVolume(pool, name) ?? await refreshed(client, pool, () => client.lookupVolume(pool, name));
-  return volume ?? refuse(paths.volume, `expected a volume of pool ${poolName} on host ${host}, got ${JSON.stringify(name)}, which it does not have`);
+  return volume ?? refuse(of.volume, `expected a volume of pool ${poolName} on host ${host}, got ${JSON.stringify(name)}, which it does not have`);
 }
 
 /** Null: no active pool of the host has it, not after a refresh either. */
@@ -56,9 +58,9 @@ async function poolAt(client: LibvirtClient, directory: string): Promise<Pool | 
   return undefined;
 }
 
-async function assertActive(client: LibvirtClient, host: string, pool: Pool, path: string): Promise<void> {
+async function assertActive(client: LibvirtClient, host: string, pool: Pool, property: TemplateProperty): Promise<void> {
   if (await client.poolIsActive(pool)) return;
-  refuse(path, `expected an active storage pool, but ${pool.name} on ${host} is not started: virsh pool-start ${pool.name}`);
+  refuse(property, `expected an active storage pool, but ${pool.name} on ${host} is not started: virsh pool-start ${pool.name}`);
 }
 
 /** What a definition says of a disk's image. */
@@ -71,25 +73,25 @@ export interface DeclaredDisk {
 
 /** The first disk of a template's domain. @throws TemplateProblemError */
 export async function firstDiskOf(client: LibvirtClient, host: string, domain: string, domainXml: string): Promise<{ volume: Volume; declared: DeclaredDisk }> {
-  const path = "template.domain";
+  const property = "domain";
   const disk = all(parseXml(domainXml), "domain", "devices", "disk").find((each) => (text(each, "@device") ?? "disk") === "disk");
   const expected = `expected the first disk of ${domain} to be a volume of an active storage pool`;
-  if (disk === undefined) return refuse(path, `${expected}, got none: the domain has no disk`);
+  if (disk === undefined) return refuse(property, `${expected}, got none: the domain has no disk`);
   const source = at(disk, "source");
   if (at(disk, "encryption") !== undefined || at(source, "encryption") !== undefined) {
-    return refuse(path, `${expected} that members can open, got an encrypted one: copy it to a plain one (qemu-img convert), and name that volume (template.volume)`);
+    return refuse(property, `${expected} that members can open, got an encrypted one: copy it to a plain one (qemu-img convert), and name that volume (template.volume)`);
   }
-  if (at(source, "slices") !== undefined) return refuse(path, `${expected}, got a part of a file (slices): ${COPY_IT}`);
+  if (at(source, "slices") !== undefined) return refuse(property, `${expected}, got a part of a file (slices): ${COPY_IT}`);
   const declared = declaredOf(disk);
   const [pool, name] = [text(source, "@pool"), text(source, "@volume")];
-  if (pool !== undefined && name !== undefined) return { volume: await volumeOf(client, host, pool, name, { pool: path, volume: path }), declared };
+  if (pool !== undefined && name !== undefined) return { volume: await volumeOf(client, host, pool, name, { pool: property, volume: property }), declared };
   const file = text(source, "@file");
-  if (file === undefined) return refuse(path, `${expected}, got ${described(disk)}: ${COPY_IT}`);
+  if (file === undefined) return refuse(property, `${expected}, got ${described(disk)}: ${COPY_IT}`);
   const volume = await volumeAt(client, file);
   if (volume) return { volume, declared };
   const there = await poolAt(client, posix.dirname(file));
-  if (there) await assertActive(client, host, there, path);
-  return refuse(path, there
+  if (there) await assertActive(client, host, there, property);
+  return refuse(property, there
     ? `${expected}, got ${file}, which pool ${there.name} on ${host} does not have`
     : `${expected}, got ${file}, whose directory is no pool of ${host}: make it one (virsh pool-create-as NAME dir --target ${posix.dirname(file)}), or move the file to one`);
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
-import type { ObservedPartial } from "../../../fleet/model";
+import type { Leftover } from "../../../fleet/model";
 import { assertUnused, deleteOwnMap, deleteVolume, type Place } from "../guard/guard";
 import { targetVolumeName, type TargetRef } from "./images";
-import { asPartial, type OwnVolume } from "../look/leftovers";
+import { asLeftover, type OwnVolume } from "../look/leftovers";
 import { memberInSlot } from "../look/memberDomain";
 import { contentPrefix, parseVolumeName, volumeName, type HostUp, type VolumeName, type VolumeScope } from "./names";
 import type { LibvirtClient, Pool } from "../rpc/client";
@@ -75,16 +75,16 @@ const isMarkOf = (mark: VolumeName, image: VolumeName): mark is Mark => mark.kin
   : image.kind === "replica" && image.contentPrefix === contentPrefix(mark.contentId));
 
 /** Leftovers as the plan sees them. The mark of a copy that can be gone on from belongs to it, and stays and goes with it. */
-export function asPartials(leftovers: OwnVolume[], now: HostUp | null): ObservedPartial[] {
+export function asLeftovers(leftovers: OwnVolume[], now: HostUp | null): Leftover[] {
   const marks = leftovers.filter((one): one is OwnVolume & { name: Mark } => one.name.kind === "arriving" && isSameBoot(one.name.since, now));
   const attached = new Set<OwnVolume>();
   const images = leftovers.filter(({ name }) => name.kind !== "arriving").map((volume) => {
     const mark = volume.facts.format === "qcow2" && volume.facts.backingPath === undefined
       ? marks.find((one) => isMarkOf(one.name, volume.name)) : undefined;
     if (mark) attached.add(mark);
-    return { ...asPartial(volume), ...(mark && { resumable: { contentId: mark.name.contentId } }) };
+    return { ...asLeftover(volume), ...(mark && { resumable: { contentId: mark.name.contentId } }) };
   });
-  return [...images, ...leftovers.filter((one) => one.name.kind === "arriving" && !attached.has(one)).map(asPartial)];
+  return [...images, ...leftovers.filter((one) => one.name.kind === "arriving" && !attached.has(one)).map(asLeftover)];
 }
 
 /** A target's volume, ready to be written. */

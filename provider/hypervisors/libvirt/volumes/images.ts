@@ -1,7 +1,7 @@
-import type { CloneOrder, ImageRef } from "../../hypervisor";
+import type { CopyRef, ReplicaRef } from "../../hypervisor";
 import { contentPrefix, volumeName, type VolumeName, type VolumeScope } from "./names";
 
-export type TargetRef = CloneOrder["target"];
+export type TargetRef = CopyRef;
 
 /** The volume of a target; clones are always qcow2. */
 export function targetVolumeName(scope: VolumeScope, ref: TargetRef, format: "qcow2" | "raw" = "qcow2"): string {
@@ -14,6 +14,6 @@ function targetName(ref: TargetRef, format: "qcow2" | "raw"): VolumeName {
     : { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format };
 }
 
-export function markerName(scope: VolumeScope, ref: Extract<ImageRef, { kind: "replica" }>): string {
+export function markerName(scope: VolumeScope, ref: ReplicaRef): string {
   return volumeName(scope, { kind: "complete", of: ref.purpose, contentId: ref.contentId });
 }

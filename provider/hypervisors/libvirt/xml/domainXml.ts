@@ -1,3 +1,5 @@
+import { memberMacs } from "../../../fleet/members/addresses";
+import { memberUuid } from "../../../fleet/members/identity";
 import type { ReconfigureOrder } from "../../hypervisor";
 import { taggedMetadata, type HelperTag, type MemberTag } from "./tags";
 import { buildXml, type XmlNode } from "./xml";
@@ -114,6 +116,7 @@ export function helperXml(name: string, tag: HelperTag, domainType: string, arch
 /** A member's persistent definition. Its first disk is the delta over the frozen base, or the flat base. */
 export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml, extra: (DiskXml & { label: string })[]): string {
   const { vm } = order;
+  const macs = memberMacs(order.fleet.fleetId, order.slot, vm.networks.length);
   const fill = (template: string): string => template.replaceAll("{name}", order.name).replaceAll("{slot}", String(order.slot));
   const serial: XmlNode = vm.serialLog === undefined
     ? { "@type": "pty", target: { "@port": "0" } }
@@ -122,7 +125,7 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml,
     domain: {
       "@type": vm.domainType,
       name: order.name,
-      uuid: order.uuid,
+      uuid: memberUuid(order.fleet.fleetId, order.slot),
       metadata: taggedMetadata(tag),
       memory: { "@unit": "MiB", "#": String(vm.memory) },
       vcpu: String(vm.numCpus),
@@ -143,7 +146,7 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml,
         disk: [diskXml(top, 0), ...extra.map((disk, index) => diskXml(disk, index + 1, disk.label.slice(0, 20)))],
         controller: [{ "@type": "usb", "@model": "none" }],
         interface: vm.networks.map((nic, index) => ({
-          "@type": "network", mac: { "@address": order.macs[index] }, source: { "@network": nic.network },
+          "@type": "network", mac: { "@address": macs[index] }, source: { "@network": nic.network },
           model: { "@type": nic.adapterType },
         })),
         serial,
