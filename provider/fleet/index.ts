@@ -2,7 +2,7 @@
 export * from "./model";
 export { parseFleetSpec, fleetInputsSchema, DEFAULTS } from "./inputs/parse";
 export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from "./inputs/parse";
-export { fleetIdFromOrigin, slotName, memberUuid, macAddress, memberMacs, kindOfSlot } from "./members/identity";
+export { fleetIdFromOrigin, type Origin, slotName, memberUuid, macAddress, memberMacs, kindOfSlot } from "./members/identity";
 export { place, fairShares } from "./plan/placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./words/problems";
 export { readUri, uriParts, TRANSPORTS, type LibvirtUri, type SshUri } from "./uri/uri";
@@ -22,4 +22,4 @@ export { byStore, UNKNOWN_ROOM_BYTES } from "./plan/room";
 export { describePlan, describePlanAtLength, formatSeconds } from "./plan/describe";
 export { coalesce, keptProfiles, MAX_PROFILES, MAX_RANGES } from "./record/readProfile";
 export { recordState, parseState, DamagedRecordError, timelineSchema, NO_RUN, type RecordRequest } from "./record/record";
-export { fleetOutputsSchema, type FleetOutputs } from "./record/outputs";
+export { fleetOutputsSchema, OUTPUT_NAMES, type FleetOutputs } from "./record/outputs";
