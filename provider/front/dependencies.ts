@@ -4,9 +4,9 @@ import type { Clock } from "../async/clock";
 import type { Preview, PreviewRequest, RunRequest, RunResult } from "../engine/types";
 import type { Hypervisor } from "../hypervisors/hypervisor";
 import type { BegunRuns } from "./begun";
-import type { EngineLink } from "../pulumi/dynamic/engine-link";
+import type { OtherSide } from "./otherSide";
 
-export interface Dependencies {
+export interface FrontDependencies {
   fleetDoors: {
     applyFleet(request: RunRequest): Promise<RunResult>;
     removeFleet(request: RunRequest): Promise<void>;
@@ -16,16 +16,16 @@ export interface Dependencies {
   /** @param holder goes into the tags of helpers and locks */
   createHypervisor(request: { spec: FleetSpec; holder: string }): Hypervisor;
   clock: Clock;
-  link: EngineLink;
+  otherSide: OtherSide;
+  /** Tells input values that are not known yet. */
+  isUnknown(value: unknown): boolean;
   /** On the machine that runs Pulumi. */
   writeFile(file: string, text: string): Promise<void>;
   begun: BegunRuns;
-  /** What tells the backend that holds this stack from all others: goes into the derived ids of new fleets. */
-  backend(): string;
   newIncarnation(): string;
   /** Names this run to others that wait for its lock: `pid 123 on ci-7 since 12:00:03`. */
   holder(): string;
-  /** Ends the process: the engine is gone, nobody reads what comes next. */
+  /** Ends the process: nobody is on the other side, to read what comes next. */
   exit(code: number): void;
   /** How long a preview may look at the hosts. */
   previewDeadlineMs: number;

@@ -4,7 +4,7 @@ import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/mod
 import type { Preview } from "../engine/types";
 import type { Hypervisor, Traits } from "../hypervisors/hypervisor";
 import { withBegun } from "./begun";
-import type { Dependencies } from "./dependencies";
+import type { FrontDependencies } from "./dependencies";
 
 export interface PreviewQuestion {
   spec: FleetSpec;
@@ -26,7 +26,7 @@ export interface PreviewAnswer extends Preview {
 
 /** Looks at the hosts for a short while and plans; what does not answer is planned from inputs and recorded state. */
 export async function previewOf(
-  { unknown, ...asked }: PreviewQuestion, dependencies: Dependencies,
+  { unknown, ...asked }: PreviewQuestion, dependencies: FrontDependencies,
 ): Promise<PreviewAnswer> {
   const question = withBegun(asked, dependencies.begun.hostsOf(asked.fleetId));
   const { observation, traits, failure }: Look = unknown.length > 0
@@ -58,7 +58,7 @@ interface Look {
 }
 
 async function look(
-  { spec, fleetId, previous }: Omit<PreviewQuestion, "unknown">, dependencies: Dependencies,
+  { spec, fleetId, previous }: Omit<PreviewQuestion, "unknown">, dependencies: FrontDependencies,
 ): Promise<Look> {
   const deadlineMs = dependencies.previewDeadlineMs;
   const abort = new AbortController();

@@ -1,5 +1,5 @@
-/** What this process does now, and its end: a provider whose engine is gone must not go on moving disks. */
-import type { EngineLink } from "../pulumi/dynamic/engine-link";
+/** What this process does now, and its end: a provider whose Pulumi is gone must not go on moving disks. */
+import type { OtherSide } from "./otherSide";
 
 export class EngineGoneError extends Error {
   constructor() {
@@ -12,14 +12,14 @@ export class EngineGoneError extends Error {
 const SETTLE_MS = 15_000;
 
 export interface Runs {
-  /** Runs `body` until it settles; its signal aborts when the engine is gone. */
+  /** Runs `body` until it settles; its signal aborts when the other side is gone. */
   run<T>(body: (signal: AbortSignal) => Promise<T>): Promise<T>;
   /** Aborts everything, waits for it to settle, then exits. */
   abortAll(): Promise<void>;
 }
 
 /** @param exit ends the process */
-export function createRuns(link: EngineLink, exit: (code: number) => void, settleMs = SETTLE_MS): Runs {
+export function createRuns(otherSide: OtherSide, exit: (code: number) => void, settleMs = SETTLE_MS): Runs {
   const active = new Map<AbortController, Promise<unknown>>();
 
   const abortAll = async () => {
@@ -31,8 +31,8 @@ export function createRuns(link: EngineLink, exit: (code: number) => void, settl
     exit(1);
   };
 
-  // From the first call of any kind on: a provider that only checked must not outlive its engine either.
-  link.onGone(() => void abortAll());
+  // From the first call of any kind on: a provider that only checked must not outlive the other side either.
+  otherSide.onGone(() => void abortAll());
 
   return {
     abortAll,

@@ -105,7 +105,7 @@ export interface FleetState {
     uuid?: string;
     /** Work was begun or left behind there and could not be looked at since: members may run that nobody recorded. */
     unsettled?: boolean;
-    /** Known only from what a run that was killed on this machine had noted (pulumi/begun.ts): never written into a record. */
+    /** Known only from what a run that was killed on this machine had noted (front/begun.ts): never written into a record. */
     noted?: boolean;
     /** Seen nowhere, while what may be their disk stays there in a pool that other hosts may reach. @default none */
     missed?: { slot: number; generation: number; name: string }[];

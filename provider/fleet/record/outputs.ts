@@ -1,4 +1,4 @@
-/** What the resource gives back, described for schema.json and docs/configuration.md. Mirrors FleetState. */
+/** What the resource gives back: the one list of it, described for schema.json and docs/configuration.md. Mirrors FleetState. */
 import { z } from "zod";
 import type { FleetState } from "../model";
 
@@ -98,3 +98,6 @@ export type FleetOutputs = z.output<typeof fleetOutputsSchema>;
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 const outputsMirrorState: Same<FleetOutputs, Omit<FleetState, "hosts">> = true;
 void outputsMirrorState;
+
+/** What the resource gives back, by name. `fleetId` is an input too. */
+export const OUTPUT_NAMES = Object.keys(fleetOutputsSchema.shape) as readonly (keyof FleetOutputs)[];

@@ -1,6 +1,6 @@
 import { memberMacs } from "../../fleet/members/addresses";
 import { memberUuid } from "../../fleet/members/identity";
-import type { BaseState, FleetSpec, Observation, PowerState } from "../../fleet/model";
+import type { BaseState, Observation, PowerState } from "../../fleet/model";
 import type { Topology } from "../../scheduler/types";
 import {
   ForeignNameError, HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError,
@@ -13,20 +13,13 @@ import { EarlyStarts, guestsOver } from "./early";
 import { armFaults } from "./faults";
 import { baseKey, imageAt, sourceKeyOf } from "./images";
 import { Locks } from "./locks";
+import { observeTemplate, type SimulatedTemplate } from "./template";
 import { UNBOUNDED, type SimulatedCosts, type SimulatedOptions } from "./options";
 import { replicaKey, SimulatedHost, slotKey, volumeKey, type SimulatedMember } from "./world";
 
 const NO_COSTS: SimulatedCosts = {
   defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0, refeedSeconds: 0,
 };
-
-export interface SimulatedTemplate {
-  contentId: string;
-  /** null: a local file, uploaded by the provider. */
-  host: string | null;
-  capacityBytes: number;
-  format: string;
-}
 
 /**
  * Hosts in memory on a virtual clock: the port's promises (whole and partial, idempotence, aborts) without a byte
@@ -125,7 +118,7 @@ export class SimulatedHypervisor implements Hypervisor {
     context.signal?.throwIfAborted();
     const hosts = request.hosts.map(({ name }) =>
       this.host(name).observe(request.fleetId, request.namePrefix, request.preflight));
-    return { hosts, ...this.observeTemplate(request.fleetId, request.spec) };
+    return { hosts, ...observeTemplate({ template: this.template, hosts: this.hosts, imageBytes: this.topology.imageBytes }, request.fleetId, request.spec) };
   }
 
   async clone(order: CloneOrder, context: CallContext = {}): Promise<CloneResult> {
@@ -332,20 +325,5 @@ export class SimulatedHypervisor implements Hypervisor {
     } else if (!host.holdsContent(order.fleet.fleetId, source)) {
       throw new SourceLostError(source.host, target.host, `no whole, unwritten ${source.kind} to copy on ${source.host}`);
     }
-  }
-
-  private observeTemplate(fleetId: string, spec: FleetSpec): Pick<Observation, "template" | "templateProblem"> {
-    const { contentId, capacityBytes, format } = this.template;
-    let { host } = this.template;
-    if (host !== null && this.hosts.get(host)?.down !== undefined) {
-      return { templateProblem: { property: "host", message: `${host} does not answer` } };
-    }
-    if (host === null && spec.template.kind === "file") {
-      const uploaded = replicaKey(fleetId, "template", contentId);
-      host = [...this.hosts.values()].find((h) => h.down === undefined && h.replicas.get(uploaded)?.whole)?.name ?? null;
-    }
-    return {
-      template: { contentId, ...(host !== null && { host }), capacityBytes, allocationBytes: this.topology.imageBytes, format },
-    };
   }
 }

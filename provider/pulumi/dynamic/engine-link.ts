@@ -4,6 +4,7 @@
  */
 import { createRequire } from "node:module";
 import { connect } from "node:net";
+import type { OtherSide } from "../../front";
 
 export type Severity = "info" | "warning";
 
@@ -16,6 +17,12 @@ export interface EngineLink {
 
 /** Outside Pulumi (tests, a REPL): messages go nowhere, and there is nothing to lose. */
 export const noEngine: EngineLink = { log: async () => undefined, onGone: () => undefined };
+
+/** The engine as fronts see it. */
+export const otherSideOf = (link: EngineLink): OtherSide => ({
+  say: (urn, text, manner) => link.log(urn, text, manner === "warning" ? "warning" : "info", manner === "live"),
+  onGone: (callback) => link.onGone(callback),
+});
 
 const ADDRESS = /^(?<host>\[[0-9a-f:]+\]|[\w.-]+):(?<port>\d+)$/i;
 const LOG_DEADLINE_MS = 2000;

@@ -1,9 +1,7 @@
-/**
- * The property bags Pulumi hands over and takes back: inputs, outputs and the few internal keys between them.
- * Keys that begin with `__` are hidden by Pulumi's own display.
- */
+/** The property bags Pulumi hands over and takes back: inputs, outputs and the few internal keys between them. */
 import { DamagedRecordError, parseState } from "../../fleet";
 import type { FleetState } from "../../fleet/model";
+import { HOSTS_KEY, INCARNATION_KEY, ORGANIZATION_KEY, OWN_OUTPUTS, PREVIEW_KEY, PROVIDER_KEY, URN_KEY } from "./keys";
 
 export type Bag = Record<string, unknown>;
 
@@ -11,19 +9,7 @@ export type Bag = Record<string, unknown>;
 const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 export const isUnknown = (value: unknown): boolean => value === UNKNOWN;
 
-/** The resource's URN: methods of a dynamic provider are not told it, so the sdk passes it along. */
-const URN_KEY = "__urn";
-/** The organization in Pulumi Cloud, which the URN leaves out; known to programs alone. */
-const ORGANIZATION_KEY = "__organization";
-/** True while a program runs for a preview, absent otherwise, so that it never reaches the state. */
-const PREVIEW_KEY = "__preview";
-/** The serialized methods. Pulumi adds it to what succeeds; a partial failure must carry it itself. */
-const PROVIDER_KEY = "__provider";
-const INCARNATION_KEY = "__incarnation";
-const HOSTS_KEY = "__hosts";
-
-/** Outputs that are no inputs. `fleetId` is both. */
-const OUTPUT_KEYS = new Set(["contentId", "members", "replicas", "snapshots", "placement", "lastRun", "timeline", "learned", "readProfiles"]);
+const OWN_OUTPUT_KEYS: ReadonlySet<string> = new Set(OWN_OUTPUTS);
 
 export interface Request {
   urn: string;
@@ -33,7 +19,7 @@ export interface Request {
   declared: Bag;
 }
 
-/** Reads the inputs of a call. @throws Error when the resource was not made by the sdk's class. */
+/** Reads the inputs of a call. @throws Error when the resource was not made by the sdk's class */
 export function requestOf(bag: Bag): Request {
   const urn = bag[URN_KEY];
   if (typeof urn !== "string" || urn === "") {
@@ -55,7 +41,7 @@ export function withoutPreview(bag: Bag): Bag {
 }
 
 function declaredOf(bag: Bag): Bag {
-  return Object.fromEntries(Object.entries(bag).filter(([key]) => !key.startsWith("__") && !OUTPUT_KEYS.has(key)));
+  return Object.fromEntries(Object.entries(bag).filter(([key]) => !key.startsWith("__") && !OWN_OUTPUT_KEYS.has(key)));
 }
 
 /**
@@ -79,7 +65,7 @@ export function outputsOf(inputs: Bag, state: FleetState): Bag {
  */
 export function recordedState(outputs: Bag): FleetState | undefined {
   if ([INCARNATION_KEY, HOSTS_KEY, "members"].every((key) => outputs[key] === undefined)) return undefined;
-  const shown = Object.fromEntries([...OUTPUT_KEYS, "fleetId"].map((key) => [key, outputs[key]]));
+  const shown = Object.fromEntries([...OWN_OUTPUTS, "fleetId"].map((key) => [key, outputs[key]]));
   const state = parseState({ ...shown, incarnation: outputs[INCARNATION_KEY], hosts: outputs[HOSTS_KEY] });
   if (state) return state;
   const key = typeof outputs["fleetId"] === "string" && outputs["fleetId"] !== "" ? INCARNATION_KEY : "fleetId";

@@ -1,11 +1,10 @@
 import type * as dynamic from "@pulumi/pulumi/dynamic";
+import { createFront, type FrontDependencies } from "../../front";
 import { checkFleet } from "./check";
-import type { Dependencies } from "../../front/dependencies";
 import { diffFleet } from "./diff";
+import { type EngineLink, otherSideOf } from "./engine-link";
 import { createLifecycle } from "./lifecycle";
-import type { Bag } from "./properties";
-import { redacted } from "./row";
-import { createRuns } from "../../front/runs";
+import { type Bag, isUnknown } from "./properties";
 
 export interface FleetProvider {
   check(olds: Bag | undefined, news: Bag): Promise<dynamic.CheckResult>;
@@ -16,13 +15,19 @@ export interface FleetProvider {
   delete(id: string, props: Bag): Promise<void>;
 }
 
+export interface ProviderDependencies extends Omit<FrontDependencies, "otherSide" | "isUnknown"> {
+  link: EngineLink;
+  /** What tells the backend that holds this stack from all others: goes into the derived ids of new fleets. */
+  backend(): string;
+}
+
 /** Pulumi's methods over the given doors, hosts and engine. */
-export function createProvider(dependencies: Dependencies): FleetProvider {
+export function createProvider({ link, backend, ...dependencies }: ProviderDependencies): FleetProvider {
+  const front = createFront({ ...dependencies, otherSide: otherSideOf(link), isUnknown });
   const previewed = new Set<string>();
-  const runs = createRuns(dependencies.link, dependencies.exit);
   return {
-    check: redacted((olds, news) => runs.run(() => checkFleet(olds, news, dependencies, previewed))),
-    diff: redacted((_id, olds, news) => runs.run(() => diffFleet(olds, news, dependencies, previewed))),
-    ...createLifecycle(dependencies, runs),
+    check: (olds, news) => checkFleet(olds, news, front, backend, previewed),
+    diff: (_id, olds, news) => diffFleet(olds, news, front, previewed),
+    ...createLifecycle(front, backend),
   };
 }

@@ -7,16 +7,18 @@ import { NO_RUN, recordState } from "../../provider/fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../../provider/fleet/model";
 import { begunIn, withBegun } from "../../provider/front/begun";
 import { FLEET, INCARNATION, member, observation, plan as planned, reachable, spec } from "../fleet/build";
-import { create, inputs, outputs, plan, state, world } from "./fakes";
+import { create, declared, frontWorld, origin, plan, RESOURCE, state } from "./fakes";
 
 const b2 = { ...spec().hosts[0]!, name: "b2", uri: "qemu+ssh://root@b2/system", uuid: "uuid-b2" } as FleetState["hosts"][number];
+const request = { resource: RESOURCE, declared, origin };
+const again = { resource: RESOURCE, declared, declaredBefore: declared, recorded: state(), fleetId: "abcdefghij" };
 /** Begins to work, as the engine tells it. */
 const working = ({ onPlan }: RunRequest, hosts = ["a1"]) => onPlan!(plan({ create: [create] }), observation(hosts.map((name) => reachable(name))));
 
 describe("what a killed run had begun", () => {
   it("is noted when the run begins to work, and forgotten once it has an end that is recorded", async () => {
     for (const failing of [false, true]) {
-      const { provider, noted } = world({
+      const { front, noted } = frontWorld({
         apply: async (request) => {
           working(request);
           assert.deepEqual(noted, [["a1"]]);
@@ -24,77 +26,76 @@ describe("what a killed run had begun", () => {
           return state();
         },
       });
-      await provider.create(inputs()).catch(() => undefined);
+      await front.create(request).catch(() => undefined);
       assert.deepEqual(noted, [["a1"], "forgotten"]);
     }
   });
 
   it("stays noted when the run ends otherwise, or nobody is left to record its end", async () => {
-    const thrown = world({ apply: async (request) => { working(request); throw new Error("a bug"); } });
-    await assert.rejects(thrown.provider.create(inputs()));
+    const thrown = frontWorld({ apply: async (request) => { working(request); throw new Error("a bug"); } });
+    await assert.rejects(thrown.front.create(request));
     assert.deepEqual(thrown.noted, [["a1"]]);
-    const alone = world({
+    const alone = frontWorld({
       apply: async (request) => {
         working(request);
         await new Promise(setImmediate);
-        alone.engineDies();
+        alone.otherSideGoes();
         throw new FleetRunError(["cancelled"], state());
       },
     });
-    await assert.rejects(alone.provider.create(inputs()));
+    await assert.rejects(alone.front.create(request));
     assert.deepEqual(alone.noted, [["a1"]]);
   });
 
   it("is not noted of a run with nothing to do", async () => {
-    const { provider, noted } = world({ apply: async ({ onPlan }) => (onPlan!(plan(), { hosts: [] }), state()) });
-    await provider.create(inputs());
+    const { front, noted } = frontWorld({ apply: async ({ onPlan }) => (onPlan!(plan(), { hosts: [] }), state()) });
+    await front.create(request);
     assert.deepEqual(noted, ["forgotten"]);
   });
 
   it("counts as recorded hosts with work undone, in every method and in previews", async () => {
-    const { provider, entered } = world({ begun: [b2] });
-    await provider.check({}, inputs({}, true));
-    await provider.create(inputs());
-    await provider.update("abcdefghij", await outputs(), inputs());
-    await provider.read("abcdefghij", await outputs());
-    await provider.delete("abcdefghij", await outputs());
+    const { front, entered } = frontWorld({ begun: [b2] });
+    await front.previewNew(await front.check(declared), origin);
+    await front.create(request);
+    await front.update(again);
+    await front.refresh(again);
+    await front.remove(again);
     assert.deepEqual(entered.map(({ door }) => door), ["preview", "apply", "apply", "refresh", "remove"]);
-    for (const { request } of entered) assert.deepEqual(request.previous!.hosts, [{ ...b2, unsettled: true, noted: true }]);
+    for (const { request: asked } of entered) assert.deepEqual(asked.previous!.hosts, [{ ...b2, unsettled: true, noted: true }]);
   });
 
   it("changes nothing where its hosts are declared or recorded", async () => {
-    const declared = { ...b2, name: "renamed", uri: "qemu+ssh://root@b1/system" };
-    const { provider, entered } = world({ begun: [declared] });
-    await provider.create(inputs());
+    const renamed = { ...b2, name: "renamed", uri: "qemu+ssh://root@b1/system" };
+    const { front, entered } = frontWorld({ begun: [renamed] });
+    await front.create(request);
     assert.equal(entered[0]!.request.previous, undefined);
-    const recorded = world({ begun: [b2] });
-    await recorded.provider.update("abcdefghij", (await world({ apply: async () => state({ hosts: [b2] }) }).provider.create(inputs())).outs, inputs());
+    const recorded = frontWorld({ begun: [b2] });
+    await recorded.front.update({ ...again, recorded: state({ hosts: [b2] }) });
     assert.deepEqual(recorded.entered[0]!.request.previous!.hosts.map(({ name, unsettled }) => ({ name, unsettled })), [{ name: "b2", unsettled: undefined }]);
   });
 
   it("is forgotten when a look finds nothing to do and nothing left of it, or all of it known otherwise", async () => {
-    const declared = ["a1", "b1"].map((name) => reachable(name));
+    const seen = ["a1", "b1"].map((name) => reachable(name));
     const leftover = { kind: "volume" as const, name: "p", bytes: 1 };
     const dark = (name: string) => ({ status: "unreachable" as const, name, reason: "connection refused" });
     const noted = (uri: string) => ({ ...b2, uri });
     const cases: [string, Observation["hosts"], FleetState["hosts"], Partial<FleetPlan>, boolean][] = [
-      ["empty", [...declared, reachable("b2")], [b2], {}, true],
-      ["with work to do", [...declared, reachable("b2")], [b2], { create: [create] }, false],
-      ["with members", [...declared, reachable("b2", [member(0)])], [b2], {}, false],
-      ["with a leftover", [...declared, reachable("b2", [], { leftovers: [leftover] })], [b2], {}, false],
-      ["out of sight", [...declared, dark("b2")], [b2], {}, false],
-      ["declared", declared, [noted("qemu+ssh://root@b1/system")], {}, true],
-      ["declared and out of sight", [declared[0]!, dark("b1")], [noted("qemu+ssh://root@b1/system")], {}, false],
-      ["one of two", [...declared, reachable("b2")], [b2, noted("qemu+ssh://root@x/system")], {}, false],
+      ["empty", [...seen, reachable("b2")], [b2], {}, true],
+      ["with work to do", [...seen, reachable("b2")], [b2], { create: [create] }, false],
+      ["with members", [...seen, reachable("b2", [member(0)])], [b2], {}, false],
+      ["with a leftover", [...seen, reachable("b2", [], { leftovers: [leftover] })], [b2], {}, false],
+      ["out of sight", [...seen, dark("b2")], [b2], {}, false],
+      ["declared", seen, [noted("qemu+ssh://root@b1/system")], {}, true],
+      ["declared and out of sight", [seen[0]!, dark("b1")], [noted("qemu+ssh://root@b1/system")], {}, false],
+      ["one of two", [...seen, reachable("b2")], [b2, noted("qemu+ssh://root@x/system")], {}, false],
     ];
     for (const [what, hosts, begun, changes, isForgotten] of cases) {
-      const one = world({ begun, observe: async () => observation(hosts), preview: { plan: plan(changes) } });
-      await one.provider.diff("abcdefghij", await outputs(), inputs());
+      const one = frontWorld({ begun, observe: async () => observation(hosts), preview: { plan: plan(changes) } });
+      await one.front.compare(again);
       assert.deepEqual(one.noted, isForgotten ? ["forgotten"] : [], what);
     }
-    const recorded = world({ begun: [b2], observe: async () => observation([...declared, dark("b2")]) });
-    const { outs } = await world({ apply: async () => state({ hosts: [b2] }) }).provider.create(inputs());
-    await recorded.provider.diff("abcdefghij", outs, inputs());
+    const recorded = frontWorld({ begun: [b2], observe: async () => observation([...seen, dark("b2")]) });
+    await recorded.front.compare({ ...again, recorded: state({ hosts: [b2] }) });
     assert.deepEqual(recorded.noted, ["forgotten"], "recorded");
   });
 
