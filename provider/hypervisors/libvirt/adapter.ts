@@ -6,6 +6,7 @@ import {
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
+import { realClock } from "../../async/clock";
 import { abortable } from "../../async/abortable";
 import { discardArrival } from "./volumes/arrivals";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
@@ -73,7 +74,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly holder: string;
   private readonly lockTime: LockTime | undefined;
   private template: LocatedTemplate | undefined;
-  private readonly copies = new Copies();
+  private readonly copies = new Copies(realClock);
   private readonly exporters = new Exporters();
   private readonly pacer: Pacer;
   /** Of all NICs, uplinks and limits. */
@@ -192,7 +193,7 @@ export class LibvirtHypervisor implements Hypervisor {
     try {
       const target = await this.place(order.target.host, order.fleet.fleetId);
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
-      const parts = { exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
+      const parts = { clock: realClock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
       result = await cloneImage(order, target, copy, parts, settings, running, context);
       // What an earlier attempt left came from the template too, perhaps.

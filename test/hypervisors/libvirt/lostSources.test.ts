@@ -1,5 +1,6 @@
 /** What a copy does when what it reads from ends, on a QEMU that only answers. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SourceLostError, type CallContext, type ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { Copies, Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
@@ -74,7 +75,7 @@ function transferFrom(source: ImageRef, resolve: (ref: ImageRef) => Resolved, co
   const helpers: FakeHelper[] = [];
   const resolved: ImageRef[] = [];
   const transfer = new Transfer({
-    copy: new Copy("target"), targetHost: "target", pool: "default", facts: FACTS, stallMs: 1000, context,
+    copy: new Copy("target", realClock), targetHost: "target", pool: "default", facts: FACTS, stallMs: 1000, clock: realClock, context,
     pacer: { feed: () => undefined, end: () => undefined } as unknown as Pacer,
     isPoolFull: () => Promise.resolve(false), arrivedBytes: () => Promise.resolve(undefined),
     resolve: async (ref) => {
@@ -111,7 +112,7 @@ describe("a copy whose source ends", () => {
   };
 
   it("looks for another where it is a relay whose pool is full", async () => {
-    const copies = new Copies();
+    const copies = new Copies(realClock);
     const relay = copies.begin("relay", "relay");
     relay.isFed();
     const lost: string[] = [];
@@ -129,7 +130,7 @@ describe("a copy whose source ends", () => {
   });
 
   it("never takes what a failed relay left for an image, and goes on from another source", async () => {
-    const copies = new Copies();
+    const copies = new Copies(realClock);
     const relay = copies.begin("relay", "relay");
     const lost: string[] = [];
     const { transfer, resolved } = transferFrom(base("relay"), (ref) => {
@@ -147,7 +148,7 @@ describe("a copy whose source ends", () => {
   });
 
   it("fails when there is no other", async () => {
-    const copies = new Copies();
+    const copies = new Copies(realClock);
     const copy = copies.begin("relay", "relay");
     const { transfer } = transferFrom(base("relay"), () => ({ kind: "arriving", copy, local: false }));
     const running = transfer.run();
@@ -209,7 +210,7 @@ describe("a copy whose own helper goes", () => {
 describe("the pull of a disk", () => {
   it("stays with its source, and leaves nothing, when another cannot be connected", async () => {
     const helper = new FakeHelper();
-    const pull = new Pull(asHelper(helper));
+    const pull = new Pull(asHelper(helper), realClock);
     await pull.connect(AT, 100);
     for (const command of ["blockdev-add", "object-add", "blockdev-reopen"]) {
       helper.failNext = refused(command);
@@ -224,7 +225,7 @@ describe("the pull of a disk", () => {
 
   it("stays over no file but the one it was started over", async () => {
     const helper = new FakeHelper();
-    const pull = new Pull(asHelper(helper));
+    const pull = new Pull(asHelper(helper), realClock);
     await assert.rejects(pull.stayLocal("/image"), /no file/);
     helper.localFile = "/map";
     await assert.rejects(pull.stayLocal("/image"), /map/);
@@ -236,7 +237,7 @@ describe("the pull of a disk", () => {
 
 describe("the copies of an adapter", () => {
   it("are remembered as failed until they are begun anew", () => {
-    const copies = new Copies();
+    const copies = new Copies(realClock);
     assert.equal(copies.endedWhole("key"), false);
     copies.begin("key", "host");
     copies.end("key", new Error("gone"));

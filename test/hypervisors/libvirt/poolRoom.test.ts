@@ -1,5 +1,6 @@
 /** Room in pools: what is believed of libvirt's figures and refusals, and how a copy that finds none goes on. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
 import { NoSpaceError, SourceLostError, type CallContext } from "../../../provider/hypervisors/hypervisor";
 import { Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
@@ -106,9 +107,9 @@ describe("for want of room", () => {
 describe("a copy that stands still", () => {
   const job = (status: MirrorJob["io-status"], offset = 5): MirrorJob => ({ device: "x", len: 9, offset, ready: false, "io-status": status });
   function ground(context: CallContext = {}, isFull = false): { room: WantedRoom; copy: Copy; resumed: () => number; resume: () => Promise<void> } {
-    const copy = new Copy("target");
+    const copy = new Copy("target", realClock);
     let times = 0;
-    const room = new WantedRoom({ copy, targetHost: "target", pool: "default", context, isPoolFull: () => Promise.resolve(isFull) });
+    const room = new WantedRoom({ copy, clock: realClock, targetHost: "target", pool: "default", context, isPoolFull: () => Promise.resolve(isFull) });
     return { room, copy, resumed: () => times, resume: () => { times++; return Promise.resolve(); } };
   }
 
@@ -121,7 +122,7 @@ describe("a copy that stands still", () => {
   });
 
   it("because its relay wants room waits with it, and asks for none itself", async () => {
-    const relay = new Copy("relay");
+    const relay = new Copy("relay", realClock);
     relay.lacksRoom = true;
     const { room, copy, resumed, resume } = ground({ onNoSpace: () => assert.fail("it has room") });
     assert.equal(await room.settled(job("nospace"), relay, resume), true);
@@ -174,7 +175,7 @@ describe("what a copy moved", () => {
 
 describe("a copy that serves", () => {
   it("is waited for no longer than its run goes on, however early that ended", async () => {
-    const copy = new Copy("relay");
+    const copy = new Copy("relay", realClock);
     const helper = { exportNode: () => Promise.resolve({}), unexport: () => Promise.resolve() };
     await copy.hasHelper(helper as never);
     const reader = await copy.serve("reader");

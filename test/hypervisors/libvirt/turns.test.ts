@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
 
 describe("hops of a relay that connect", () => {
-  const line = (): [Copy, Copy, Copy, Copy] => [new Copy("a"), new Copy("b"), new Copy("c"), new Copy("d")];
+  const line = (): [Copy, Copy, Copy, Copy] => [new Copy("a", realClock), new Copy("b", realClock), new Copy("c", realClock), new Copy("d", realClock)];
 
   it("do so in turn where they are neighbours, at once where they are not", async () => {
     const [a, b, c, d] = line();
@@ -48,7 +49,7 @@ describe("hops of a relay that connect", () => {
 
 describe("what waits for a relay to be fed", () => {
   it("is told when it is, whatever the relay lost meanwhile", async () => {
-    const copy = new Copy("relay");
+    const copy = new Copy("relay", realClock);
     copy.isFed();
     copy.lostSource();
     const fed = copy.whenFed();

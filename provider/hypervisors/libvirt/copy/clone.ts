@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Clock } from "../../../async/clock";
 import { coalesce } from "../../../fleet";
 import type { ByteRange } from "../../../fleet/model";
 import {
@@ -31,6 +32,7 @@ export interface CloneSettings extends HelperSettings {
 }
 
 export interface CloneParts {
+  clock: Clock;
   exporters: Exporters;
   pacer: Pacer;
   resolve(ref: ImageRef): Promise<Resolved>;
@@ -88,7 +90,7 @@ export async function cloneImage(
       }
     };
     transfer = new Transfer({
-      copy, facts, context, startHelper, map, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      copy, facts, context, startHelper, map, pacer: parts.pacer, clock: parts.clock, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
       isPoolFull: async () => {
         const { pool } = await session.pool();
         return session.run("look at pool", (client) => isPoolFull(client, pool, target.scope));
