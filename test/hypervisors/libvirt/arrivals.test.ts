@@ -6,7 +6,8 @@ import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardErr
 import type { OwnVolume } from "../../../provider/hypervisors/libvirt/look/leftovers";
 import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
 
-import type { LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };

@@ -117,7 +117,7 @@ describe("a hostile daemon", function () {
         const started = performance.now();
         const asked: Promise<unknown>[] = [
           client.listDomains(), client.nodeUpSeconds(), client.capabilities(), client.lookupPool("p"),
-          client.onBlockJob(() => undefined), client.onLifecycle(() => undefined),
+          client.events.onBlockJob(() => undefined), client.events.onLifecycle(() => undefined),
           client.qmp({ name: "d", uuid: Buffer.alloc(16), id: 1 }, "query-status", undefined, DEADLINE_MS),
           client.peekDisk({ name: "d", uuid: Buffer.alloc(16), id: 1 }, "vda", 0, 512),
           client.uploadVolume({ pool: "p", name: "v", key: "k" }, 3_000, zeros(3), AbortSignal.timeout(DEADLINE_MS * 8)),

@@ -8,7 +8,8 @@ import type { MirrorJob } from "../../../provider/hypervisors/libvirt/helper/mir
 import { Moved } from "../../../provider/hypervisors/libvirt/copy/moved";
 import { isPoolFull, saysNoSpace } from "../../../provider/hypervisors/libvirt/volumes/noSpace";
 import { poolRoom, refreshPool } from "../../../provider/hypervisors/libvirt/volumes/poolRoom";
-import type { LibvirtClient, Pool } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Pool } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import { decodeError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { XdrReader, XdrWriter } from "../../../provider/hypervisors/libvirt/rpc/xdr";
 import { WantedRoom } from "../../../provider/hypervisors/libvirt/copy/wantedRoom";

@@ -5,7 +5,8 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { LibvirtClient, type Pool } from "../../../provider/hypervisors/libvirt/rpc/client";
+import { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Pool } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { DomainState, ErrorCode, Flag } from "../../../provider/hypervisors/libvirt/rpc/protocol";
 import { openTransport } from "../../../provider/hypervisors/libvirt/connection/transport";
@@ -85,7 +86,7 @@ describe("the libvirt client against a real daemon", function () {
     const seen: string[] = [];
     let heard = (): void => undefined;
     const stopped = new Promise<void>((resolve) => { heard = resolve; });
-    await client.onLifecycle((domain, event) => {
+    await client.events.onLifecycle((domain, event) => {
       if (domain.name !== name) return;
       seen.push(String(event));
       if (event === 5) heard();

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/guard/imageUse";
-import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Domain, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { diskOwner, formatsOf } from "../../../provider/hypervisors/libvirt/template/use";
 import { declarations } from "../../../provider/hypervisors/libvirt/template/volume";

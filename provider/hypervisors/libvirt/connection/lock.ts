@@ -5,7 +5,8 @@ import { helperXml } from "../xml/domainXml";
 import { createHelper } from "../helper/helper";
 import { BEAT_MS, FIRST_BEAT, MAKING_MS, takeLock, type Lease, type LockHost, type LockTime, type Sight } from "./lease";
 import { lockDomainName } from "../volumes/names";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
 import type { HostSession } from "./session";
@@ -183,7 +184,7 @@ async function look(client: LibvirtClient, name: string, fleetId: string): Promi
 /** A host whose connection died, or whose lock was taken away, is out of this run (its session refuses). */
 async function watch({ client, domain, lease }: Held): Promise<void> {
   client.onClose((error) => lease.lose(error));
-  await client.onLifecycle((stopped, event) => {
+  await client.events.onLifecycle((stopped, event) => {
     if (event === LIFECYCLE_STOPPED && idOf(stopped) === idOf(domain)) lease.lose(new Error("the fleet's lock on this host was taken away"));
   });
 }

@@ -4,7 +4,8 @@ import { HostUnreachableError, HypervisorError, InUseError, NoSpaceError, Unansw
 import type { Drive } from "../xml/domainXml";
 import { GuardError } from "../guard/guardError";
 import { saysNoSpace } from "../volumes/noSpace";
-import type { LibvirtClient, Pool } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool } from "../rpc/handles";
 import { CallTimeoutError, ConnectionLostError, isLibvirtError, LibvirtError } from "../rpc/errors";
 import { openSession } from "./opening";
 import { ErrorCode } from "../rpc/protocol";

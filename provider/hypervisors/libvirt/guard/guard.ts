@@ -14,7 +14,8 @@ import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser, ty
 import { parseVolumeName, type VolumeName, type VolumeScope } from "../volumes/names";
 import { overlaysOf, type Overlay } from "./overlays";
 import { BUSY_POOL_MS, refreshPool } from "../volumes/poolRoom";
-import type { Domain, LibvirtClient, Pool, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain, Pool, Volume } from "../rpc/handles";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
 import type { HostSession } from "../connection/session";

@@ -1,6 +1,7 @@
 import type { ImageFacts } from "./domainImages";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "../volumes/names";
-import type { LibvirtClient, Pool, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool, Volume } from "../rpc/handles";
 import { LibvirtError } from "../rpc/errors";
 import { factsUnlessGone, type VolumeFacts } from "../volumes/volumes";
 

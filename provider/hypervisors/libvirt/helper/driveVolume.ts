@@ -4,7 +4,7 @@ import { DRIVE_NAMES, type HelperDiskXml, type Drive } from "../xml/domainXml";
 import { deleteOwnMap } from "../guard/guard";
 import type { Helper } from "./helper";
 import { volumeName, type VolumeScope } from "../volumes/names";
-import type { Volume } from "../rpc/client";
+import type { Volume } from "../rpc/handles";
 import { QmpError } from "../rpc/errors";
 import type { UploadChunk } from "../rpc/stream";
 import type { HostSession } from "../connection/session";

@@ -4,7 +4,8 @@ import { HypervisorError } from "../../hypervisor";
 import { helperXml, type HelperDiskXml } from "../xml/domainXml";
 import { helperDomainName } from "../volumes/names";
 import { DISK_DEVICE, type NbdExport } from "./nodes";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { CallTimeoutError, isLibvirtError, LibvirtError, QmpError } from "../rpc/errors";
 import { ErrorCode, Flag } from "../rpc/protocol";
 import type { HostSession } from "../connection/session";
@@ -197,7 +198,7 @@ export class Helper {
     let gone = (): void => undefined;
     const left = new Promise<void>((resolve) => { gone = resolve; });
     const uuid = this.domain.uuid.toString("hex");
-    const unlisten = await this.client.onLifecycle((domain, event) => {
+    const unlisten = await this.client.events.onLifecycle((domain, event) => {
       if (event === LIFECYCLE_STOPPED && domain.uuid.toString("hex") === uuid) gone();
     });
     try {

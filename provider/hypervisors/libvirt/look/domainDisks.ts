@@ -1,5 +1,6 @@
 import { isOtherHostsVolume, type VolumeScope } from "../volumes/names";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { Flag } from "../rpc/protocol";
 import { all, parseXml, text, type ParsedXml } from "../xml/xml";
 

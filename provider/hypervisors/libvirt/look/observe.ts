@@ -13,7 +13,8 @@ import { heldGeneration, isHelperDomain, parseVolumeName, volumeName, type Volum
 import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
 import { knownRoom, poolRoom, type PoolRoom } from "../volumes/poolRoom";
 import { preflightHost } from "./preflight";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession, PoolFacts } from "../connection/session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "../xml/tags";

@@ -8,7 +8,8 @@ import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
 import { assertOwnDisk, rootDisk } from "../look/domainDisks";
 import { isPoolFull, perhapsReserved } from "../volumes/noSpace";
-import type { BlockJobInfo, Domain, LibvirtClient } from "../rpc/client";
+import type { BlockJobInfo, LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { BlockJobType, ErrorCode, Flag } from "../rpc/protocol";
 import { diskPath } from "../volumes/volumes";
@@ -77,7 +78,7 @@ async function commitLive(client: LibvirtClient, domain: Domain, deltaName: stri
 export async function jobNews(client: LibvirtClient, domain: Domain): Promise<{ next(): Promise<void>; end(): void }> {
   const uuid = domain.uuid.toString("hex");
   let wake = (): void => undefined;
-  const end = await client.onBlockJob((event) => {
+  const end = await client.events.onBlockJob((event) => {
     if (event.disk === DISK && event.domain.uuid.toString("hex") === uuid) wake();
   });
   return { next: () => Promise.race([sleep(POLL_MS), new Promise<void>((resolve) => { wake = resolve; })]), end };

@@ -10,7 +10,8 @@ import { assertUnused, deleteUnused, deleteVolume, lookAround, type Place } from
 import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "../volumes/names";
 import { findMember, memberInSlot, tagOf } from "../look/memberDomain";
 import { memberTagOf } from "../look/ownership";
-import type { Domain, LibvirtClient, Pool } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain, Pool } from "../rpc/handles";
 import { CallTimeoutError, LibvirtError } from "../rpc/errors";
 import { DomainState, Flag } from "../rpc/protocol";
 import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";

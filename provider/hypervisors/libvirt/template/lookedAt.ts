@@ -4,7 +4,8 @@
  */
 import { cloneBytes, type CloneBytes } from "../qcow2/cloneBytes";
 import { readImageHeader, type ImageHeader } from "../qcow2/imageHeader";
-import type { LibvirtClient, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Volume } from "../rpc/handles";
 import { declaredHeader, type ChainFile } from "./chain";
 import type { ReadAt } from "../qcow2/unfitImage";
 

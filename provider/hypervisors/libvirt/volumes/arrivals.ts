@@ -5,7 +5,8 @@ import { targetVolumeName, type TargetRef } from "./images";
 import { asPartial, type OwnVolume } from "../look/leftovers";
 import { memberInSlot } from "../look/memberDomain";
 import { contentPrefix, parseVolumeName, volumeName, type HostUp, type VolumeName, type VolumeScope } from "./names";
-import type { LibvirtClient, Pool } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool } from "../rpc/handles";
 import { LibvirtError } from "../rpc/errors";
 import { ensureVolume, volumeFacts } from "./volumes";
 

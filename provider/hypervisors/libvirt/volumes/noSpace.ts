@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { volumeXml } from "../xml/domainXml";
 import { volumeName, type VolumeScope } from "./names";
 import { poolRoom } from "./poolRoom";
-import type { LibvirtClient, Pool } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool } from "../rpc/handles";
 import { LibvirtError } from "../rpc/errors";
 
 /**

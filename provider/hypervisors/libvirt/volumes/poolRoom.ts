@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LibvirtClient, Pool } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool } from "../rpc/handles";
 import { LibvirtError } from "../rpc/errors";
 
 /**

@@ -1,5 +1,6 @@
 import type { DiskInfo } from "../../../fleet/model";
-import type { LibvirtClient, Pool, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool, Volume } from "../rpc/handles";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
 import { volumeXml } from "../xml/domainXml";
