@@ -23,11 +23,12 @@ import { targetVolumeName } from "./volumes/images";
 import { IMPATIENT_MEASURE_MS } from "./template/lookedAt";
 import { lockFleet } from "./connection/lock";
 import type { LockTime } from "./connection/lease";
-import { adoptMember, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./members/member";
+import { adoptMember, destroyMember, powerMember, reconfigureMember, snapshotMember } from "./members/member";
 import { findMember } from "./look/memberDomain";
 import { observeHost } from "./look/observe";
 import { Pacer } from "./copy/rates";
 import { removePartial, removeReplica } from "./members/removal";
+import { inPlace, type Place } from "./connection/place";
 import { HostSession } from "./connection/session";
 import { sharedStores } from "./look/sharedStores";
 import { findTemplate, type LocatedTemplate } from "./template/find";
@@ -191,14 +192,14 @@ export class LibvirtHypervisor implements Hypervisor {
     const copy = this.copies.begin(key, order.target.host);
     let result: CloneResult | undefined;
     try {
-      const target = await this.place(order.target.host, order.fleet.fleetId);
+      const place = await this.place(order.target.host, order.fleet.fleetId);
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
       const parts = { clock: realClock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
-      result = await cloneImage(order, target, copy, parts, settings, running, context);
+      result = await cloneImage(order, place, copy, parts, settings, running, context);
       // What an earlier attempt left came from the template too, perhaps.
-      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.templateUnchanged(order, target);
-      await markComplete(order, target);
+      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.templateUnchanged(order, place);
+      await markComplete(order, place);
       this.copies.end(key);
       return result;
     } catch (error) {
@@ -208,7 +209,7 @@ export class LibvirtHypervisor implements Hypervisor {
       const asked = this.transfers.get(key)?.readsTemplate ?? order.source.kind === "template";
       const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.templateTrouble(order) : undefined;
       if (trouble === undefined || trouble === SILENT) throw error;
-      await this.place(order.target.host, order.fleet.fleetId).then((target) => discardArrival(target, order.target)).catch(() => undefined);
+      await this.place(order.target.host, order.fleet.fleetId).then((place) => discardArrival(place, order.target)).catch(() => undefined);
       throw new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
     } finally {
       this.transfers.delete(key);
@@ -238,10 +239,10 @@ export class LibvirtHypervisor implements Hypervisor {
       return this.sourceOf(this.byName(observed.host), path, observed, backing);
     }
     const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
-    const at = await this.place(ref.host, order.fleet.fleetId);
-    const name = await this.imageName(at, ref);
-    const facts = await sourceFacts(at, ref, name, endedWhole, order.target.host);
-    return this.sourceOf(at.session, facts.path, { ...facts, ...(ref.kind === "replica" && ref.purpose === "template" && this.uploadFacts(ref, name)) });
+    const place = await this.place(ref.host, order.fleet.fleetId);
+    const name = await this.imageName(place, ref);
+    const facts = await sourceFacts(place, ref, name, endedWhole, order.target.host);
+    return this.sourceOf(place.session, facts.path, { ...facts, ...(ref.kind === "replica" && ref.purpose === "template" && this.uploadFacts(ref, name)) });
   }
 
   /**
@@ -262,11 +263,10 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */
-  private async imageName(at: Place, ref: Extract<ImageRef, { kind: "replica" | "base" }>): Promise<string> {
-    if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(at.scope, ref);
-    const { pool } = await at.session.pool();
-    const raw = targetVolumeName(at.scope, ref, "raw");
-    return at.session.run("look at source", async (client) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(at.scope, ref)));
+  private async imageName(place: Place, ref: Extract<ImageRef, { kind: "replica" | "base" }>): Promise<string> {
+    if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(place.scope, ref);
+    const raw = targetVolumeName(place.scope, ref, "raw");
+    return inPlace(place, "look at source", async ({ client, pool }) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(place.scope, ref)));
   }
 
   private async lookAtTemplate(order: CloneOrder): Promise<LocatedTemplate> {
@@ -279,10 +279,10 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /** A copy of an image that was written meanwhile is a copy of nothing: it is thrown away again. */
-  private async templateUnchanged(order: CloneOrder, target: Place): Promise<void> {
+  private async templateUnchanged(order: CloneOrder, place: Place): Promise<void> {
     const trouble = await this.templateTrouble(order);
     if (trouble === undefined) return;
-    await discardArrival(target, order.target);
+    await discardArrival(place, order.target);
     // Whether it was written while its host was silent nobody can say: the copy counts for nothing then.
     if (trouble === SILENT) throw new SourceLostError(this.template?.observed.host ?? "", order.target.host, "the template's host went silent, so the copy cannot be vouched for");
     throw new TemplateChangedError(order.target.host, "clone", trouble);
@@ -335,17 +335,17 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
-    const at = await this.place(order.host, order.fleet.fleetId);
-    if (order.kind === "member") return destroyMember(order, at, context);
-    return order.kind === "replica" ? removeReplica(order, at) : removePartial(order, at);
+    const place = await this.place(order.host, order.fleet.fleetId);
+    if (order.kind === "member") return destroyMember(order, place, context);
+    return order.kind === "replica" ? removeReplica(order, place) : removePartial(order, place);
   }
 
   async inspect(order: MemberRef): Promise<Awaited<ReturnType<Hypervisor["inspect"]>>> {
-    const at = await this.place(order.host, order.fleet.fleetId);
-    const request: ObserveRequest = { fleetId: order.fleet.fleetId, namePrefix: order.fleet.namePrefix, hosts: [at.session.spec], spec: this.spec, deadlineMs: 0, preflight: false };
-    const found = await at.session.run("inspect", (client) => findMember(client, order));
+    const { session } = await this.place(order.host, order.fleet.fleetId);
+    const request: ObserveRequest = { fleetId: order.fleet.fleetId, namePrefix: order.fleet.namePrefix, hosts: [session.spec], spec: this.spec, deadlineMs: 0, preflight: false };
+    const found = await session.run("inspect", (client) => findMember(client, order));
     if (!found || found.tag.generation !== order.generation) return null;
-    const member = (await observeHost(at.session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
+    const member = (await observeHost(session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
     return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.volume) } : null;
   }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { asPartials, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/volumes/arrivals";
-import type { Place } from "../../../provider/hypervisors/libvirt/guard/guard";
+import type { Place } from "../../../provider/hypervisors/libvirt/connection/place";
 import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardError";
 import type { OwnVolume } from "../../../provider/hypervisors/libvirt/look/leftovers";
 import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { memberUuid } from "../../../provider/fleet/members/identity";
-import { destroyMember, reconfigureMember, type Place } from "../../../provider/hypervisors/libvirt/members/member";
+import { destroyMember, reconfigureMember } from "../../../provider/hypervisors/libvirt/members/member";
+import type { Place } from "../../../provider/hypervisors/libvirt/connection/place";
 import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/volumes/names";
 import { uuidBytes } from "../../../provider/hypervisors/libvirt/look/ownership";
 import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";

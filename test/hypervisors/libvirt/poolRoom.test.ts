@@ -41,19 +41,19 @@ function waiting(): { now(): number; sleep(ms: number): Promise<void> } {
 describe("a pool that libvirt refuses to look at", () => {
   it("is waited for while it works", async () => {
     const busy = client({ busyTimes: 5 });
-    assert.equal(await refreshPool(busy, POOL, 10_000, waiting()), true);
+    assert.equal(await refreshPool({ client: busy, pool: POOL }, 10_000, waiting()), true);
     assert.equal(busy.refreshed, 6);
   });
 
   it("is done without when that takes long, told by no word of the daemon's", async () => {
     const time = waiting();
-    assert.equal(await refreshPool(client({ busyTimes: Infinity }), POOL, 10_000, time), false);
+    assert.equal(await refreshPool({ client: client({ busyTimes: Infinity }), pool: POOL }, 10_000, time), false);
     assert.ok(time.now() > 8_000 && time.now() <= 10_000, `${time.now()} ms`);
-    assert.deepEqual(await poolRoom(client({ busyTimes: Infinity }), POOL, 0, time), { freeBytes: 600 * MIB, capacityBytes: 1000 * MIB });
+    assert.deepEqual(await poolRoom({ client: client({ busyTimes: Infinity }), pool: POOL }, 0, time), { freeBytes: 600 * MIB, capacityBytes: 1000 * MIB });
   });
 
   it("is an error where it does not work any more", async () => {
-    await assert.rejects(refreshPool(client({ busyTimes: Infinity, isActive: false }), POOL, 10_000, waiting()), LibvirtError);
+    await assert.rejects(refreshPool({ client: client({ busyTimes: Infinity, isActive: false }), pool: POOL }, 10_000, waiting()), LibvirtError);
   });
 });
 
@@ -63,14 +63,14 @@ describe("a pool's figures", () => {
     await fc.assert(fc.asyncProperty(fc.record({
       capacity: fc.constantFrom(0, 1000 * MIB), allocation: fc.constantFrom(0, 400 * MIB, 1000 * MIB, 1001 * MIB, below), available: fc.constantFrom(0, 600 * MIB, 1001 * MIB, below),
     }), async (figures) => {
-      const room = await poolRoom(client({ figures }), POOL, 0);
+      const room = await poolRoom({ client: client({ figures }), pool: POOL }, 0);
       if ("unknown" in room) assert.ok(figures.capacity === 0 || figures.allocation > figures.capacity || figures.available > figures.capacity);
       else assert.ok(room.freeBytes <= room.capacityBytes);
     }));
   });
 
   it("of nonsense never make it a full one", async () => {
-    assert.equal(await isPoolFull(client({ figures: { capacity: 1000 * MIB, allocation: 2 ** 64 - MIB, available: 0 } }), POOL, { fleetId: "f", hostUuid: "u" }), false);
+    assert.equal(await isPoolFull({ client: client({ figures: { capacity: 1000 * MIB, allocation: 2 ** 64 - MIB, available: 0 } }), pool: POOL }, { fleetId: "f", hostUuid: "u" }), false);
   });
 });
 
@@ -84,10 +84,10 @@ describe("for want of room", () => {
   });
 
   it("is told of a quota by trying, as no figure shows it", async () => {
-    assert.equal(await isPoolFull(client(), POOL, scope), false);
-    assert.equal(await isPoolFull(client({ allocates: systemError(122) }), POOL, scope), true);
-    assert.equal(await isPoolFull(client({ allocates: systemError(13) }), POOL, scope), false);
-    assert.equal(await isPoolFull(client({ figures: { capacity: 1000 * MIB, allocation: 999 * MIB, available: MIB } }), POOL, scope), true);
+    assert.equal(await isPoolFull({ client: client(), pool: POOL }, scope), false);
+    assert.equal(await isPoolFull({ client: client({ allocates: systemError(122) }), pool: POOL }, scope), true);
+    assert.equal(await isPoolFull({ client: client({ allocates: systemError(13) }), pool: POOL }, scope), false);
+    assert.equal(await isPoolFull({ client: client({ figures: { capacity: 1000 * MIB, allocation: 999 * MIB, available: MIB } }), pool: POOL }, scope), true);
   });
 
   it("is read from the wire where the number is there, and does without where it is not", () => {

@@ -3,10 +3,11 @@ import { uptime } from "node:os";
 import { HostUnreachableError, LockTimeoutError, type FleetLock, type LockRequest } from "../../hypervisor";
 import { helperXml } from "../xml/domainXml";
 import { createHelper } from "../helper/helper";
-import { BEAT_MS, FIRST_BEAT, MAKING_MS, takeLock, type Lease, type LockHost, type LockTime, type Sight } from "./lease";
+import { BEAT_MS, FIRST_BEAT, takeLock, type Lease, type LockHost, type LockTime, type Sight } from "./lease";
 import { lockDomainName } from "../volumes/names";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
+import { LONG_CALL_MS } from "../rpc/deadlines";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
 import type { HostSession } from "./session";
@@ -127,7 +128,7 @@ function lockHost(session: HostSession, request: LockRequest, { type, arch }: { 
   const name = lockDomainName(request.fleetId);
   const xml = (quick: boolean): string => helperXml(name, lockTag(request, FIRST_BEAT), type, arch, [], quick);
   const removeDomain = (domain: Domain): Promise<void> => session.run("remove lock", async (client) => {
-    await client.destroyDomain(domain, 0, MAKING_MS).catch((error: unknown) => {
+    await client.destroyDomain(domain, 0, LONG_CALL_MS).catch((error: unknown) => {
       if (!isLibvirtError(error, ErrorCode.noDomain, ErrorCode.operationInvalid)) throw error; // gone is gone
     });
   });
@@ -199,7 +200,7 @@ function namesLocked(sessions: HostSession[], held: Held[]): string[] {
 async function release(held: Held[]): Promise<void> {
   const all = held.map(async ({ machine, domain, lease }) => {
     const [session] = machine;
-    const unlock = (client: LibvirtClient): Promise<void> => client.destroyDomain(domain, 0, MAKING_MS);
+    const unlock = (client: LibvirtClient): Promise<void> => client.destroyDomain(domain, 0, LONG_CALL_MS);
     lease.end();
     if (lease.isLost) return session.onceMore(unlock).catch(() => undefined); // where the daemon died, the lock outlived it
     for (const each of machine) if (each !== session) each.stopCalls();

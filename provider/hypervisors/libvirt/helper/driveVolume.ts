@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DRIVE_NAMES, type HelperDiskXml, type Drive } from "../xml/domainXml";
+import { inPlace } from "../connection/place";
 import { deleteOwnMap } from "../guard/guard";
 import type { Helper } from "./helper";
 import { volumeName, type VolumeScope } from "../volumes/names";
@@ -37,11 +38,10 @@ export class DriveVolume {
   ): Promise<DriveVolume | undefined> {
     if (arch !== DRIVES_ARCH || session.refusedDrives.has(drive)) return undefined;
     try {
-      const { pool } = await session.pool();
       const name = volumeName(scope, { kind: "map", id: randomBytes(6).toString("hex") });
-      return await session.run("make drive", async (client) => {
-        const volume = await ensureVolume(client, pool, name, bytes, format);
-        return new DriveVolume(session, scope, volume, (await volumeFacts(client, volume)).path, bytes, drive, readOnly);
+      return await inPlace({ session, scope }, "make drive", async (here) => {
+        const volume = await ensureVolume(here, name, bytes, format);
+        return new DriveVolume(session, scope, volume, (await volumeFacts(here.client, volume)).path, bytes, drive, readOnly);
       });
     } catch {
       return undefined;
@@ -100,7 +100,7 @@ export class DriveVolume {
   /** When its helper has ended. Never throws: what is left is a leftover, and known by its name. */
   async remove(): Promise<void> {
     const { session, scope } = this;
-    await session.run("clean up", (client) => deleteOwnMap(client, { session, scope }, this.volume.name)).catch(() => undefined);
+    await inPlace({ session, scope }, "clean up", (here) => deleteOwnMap(here, this.volume.name)).catch(() => undefined);
   }
 }
 

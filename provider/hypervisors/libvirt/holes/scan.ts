@@ -15,7 +15,7 @@ const MAP_NODE = "vmfleet-scan-map";
 const POLL_MS = 10;
 /** Beyond what sending the holes would take, copies do without; but never before this, and always after that. */
 const MIN_DEADLINE_MS = 10_000;
-const MAX_DEADLINE_MS = 120_000;
+const MAX_DEADLINE_MS = 2 * 60_000;
 /** Of a map, to be read by way of the daemon. */
 const MAX_MAP_BYTES = 32 << 20;
 

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import { RpcConnection, type ConnectionOptions } from "./connection";
+import { LONG_CALL_MS } from "./deadlines";
 import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
 import {
   AuthType, DomainState, ErrorCode, Flag, PausedReason, Proc, Program, QemuProc,
@@ -16,8 +17,6 @@ export interface BlockJobInfo {
   end: number;
 }
 
-/** For calls that make, remove or rewrite something: a slow disk must not pass for a dead host. */
-const LONG_CALL_MS = 120_000;
 
 /** The calls this project makes, each one round trip, named as libvirt's C API names them. */
 export class LibvirtClient {
