@@ -1,4 +1,5 @@
 /** A provider over fake doors: what this room translates is seen without an engine or hosts. */
+import { realClock } from "../../provider/async/clock";
 import type { Dependencies } from "../../provider/front/dependencies";
 import { createProvider } from "../../provider/pulumi/dynamic/provider";
 import type { FleetPlan, FleetState, Observation } from "../../provider/fleet/model";
@@ -112,7 +113,7 @@ export function world(doors: Doors = {}): World {
       observe: doors.observe ?? (async () => seen),
       close: async () => { closed++; },
     }) as Partial<Hypervisor> as Hypervisor,
-    clock: { nowMs: () => performance.now(), sleep: (ms, signal) => new Promise((resolve, reject) => {
+    clock: { ...realClock, sleep: (ms, signal) => new Promise((resolve, reject) => {
       const timer = setTimeout(resolve, ms);
       signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
     }) },

@@ -6,7 +6,7 @@ import {
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
-import { realClock } from "../../async/clock";
+import { realClock, type Clock } from "../../async/clock";
 import { abortable } from "../../async/abortable";
 import { discardArrival } from "./volumes/arrivals";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
@@ -41,7 +41,9 @@ export interface LibvirtOptions {
   spec: FleetSpec;
   /** Named in the tags of helpers and locks. @default `pid N on HOST` */
   holder?: string;
-  /** What locks are counted by. @default this machine's own clocks */
+  /** @default realClock */
+  clock?: Clock;
+  /** What locks are counted by. @default `clock`, and how long this machine is up */
   lockTime?: LockTime;
 }
 
@@ -75,7 +77,8 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly holder: string;
   private readonly lockTime: LockTime | undefined;
   private template: LocatedTemplate | undefined;
-  private readonly copies = new Copies(realClock);
+  private readonly clock: Clock;
+  private readonly copies: Copies;
   private readonly exporters = new Exporters();
   private readonly pacer: Pacer;
   /** Of all NICs, uplinks and limits. */
@@ -86,6 +89,8 @@ export class LibvirtHypervisor implements Hypervisor {
 
   constructor(options: LibvirtOptions) {
     this.spec = options.spec;
+    this.clock = options.clock ?? realClock;
+    this.copies = new Copies(this.clock);
     this.pacer = new Pacer(options.spec);
     const { hosts, racks } = options.spec;
     this.slowestBitsPerSecond = Math.min(
@@ -108,7 +113,7 @@ export class LibvirtHypervisor implements Hypervisor {
       void session?.close();
       session = new HostSession(host, {
         callTimeoutMs: this.spec.timeouts.callMs, connectTimeoutMs: this.spec.timeouts.connectMs,
-        allowUnauthenticatedTcp: this.spec.allowUnauthenticatedTcp,
+        allowUnauthenticatedTcp: this.spec.allowUnauthenticatedTcp, clock: this.clock,
       });
       this.sessions.set(host.name, session);
     }
@@ -135,12 +140,12 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
-    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.lockTime);
+    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.clock, this.lockTime);
   }
 
   async observe(request: ObserveRequest, { signal }: CallContext = {}): Promise<Observation> {
     signal?.throwIfAborted();
-    const deadline = deadlineAfter(request.deadlineMs);
+    const deadline = deadlineAfter(this.clock, request.deadlineMs);
     const looks = Promise.all([
       Promise.all(request.hosts.map((host) => this.observeOne(host, request, deadline.expired))),
       this.observeTemplate(request, deadline.expired, signal),
@@ -194,7 +199,7 @@ export class LibvirtHypervisor implements Hypervisor {
     try {
       const place = await this.place(order.target.host, order.fleet.fleetId);
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
-      const parts = { clock: realClock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
+      const parts = { clock: this.clock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
       result = await cloneImage(order, place, copy, parts, settings, running, context);
       // What an earlier attempt left came from the template too, perhaps.
@@ -290,7 +295,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   /** What became of the template since the run began, in words; undefined: nothing. */
   private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
-    const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
+    const deadline = deadlineAfter(this.clock, TEMPLATE_LOOK_MS);
     try {
       const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name), { again: true, measureMs: 0 }), deadline.expired]);
       if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;

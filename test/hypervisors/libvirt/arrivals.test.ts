@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
 import { asPartials, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/volumes/arrivals";
 import type { Place } from "../../../provider/hypervisors/libvirt/connection/place";
@@ -79,6 +80,7 @@ describe("unfinished copies", () => {
     const removed: string[] = [];
     const volume = (name: string): Volume => ({ pool: "default", name, key: `/pool/${name}` });
     const client = {
+      clock: realClock,
       nodeUpSeconds: () => Promise.resolve(DAY),
       listVolumes: () => Promise.resolve([...names].map(volume)),
       lookupVolume: (_pool: Pool, name: string) => Promise.resolve(names.has(name) ? volume(name) : null),

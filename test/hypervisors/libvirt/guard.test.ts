@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -67,6 +68,7 @@ class FakeHost {
   }
 
   readonly client = {
+    clock: realClock,
     listDomains: async (which = 0): Promise<Domain[]> => {
       if (which !== 0) return [];
       this.looks++;

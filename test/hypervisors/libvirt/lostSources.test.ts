@@ -1,7 +1,6 @@
 /** What a copy does when what it reads from ends, on a QEMU that only answers. */
 import assert from "node:assert/strict";
-import { realClock } from "../../../provider/async/clock";
-import { setTimeout as sleep } from "node:timers/promises";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
 import { SourceLostError, type CallContext, type ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { Copies, Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
 import type { Feed, Resolved, Source } from "../../../provider/hypervisors/libvirt/copy/feeds";
@@ -11,12 +10,14 @@ import type { Pacer } from "../../../provider/hypervisors/libvirt/copy/rates";
 import { LibvirtError, QmpError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { Transfer } from "../../../provider/hypervisors/libvirt/copy/transfer";
 
+const clock = new VirtualClock();
 const FACTS = { capacityBytes: 1 << 20, allocationBytes: 1 << 20 };
 const AT = { host: "10.0.0.1", port: 1, exportName: "x" };
 const base = (host: string): Extract<ImageRef, { kind: "base" }> => ({ kind: "base", host, slot: 1, generation: 0 });
 
 /** Knows the nodes that were added; its job is as far as it is told. */
 class FakeHelper {
+  readonly clock = clock;
   readonly nodes = new Set<string>();
   readonly reopened: (string | null)[] = [];
   failNext: { command: string; error: Error } | undefined;
@@ -75,7 +76,7 @@ function transferFrom(source: ImageRef, resolve: (ref: ImageRef) => Resolved, co
   const helpers: FakeHelper[] = [];
   const resolved: ImageRef[] = [];
   const transfer = new Transfer({
-    copy: new Copy("target", realClock), targetHost: "target", pool: "default", facts: FACTS, stallMs: 1000, clock: realClock, context,
+    copy: new Copy("target", clock), targetHost: "target", pool: "default", facts: FACTS, stallMs: 1000, clock, context,
     pacer: { feed: () => undefined, end: () => undefined } as unknown as Pacer,
     isPoolFull: () => Promise.resolve(false), arrivedBytes: () => Promise.resolve(undefined),
     resolve: async (ref) => {
@@ -112,14 +113,14 @@ describe("a copy whose source ends", () => {
   };
 
   it("looks for another where it is a relay whose pool is full", async () => {
-    const copies = new Copies(realClock);
+    const copies = new Copies(clock);
     const relay = copies.begin("relay", "relay");
     relay.isFed();
     const lost: string[] = [];
     const { transfer, resolved } = transferFrom(base("relay"), (ref) => (
       ref.host === "relay" ? { kind: "arriving", copy: relay, local: false } : finished(ref.host!)
     ), { onSourceLost: (error) => { lost.push(error.sourceHost); return Promise.resolve(base("other")); } }, outOfSpace);
-    setTimeout(() => copies.end("relay", new Error("storage pool default is full")), 50);
+    clock.after(50, () => copies.end("relay", new Error("storage pool default is full")));
     await transfer.run();
     assert.deepEqual([lost, resolved.map(({ host }) => host)], [["relay"], ["relay", "other"]]);
   });
@@ -130,7 +131,7 @@ describe("a copy whose source ends", () => {
   });
 
   it("never takes what a failed relay left for an image, and goes on from another source", async () => {
-    const copies = new Copies(realClock);
+    const copies = new Copies(clock);
     const relay = copies.begin("relay", "relay");
     const lost: string[] = [];
     const { transfer, resolved } = transferFrom(base("relay"), (ref) => {
@@ -139,7 +140,7 @@ describe("a copy whose source ends", () => {
       return copy ? { kind: "arriving", copy, local: false } : finished("relay");
     }, { onSourceLost: (error) => { lost.push(error.sourceHost); return Promise.resolve(base("other")); } });
     const running = transfer.run();
-    await sleep(20); // it waits until the relay is fed
+    await clock.sleep(20); // it waits until the relay is fed
     copies.end("relay", new SourceLostError("template", "relay", "gone"));
     await running;
     assert.deepEqual(lost, [relay.host]);
@@ -148,11 +149,11 @@ describe("a copy whose source ends", () => {
   });
 
   it("fails when there is no other", async () => {
-    const copies = new Copies(realClock);
+    const copies = new Copies(clock);
     const copy = copies.begin("relay", "relay");
     const { transfer } = transferFrom(base("relay"), () => ({ kind: "arriving", copy, local: false }));
     const running = transfer.run();
-    await sleep(20);
+    await clock.sleep(20);
     copies.end("relay", new SourceLostError("template", "relay", "gone"));
     await assert.rejects(running, SourceLostError);
   });
@@ -182,7 +183,7 @@ describe("a copy that is to change its source", () => {
       helper.jobAtStart = { len: 2, offset: 1, ready: false };
     });
     const running = transfer.run();
-    await sleep(20);
+    await clock.sleep(20);
     const [change] = [transfer.redirect(base("two"))];
     abort.abort(new Error("enough"));
     await assert.rejects(running, /enough/);
@@ -197,10 +198,10 @@ describe("a copy whose own helper goes", () => {
       if (helpers.length > 1) return;
       helper.jobAtStart = { len: 2, offset: 1, ready: false };
       const gone = new LibvirtError(1, 1, "domain is not running");
-      setTimeout(() => {
+      clock.after(20, () => {
         if (helper.job) helper.job["io-status"] = "failed";
         helper.failNext = { command: "yank", error: gone };
-      }, 20);
+      });
     });
     await transfer.run();
     assert.equal(helpers.length, 2);
@@ -210,7 +211,7 @@ describe("a copy whose own helper goes", () => {
 describe("the pull of a disk", () => {
   it("stays with its source, and leaves nothing, when another cannot be connected", async () => {
     const helper = new FakeHelper();
-    const pull = new Pull(asHelper(helper), realClock);
+    const pull = new Pull(asHelper(helper));
     await pull.connect(AT, 100);
     for (const command of ["blockdev-add", "object-add", "blockdev-reopen"]) {
       helper.failNext = refused(command);
@@ -225,7 +226,7 @@ describe("the pull of a disk", () => {
 
   it("stays over no file but the one it was started over", async () => {
     const helper = new FakeHelper();
-    const pull = new Pull(asHelper(helper), realClock);
+    const pull = new Pull(asHelper(helper));
     await assert.rejects(pull.stayLocal("/image"), /no file/);
     helper.localFile = "/map";
     await assert.rejects(pull.stayLocal("/image"), /map/);
@@ -237,7 +238,7 @@ describe("the pull of a disk", () => {
 
 describe("the copies of an adapter", () => {
   it("are remembered as failed until they are begun anew", () => {
-    const copies = new Copies(realClock);
+    const copies = new Copies(clock);
     assert.equal(copies.endedWhole("key"), false);
     copies.begin("key", "host");
     copies.end("key", new Error("gone"));

@@ -1,5 +1,6 @@
 /** What a redefinition or a removal does with the disks that a member's definition names. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
 import { memberUuid } from "../../../provider/fleet/members/identity";
 import { destroyMember, reconfigureMember } from "../../../provider/hypervisors/libvirt/members/member";
@@ -37,6 +38,7 @@ class OneMember {
   }
 
   private readonly client = {
+    clock: realClock,
     lookupDomain: () => Promise.resolve(this.undefined ? null : this.domain),
     listDomains: (which = 0) => Promise.resolve(which === 0 && !this.undefined ? [this.domain] : []),
     getMetadata: () => Promise.resolve(tagXml(tag)),

@@ -1,6 +1,6 @@
 /** Room in pools: what is believed of libvirt's figures and refusals, and how a copy that finds none goes on. */
 import assert from "node:assert/strict";
-import { realClock } from "../../../provider/async/clock";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
 import fc from "fast-check";
 import { NoSpaceError, SourceLostError, type CallContext } from "../../../provider/hypervisors/hypervisor";
 import { Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
@@ -23,6 +23,7 @@ interface Figures { capacity: number; allocation: number; available: number }
 function client(options: { busyTimes?: number; isActive?: boolean; figures?: Figures; allocates?: LibvirtError } = {}): LibvirtClient & { refreshed: number } {
   const { busyTimes = 0, isActive = true, figures = { capacity: 1000 * MIB, allocation: 400 * MIB, available: 600 * MIB }, allocates } = options;
   const fake = {
+    clock: new VirtualClock(),
     refreshed: 0,
     refreshPool: () => (++fake.refreshed <= busyTimes ? Promise.reject(BUSY) : Promise.resolve()),
     poolIsActive: () => Promise.resolve(isActive),
@@ -32,10 +33,12 @@ function client(options: { busyTimes?: number; isActive?: boolean; figures?: Fig
   };
   return fake as unknown as LibvirtClient & { refreshed: number };
 }
+const clock = new VirtualClock();
+
 /** A clock that sleeping moves. */
-function waiting(): { now(): number; sleep(ms: number): Promise<void> } {
+function waiting(): { nowMs(): number; sleep(ms: number): Promise<void> } {
   let ms = 0;
-  return { now: () => ms, sleep: (by) => { ms += by; return Promise.resolve(); } };
+  return { nowMs: () => ms, sleep: (by) => { ms += by; return Promise.resolve(); } };
 }
 
 describe("a pool that libvirt refuses to look at", () => {
@@ -48,7 +51,7 @@ describe("a pool that libvirt refuses to look at", () => {
   it("is done without when that takes long, told by no word of the daemon's", async () => {
     const time = waiting();
     assert.equal(await refreshPool({ client: client({ busyTimes: Infinity }), pool: POOL }, 10_000, time), false);
-    assert.ok(time.now() > 8_000 && time.now() <= 10_000, `${time.now()} ms`);
+    assert.ok(time.nowMs() > 8_000 && time.nowMs() <= 10_000, `${time.nowMs()} ms`);
     assert.deepEqual(await poolRoom({ client: client({ busyTimes: Infinity }), pool: POOL }, 0, time), { freeBytes: 600 * MIB, capacityBytes: 1000 * MIB });
   });
 
@@ -108,9 +111,9 @@ describe("for want of room", () => {
 describe("a copy that stands still", () => {
   const job = (status: MirrorJob["io-status"], offset = 5): MirrorJob => ({ device: "x", len: 9, offset, ready: false, "io-status": status });
   function ground(context: CallContext = {}, isFull = false): { room: WantedRoom; copy: Copy; resumed: () => number; resume: () => Promise<void> } {
-    const copy = new Copy("target", realClock);
+    const copy = new Copy("target", clock);
     let times = 0;
-    const room = new WantedRoom({ copy, clock: realClock, targetHost: "target", pool: "default", context, isPoolFull: () => Promise.resolve(isFull) });
+    const room = new WantedRoom({ copy, clock, targetHost: "target", pool: "default", context, isPoolFull: () => Promise.resolve(isFull) });
     return { room, copy, resumed: () => times, resume: () => { times++; return Promise.resolve(); } };
   }
 
@@ -123,7 +126,7 @@ describe("a copy that stands still", () => {
   });
 
   it("because its relay wants room waits with it, and asks for none itself", async () => {
-    const relay = new Copy("relay", realClock);
+    const relay = new Copy("relay", clock);
     relay.lacksRoom = true;
     const { room, copy, resumed, resume } = ground({ onNoSpace: () => assert.fail("it has room") });
     assert.equal(await room.settled(job("nospace"), relay, resume), true);
@@ -176,7 +179,7 @@ describe("what a copy moved", () => {
 
 describe("a copy that serves", () => {
   it("is waited for no longer than its run goes on, however early that ended", async () => {
-    const copy = new Copy("relay", realClock);
+    const copy = new Copy("relay", clock);
     const helper = { exportNode: () => Promise.resolve({}), unexport: () => Promise.resolve() };
     await copy.hasHelper(helper as never);
     const reader = await copy.serve("reader");

@@ -1,5 +1,6 @@
 /** Our client over real ssh and sshd, to whichever daemon the host runs. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import { execFile } from "node:child_process";
 import { chmod, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -14,7 +15,7 @@ const run = promisify(execFile);
 const ROOT = join(__dirname, "../../..");
 
 const open = (uri: string, throttle?: Throttle): Promise<LibvirtClient> =>
-  openSession(parseLibvirtUri(uri), { host: "the host", peer: uri, connectTimeoutMs: 10_000 }, throttle ? { throttle } : {});
+  openSession(parseLibvirtUri(uri), { host: "the host", peer: uri, connectTimeoutMs: 10_000, clock: realClock }, throttle ? { throttle } : {});
 
 describe("the libvirt client over ssh", function () {
   this.timeout(60_000);
@@ -64,9 +65,10 @@ describe("the libvirt client over ssh", function () {
       for (const more of ["", "&proxy=native", "&proxy=netcat", "&mode=direct"]) await reaches(sshd.uri + more);
       await assert.rejects(open(`${sshd.uri}&mode=legacy`), /ended with code 1: nc: .*No such file or directory/);
       const program = `
-        const { openSession } = require("./provider/hypervisors/libvirt/rpc/opening");
-        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/rpc/uri");
-        const open = (uri) => openSession(parseLibvirtUri(uri), { host: "here", peer: uri, connectTimeoutMs: 10000 });
+        const { openSession } = require("./provider/hypervisors/libvirt/connection/opening");
+        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/connection/uri");
+        const { realClock } = require("./provider/async/clock");
+        const open = (uri) => openSession(parseLibvirtUri(uri), { host: "here", peer: uri, connectTimeoutMs: 10000, clock: realClock });
         (async () => {
           const client = await open("qemu:///system");
           console.log(await client.hostname(), (await client.lookupPool("default")).name);

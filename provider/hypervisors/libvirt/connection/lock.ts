@@ -1,4 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { every, type Clock } from "../../../async/clock";
+import { within } from "../../../async/within";
 import { uptime } from "node:os";
 import { HostUnreachableError, LockTimeoutError, type FleetLock, type LockRequest } from "../../hypervisor";
 import { helperXml } from "../xml/domainXml";
@@ -17,13 +18,14 @@ const RELEASE_PATIENCE_MS = 5_000;
 /** virDomainEventType */
 const LIFECYCLE_STOPPED = 5;
 
-/** `performance` stands still while Linux sleeps, `uptime` does not; where a system counts otherwise, the longer counts. */
-export const realLockTime: LockTime = {
-  nowMs: () => performance.now(),
-  nowWithSleepMs: () => Math.max(performance.now() - STARTED.now, uptime() * 1000 - STARTED.up),
-  sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }); },
-};
-const STARTED = { now: performance.now(), up: uptime() * 1000 };
+/** A process's clock stands still while Linux sleeps, `uptime` does not; where a system counts otherwise, the longer counts. */
+export function lockTimeBy(clock: Clock): LockTime {
+  const started = { now: clock.nowMs(), up: uptime() * 1000 };
+  return {
+    nowMs: () => clock.nowMs(), sleep: (ms, signal) => clock.sleep(ms, signal),
+    nowWithSleepMs: () => Math.max(clock.nowMs() - started.now, uptime() * 1000 - started.up),
+  };
+}
 
 /** The lock's domain, and the connection it was made on, with which it goes. */
 interface LockDomain {
@@ -44,15 +46,14 @@ type Machine = readonly [HostSession, ...HostSession[]];
  * ends a lock with its holder's connection, but a daemon forgets that when it dies itself, and its guests live on.
  */
 export async function lockFleet(
-  request: LockRequest, sessions: HostSession[], domainType: (s: HostSession) => { type: string; arch: string }, time: LockTime = realLockTime,
+  request: LockRequest, sessions: HostSession[], domainType: (s: HostSession) => { type: string; arch: string }, clock: Clock, time: LockTime = lockTimeBy(clock),
 ): Promise<FleetLock> {
   const lost = new AbortController();
   const held: Held[] = [];
-  const beating = setInterval(() => { for (const { lease } of held) void lease.beat(); }, BEAT_MS);
-  beating.unref();
+  const endBeating = every(clock, BEAT_MS, () => { for (const { lease } of held) void lease.beat(); });
   const letGo = (): Promise<void> => {
-    clearInterval(beating);
-    return release(held.splice(0));
+    endBeating();
+    return release(held.splice(0), clock);
   };
   try {
     const [first, ...others] = await inUuidOrder(sessions);
@@ -197,7 +198,7 @@ function namesLocked(sessions: HostSession[], held: Held[]): string[] {
 }
 
 /** Ours alone, by its uuid, whatever bears its name by now. A host that was lost stays lost: late cleaners find no way in. */
-async function release(held: Held[]): Promise<void> {
+async function release(held: Held[], clock: Clock): Promise<void> {
   const all = held.map(async ({ machine, domain, lease }) => {
     const [session] = machine;
     const unlock = (client: LibvirtClient): Promise<void> => client.destroyDomain(domain, 0, LONG_CALL_MS);
@@ -206,6 +207,6 @@ async function release(held: Held[]): Promise<void> {
     for (const each of machine) if (each !== session) each.stopCalls();
     await session.giveBack(unlock).catch(() => undefined);
   });
-  await Promise.race([Promise.all(all), sleep(RELEASE_PATIENCE_MS, undefined, { ref: false })]);
+  await within(clock, RELEASE_PATIENCE_MS, Promise.all(all));
   for (const { machine, lease } of held) if (!lease.isLost) for (const each of machine) each.leave();
 }

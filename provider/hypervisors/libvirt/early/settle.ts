@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext, EarlyOrder } from "../../hypervisor";
 import { endArrival } from "../volumes/arrivals";
 import { followJob, jobInfo, jobNews } from "../members/consolidate";
@@ -73,7 +72,7 @@ async function moveLive(here: Here, domain: Domain, move: Move, context: CallCon
     // Of a run that was killed: into a delta of unknown state, so once more from the start.
     if (underWay.type !== BlockJobType.copy) throw new Error("another block job of its disk is under way: end it first (virsh blockjob)");
     await client.blockJobAbort(domain, FIRST_DISK);
-    while ((await jobInfo(client, domain)) !== null) await sleep(POLL_MS);
+    while ((await jobInfo(client, domain)) !== null) await client.clock.sleep(POLL_MS);
   }
   await deleteVolume(here, move.deltaName);
   const delta = await ensureVolume(here, move.deltaName, move.under.capacityBytes, "qcow2", { path: move.under.path, format: "qcow2" });

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext, EarlyOrder } from "../../hypervisor";
 import { abortable } from "../../../async/abortable";
 import type { Copy } from "../copy/copies";
@@ -107,7 +106,7 @@ async function mind(client: LibvirtClient, domain: Domain, path: string, copy: C
     await recorded?.finish();
   };
   while (!copy.ended) {
-    await sleep(LOOK_MS, undefined, { ref: false });
+    await client.clock.sleep(LOOK_MS);
     try {
       if (await client.isStoppedByDisk(domain)) {
         recording?.spoil();
@@ -118,7 +117,7 @@ async function mind(client: LibvirtClient, domain: Domain, path: string, copy: C
         const now = await bytesRead(client, domain);
         if (now - readBytes > READING_BYTES) copy.guestsWait();
         readBytes = now;
-        if (recording && !asked && boot.hasEnded(now, performance.now())) {
+        if (recording && !asked && boot.hasEnded(now, client.clock.nowMs())) {
           asked = true; // where it does not work the record ends with the copy
           await feedAnew();
         }

@@ -23,7 +23,6 @@ import type { HostSession } from "../connection/session";
 import { parseTag, TAG_URI } from "../xml/tags";
 import { volumeFacts, type VolumeFacts } from "../volumes/volumes";
 
-const monotonicMs = (): number => performance.now();
 /** A pool is asked anew for files that nobody told it of when its answer is older. */
 const REFRESH_MS = 5_000;
 
@@ -117,16 +116,17 @@ class Watch {
 
   private async take(here: Here): Promise<HostLook> {
     const { client, scope } = here;
-    if (monotonicMs() - this.refreshedAt > REFRESH_MS) {
+    const { clock } = client;
+    if (clock.nowMs() - this.refreshedAt > REFRESH_MS) {
       // A wish: a pool with a job under way refuses it.
       await refreshPool(here, 0).catch(ignoreLibvirt);
-      this.refreshedAt = monotonicMs();
+      this.refreshedAt = clock.nowMs();
     }
     const [texts, overlays] = await Promise.all([domainTexts(client), overlaysOf(here, scope)]);
     const isHelper = (each: DomainText): boolean => isOwnHelper(scope.fleetId, each);
-    const use = await ImageUse.of(texts.filter((each) => !isHelper(each)), this.read);
+    const use = await ImageUse.of(texts.filter((each) => !isHelper(each)), clock, this.read);
     this.read = use.definitions;
-    return new HostLook(use, await ImageUse.of(texts.filter(isHelper)), overlays);
+    return new HostLook(use, await ImageUse.of(texts.filter(isHelper), clock), overlays);
   }
 }
 
@@ -219,7 +219,7 @@ const LOOK_HOLDS_MS = 1_000;
  * before does not count: it begins after this call.
  * @returns why which of them stays
  */
-export async function deleteUnused(here: Here, names: readonly string[], nowMs: () => number = monotonicMs): Promise<Map<string, GuardError>> {
+export async function deleteUnused(here: Here, names: readonly string[], nowMs = (): number => here.client.clock.nowMs()): Promise<Map<string, GuardError>> {
   const { pool, scope } = here;
   const staying = new Map<string, GuardError>();
   let look: { said: HostLook; atMs: number } | undefined;

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { DRIVE_NAMES, type HelperDiskXml, type Drive } from "../xml/domainXml";
 import { inPlace } from "../connection/place";
 import { deleteOwnMap } from "../guard/guard";
@@ -106,14 +105,14 @@ export class DriveVolume {
 
 /** What used the node may be there a moment longer. @throws QmpError when it is there for good */
 export async function removeNode(helper: Helper, node: string): Promise<void> {
-  for (const end = performance.now() + REMOVE_DEADLINE_MS; ;) {
+  for (const end = helper.clock.nowMs() + REMOVE_DEADLINE_MS; ;) {
     try {
       await helper.qmp("blockdev-del", { "node-name": node });
       return;
     } catch (error) {
-      if (!(error instanceof QmpError) || performance.now() > end) throw error;
+      if (!(error instanceof QmpError) || helper.clock.nowMs() > end) throw error;
     }
-    await sleep(REMOVE_POLL_MS);
+    await helper.clock.sleep(REMOVE_POLL_MS);
   }
 }
 

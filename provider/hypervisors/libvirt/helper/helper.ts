@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../../../async/clock";
+import { within } from "../../../async/within";
 import { HypervisorError } from "../../hypervisor";
 import { helperXml, type HelperDiskXml } from "../xml/domainXml";
 import { helperDomainName } from "../volumes/names";
@@ -62,6 +63,10 @@ export class Helper {
     readonly session: HostSession, readonly client: LibvirtClient, readonly domain: Domain,
     private readonly guests: number, private readonly tlsDirectories: readonly string[] | undefined,
   ) {}
+
+  get clock(): Clock {
+    return this.session.clock;
+  }
 
   /**
    * Drives are a help, no need: where a helper starts only without them (a QEMU or a libvirt that has none), it goes
@@ -204,7 +209,7 @@ export class Helper {
       await this.qmp("quit", undefined, QUIT_PATIENCE_MS).catch((error: unknown) => {
         if (!(error instanceof LibvirtError)) throw error; // it was gone before it could answer
       });
-      await Promise.race([left, sleep(QUIT_PATIENCE_MS, undefined, { ref: false })]);
+      await within(this.clock, QUIT_PATIENCE_MS, left);
     } finally {
       unlisten();
     }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { allocatedIn } from "./allocated";
 import type { HelperDiskXml } from "../xml/domainXml";
 import type { Extent } from "./extents";
@@ -86,12 +85,12 @@ export class Scan {
   }
 
   private async ready(helper: Helper): Promise<boolean> {
-    const end = performance.now() + this.deadlineMs;
-    while (performance.now() < end) {
+    const end = helper.clock.nowMs() + this.deadlineMs;
+    while (helper.clock.nowMs() < end) {
       const job = await findMirror(helper, JOB);
       if (!job) return false;
       if (job.ready) return true;
-      await sleep(POLL_MS);
+      await helper.clock.sleep(POLL_MS);
     }
     return false;
   }

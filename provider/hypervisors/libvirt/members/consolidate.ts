@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { within } from "../../../async/within";
 import { formatBytes } from "../../../fleet";
 import { NoSpaceError, type CallContext, type MemberRef } from "../../hypervisor";
 import { inPlace, type Here, type Place } from "../connection/place";
@@ -85,7 +85,7 @@ export async function jobNews(client: LibvirtClient, domain: Domain): Promise<{ 
   const end = await client.events.onBlockJob((event) => {
     if (event.disk === FIRST_DISK && event.domain.uuid.toString("hex") === uuid) wake();
   });
-  return { next: () => Promise.race([sleep(POLL_MS), new Promise<void>((resolve) => { wake = resolve; })]), end };
+  return { next: () => within(client.clock, POLL_MS, new Promise<void>((resolve) => { wake = resolve; })), end };
 }
 
 export async function followJob(

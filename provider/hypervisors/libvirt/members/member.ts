@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   ForeignNameError, type CallContext, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../../hypervisor";
@@ -178,15 +177,15 @@ export async function powerMember(
 
 /** ACPI first, then force when the guest has not gone within `shutdownMs`. */
 async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: number, signal?: AbortSignal): Promise<void> {
-  const deadline = performance.now() + shutdownMs;
+  const deadline = client.clock.nowMs() + shutdownMs;
   const state = await client.domainState(domain);
   if (shutdownMs > 0 && (state === DomainState.running || state === DomainState.blocked)) {
     try {
       await client.shutdownDomain(domain);
-      while (performance.now() < deadline) {
+      while (client.clock.nowMs() < deadline) {
         signal?.throwIfAborted();
         if (!isActive(await client.domainState(domain))) return;
-        await sleep(POLL_MS);
+        await client.clock.sleep(POLL_MS);
       }
     } catch (error) {
       if (!(error instanceof LibvirtError || error instanceof CallTimeoutError)) throw error; // a guest that cannot be asked is ended

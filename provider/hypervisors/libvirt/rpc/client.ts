@@ -1,10 +1,9 @@
 import type { Duplex } from "node:stream";
+import type { Clock } from "../../../async/clock";
 import { RpcConnection, type ConnectionOptions } from "./connection";
 import { LONG_CALL_MS } from "./deadlines";
 import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
-import {
-  AuthType, DomainState, ErrorCode, Flag, PausedReason, Proc, Program, QemuProc,
-} from "./protocol";
+import { AuthType, DomainState, ErrorCode, Flag, PausedReason, Proc, Program, QemuProc } from "./protocol";
 import { downloadStream } from "./download";
 import { HostEvents } from "./events";
 import { type Domain, type Pool, readDomain, readPool, readVolume, type Volume, writeDomain, writePool, writeVolume } from "./handles";
@@ -54,6 +53,9 @@ export class LibvirtClient {
     );
   }
 
+  get clock(): Clock {
+    return this.rpc.clock;
+  }
   get isOpen(): boolean {
     return this.rpc.isOpen;
   }

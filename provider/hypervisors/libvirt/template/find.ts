@@ -52,7 +52,7 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
         ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "template.pool", volume: path }), declared: undefined }
         : await diskOf(client, host.name, template.domain);
       const facts = await volumeFacts(client, volume);
-      const looker = new Looker(client, host.name, uuid, path, await ImageUse.of(texts));
+      const looker = new Looker(client, host.name, uuid, path, await ImageUse.of(texts, client.clock));
       await looker.assertUnwritten(facts);
       const key = `${uuid} ${facts.key}`;
       const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../../../async/clock";
 import type { PoolAt } from "../rpc/poolAt";
 import { LibvirtError } from "../rpc/errors";
 
@@ -12,20 +12,15 @@ export const BUSY_POOL_MS = 10_000;
 const FIRST_PAUSE_MS = 100;
 const MOST_PAUSE_MS = 1_000;
 
-/** Time, for tests. */
-export interface Waiting {
-  now(): number;
-  sleep(ms: number): Promise<unknown>;
-}
-const REAL: Waiting = { now: () => performance.now(), sleep };
+type PoolClock = Pick<Clock, "nowMs" | "sleep">;
 
 /**
  * @param withinMs how long a pool that is busy is asked again. 0: asked once
  * @returns false: libvirt refused each time though the pool works, so what it knows of the pool may be old
  * @throws what the refresh met where the pool does not work any more
  */
-export async function refreshPool(at: PoolAt, withinMs: number, waiting = REAL): Promise<boolean> {
-  const until = waiting.now() + withinMs;
+export async function refreshPool(at: PoolAt, withinMs: number, clock: PoolClock = at.client.clock): Promise<boolean> {
+  const until = clock.nowMs() + withinMs;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(MOST_PAUSE_MS, 2 * pauseMs)) {
     try {
       await at.client.refreshPool(at.pool);
@@ -34,8 +29,8 @@ export async function refreshPool(at: PoolAt, withinMs: number, waiting = REAL):
       // A pool that is busy has no error code of its own. One that could not be read is stopped by libvirt.
       if (!(error instanceof LibvirtError) || !(await works(at))) throw error;
     }
-    if (waiting.now() + pauseMs > until) return false;
-    await waiting.sleep(pauseMs);
+    if (clock.nowMs() + pauseMs > until) return false;
+    await clock.sleep(pauseMs);
   }
 }
 
@@ -58,8 +53,8 @@ export type PoolRoom = { freeBytes: number; capacityBytes: number } | { unknown:
  * full or free.
  * @param withinMs as of refreshPool
  */
-export async function poolRoom(at: PoolAt, withinMs: number, waiting = REAL): Promise<PoolRoom> {
-  return knownRoom(at, await refreshPool(at, withinMs, waiting));
+export async function poolRoom(at: PoolAt, withinMs: number, clock: PoolClock = at.client.clock): Promise<PoolRoom> {
+  return knownRoom(at, await refreshPool(at, withinMs, clock));
 }
 
 /** As libvirt has it in its books. */

@@ -34,9 +34,9 @@ export const beginCopying = (options: TransferOptions): Copying => ({
   room: new WantedRoom(options), flushing: new Flushing(options.clock), yielding: new Yielding(options.copy, options.clock),
 });
 
-export async function startRig({ startHelper, clock }: Copying, over: Resolved | undefined): Promise<Rig> {
+export async function startRig({ startHelper }: Copying, over: Resolved | undefined): Promise<Rig> {
   const helper = await startHelper(over);
-  return { helper, pull: new Pull(helper, clock) };
+  return { helper, pull: new Pull(helper) };
 }
 
 /** @returns where the image's data is, as far as the helper has a map of it */
