@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/members/arrival";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
-  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
+  HostUnreachableError, HypervisorError, TemplateChangedError, UnansweredError,
   type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
   type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
 } from "../hypervisor";
@@ -31,11 +31,8 @@ import { removePartial, removeReplica } from "./members/removal";
 import { inPlace, type Place } from "./connection/place";
 import { HostSession } from "./connection/session";
 import { sharedStores } from "./look/sharedStores";
-import { findTemplate, type LocatedTemplate } from "./template/find";
-
-/** For a second look at the template. A host that is silent this long tells nothing about it. */
-const TEMPLATE_LOOK_MS = 5_000;
-const SILENT = Symbol("the template's host does not answer");
+import { findTemplate } from "./template/find";
+import { SILENT, TemplateWatch } from "./template/watch";
 
 export interface LibvirtOptions {
   spec: FleetSpec;
@@ -76,7 +73,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly spec: FleetSpec;
   private readonly holder: string;
   private readonly lockTime: LockTime | undefined;
-  private template: LocatedTemplate | undefined;
+  private readonly template: TemplateWatch;
   private readonly clock: Clock;
   private readonly copies: Copies;
   private readonly exporters = new Exporters();
@@ -91,6 +88,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.spec = options.spec;
     this.clock = options.clock ?? realClock;
     this.copies = new Copies(this.clock);
+    this.template = new TemplateWatch(options.spec, (name) => this.byName(name), this.clock);
     this.pacer = new Pacer(options.spec);
     const { hosts, racks } = options.spec;
     this.slowestBitsPerSecond = Math.min(
@@ -177,7 +175,7 @@ export class LibvirtHypervisor implements Hypervisor {
         ? findTemplate(request.spec, (name) => this.byName(name), { signal })
         : Promise.race([findTemplate(request.spec, (name) => this.byName(name), { signal, ...(request.impatient && { measureMs: IMPATIENT_MEASURE_MS }) }), expired]));
       if ("problem" in finding) return { templateProblem: finding.problem };
-      this.template = finding.found;
+      this.template.located = finding.found;
       return { template: { ...finding.found.observed } };
     } catch (error) {
       if (!(error instanceof HypervisorError) && !(error instanceof DeadlineError)) throw error;
@@ -203,7 +201,7 @@ export class LibvirtHypervisor implements Hypervisor {
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
       result = await cloneImage(order, place, copy, parts, settings, running, context);
       // What an earlier attempt left came from the template too, perhaps.
-      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.templateUnchanged(order, place);
+      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.template.assertUnchanged(order, place);
       await markComplete(order, place);
       this.copies.end(key);
       return result;
@@ -212,7 +210,7 @@ export class LibvirtHypervisor implements Hypervisor {
       if (result) context.onBroken?.(result); // of a copy that was brought here and then found not to count
       // What failed to be opened or read may be no fault of hosts or wires.
       const asked = this.transfers.get(key)?.readsTemplate ?? order.source.kind === "template";
-      const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.templateTrouble(order) : undefined;
+      const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.template.trouble(order) : undefined;
       if (trouble === undefined || trouble === SILENT) throw error;
       await this.place(order.target.host, order.fleet.fleetId).then((place) => discardArrival(place, order.target)).catch(() => undefined);
       throw new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
@@ -239,7 +237,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async finished(ref: ImageRef, order: CloneOrder): Promise<Source> {
     if (ref.kind === "template") {
-      const { path, observed, backing = null } = await this.lookAtTemplate(order);
+      const { path, observed, backing = null } = await this.template.look(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
       return this.sourceOf(this.byName(observed.host), path, observed, backing);
     }
@@ -255,7 +253,7 @@ export class LibvirtHypervisor implements Hypervisor {
    * learns what it holds when it looks at the pool again, which others may keep it from.
    */
   private uploadFacts({ contentId }: { contentId: string }, name: string): Partial<Pick<Source, "format" | "capacityBytes" | "allocationBytes">> {
-    const observed = this.template?.observed;
+    const observed = this.template.located?.observed;
     const { capacityBytes, allocationBytes } = observed?.contentId === contentId ? observed : {};
     return { format: name.endsWith(".raw") ? "raw" : "qcow2", ...(capacityBytes !== undefined && { capacityBytes, allocationBytes }) };
   }
@@ -272,40 +270,6 @@ export class LibvirtHypervisor implements Hypervisor {
     if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(place.scope, ref);
     const raw = targetVolumeName(place.scope, ref, "raw");
     return inPlace(place, "look at source", async ({ client, pool }) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(place.scope, ref)));
-  }
-
-  private async lookAtTemplate(order: CloneOrder): Promise<LocatedTemplate> {
-    if (!this.template) {
-      const finding = await findTemplate(this.spec, (name) => this.byName(name));
-      if ("problem" in finding) throw new TemplateChangedError(order.target.host, "clone", `${finding.problem.path}: ${finding.problem.message}`);
-      this.template = finding.found;
-    }
-    return this.template;
-  }
-
-  /** A copy of an image that was written meanwhile is a copy of nothing: it is thrown away again. */
-  private async templateUnchanged(order: CloneOrder, place: Place): Promise<void> {
-    const trouble = await this.templateTrouble(order);
-    if (trouble === undefined) return;
-    await discardArrival(place, order.target);
-    // Whether it was written while its host was silent nobody can say: the copy counts for nothing then.
-    if (trouble === SILENT) throw new SourceLostError(this.template?.observed.host ?? "", order.target.host, "the template's host went silent, so the copy cannot be vouched for");
-    throw new TemplateChangedError(order.target.host, "clone", trouble);
-  }
-
-  /** What became of the template since the run began, in words; undefined: nothing. */
-  private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
-    const deadline = deadlineAfter(this.clock, TEMPLATE_LOOK_MS);
-    try {
-      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name), { again: true, measureMs: 0 }), deadline.expired]);
-      if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
-      return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
-    } catch (error) {
-      if (error instanceof HostUnreachableError || error instanceof UnansweredError || error instanceof DeadlineError) return SILENT;
-      return `the template cannot be looked at any more: ${(error as Error).message}`;
-    } finally {
-      deadline.cancel();
-    }
   }
 
   async snapshot(order: SnapshotOrder): Promise<void> {
