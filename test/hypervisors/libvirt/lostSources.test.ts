@@ -70,11 +70,14 @@ interface Ground {
   transfer: Transfer;
   helpers: FakeHelper[];
   resolved: ImageRef[];
+  /** Hosts whose feeds were closed, each time. */
+  closed: string[];
 }
 
 function transferFrom(source: ImageRef, resolve: (ref: ImageRef) => Resolved, context: CallContext = {}, prepare = (_: FakeHelper): void => undefined): Ground {
   const helpers: FakeHelper[] = [];
   const resolved: ImageRef[] = [];
+  const closed: string[] = [];
   const transfer = new Transfer({
     copy: new Copy("target", clock), targetHost: "target", pool: "default", facts: FACTS, stallMs: 1000, clock, context,
     pacer: { feed: () => undefined, end: () => undefined } as unknown as Pacer,
@@ -90,13 +93,15 @@ function transferFrom(source: ImageRef, resolve: (ref: ImageRef) => Resolved, co
       prepare(helper);
       return Promise.resolve(asHelper(helper));
     },
-    openFeed: (from): Promise<Feed> => Promise.resolve({
-      host: from.kind === "arriving" ? from.copy.host : from.source.session.name, at: AT, epoch: 0,
-      ...(from.kind === "arriving" && { upstream: from.copy }),
-      extents: () => Promise.resolve(undefined), close: () => Promise.resolve(),
-    }),
+    openFeed: (from): Promise<Feed> => {
+      const host = from.kind === "arriving" ? from.copy.host : from.source.session.name;
+      return Promise.resolve({
+        host, at: AT, epoch: from.kind === "arriving" ? from.copy.epoch : 0, ...(from.kind === "arriving" && { upstream: from.copy }),
+        extents: () => Promise.resolve(undefined), close: () => Promise.resolve(void closed.push(host)),
+      });
+    },
   }, source);
-  return { transfer, helpers, resolved };
+  return { transfer, helpers, resolved, closed };
 }
 const finished = (host: string): Resolved => ({ kind: "finished", local: false, source: { ...FACTS, session: { name: host }, path: `/${host}`, format: "qcow2" } as unknown as Source });
 
@@ -189,6 +194,65 @@ describe("a copy that is to change its source", () => {
     await assert.rejects(running, /enough/);
     await assert.rejects(change, /enough/);
     await assert.rejects(transfer.redirect(base("two")), /enough/);
+  });
+});
+
+describe("a copy under way", () => {
+  const slow = (helper: FakeHelper): void => { helper.jobAtStart = { len: 2, offset: 1, ready: false }; };
+  const finish = (helper: FakeHelper): void => { helper.job!.ready = true; };
+
+  it("reads from where it is told to, the last order counting, and closes what it read from once", async () => {
+    const { transfer, helpers, resolved, closed } = transferFrom(base("one"), (ref) => finished(ref.host!), {}, slow);
+    const running = transfer.run();
+    await clock.sleep(20);
+    const overtaken = assert.rejects(transfer.redirect(base("two")), /another source was chosen meanwhile/);
+    await transfer.redirect(base("three"));
+    await overtaken;
+    finish(helpers[0]!);
+    await running;
+    await transfer.redirect(base("four")); // it needs none any more
+    assert.deepEqual([resolved.map(({ host }) => host), closed], [["one", "three"], ["one", "three"]]);
+  });
+
+  it("goes back to its relay where that has another helper, and looks for no other source", async () => {
+    const relay = new Copy("relay", clock);
+    relay.isFed();
+    const { transfer, helpers, resolved } = transferFrom(base("relay"), () => ({ kind: "arriving", copy: relay, local: false }), { onSourceLost: () => assert.fail("it has one") }, slow);
+    const running = transfer.run();
+    await clock.sleep(20);
+    relay.epoch++;
+    helpers[0]!.job!["io-status"] = "failed";
+    await clock.sleep(1000);
+    helpers[0]!.job!["io-status"] = "ok";
+    assert.ok(resolved.length > 1);
+    finish(helpers[0]!);
+    await running;
+    assert.deepEqual([...new Set(resolved.map(({ host }) => host))], ["relay"]);
+  });
+
+  it("gives up a source that sends nothing for as long as it may", async () => {
+    const lost: string[] = [];
+    const { transfer, helpers } = transferFrom(base("one"), (ref) => finished(ref.host!), {
+      onSourceLost: (error) => { lost.push(error.message); return Promise.resolve(base("two")); },
+    }, slow);
+    const begunMs = clock.nowMs();
+    const running = transfer.run();
+    while (lost.length === 0) await clock.sleep(100);
+    assert.match(lost[0]!, /no byte from one for 1 s/);
+    assert.ok(clock.nowMs() - begunMs < 1500);
+    finish(helpers[0]!);
+    await running;
+  });
+
+  it("answers an order that comes while its own helper is replaced", async () => {
+    const { transfer, helpers, resolved } = transferFrom(base("one"), (ref) => finished(ref.host!), {}, slow);
+    const running = transfer.run();
+    await clock.sleep(20);
+    helpers[0]!.failNext = { command: "query-block-jobs", error: new LibvirtError(1, 1, "domain is not running") };
+    await transfer.redirect(base("two"));
+    finish(helpers[1]!);
+    await running;
+    assert.deepEqual([helpers.length, resolved.map(({ host }) => host)], [2, ["one", "one", "two"]]);
   });
 });
 
