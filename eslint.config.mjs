@@ -33,6 +33,17 @@ const PURE = {
   }],
 };
 
+/** Time is passed in (`Clock`), so that tests need not wait for it. */
+const CLOCK = "This adapter's time is a clock that is passed in (provider/async/clock).";
+const TIMERS = [
+  { regex: "^(node:)?timers/promises$", importNames: ["setTimeout", "setInterval", "scheduler"], message: CLOCK },
+  { regex: "^(node:)?(timers|perf_hooks)$", message: CLOCK },
+];
+const NO_TIME_BUT_THE_CLOCK = {
+  "no-restricted-globals": ["error", ...["performance", "setTimeout", "setInterval"].map((name) => ({ name, message: CLOCK }))],
+  "no-restricted-properties": ["error", ...["Date", "performance"].map((object) => ({ object, property: "now", message: CLOCK })), { object: "process", property: "hrtime", message: CLOCK }],
+};
+
 /** A daemon translates what it says: codes, errno, types and facts decide, words are only shown. */
 const WORDS = "(message|description|stack)";
 const NO_DECISION_BY_WORDS = {
@@ -103,8 +114,12 @@ export default tseslint.config(
     files: ["provider/async/**/*.ts", "provider/hypervisors/**/*.ts", "provider/engine/**/*.ts"],
     rules: {
       ...NO_DECISION_BY_WORDS,
-      "no-restricted-properties": ["error", { object: "Date", property: "now", message: "The time of day jumps: durations go by performance.now() or by a clock that is passed in." }],
+      "no-restricted-properties": ["error", { object: "Date", property: "now", message: "The time of day jumps: durations go by a clock that is passed in." }],
     },
+  },
+  {
+    files: ["provider/hypervisors/libvirt/**/*.ts"],
+    rules: { ...NO_TIME_BUT_THE_CLOCK, ...imports([PULUMI, room("scheduler|engine|front|pulumi|cli|picture"), SIBLING, ...TIMERS]) },
   },
   {
     // Whatever it speaks, a front translates: what both do knows neither Pulumi's packages nor gRPC.

@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
-
 /** Waits no longer than the signal lets it; what was waited for goes on. */
 export async function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (!signal) return promise;
@@ -12,6 +10,3 @@ export async function abortable<T>(promise: Promise<T>, signal?: AbortSignal): P
   });
   return Promise.race([promise, aborted]).finally(off);
 }
-
-/** A limit to waiting for something else; keeps no process alive that has nothing else to do. */
-export const idle = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });

@@ -23,7 +23,7 @@ describe("auto, in an engine that has other things to do", () => {
 
   it("lets others have their turn meanwhile", async () => {
     let turns = 0;
-    const clock = { nowMs: () => realClock.nowMs(), sleep: (ms: number) => { turns++; return realClock.sleep(ms); } };
+    const clock = { ...realClock, nowMs: () => realClock.nowMs(), sleep: (ms: number) => { turns++; return realClock.sleep(ms); } };
     await policyFor(spec, bookOf(), clock, false);
     assert.ok(turns > 3, `${turns} times`);
   });

@@ -1,5 +1,6 @@
 /** A front over fake doors: what this room decides and says is seen without an engine or hosts. */
 import { createFront, type Front, type FrontDependencies, type Manner } from "../../provider/front";
+import { realClock } from "../../provider/async/clock";
 import type { FleetPlan, FleetState, Observation } from "../../provider/fleet/model";
 import type { Preview, RunRequest, RunResult } from "../../provider/engine/types";
 import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
@@ -102,7 +103,7 @@ export function frontWorld(doors: Doors = {}): FrontWorld {
       observe: doors.observe ?? (async () => seen),
       close: async () => { closed++; },
     }) as Partial<Hypervisor> as Hypervisor,
-    clock: { nowMs: () => performance.now(), sleep: (ms, signal) => new Promise((resolve, reject) => {
+    clock: { ...realClock, sleep: (ms, signal) => new Promise((resolve, reject) => {
       const timer = setTimeout(resolve, ms);
       signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
     }) },

@@ -1,15 +1,14 @@
 import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/members/arrival";
 import { memberMacs } from "../../fleet/members/addresses";
-import { problemOfTemplate } from "../../fleet/words/paths";
-import { formatProblem } from "../../fleet/words/problems";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
-  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
+  HostUnreachableError, HypervisorError, TemplateChangedError, UnansweredError,
   type Abilities, type CallContext, type CloneOrder, type CopyRef, type Costs, type DestroyOrder, type EarlyOrder, type FleetLock, type HintedCloneOrder,
   type HintedCloneResult, type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder,
   type ReconfigureOrder, type RefeedOrder, type SnapshotOrder,
 } from "../hypervisor";
+import { realClock, type Clock } from "../../async/clock";
 import { abortable } from "../../async/abortable";
 import { discardArrival } from "./volumes/arrivals";
 import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
@@ -27,25 +26,25 @@ import { targetVolumeName } from "./volumes/images";
 import { IMPATIENT_MEASURE_MS } from "./template/lookedAt";
 import { lockFleet } from "./connection/lock";
 import type { LockTime } from "./connection/lease";
-import { adoptMember, destroyMember, powerMember, putDeltaOver, reconfigureMember, type Place } from "./members/member";
+import { adoptMember, destroyMember, powerMember, putDeltaOver, reconfigureMember } from "./members/member";
 import { findMember } from "./look/memberDomain";
 import { observeHost } from "./look/observe";
 import { Pacer } from "./copy/rates";
 import { removeLeftover, removeReplica } from "./members/removal";
+import { inPlace, type Place } from "./connection/place";
 import { HostSession } from "./connection/session";
 import { sharedStores } from "./look/sharedStores";
-import { findTemplate, type LocatedTemplate } from "./template/find";
+import { findTemplate } from "./template/find";
 import { uploadFacts, uploadHost } from "./template/uploaded";
-
-/** For a second look at the template. A host that is silent this long tells nothing about it. */
-const TEMPLATE_LOOK_MS = 5_000;
-const SILENT = Symbol("the template's host does not answer");
+import { SILENT, TemplateWatch } from "./template/watch";
 
 export interface LibvirtOptions {
   spec: FleetSpec;
   /** Named in the tags of helpers and locks. @default `pid N on HOST` */
   holder?: string;
-  /** What locks are counted by. @default this machine's own clocks */
+  /** @default realClock */
+  clock?: Clock;
+  /** What locks are counted by. @default `clock`, and how long this machine is up */
   lockTime?: LockTime;
 }
 
@@ -67,8 +66,9 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly spec: FleetSpec;
   private readonly holder: string;
   private readonly lockTime: LockTime | undefined;
-  private template: LocatedTemplate | undefined;
-  private readonly copies = new Copies();
+  private readonly template: TemplateWatch;
+  private readonly clock: Clock;
+  private readonly copies: Copies;
   private readonly exporters = new Exporters();
   private readonly pacer: Pacer;
   /** Of all NICs, uplinks and limits. */
@@ -79,6 +79,9 @@ export class LibvirtHypervisor implements Hypervisor {
 
   constructor(options: LibvirtOptions) {
     this.spec = options.spec;
+    this.clock = options.clock ?? realClock;
+    this.copies = new Copies(this.clock);
+    this.template = new TemplateWatch(options.spec, (name) => this.byName(name), this.clock);
     this.pacer = new Pacer(options.spec);
     const { hosts, racks } = options.spec;
     this.slowestBitsPerSecond = Math.min(
@@ -109,7 +112,7 @@ export class LibvirtHypervisor implements Hypervisor {
       void session?.close();
       session = new HostSession(host, {
         callTimeoutMs: this.spec.timeouts.callMs, connectTimeoutMs: this.spec.timeouts.connectMs,
-        allowUnauthenticatedTcp: this.spec.allowUnauthenticatedTcp,
+        allowUnauthenticatedTcp: this.spec.allowUnauthenticatedTcp, clock: this.clock,
       });
       this.sessions.set(host.name, session);
     }
@@ -136,12 +139,12 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
-    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.lockTime);
+    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.clock, this.lockTime);
   }
 
   async observe(request: ObserveRequest, { signal }: CallContext = {}): Promise<Observation> {
     signal?.throwIfAborted();
-    const deadline = deadlineAfter(request.deadlineMs);
+    const deadline = deadlineAfter(this.clock, request.deadlineMs);
     const looks = Promise.all([
       Promise.all(request.hosts.map((host) => this.observeOne(host, request, deadline.expired))),
       this.observeTemplate(request, deadline.expired, signal),
@@ -173,7 +176,7 @@ export class LibvirtHypervisor implements Hypervisor {
         ? findTemplate(request.spec, (name) => this.byName(name), { signal })
         : Promise.race([findTemplate(request.spec, (name) => this.byName(name), { signal, ...(request.impatient && { measureMs: IMPATIENT_MEASURE_MS }) }), expired]));
       if ("problem" in finding) return { templateProblem: finding.problem };
-      this.template = finding.found;
+      this.template.located = finding.found;
       return { template: { ...finding.found.observed } };
     } catch (error) {
       if (!(error instanceof HypervisorError) && !(error instanceof DeadlineError)) throw error;
@@ -194,14 +197,14 @@ export class LibvirtHypervisor implements Hypervisor {
     const copy = this.copies.begin(key, order.target.host);
     let result: HintedCloneResult | undefined;
     try {
-      const target = await this.place(order.target.host, order.fleet.fleetId);
+      const place = await this.place(order.target.host, order.fleet.fleetId);
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
-      const parts = { exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
+      const parts = { clock: this.clock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
-      result = await cloneImage(order, target, copy, parts, settings, running, context);
+      result = await cloneImage(order, place, copy, parts, settings, running, context);
       // What an earlier attempt left came from the template too, perhaps.
-      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.templateUnchanged(order, target);
-      await markComplete(order, target);
+      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.template.assertUnchanged(order, place);
+      await markComplete(order, place);
       this.copies.end(key);
       return result;
     } catch (error) {
@@ -209,9 +212,9 @@ export class LibvirtHypervisor implements Hypervisor {
       if (result) context.onBroken?.(result); // of a copy that was brought here and then found not to count
       // What failed to be opened or read may be no fault of hosts or wires.
       const asked = this.transfers.get(key)?.readsTemplate ?? order.source.kind === "template";
-      const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.templateTrouble(order) : undefined;
+      const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.template.trouble(order) : undefined;
       if (trouble === undefined || trouble === SILENT) throw error;
-      await this.place(order.target.host, order.fleet.fleetId).then((target) => discardArrival(target, order.target)).catch(() => undefined);
+      await this.place(order.target.host, order.fleet.fleetId).then((place) => discardArrival(place, order.target)).catch(() => undefined);
       throw new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
     } finally {
       this.transfers.delete(key);
@@ -236,15 +239,15 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async finished(ref: ImageRef, order: CloneOrder): Promise<Source> {
     if (ref.kind === "template") {
-      const { path, observed, backing = null } = await this.lookAtTemplate(order);
+      const { path, observed, backing = null } = await this.template.look(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
       return this.sourceOf(this.byName(observed.host), path, observed, backing);
     }
     const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
-    const at = await this.place(ref.host, order.fleet.fleetId);
-    const name = await this.imageName(at, ref);
-    const facts = await sourceFacts(at, ref, name, endedWhole, order.target.host);
-    return this.sourceOf(at.session, facts.path, { ...facts, ...(ref.kind === "replica" && ref.purpose === "template" && uploadFacts(ref, name, this.template?.observed)) });
+    const place = await this.place(ref.host, order.fleet.fleetId);
+    const name = await this.imageName(place, ref);
+    const facts = await sourceFacts(place, ref, name, endedWhole, order.target.host);
+    return this.sourceOf(place.session, facts.path, { ...facts, ...(ref.kind === "replica" && ref.purpose === "template" && uploadFacts(ref, name, this.template.located?.observed)) });
   }
 
   private sourceOf(
@@ -255,45 +258,10 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */
-  private async imageName(at: Place, ref: CopyRef): Promise<string> {
-    if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(at.scope, ref);
-    const { pool } = await at.session.pool();
-    const raw = targetVolumeName(at.scope, ref, "raw");
-    return at.session.run("look at source", async (client) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(at.scope, ref)));
-  }
-
-  private async lookAtTemplate(order: CloneOrder): Promise<LocatedTemplate> {
-    if (!this.template) {
-      const finding = await findTemplate(this.spec, (name) => this.byName(name));
-      if ("problem" in finding) throw new TemplateChangedError(order.target.host, "clone", formatProblem(problemOfTemplate(finding.problem)));
-      this.template = finding.found;
-    }
-    return this.template;
-  }
-
-  /** A copy of an image that was written meanwhile is a copy of nothing: it is thrown away again. */
-  private async templateUnchanged(order: CloneOrder, target: Place): Promise<void> {
-    const trouble = await this.templateTrouble(order);
-    if (trouble === undefined) return;
-    await discardArrival(target, order.target);
-    // Whether it was written while its host was silent nobody can say: the copy counts for nothing then.
-    if (trouble === SILENT) throw new SourceLostError(this.template?.observed.host ?? "", order.target.host, "the template's host went silent, so the copy cannot be vouched for");
-    throw new TemplateChangedError(order.target.host, "clone", trouble);
-  }
-
-  /** What became of the template since the run began, in words; undefined: nothing. */
-  private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
-    const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
-    try {
-      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name), { again: true, measureMs: 0 }), deadline.expired]);
-      if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
-      return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
-    } catch (error) {
-      if (error instanceof HostUnreachableError || error instanceof UnansweredError || error instanceof DeadlineError) return SILENT;
-      return `the template cannot be looked at any more: ${(error as Error).message}`;
-    } finally {
-      deadline.cancel();
-    }
+  private async imageName(place: Place, ref: CopyRef): Promise<string> {
+    if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(place.scope, ref);
+    const raw = targetVolumeName(place.scope, ref, "raw");
+    return inPlace(place, "look at source", async ({ client, pool }) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(place.scope, ref)));
   }
 
   async snapshot(order: SnapshotOrder): Promise<void> {
@@ -325,17 +293,17 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
-    const at = await this.place(order.host, order.fleet.fleetId);
-    if (order.kind === "member") return destroyMember(order, at, context);
-    return order.kind === "replica" ? removeReplica(order, at) : removeLeftover(order, at);
+    const place = await this.place(order.host, order.fleet.fleetId);
+    if (order.kind === "member") return destroyMember(order, place, context);
+    return order.kind === "replica" ? removeReplica(order, place) : removeLeftover(order, place);
   }
 
   async inspect(order: MemberRef): Promise<Awaited<ReturnType<Hypervisor["inspect"]>>> {
-    const at = await this.place(order.host, order.fleet.fleetId);
-    const request: ObserveRequest = { fleetId: order.fleet.fleetId, namePrefix: order.fleet.namePrefix, hosts: [at.session.spec], spec: this.spec, deadlineMs: 0, preflight: false };
-    const found = await at.session.run("inspect", (client) => findMember(client, order));
+    const { session } = await this.place(order.host, order.fleet.fleetId);
+    const request: ObserveRequest = { fleetId: order.fleet.fleetId, namePrefix: order.fleet.namePrefix, hosts: [session.spec], spec: this.spec, deadlineMs: 0, preflight: false };
+    const found = await session.run("inspect", (client) => findMember(client, order));
     if (!found || found.tag.generation !== order.generation) return null;
-    const member = (await observeHost(at.session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
+    const member = (await observeHost(session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
     return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.volume) } : null;
   }
 

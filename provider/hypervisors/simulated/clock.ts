@@ -52,6 +52,10 @@ export class VirtualClock implements Clock {
     });
   }
 
+  after(ms: number, act: () => void, isDaemon = false): () => void {
+    return this.at(this.currentMs + Math.max(0, ms), act, { daemon: isDaemon });
+  }
+
   /**
    * Calls `fire` at that time. A daemon timer fires only if something else makes time pass.
    * @returns cancels it

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
 import { asLeftovers, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/volumes/arrivals";
-import type { Place } from "../../../provider/hypervisors/libvirt/guard/guard";
+import type { Place } from "../../../provider/hypervisors/libvirt/connection/place";
 import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardError";
 import type { OwnVolume } from "../../../provider/hypervisors/libvirt/look/leftovers";
 import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
 
-import type { LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
@@ -78,6 +80,7 @@ describe("unfinished copies", () => {
     const removed: string[] = [];
     const volume = (name: string): Volume => ({ pool: "default", name, key: `/pool/${name}` });
     const client = {
+      clock: realClock,
       nodeUpSeconds: () => Promise.resolve(DAY),
       listVolumes: () => Promise.resolve([...names].map(volume)),
       lookupVolume: (_pool: Pool, name: string) => Promise.resolve(names.has(name) ? volume(name) : null),

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import { bytesThere, type Pulled } from "../../../provider/hypervisors/libvirt/copy/copyProgress";
 import type { MirrorJob } from "../../../provider/hypervisors/libvirt/helper/mirror";
 import { Yielding } from "../../../provider/hypervisors/libvirt/copy/yielding";
@@ -43,7 +44,7 @@ describe("what a pull has brought", () => {
 describe("a copy beside guests that read", () => {
   it("is slow while they read, and says when that changes", async () => {
     const copy = { isYielding: false };
-    const yielding = new Yielding(copy);
+    const yielding = new Yielding(copy, realClock);
     const speeds: number[] = [];
     const look = () => yielding.look((speed) => { speeds.push(speed); return Promise.resolve(); });
     assert.equal(await look(), false);

@@ -56,11 +56,11 @@ describe("the index of images", () => {
       turns++;
       if (!done) setImmediate(turn);
     });
-    const slow = (): number => (now += 1); // each look at the clock costs a millisecond
-    const first = await ImageUse.of(host(200), undefined, slow);
+    const slow = { nowMs: () => (now += 1) }; // each look at the clock costs a millisecond
+    const first = await ImageUse.of(host(200), slow);
     done = true;
     assert.ok(turns >= 5, `${turns} turns`);
-    const again = await ImageUse.of(host(200), first.definitions);
+    const again = await ImageUse.of(host(200), slow, first.definitions);
     for (const [digest, read] of first.definitions) assert.equal(again.definitions.get(digest), read);
     assert.equal(again.definitions.size, 200);
   });

@@ -120,7 +120,7 @@ describe("daemons that answer in another language", function () {
     assert.equal((await look(true)).host.status, "reachable");
     await making;
     await session.run("again", async (client) => {
-      const made = await ensureVolume(client, pool, volume, 1, "raw");
+      const made = await ensureVolume({ client, pool }, volume, 1, "raw");
       assert.equal(made.name, volume, "a name that is taken is found");
       await client.deleteVolume(made);
     });

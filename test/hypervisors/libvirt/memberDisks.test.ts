@@ -1,11 +1,14 @@
 /** What a redefinition or a removal does with the disks that a member's definition names. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
 import { memberUuid } from "../../../provider/fleet/members/identity";
-import { destroyMember, reconfigureMember, type Place } from "../../../provider/hypervisors/libvirt/members/member";
+import { destroyMember, reconfigureMember } from "../../../provider/hypervisors/libvirt/members/member";
+import type { Place } from "../../../provider/hypervisors/libvirt/connection/place";
 import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/volumes/names";
 import { uuidBytes } from "../../../provider/hypervisors/libvirt/look/ownership";
-import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Domain, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
 import { attachedFiles } from "../../../provider/hypervisors/libvirt/look/domainDisks";
@@ -35,6 +38,7 @@ class OneMember {
   }
 
   private readonly client = {
+    clock: realClock,
     lookupDomain: () => Promise.resolve(this.undefined ? null : this.domain),
     listDomains: (which = 0) => Promise.resolve(which === 0 && !this.undefined ? [this.domain] : []),
     getMetadata: () => Promise.resolve(tagXml(tag)),

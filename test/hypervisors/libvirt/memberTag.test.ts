@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { memberUuid } from "../../../provider/fleet/members/identity";
 import { setTag } from "../../../provider/hypervisors/libvirt/members/member";
 import { uuidBytes } from "../../../provider/hypervisors/libvirt/look/ownership";
-import type { Domain, LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Domain } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
 
 const tag: MemberTag = { purpose: "member", fleetId: "f1", incarnation: "i1", slot: 3, generation: 1, kind: "full", contentId: "c1", base: "consolidating" };

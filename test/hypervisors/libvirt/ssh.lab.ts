@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { realClock } from "../../../provider/async/clock";
 import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { openSession } from "../../../provider/hypervisors/libvirt/connection/opening";
 import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/connection/uri";
@@ -13,7 +14,8 @@ import { startSshd, type LabSshd } from "./labSshd";
 const run = promisify(execFile);
 const ROOT = join(__dirname, "../../..");
 
-const open = (uri: string): Promise<LibvirtClient> => openSession(parseLibvirtUri(uri), { host: "the host", peer: uri, connectTimeoutMs: 10_000 });
+const open = (uri: string): Promise<LibvirtClient> =>
+  openSession(parseLibvirtUri(uri), { host: "the host", peer: uri, connectTimeoutMs: 10_000, clock: realClock });
 
 describe("the libvirt client over ssh", function () {
   this.timeout(60_000);
@@ -65,7 +67,8 @@ describe("the libvirt client over ssh", function () {
       const program = `
         const { openSession } = require("./provider/hypervisors/libvirt/connection/opening");
         const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/connection/uri");
-        const open = (uri) => openSession(parseLibvirtUri(uri), { host: "here", peer: uri, connectTimeoutMs: 10000 });
+        const { realClock } = require("./provider/async/clock");
+        const open = (uri) => openSession(parseLibvirtUri(uri), { host: "here", peer: uri, connectTimeoutMs: 10000, clock: realClock });
         (async () => {
           const client = await open("qemu:///system");
           console.log(await client.hostname(), (await client.lookupPool("default")).name);

@@ -5,6 +5,7 @@
  * counts, by his own clock, from when he first saw a beat: after a whole term unchanged, that very lock may be removed.
  * The holder's count began before the waiter's, so he has stopped half a term before anybody may follow him.
  */
+import { LONG_CALL_MS } from "../rpc/deadlines";
 
 /** How often a holder shows that it lives. */
 export const BEAT_MS = 3_000;
@@ -12,8 +13,8 @@ export const BEAT_MS = 3_000;
 export const TERM_MS = 10 * BEAT_MS;
 /** After this long without a beat that was written its holder does nothing more. */
 export const SILENCE_MS = TERM_MS / 2;
-/** A lock that bears FIRST_BEAT is being made, and its maker holds nothing yet: making it may take this much longer. */
-export const MAKING_MS = 120_000;
+/** A lock that bears FIRST_BEAT is being made, and its maker holds nothing yet: making it may take this much longer, as the call does that starts it. */
+export const MAKING_MS = LONG_CALL_MS;
 export const FIRST_BEAT = "0";
 const RETRY_MS = 500;
 /** A name that is taken and, when looked at, free again: so often in a row is no accident. */

@@ -1,11 +1,14 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { every, type Clock } from "../../../async/clock";
+import { within } from "../../../async/within";
 import { uptime } from "node:os";
 import { HostUnreachableError, LockTimeoutError, type FleetLock, type LockRequest } from "../../hypervisor";
 import { helperXml } from "../xml/domainXml";
 import { createHelper } from "../helper/helper";
-import { BEAT_MS, FIRST_BEAT, MAKING_MS, takeLock, type Lease, type LockHost, type LockTime, type Sight } from "./lease";
+import { BEAT_MS, FIRST_BEAT, takeLock, type Lease, type LockHost, type LockTime, type Sight } from "./lease";
 import { lockDomainName } from "../volumes/names";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
+import { LONG_CALL_MS } from "../rpc/deadlines";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
 import type { HostSession } from "./session";
@@ -15,13 +18,14 @@ const RELEASE_PATIENCE_MS = 5_000;
 /** virDomainEventType */
 const LIFECYCLE_STOPPED = 5;
 
-/** `performance` stands still while Linux sleeps, `uptime` does not; where a system counts otherwise, the longer counts. */
-export const realLockTime: LockTime = {
-  nowMs: () => performance.now(),
-  nowWithSleepMs: () => Math.max(performance.now() - STARTED.now, uptime() * 1000 - STARTED.up),
-  sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }); },
-};
-const STARTED = { now: performance.now(), up: uptime() * 1000 };
+/** A process's clock stands still while Linux sleeps, `uptime` does not; where a system counts otherwise, the longer counts. */
+export function lockTimeBy(clock: Clock): LockTime {
+  const started = { now: clock.nowMs(), up: uptime() * 1000 };
+  return {
+    nowMs: () => clock.nowMs(), sleep: (ms, signal) => clock.sleep(ms, signal),
+    nowWithSleepMs: () => Math.max(clock.nowMs() - started.now, uptime() * 1000 - started.up),
+  };
+}
 
 /** The lock's domain, and the connection it was made on, with which it goes. */
 interface LockDomain {
@@ -42,15 +46,14 @@ type Machine = readonly [HostSession, ...HostSession[]];
  * ends a lock with its holder's connection, but a daemon forgets that when it dies itself, and its guests live on.
  */
 export async function lockFleet(
-  request: LockRequest, sessions: HostSession[], domainType: (s: HostSession) => { type: string; arch: string }, time: LockTime = realLockTime,
+  request: LockRequest, sessions: HostSession[], domainType: (s: HostSession) => { type: string; arch: string }, clock: Clock, time: LockTime = lockTimeBy(clock),
 ): Promise<FleetLock> {
   const lost = new AbortController();
   const held: Held[] = [];
-  const beating = setInterval(() => { for (const { lease } of held) void lease.beat(); }, BEAT_MS);
-  beating.unref();
+  const endBeating = every(clock, BEAT_MS, () => { for (const { lease } of held) void lease.beat(); });
   const letGo = (): Promise<void> => {
-    clearInterval(beating);
-    return release(held.splice(0));
+    endBeating();
+    return release(held.splice(0), clock);
   };
   try {
     const [first, ...others] = await inUuidOrder(sessions);
@@ -126,7 +129,7 @@ function lockHost(session: HostSession, request: LockRequest, { type, arch }: { 
   const name = lockDomainName(request.fleetId);
   const xml = (quick: boolean): string => helperXml(name, lockTag(request, FIRST_BEAT), type, arch, [], quick);
   const removeDomain = (domain: Domain): Promise<void> => session.run("remove lock", async (client) => {
-    await client.destroyDomain(domain, 0, MAKING_MS).catch((error: unknown) => {
+    await client.destroyDomain(domain, 0, LONG_CALL_MS).catch((error: unknown) => {
       if (!isLibvirtError(error, ErrorCode.noDomain, ErrorCode.operationInvalid)) throw error; // gone is gone
     });
   });
@@ -183,7 +186,7 @@ async function look(client: LibvirtClient, name: string, fleetId: string): Promi
 /** A host whose connection died, or whose lock was taken away, is out of this run (its session refuses). */
 async function watch({ client, domain, lease }: Held): Promise<void> {
   client.onClose((error) => lease.lose(error));
-  await client.onLifecycle((stopped, event) => {
+  await client.events.onLifecycle((stopped, event) => {
     if (event === LIFECYCLE_STOPPED && idOf(stopped) === idOf(domain)) lease.lose(new Error("the fleet's lock on this host was taken away"));
   });
 }
@@ -195,15 +198,15 @@ function namesLocked(sessions: HostSession[], held: Held[]): string[] {
 }
 
 /** Ours alone, by its uuid, whatever bears its name by now. A host that was lost stays lost: late cleaners find no way in. */
-async function release(held: Held[]): Promise<void> {
+async function release(held: Held[], clock: Clock): Promise<void> {
   const all = held.map(async ({ machine, domain, lease }) => {
     const [session] = machine;
-    const unlock = (client: LibvirtClient): Promise<void> => client.destroyDomain(domain, 0, MAKING_MS);
+    const unlock = (client: LibvirtClient): Promise<void> => client.destroyDomain(domain, 0, LONG_CALL_MS);
     lease.end();
     if (lease.isLost) return session.onceMore(unlock).catch(() => undefined); // where the daemon died, the lock outlived it
     for (const each of machine) if (each !== session) each.stopCalls();
     await session.giveBack(unlock).catch(() => undefined);
   });
-  await Promise.race([Promise.all(all), sleep(RELEASE_PATIENCE_MS, undefined, { ref: false })]);
+  await within(clock, RELEASE_PATIENCE_MS, Promise.all(all));
   for (const { machine, lease } of held) if (!lease.isLost) for (const each of machine) each.leave();
 }

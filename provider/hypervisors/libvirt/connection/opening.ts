@@ -1,4 +1,5 @@
 /** From a URI to an open session: how many are made at once, when a refused attempt is made again, and until when. */
+import type { Clock } from "../../../async/clock";
 import { LibvirtClient } from "../rpc/client";
 import { ConnectionLostError } from "../rpc/errors";
 import { SshError, type SshStream } from "./ssh";
@@ -29,7 +30,7 @@ export class Throttle {
     return Math.floor(this.allowed);
   }
 
-  async run<T>(attempt: () => Promise<T>): Promise<T> {
+  async run<T>(clock: Clock, attempt: () => Promise<T>): Promise<T> {
     if (this.under < this.limit) this.under++;
     else await new Promise<void>((go) => this.line.push(go));
     const mine = ++this.begun;
@@ -40,7 +41,7 @@ export class Throttle {
       this.under--;
       this.admit();
     };
-    const timer = setTimeout(letGo, this.holdMs);
+    const forget = clock.after(this.holdMs, letGo);
     try {
       const made = await attempt();
       this.allowed = Math.min(this.most, this.allowed + (this.halvedAt === undefined ? 1 : 1 / this.allowed));
@@ -52,7 +53,7 @@ export class Throttle {
       }
       throw error;
     } finally {
-      clearTimeout(timer);
+      forget();
       letGo();
     }
   }
@@ -75,6 +76,7 @@ export interface OpeningOptions {
   peer: string;
   connectTimeoutMs: number;
   callTimeoutMs?: number;
+  clock: Clock;
   /** Asked before each call of the session. @throws where none may be made any more */
   mayCall?: () => void;
 }
@@ -82,7 +84,6 @@ export interface OpeningOptions {
 /** What is passed in for tests. */
 export interface OpeningWorld {
   throttle?: Throttle;
-  now?: () => number;
   random?: () => number;
 }
 
@@ -96,7 +97,7 @@ const LONGEST_PAUSE_MS = 2_000;
  * @throws ConnectionLostError
  */
 export async function openSession(uri: LibvirtUri, options: OpeningOptions, world: OpeningWorld = {}): Promise<LibvirtClient> {
-  const now = world.now ?? (() => performance.now());
+  const { clock } = options;
   const random = world.random ?? Math.random;
   const throttle = world.throttle ?? (uri.transport === "ssh" ? ssh : others);
   let left = options.connectTimeoutMs;
@@ -104,12 +105,12 @@ export async function openSession(uri: LibvirtUri, options: OpeningOptions, worl
   for (let attempts = 1; ; attempts++) {
     let spent = 0;
     try {
-      return await throttle.run(async () => {
-        const begun = now();
+      return await throttle.run(clock, async () => {
+        const begun = clock.nowMs();
         try {
           return await attempt(uri, options, left);
         } finally {
-          spent = now() - begun;
+          spent = clock.nowMs() - begun;
         }
       });
     } catch (error) {
@@ -120,7 +121,7 @@ export async function openSession(uri: LibvirtUri, options: OpeningOptions, worl
       const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1)) * (0.5 + random());
       left -= spent + pause;
       if (left <= 0) throw outOfTime(dropped, attempts, options);
-      await new Promise((resolve) => setTimeout(resolve, pause));
+      await clock.sleep(pause);
     }
   }
 }
@@ -136,21 +137,21 @@ function outOfTime(error: ConnectionLostError, attempts: number, { connectTimeou
 
 const isEarly = (error: unknown): boolean => error instanceof Error && error.cause instanceof SshError && error.cause.refusedEarly;
 
-async function attempt(uri: LibvirtUri, { host, peer, connectTimeoutMs, callTimeoutMs, mayCall }: OpeningOptions, leftMs: number): Promise<LibvirtClient> {
-  const stream = await openTransport(uri, leftMs);
-  let timer: NodeJS.Timeout | undefined;
+async function attempt(uri: LibvirtUri, { host, peer, connectTimeoutMs, callTimeoutMs, clock, mayCall }: OpeningOptions, leftMs: number): Promise<LibvirtClient> {
+  const stream = await openTransport(uri, leftMs, clock);
+  let forget = (): void => undefined;
   try {
     return await Promise.race([
-      LibvirtClient.open(stream, peer, uri.name, { callTimeoutMs, mayCall }),
+      LibvirtClient.open(stream, peer, uri.name, { callTimeoutMs, clock, mayCall }),
       new Promise<never>((_, reject) => {
-        timer = setTimeout(() => {
+        forget = clock.after(leftMs, () => {
           const said = uri.transport === "ssh" ? (stream as SshStream).complaint() : "";
           stream.destroy();
           reject(new DeadlineError(`${host} did not answer within ${connectTimeoutMs / 1000} s${said ? `; ssh says: ${said}` : ""}`));
-        }, leftMs);
+        });
       }),
     ]);
   } finally {
-    clearTimeout(timer);
+    forget();
   }
 }

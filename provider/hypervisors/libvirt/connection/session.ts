@@ -1,10 +1,12 @@
+import { realClock, type Clock } from "../../../async/clock";
 import { redact } from "../../../fleet";
 import type { HostSpec } from "../../../fleet/model";
 import { HostUnreachableError, HypervisorError, InUseError, NoSpaceError, UnansweredError } from "../../hypervisor";
 import type { Drive } from "../xml/domainXml";
 import { GuardError } from "../guard/guardError";
 import { saysNoSpace } from "../volumes/noSpace";
-import type { LibvirtClient, Pool } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool } from "../rpc/handles";
 import { CallTimeoutError, ConnectionLostError, isLibvirtError, LibvirtError } from "../rpc/errors";
 import { openSession } from "./opening";
 import { ErrorCode } from "../rpc/protocol";
@@ -14,6 +16,8 @@ import { at, parseXml, text } from "../xml/xml";
 export interface SessionOptions {
   callTimeoutMs: number;
   connectTimeoutMs: number;
+  /** @default realClock */
+  clock?: Clock;
   allowUnauthenticatedTcp: boolean;
 }
 
@@ -63,7 +67,11 @@ export class HostSession {
   /** Whether its libvirt can start a helper or a lock without asking for CPU features; found out in this run. */
   startsQuickly: boolean | undefined;
 
-  constructor(readonly spec: HostSpec, private readonly options: SessionOptions) {}
+  readonly clock: Clock;
+
+  constructor(readonly spec: HostSpec, private readonly options: SessionOptions) {
+    this.clock = options.clock ?? realClock;
+  }
 
   get name(): string {
     return this.spec.name;
@@ -135,7 +143,7 @@ export class HostSession {
       throw new ConnectionLostError(`${shown} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
     }
     const { connectTimeoutMs, callTimeoutMs } = this.options;
-    return openSession(uri, { host: this.name, peer: `${this.name} (${shown})`, connectTimeoutMs, callTimeoutMs, mayCall });
+    return openSession(uri, { host: this.name, peer: `${this.name} (${shown})`, connectTimeoutMs, callTimeoutMs, clock: this.clock, mayCall });
   }
 
   /** Runs calls under one step name; every error leaves as a HypervisorError that names host and step. */

@@ -1,6 +1,7 @@
 /** `qemu+ssh`: the ssh program as a byte stream, and what it says when it fails. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { Duplex } from "node:stream";
+import type { Clock } from "../../../async/clock";
 import type { SshUri } from "../../../fleet";
 import { DIRECT_SOCKET, LEGACY_SOCKET } from "./sockets";
 
@@ -91,7 +92,7 @@ export interface SshStream extends Duplex {
  * In a process group of its own, so that what it starts (a jump host's ssh, a proxy command) ends with it. A master
  * that ssh's own configuration keeps in the background is not in it, and is kept.
  */
-export function openSsh(uri: SshUri, timeoutMs: number): SshStream {
+export function openSsh(uri: SshUri, timeoutMs: number, clock: Clock): SshStream {
   const child = spawn(uri.command ?? "ssh", sshArguments(uri, timeoutMs), { stdio: ["pipe", "pipe", "pipe"], detached: true });
   const group = child.pid;
   if (group !== undefined) groups.add(group);
@@ -119,7 +120,7 @@ export function openSsh(uri: SshUri, timeoutMs: number): SshStream {
   child.stdin.on("error", () => undefined); // ssh's exit says more
   // At once would be before whoever opened the stream can listen for its errors.
   child.on("error", (error) => setImmediate(() => duplex.destroy(new SshError(`cannot run ssh: ${error.message}`, false))));
-  void ended(child).then((code) => {
+  void ended(child, clock).then((code) => {
     if (group !== undefined) {
       groups.delete(group);
       endGroup(group);
@@ -133,16 +134,16 @@ export function openSsh(uri: SshUri, timeoutMs: number): SshStream {
 }
 
 /** ssh's end, once its output has come, or has had the time to. A signal counts as code 128. */
-function ended(child: ChildProcess): Promise<number> {
+function ended(child: ChildProcess, clock: Clock): Promise<number> {
   return new Promise((resolve) => {
     child.once("exit", (code) => {
       const done = (): void => {
-        clearTimeout(timer);
+        forget();
         child.stdout?.destroy();
         child.stderr?.destroy();
         resolve(code ?? 128);
       };
-      const timer = setTimeout(done, DRAIN_MS);
+      const forget = clock.after(DRAIN_MS, done);
       child.once("close", done);
     });
   });

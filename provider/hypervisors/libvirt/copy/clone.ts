@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Clock } from "../../../async/clock";
 import { coalesce } from "../../../fleet";
 import type { ByteRange } from "../../../fleet/model";
 import {
@@ -19,8 +20,8 @@ import type { Pacer } from "./rates";
 import { isPoolFull } from "../volumes/noSpace";
 import { Recorder } from "../early/recorder";
 import { Transfer } from "./transfer";
-import type { HostSession } from "../connection/session";
-import { contentPrefix, type VolumeScope } from "../volumes/names";
+import { inPlace, type Place } from "../connection/place";
+import { contentPrefix } from "../volumes/names";
 import { ensureVolume, volumeFacts, type VolumeFacts } from "../volumes/volumes";
 
 /** How long a busy pool is asked to look at an upload that is there. */
@@ -31,14 +32,10 @@ export interface CloneSettings extends HelperSettings {
 }
 
 export interface CloneParts {
+  clock: Clock;
   exporters: Exporters;
   pacer: Pacer;
   resolve(ref: ImageRef): Promise<Resolved>;
-}
-
-export interface Target {
-  session: HostSession;
-  scope: VolumeScope;
 }
 
 /** Names a copy under way; needs nothing of the host, so that a copy is known from the call that makes it on. */
@@ -51,27 +48,27 @@ export const copyKey = (fleetId: string, ref: CopyRef): string =>
  * helper opens the file itself. What has arrived when it fails stays for the next attempt, unless it is of no use.
  */
 export async function cloneImage(
-  order: HintedCloneOrder, target: Target, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
+  order: HintedCloneOrder, place: Place, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
 ): Promise<HintedCloneResult> {
-  const { session } = target;
+  const { session, scope } = place;
   let arrival: Promise<Arrival> | undefined;
   let map: HoleMap | undefined;
   let first: { map: HoleMap; written: Promise<void> } | undefined;
   let transfer: Transfer | undefined;
   try {
     context.signal?.throwIfAborted();
-    const marker = order.target.kind === "replica" ? markerName(target.scope, order.target) : undefined;
-    if (await isStanding(target, order.target, order.contentId, marker)) return { bytesMoved: 0 };
+    const marker = order.target.kind === "replica" ? markerName(scope, order.target) : undefined;
+    if (await isStanding(place, order.target, order.contentId, marker)) return { bytesMoved: 0 };
     const from = await parts.resolve(order.source);
     const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
     copy.facts.pass(facts);
-    arrival = beginArrival(target, order.target, order.contentId, facts.capacityBytes, marker);
+    arrival = beginArrival(place, order.target, order.contentId, facts.capacityBytes, marker);
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
     const overNetwork = from.kind === "arriving" || from.source.session !== session;
-    if (overNetwork) map = await HoleMap.make(session, target.scope, facts.capacityBytes, settings.arch, "cdrom");
-    if (order.readFirst?.length) first = await firstOf(order.readFirst, target, facts.capacityBytes, settings.arch);
-    else if (order.recordReads) copy.recorder = await Recorder.prepare(session, target.scope, facts.capacityBytes, settings.arch);
+    if (overNetwork) map = await HoleMap.make(session, scope, facts.capacityBytes, settings.arch, "cdrom");
+    if (order.readFirst?.length) first = await firstOf(order.readFirst, place, facts.capacityBytes, settings.arch);
+    else if (order.recordReads) copy.recorder = await Recorder.prepare(session, scope, facts.capacityBytes, settings.arch);
     const drives = [map, first?.map, copy.recorder].flatMap((each) => (each ? [each.volume.disk] : []));
     const startHelper = async (over: Resolved | undefined): Promise<Helper> => {
       const { path } = await volume;
@@ -88,11 +85,8 @@ export async function cloneImage(
       }
     };
     transfer = new Transfer({
-      copy, facts, context, startHelper, map, pacer: parts.pacer, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
-      isPoolFull: async () => {
-        const { pool } = await session.pool();
-        return session.run("look at pool", (client) => isPoolFull(client, pool, target.scope));
-      },
+      copy, facts, context, startHelper, map, pacer: parts.pacer, clock: parts.clock, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      isPoolFull: () => inPlace(place, "look at pool", (here) => isPoolFull(here, scope)),
       arrivedBytes: async () => (await volume).arrivedBytes,
       ...(first && { first: {
         bytes: order.readFirst!.reduce((sum, range) => sum + range.lengthBytes, 0),
@@ -114,7 +108,7 @@ export async function cloneImage(
   } catch (error) {
     if (transfer) context.onBroken?.({ bytesMoved: transfer.bytesMoved, bytesResent: transfer.bytesResent });
     const begun = await arrival?.catch(() => undefined);
-    if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, target, order, settings))) await discardArrival(target, order.target).catch(() => undefined);
+    if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, place, order, settings))) await discardArrival(place, order.target).catch(() => undefined);
     throw error;
   } finally {
     for (const each of [map, first?.map, copy.recorder]) await each?.volume.remove();
@@ -129,14 +123,13 @@ const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChan
  * starts stands in words alone; if one does without that image, and none of ours that was given up still keeps it, the
  * image is to blame. After all other ends the next attempt goes on from what has arrived.
  */
-async function isUnfit(begun: Arrival, error: unknown, target: Target, order: CloneOrder, settings: HelperSettings): Promise<boolean> {
-  const { session } = target;
+async function isUnfit(begun: Arrival, error: unknown, place: Place, order: CloneOrder, settings: HelperSettings): Promise<boolean> {
+  const { session, scope } = place;
   if (begun.arrivedBytes === undefined || !(error instanceof HypervisorError) || error.step !== "start helper") return false;
   if (error instanceof HostUnreachableError || error instanceof UnansweredError) return false;
   try {
-    const { pool } = await session.pool();
-    const image = { path: begun.path, pool: pool.name, volume: targetVolumeName(target.scope, order.target) };
-    if (await session.run("look for helpers", async (client) => endWriters(client, target, await lookAround(client, target), image))) return false;
+    const volume = targetVolumeName(scope, order.target);
+    if (await inPlace(place, "look for helpers", async (here) => endWriters(here, await lookAround(here), { path: begun.path, pool: here.pool.name, volume }))) return false;
     const helper = await Helper.start(session, settings, []);
     await helper.stop();
     return true;
@@ -147,7 +140,7 @@ async function isUnfit(begun: Arrival, error: unknown, target: Target, order: Cl
 
 /** Never throws: it is a hint. */
 async function firstOf(
-  ranges: readonly ByteRange[], { session, scope }: Target, capacityBytes: number, arch: string,
+  ranges: readonly ByteRange[], { session, scope }: Place, capacityBytes: number, arch: string,
 ): Promise<{ map: HoleMap; written: Promise<void> } | undefined> {
   const map = await HoleMap.make(session, scope, capacityBytes, arch, "floppy", true);
   if (!map) return undefined;
@@ -158,41 +151,42 @@ async function firstOf(
 
 /** A local file goes up once, over a connection of its own, holes left out. */
 export async function uploadTemplate(
-  order: CloneOrder, file: string, target: { session: HostSession; scope: VolumeScope }, context: CallContext = {},
+  order: CloneOrder, file: string, place: Place, context: CallContext = {},
 ): Promise<CloneResult> {
-  if (order.target.kind !== "replica") throw new HypervisorError(target.session.name, "upload", "a local file is uploaded as a template only");
+  const { session, scope } = place;
+  if (order.target.kind !== "replica") throw new HypervisorError(session.name, "upload", "a local file is uploaded as a template only");
   const state = await fileState(file);
   const image = await describeFile(file);
   const sent = createHash("sha256");
-  const changed = (): TemplateChangedError => new TemplateChangedError(target.session.name, "upload", `${file} changed while it was uploaded, so what was sent of it was thrown away`);
+  const changed = (): TemplateChangedError => new TemplateChangedError(session.name, "upload", `${file} changed while it was uploaded, so what was sent of it was thrown away`);
   if (image.sha256 !== order.contentId) {
-    throw new TemplateChangedError(target.session.name, "upload", `${file} changed during the run: expected content ${order.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
+    throw new TemplateChangedError(session.name, "upload", `${file} changed during the run: expected content ${order.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
   }
-  const name = targetVolumeName(target.scope, order.target, image.format);
-  const { pool } = await target.session.pool();
-  const extra = await target.session.openExtra();
+  const name = targetVolumeName(scope, order.target, image.format);
+  await session.pool();
+  const extra = await session.openExtra();
   let sentBytes = 0;
   try {
-    const marker = markerName(target.scope, order.target);
-    await target.session.run("upload", async (client) => {
-      await deleteVolume(client, target, marker); // first: what is being rewritten is not whole
-      await deleteVolume(client, target, name);
+    const marker = markerName(scope, order.target);
+    await inPlace(place, "upload", async (here) => {
+      await deleteVolume(here, marker); // first: what is being rewritten is not whole
+      await deleteVolume(here, name);
       // Made raw, whatever is in it: the upload replaces every byte, a qcow2 header of libvirt's own would be in the way.
-      const volume = await ensureVolume(client, pool, name, image.fileBytes, "raw");
+      const volume = await ensureVolume(here, name, image.fileBytes, "raw");
       const chunks = uploadChunks(file, (read) => {
         sentBytes = Math.round((read / image.fileBytes) * image.allocationBytes);
         context.onProgress?.(sentBytes, image.allocationBytes);
       }, sent);
       await extra.uploadVolume(volume, image.fileBytes, chunks, context.signal);
       // So that libvirt knows what it holds. A pool that others keep busy is done without: we know it ourselves.
-      await refreshPool(client, pool, UPLOADED_BUSY_MS);
+      await refreshPool(here, UPLOADED_BUSY_MS);
     });
     // Of what went over the wire, not of what was read for its hash before: a file can be rewritten and not show it.
     if (sent.digest("hex") !== order.contentId) throw changed();
-    await markComplete(order, target);
+    await markComplete(order, place);
   } catch (error) {
     context.onBroken?.({ bytesMoved: sentBytes });
-    await target.session.run("clean up", (client) => deleteVolume(client, target, name)).catch(() => undefined);
+    await inPlace(place, "clean up", (here) => deleteVolume(here, name)).catch(() => undefined);
     // One that grew, shrank or went is no fault of the host's.
     if (error instanceof HypervisorError && !(error instanceof TemplateChangedError) && !context.signal?.aborted && (await fileState(file).catch(() => "gone")) !== state) throw changed();
     throw error;
@@ -203,13 +197,12 @@ export async function uploadTemplate(
 }
 
 /** A replica is whole from the moment its marker exists; making a volume is one atomic call. */
-export async function markComplete(order: CloneOrder, target: { session: HostSession; scope: VolumeScope }): Promise<void> {
+export async function markComplete(order: CloneOrder, place: Place): Promise<void> {
   const ref = order.target;
   if (ref.kind !== "replica") return;
-  const { pool } = await target.session.pool();
-  await target.session.run("mark", async (client) => {
-    await ensureVolume(client, pool, markerName(target.scope, ref), 1, "raw");
-    await endArrival(client, target, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
+  await inPlace(place, "mark", async (here) => {
+    await ensureVolume(here, markerName(here.scope, ref), 1, "raw");
+    await endArrival(here, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
   });
 }
 
@@ -218,15 +211,16 @@ export async function markComplete(order: CloneOrder, target: { session: HostSes
  * @throws SourceLostError where it is not there, or only a part of it is
  */
 export async function sourceFacts(
-  { session, scope }: Target, ref: CopyRef, volumeName: string, endedWhole: boolean, targetHost: string,
+  place: Place, ref: CopyRef, volumeName: string, endedWhole: boolean, targetHost: string,
 ): Promise<VolumeFacts> {
-  const { pool } = await session.pool();
-  return session.run("look at source", async (client) => {
+  const { session } = place;
+  return inPlace(place, "look at source", async (here) => {
+    const { client, pool, scope } = here;
     const volume = await client.lookupVolume(pool, volumeName);
     if (!volume) throw new SourceLostError(session.name, targetHost, `no volume ${volumeName} on ${session.name}: removed by hand?`);
     const isWhole = ref.kind === "replica"
       ? (await client.lookupVolume(pool, markerName(scope, ref))) !== null
-      : endedWhole || !(await isMarkedArriving(client, pool, scope, { kind: "base", slot: ref.slot, generation: ref.generation }));
+      : endedWhole || !(await isMarkedArriving(here, { kind: "base", slot: ref.slot, generation: ref.generation }));
     if (!isWhole) throw new SourceLostError(session.name, targetHost, `the volume ${volumeName} on ${session.name} is not whole`);
     const facts = await volumeFacts(client, volume);
     // As we made it: whatever its bytes look like to libvirt, nobody is to tell us of which format it is.

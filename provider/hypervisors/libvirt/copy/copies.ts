@@ -1,5 +1,7 @@
 import { SourceLostError } from "../../hypervisor";
-import { abortable, idle } from "../../../async/abortable";
+import { abortable } from "../../../async/abortable";
+import type { Clock } from "../../../async/clock";
+import { within } from "../../../async/within";
 import type { Extent } from "../holes/extents";
 import type { Helper } from "../helper/helper";
 import { FILTER_NODE, type NbdExport } from "../helper/nodes";
@@ -66,8 +68,8 @@ export class Copy {
   private readonly untilUnread = new Set<() => void>();
   /** Counts the helpers it had: an export of an earlier one is gone. */
   epoch = 0;
-  /** When its last byte came, as performance.now() tells it. */
-  movedAtMs = performance.now();
+  /** When its last byte came, by its clock. */
+  movedAtMs: number;
   /** How long its own source may be silent. */
   patienceMs = 0;
   ended: Error | undefined;
@@ -79,7 +81,9 @@ export class Copy {
   recorder: Recorder | undefined;
   private guestsWaitedAt = -Infinity;
 
-  constructor(readonly host: string) {}
+  constructor(readonly host: string, private readonly clock: Clock) {
+    this.movedAtMs = clock.nowMs();
+  }
 
   get isRead(): boolean {
     return this.readers.size > 0;
@@ -103,7 +107,7 @@ export class Copy {
     const ends = upstream ? [this, upstream] : [this];
     for (let turn = busyOf(ends); turn; turn = busyOf(ends)) await abortable(turn, signal);
     const done = connect();
-    const turn = Promise.race([done.catch(() => undefined), idle(TURN_MS)]).then(() => {
+    const turn = within(this.clock, TURN_MS, done.catch(() => undefined)).then(() => {
       for (const end of ends) if (end.busy === turn) end.busy = undefined;
     });
     for (const end of ends) end.busy = turn;
@@ -171,10 +175,10 @@ export class Copy {
 
   /** Guests are reading what has not arrived: the copy leaves them the way. */
   guestsWait(): void {
-    this.guestsWaitedAt = performance.now();
+    this.guestsWaitedAt = this.clock.nowMs();
   }
   get isYielding(): boolean {
-    return performance.now() - this.guestsWaitedAt < YIELD_MS;
+    return this.clock.nowMs() - this.guestsWaitedAt < YIELD_MS;
   }
 
   private release(reader: object): void {
@@ -203,12 +207,14 @@ export class Copies {
   /** How the last copy to a volume ended: what a failed one leaves bears the name of a finished image. */
   private readonly ends = new Map<string, SourceLostError | "whole">();
 
+  constructor(private readonly clock: Clock) {}
+
   get(key: string): Copy | undefined {
     return this.byKey.get(key);
   }
   begin(key: string, host: string): Copy {
     if (this.byKey.has(key)) throw new Error(`a copy to ${key} is under way already`);
-    const copy = new Copy(host);
+    const copy = new Copy(host, this.clock);
     this.ends.delete(key);
     this.byKey.set(key, copy);
     return copy;

@@ -6,8 +6,6 @@ import type { HoleMap } from "../holes/holeMap";
 
 /** The map of the image that one copy brings: learned from its first source, put into each of its helpers (ADR 0054). */
 export class KnownHoles {
-  /** Where the data is; undefined: nobody says, or the present helper has no map. */
-  extents: readonly Extent[] | undefined;
   isWritten = false;
   private told: Promise<readonly Extent[] | undefined> = Promise.resolve(undefined);
   private written = Promise.resolve(false);
@@ -26,10 +24,10 @@ export class KnownHoles {
     void this.written.then(() => { this.isWritten = true; });
   }
 
-  /** When it is written. Never throws. */
-  async attach(helper: Helper): Promise<void> {
+  /** When it is written. Never throws. @returns where the data is; undefined: nobody says, or this helper has no map */
+  async attach(helper: Helper): Promise<readonly Extent[] | undefined> {
     const isAttached = await this.written && await this.volume!.attach(helper).then(() => true, () => false);
-    this.extents = isAttached ? await this.told : undefined;
+    return isAttached ? await this.told : undefined;
   }
 
   /** What is allocated of what copies of it hold in the end: less than 1 where holes arrive as zeros. */

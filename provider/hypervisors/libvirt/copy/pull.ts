@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Helper } from "../helper/helper";
 import { cancelMirror, findMirror, type MirrorJob } from "../helper/mirror";
 import { FILTER_NODE, HELPER_NODES, openExport, reopenOver, type NbdExport } from "../helper/nodes";
@@ -144,7 +143,7 @@ export class Pull {
     await this.mirror(FILTER_NODE, "top", capacityBytes); // its length is what is allocated in the overlay; it need not run
     let job = await this.job();
     while (job && job.len === 0 && !job.ready) {
-      await sleep(10, undefined, { signal }); // it is still looking
+      await this.helper.clock.sleep(10, signal); // it is still looking
       job = await this.job();
     }
     await this.cancel(signal);

@@ -1,3 +1,4 @@
+import type { Clock } from "../../../async/clock";
 import type { CallContext, ImageRef } from "../../hypervisor";
 import type { Copy, ImageFacts } from "./copies";
 import type { Feed, Resolved } from "./feeds";
@@ -15,6 +16,7 @@ export interface TransferOptions {
   /** The target's, asked after a read that failed: what was read is written at once. */
   isPoolFull(): Promise<boolean>;
   stallMs: number;
+  clock: Clock;
   pacer: Pacer;
   /** Guests may read from it while it arrives: it keeps less under way, so that their reads wait less. */
   forGuests?: boolean;

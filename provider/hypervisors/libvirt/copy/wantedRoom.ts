@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { NoSpaceError, SourceLostError } from "../../hypervisor";
-import { abortable, idle } from "../../../async/abortable";
+import { abortable } from "../../../async/abortable";
+import { within } from "../../../async/within";
 import type { Copy } from "./copies";
 import type { MirrorJob } from "../helper/mirror";
 import type { TransferOptions } from "./transferOptions";
@@ -17,7 +17,7 @@ export class WantedRoom {
   private failedAtOffset = -1;
   private waitsForRelay = false;
 
-  constructor(private readonly options: Pick<TransferOptions, "copy" | "targetHost" | "pool" | "context" | "isPoolFull">) {}
+  constructor(private readonly options: Pick<TransferOptions, "copy" | "targetHost" | "pool" | "context" | "isPoolFull" | "clock">) {}
 
   /**
    * Of a job that stands still: when it was for room, and it may go on, it does.
@@ -25,11 +25,11 @@ export class WantedRoom {
    * @throws NoSpaceError when it is not to wait
    */
   async settled(job: MirrorJob, upstream: Copy | undefined, resume: () => Promise<void>): Promise<boolean> {
-    const { copy } = this.options;
-    if (upstream && job["io-status"] === "nospace" && !this.waitsForRelay) await sleep(2 * POLL_MS); // it sees its own trouble within one look
+    const { copy, clock } = this.options;
+    if (upstream && job["io-status"] === "nospace" && !this.waitsForRelay) await clock.sleep(2 * POLL_MS); // it sees its own trouble within one look
     if (upstream?.lacksRoom && !upstream.ended) {
       this.waitsForRelay = copy.lacksRoom = true;
-      await sleep(POLL_MS);
+      await clock.sleep(POLL_MS);
       return true;
     }
     if (!this.waitsForRelay) {
@@ -60,9 +60,9 @@ export class WantedRoom {
 
   /** What cannot be written any more fails in many words, most of them about the source: asked once more before they are believed. */
   async cause(error: unknown): Promise<unknown> {
-    const { context, isPoolFull } = this.options;
+    const { context, isPoolFull, clock } = this.options;
     if (!(error instanceof SourceLostError) || context.signal?.aborted) return error;
-    const isFull = await Promise.race([isPoolFull().catch(() => false), idle(ASK_PATIENCE_MS).then(() => false)]);
+    const isFull = await within(clock, ASK_PATIENCE_MS, isPoolFull().catch(() => false));
     return isFull ? this.error(error) : error;
   }
 

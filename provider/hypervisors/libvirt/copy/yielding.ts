@@ -1,3 +1,4 @@
+import type { Clock } from "../../../async/clock";
 import type { Copy } from "./copies";
 
 /** What a copy still takes while guests of its host wait for their reads, and for how long at most in all. */
@@ -10,11 +11,11 @@ export class Yielding {
   private forMs = 0;
   private lookedAtMs = 0;
 
-  constructor(private readonly copy: Pick<Copy, "isYielding">) {}
+  constructor(private readonly copy: Pick<Copy, "isYielding">, private readonly clock: Clock) {}
 
   /** Whether the copy is slow on purpose from now on. @param setSpeed called where that changed; 0: as fast as it goes */
   async look(setSpeed: (bytesPerSecond: number) => Promise<void>): Promise<boolean> {
-    const nowMs = performance.now();
+    const nowMs = this.clock.nowMs();
     if (this.is) this.forMs += nowMs - this.lookedAtMs;
     this.lookedAtMs = nowMs;
     const is = this.copy.isYielding && this.forMs < MAX_MS;

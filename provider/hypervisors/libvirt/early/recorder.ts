@@ -3,7 +3,8 @@
  * guest's export stands on an overlay of its own, with a copy-on-read filter over it, and the overlay's tables tell what
  * came through. Its file is known to libvirt as a raw one, in a drive of the helper: so its tables can be peeked at.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../../../async/clock";
+import { within } from "../../../async/within";
 import { allocatedIn } from "../holes/allocated";
 import { DriveVolume, removeNode } from "../helper/driveVolume";
 import type { Extent } from "../holes/extents";
@@ -25,12 +26,12 @@ export class Recorder {
   private spoilt = false;
   private finishing: Promise<void> | undefined;
 
-  private constructor(readonly volume: DriveVolume, private readonly capacityBytes: number) {}
+  private constructor(readonly volume: DriveVolume, private readonly capacityBytes: number, private readonly clock: Clock) {}
 
   /** Undefined: a machine that has no drive for it, or a pool without room. Never throws: copies do without. */
   static async prepare(session: HostSession, scope: VolumeScope, capacityBytes: number, arch: string): Promise<Recorder | undefined> {
     const volume = await DriveVolume.make(session, scope, { bytes: capacityBytes, format: "qcow2", arch, drive: "floppy", readOnly: false });
-    return volume && new Recorder(volume, capacityBytes);
+    return volume && new Recorder(volume, capacityBytes, session.clock);
   }
 
   /** Opens the one export whose reads are recorded. Undefined: there was one, or there can be none. Never throws. */
@@ -51,7 +52,7 @@ export class Recorder {
 
   /** Cuts off whoever still reads through it, and looks at what was read. Never throws; takes seconds at most. */
   finish(): Promise<void> {
-    return this.finishing ??= Promise.race([this.look().catch(() => undefined), sleep(FINISH_DEADLINE_MS, undefined, { ref: false })]);
+    return this.finishing ??= within(this.clock, FINISH_DEADLINE_MS, this.look().catch(() => undefined));
   }
 
   /** What it would tell is not worth keeping: the guest was held up. */

@@ -1,17 +1,19 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext, EarlyOrder } from "../../hypervisor";
 import { abortable } from "../../../async/abortable";
 import type { Copy } from "../copy/copies";
 import { memberXml, type DiskXml } from "../xml/domainXml";
+import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
-import { dataDisks, dropPending, isActive, makeDataDisks, refuseSaved, START_DEADLINE_MS, type Place } from "../members/member";
+import { dataDisks, dropPending, isActive, makeDataDisks, refuseSaved } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
 import { DISK_DEVICE, firstDiskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
 import type { Recorder } from "./recorder";
 import { Boot, READING_BYTES } from "./boot";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
+import { LONG_CALL_MS } from "../rpc/deadlines";
 import { ConnectionLostError, isLibvirtError, QmpError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
 import type { MemberTag } from "../xml/tags";
@@ -26,43 +28,44 @@ const NODE_PREFIX = "vmfleet-early-";
  * backing and the export dies with the helper, so the definition cannot be started by anyone until it is settled: what
  * a guest does not have yet must never be read as zeros.
  */
-export async function startEarly(order: EarlyOrder, at: Place, copy: Copy, context: CallContext = {}): Promise<void> {
+export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, context: CallContext = {}): Promise<void> {
   const { capacityBytes } = await abortable(copy.facts.wait(), context.signal);
   const served = await abortable(copy.serveGuest(true), context.signal);
-  await at.session.run("start early", async (client) => {
+  await inPlace(place, "start early", async (here) => {
+    const { client, scope } = here;
     const found = await findMember(client, order);
     if (found && found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
     if (found && found.tag.base !== "arriving") throw new Error(`${order.name} has its disk already`);
     if (found) await refuseSaved(client, found.domain, order.name);
     if (found && isActive(await client.domainState(found.domain))) {
-      const path = await diskPath(client, (await at.session.pool()).pool, volumeName(at.scope, { kind: "early", slot: order.slot, generation: order.generation }));
+      const path = await diskPath(here, volumeName(scope, { kind: "early", slot: order.slot, generation: order.generation }));
       await feedGuest(client, found.domain, path, served.at);
       if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
       void mind(client, found.domain, path, copy, served);
       return;
     }
-    const { disk, extra } = await earlyDisks(client, order, at, capacityBytes, found?.domain);
+    const { disk, extra } = await earlyDisks(here, order, capacityBytes, found?.domain);
     const tag: MemberTag = found?.tag ?? {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
       kind: order.kind, contentId: order.contentId, base: "arriving",
     };
     const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, extra));
-    await dropPending(client, at, order);
-    await client.startDomain(defined, START_DEADLINE_MS);
+    await dropPending(here, order);
+    await client.startDomain(defined, LONG_CALL_MS);
     void mind(client, defined, disk.path, copy, served);
   });
 }
 
 async function earlyDisks(
-  client: LibvirtClient, order: EarlyOrder, at: Place, capacityBytes: number, found: Domain | undefined,
+  here: Here, order: EarlyOrder, capacityBytes: number, found: Domain | undefined,
 ): Promise<{ disk: DiskXml; extra: (DiskXml & { label: string })[] }> {
-  const { pool } = await at.session.pool();
+  const { client, pool, scope } = here;
   const of = { slot: order.slot, generation: order.generation };
-  const name = volumeName(at.scope, { kind: "early", ...of });
-  if (!found) await deleteVolume(client, at, name); // of a run that did not get to the member
+  const name = volumeName(scope, { kind: "early", ...of });
+  if (!found) await deleteVolume(here, name); // of a run that did not get to the member
   else if (!(await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} is gone`);
-  const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
-  const extra = found ? await dataDisks(client, at, of, found) : await makeDataDisks(client, at, of, order);
+  const volume = await ensureVolume(here, name, capacityBytes, "qcow2");
+  const extra = found ? await dataDisks(here, of, found) : await makeDataDisks(here, of, order);
   return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
 }
 
@@ -103,7 +106,7 @@ async function mind(client: LibvirtClient, domain: Domain, path: string, copy: C
     await recorded?.finish();
   };
   while (!copy.ended) {
-    await sleep(LOOK_MS, undefined, { ref: false });
+    await client.clock.sleep(LOOK_MS);
     try {
       if (await client.isStoppedByDisk(domain)) {
         recording?.spoil();
@@ -114,7 +117,7 @@ async function mind(client: LibvirtClient, domain: Domain, path: string, copy: C
         const now = await bytesRead(client, domain);
         if (now - readBytes > READING_BYTES) copy.guestsWait();
         readBytes = now;
-        if (recording && !asked && boot.hasEnded(now, performance.now())) {
+        if (recording && !asked && boot.hasEnded(now, client.clock.nowMs())) {
           asked = true; // where it does not work the record ends with the copy
           await feedAnew();
         }

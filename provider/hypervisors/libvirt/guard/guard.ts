@@ -11,24 +11,18 @@ import { isImage, type ImageFacts } from "./domainImages";
 import { GuardError } from "./guardError";
 import { ImageIndex } from "./imageIndex";
 import { domainTexts, ImageUse, isOwnHelper, type DomainText, type ImageUser, type ReadDefinitions } from "./imageUse";
-import { parseVolumeName, type VolumeName, type VolumeScope } from "../volumes/names";
+import { parseVolumeName, type VolumeName } from "../volumes/names";
 import { overlaysOf, type Overlay } from "./overlays";
 import { BUSY_POOL_MS, refreshPool } from "../volumes/poolRoom";
-import type { Domain, LibvirtClient, Pool, Volume } from "../rpc/client";
+import type { Domain, Pool, Volume } from "../rpc/handles";
+import { LONG_CALL_MS } from "../rpc/deadlines";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
+import type { Here } from "../connection/place";
 import type { HostSession } from "../connection/session";
 import { parseTag, TAG_URI } from "../xml/tags";
 import { volumeFacts, type VolumeFacts } from "../volumes/volumes";
 
-/** One fleet on one host. */
-export interface Place {
-  session: HostSession;
-  scope: VolumeScope;
-}
-
-
-const monotonicMs = (): number => performance.now();
 /** A pool is asked anew for files that nobody told it of when its answer is older. */
 const REFRESH_MS = 5_000;
 
@@ -110,30 +104,29 @@ class Watch {
   /** By the look before. */
   private read: ReadDefinitions | undefined;
 
-  constructor(private readonly session: HostSession, private readonly scope: VolumeScope) {}
-
-  look(client: LibvirtClient): Promise<HostLook> {
+  look(here: Here): Promise<HostLook> {
     this.next ??= this.last.catch(() => undefined).then(() => {
       this.next = undefined;
-      const look = this.take(client);
+      const look = this.take(here);
       this.last = look;
       return look;
     });
     return this.next;
   }
 
-  private async take(client: LibvirtClient): Promise<HostLook> {
-    const { pool } = await this.session.pool();
-    if (monotonicMs() - this.refreshedAt > REFRESH_MS) {
+  private async take(here: Here): Promise<HostLook> {
+    const { client, scope } = here;
+    const { clock } = client;
+    if (clock.nowMs() - this.refreshedAt > REFRESH_MS) {
       // A wish: a pool with a job under way refuses it.
-      await refreshPool(client, pool, 0).catch(ignoreLibvirt);
-      this.refreshedAt = monotonicMs();
+      await refreshPool(here, 0).catch(ignoreLibvirt);
+      this.refreshedAt = clock.nowMs();
     }
-    const [texts, overlays] = await Promise.all([domainTexts(client), overlaysOf(client, pool, this.scope)]);
-    const isHelper = (each: DomainText): boolean => isOwnHelper(this.scope.fleetId, each);
-    const use = await ImageUse.of(texts.filter((each) => !isHelper(each)), this.read);
+    const [texts, overlays] = await Promise.all([domainTexts(client), overlaysOf(here, scope)]);
+    const isHelper = (each: DomainText): boolean => isOwnHelper(scope.fleetId, each);
+    const use = await ImageUse.of(texts.filter((each) => !isHelper(each)), clock, this.read);
     this.read = use.definitions;
-    return new HostLook(use, await ImageUse.of(texts.filter(isHelper)), overlays);
+    return new HostLook(use, await ImageUse.of(texts.filter(isHelper), clock), overlays);
   }
 }
 
@@ -145,26 +138,24 @@ const ignoreLibvirt = (error: unknown): null => {
 const watches = new WeakMap<HostSession, Map<string, Watch>>();
 
 /** What the host's domains and pools say, asked after this call. */
-export function lookAround(client: LibvirtClient, { session, scope }: Place): Promise<HostLook> {
+export function lookAround(here: Here): Promise<HostLook> {
+  const { session, scope } = here;
   const ofSession = watches.get(session) ?? new Map<string, Watch>();
   watches.set(session, ofSession);
-  const watch = ofSession.get(scope.fleetId) ?? new Watch(session, scope);
+  const watch = ofSession.get(scope.fleetId) ?? new Watch();
   ofSession.set(scope.fleetId, watch);
-  return watch.look(client);
+  return watch.look(here);
 }
 
 /** As the pool's listing knows it: of the file pools that we use a volume's key is its path. */
 export const imageOf = (pool: Pool, { name, key }: Volume): ImageFacts => ({ path: key, pool: pool.name, volume: name });
-
-/** How long a QEMU may take to end. */
-const END_HELPER_MS = 120_000;
 
 /**
  * Ends our own helpers that may still write to an image: what was given up as unanswered may have been done all the same.
  * @returns whether there was one
  * @throws where one does not end
  */
-export async function endWriters(client: LibvirtClient, { scope }: Place, look: HostLook, image: ImageFacts): Promise<boolean> {
+export async function endWriters({ client, scope }: Here, look: HostLook, image: ImageFacts): Promise<boolean> {
   const writers = look.writingHelpers(image);
   for (const { domain: name, uuid } of writers) {
     const helper: Domain = { name, uuid: Buffer.from(uuid, "hex"), id: -1 };
@@ -172,7 +163,7 @@ export async function endWriters(client: LibvirtClient, { scope }: Place, look: 
       const xml = await client.getMetadata(helper, TAG_URI);
       const tag = xml === null ? null : parseTag(xml);
       if (tag?.purpose !== "helper" || tag.fleetId !== scope.fleetId) throw new GuardError(`the domain ${name} writes to ${image.path}: it is called as our helpers are, and is none`);
-      await client.destroyDomain(helper, 0, END_HELPER_MS);
+      await client.destroyDomain(helper, 0, LONG_CALL_MS);
     } catch (error) {
       if (!isLibvirtError(error, ErrorCode.noDomain, ErrorCode.operationInvalid)) throw error; // gone is gone
     }
@@ -186,8 +177,8 @@ export async function endWriters(client: LibvirtClient, { scope }: Place, look: 
  * @param by the uuid of the domain that this is done for
  * @throws GuardError
  */
-export function assertUnused(client: LibvirtClient, at: Place, names: readonly string[], by?: Buffer): Promise<void> {
-  return assertNone(client, at, names, (look, image) => look.usersOf(image, by));
+export function assertUnused(here: Here, names: readonly string[], by?: Buffer): Promise<void> {
+  return assertNone(here, names, (look, image) => look.usersOf(image, by));
 }
 
 /**
@@ -196,23 +187,23 @@ export function assertUnused(client: LibvirtClient, at: Place, names: readonly s
  * that may run on another host, where hosts share a pool.
  * @throws GuardError
  */
-export function assertBare(client: LibvirtClient, at: Place, names: readonly string[]): Promise<void> {
-  return assertNone(client, at, names, (look, image) => [...look.usersOf(image), ...look.overlaysOn(image)]);
+export function assertBare(here: Here, names: readonly string[]): Promise<void> {
+  return assertNone(here, names, (look, image) => [...look.usersOf(image), ...look.overlaysOn(image)]);
 }
 
-async function assertNone(client: LibvirtClient, at: Place, names: readonly string[], usersOf: (look: HostLook, image: ImageFacts) => string[]): Promise<void> {
-  const { pool } = await at.session.pool();
-  const volumes = await present(client, pool, names);
+async function assertNone(here: Here, names: readonly string[], usersOf: (look: HostLook, image: ImageFacts) => string[]): Promise<void> {
+  const { pool } = here;
+  const volumes = await present(here, names);
   if (volumes.length === 0) return;
-  const look = await lookAround(client, at);
+  const look = await lookAround(here);
   for (const volume of volumes) {
     const error = useError(volume, usersOf(look, imageOf(pool, volume)));
     if (error) throw error;
   }
-  for (const volume of volumes) await endWriters(client, at, look, imageOf(pool, volume));
+  for (const volume of volumes) await endWriters(here, look, imageOf(pool, volume));
 }
 
-const present = async (client: LibvirtClient, pool: Pool, names: readonly string[]): Promise<Volume[]> =>
+const present = async ({ client, pool }: Here, names: readonly string[]): Promise<Volume[]> =>
   (await Promise.all(names.map((name) => client.lookupVolume(pool, name)))).filter((volume) => volume !== null);
 
 function useError({ name }: Volume, users: readonly string[]): GuardError | undefined {
@@ -228,19 +219,19 @@ const LOOK_HOLDS_MS = 1_000;
  * before does not count: it begins after this call.
  * @returns why which of them stays
  */
-export async function deleteUnused(client: LibvirtClient, at: Place, names: readonly string[], nowMs: () => number = monotonicMs): Promise<Map<string, GuardError>> {
-  const { pool } = await at.session.pool();
+export async function deleteUnused(here: Here, names: readonly string[], nowMs = (): number => here.client.clock.nowMs()): Promise<Map<string, GuardError>> {
+  const { pool, scope } = here;
   const staying = new Map<string, GuardError>();
   let look: { said: HostLook; atMs: number } | undefined;
-  for (const volume of await present(client, pool, names)) {
-    const own = parseVolumeName(at.scope, volume.name);
+  for (const volume of await present(here, names)) {
+    const own = parseVolumeName(scope, volume.name);
     if (!own || isMark(own)) throw new Error(`${volume.name} is no image of this fleet on this host`);
-    if (!look || nowMs() - look.atMs > LOOK_HOLDS_MS) look = { said: await lookAround(client, at), atMs: nowMs() };
+    if (!look || nowMs() - look.atMs > LOOK_HOLDS_MS) look = { said: await lookAround(here), atMs: nowMs() };
     const error = useError(volume, look.said.usersOf(imageOf(pool, volume)));
     if (error) staying.set(volume.name, error);
     else {
-      await endWriters(client, at, look.said, imageOf(pool, volume));
-      await remove(client, pool, volume.name, volume);
+      await endWriters(here, look.said, imageOf(pool, volume));
+      await remove(here, volume);
     }
   }
   return staying;
@@ -257,37 +248,38 @@ export const looksLikeMark = ({ format, capacityBytes }: Pick<VolumeFacts, "form
  * The one way in which a volume is removed; none of that name is none to remove.
  * @throws GuardError where somebody uses it
  */
-export async function deleteVolume(client: LibvirtClient, at: Place, name: string): Promise<void> {
-  const { pool } = await at.session.pool();
+export async function deleteVolume(here: Here, name: string): Promise<void> {
+  const { client, pool, scope } = here;
   const volume = await client.lookupVolume(pool, name);
   if (!volume) return;
-  const own = parseVolumeName(at.scope, name);
+  const own = parseVolumeName(scope, name);
   if (!own) throw new GuardError(`${name} is no volume of this fleet on this host: it was left alone`);
-  if (!isMark(own)) await assertUnused(client, at, [name]);
+  if (!isMark(own)) await assertUnused(here, [name]);
   else {
     const facts = await volumeFacts(client, volume).catch(ignoreLibvirt);
     if (facts && !looksLikeMark(facts)) throw new GuardError(`${name} is a file of somebody's, larger than a mark of ours: move it away`);
   }
-  await remove(client, pool, name, volume);
+  await remove(here, volume);
 }
 
 /** Of a map, or another small file that bears a map's name, which this very process made under a name of chance: nobody else can know it. */
-export async function deleteOwnMap(client: LibvirtClient, at: Place, name: string): Promise<void> {
-  if (parseVolumeName(at.scope, name)?.kind !== "map") throw new Error(`${name} is no map`);
-  const { pool } = await at.session.pool();
+export async function deleteOwnMap(here: Here, name: string): Promise<void> {
+  const { client, pool, scope } = here;
+  if (parseVolumeName(scope, name)?.kind !== "map") throw new Error(`${name} is no map`);
   const volume = await client.lookupVolume(pool, name);
-  if (volume) await remove(client, pool, name, volume);
+  if (volume) await remove(here, volume);
 }
 
 /** Also where the pool lists it but the file is gone. */
-async function remove(client: LibvirtClient, pool: Pool, name: string, volume: Volume): Promise<void> {
+async function remove(here: Here, volume: Volume): Promise<void> {
+  const { client, pool } = here;
   try {
     await client.deleteVolume(volume);
   } catch (error) {
     if (isLibvirtError(error, ErrorCode.noStorageVol)) return;
     if (!(error instanceof LibvirtError)) throw error;
-    if (!(await refreshPool(client, pool, BUSY_POOL_MS))) throw error;
-    const still = await client.lookupVolume(pool, name);
+    if (!(await refreshPool(here, BUSY_POOL_MS))) throw error;
+    const still = await client.lookupVolume(pool, volume.name);
     if (still) await client.deleteVolume(still);
   }
 }

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
+import type { Clock } from "../../../async/clock";
 import { imagesIn, lastName, type ImageFacts, type NamedImage, type UseKind } from "./domainImages";
 import { ImageIndex } from "./imageIndex";
 import { isHelperDomain } from "../volumes/names";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { CallTimeoutError, isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode, Flag } from "../rpc/protocol";
 import { TAG_URI } from "../xml/tags";
@@ -69,14 +71,14 @@ export class ImageUse {
    * Reads each definition once, and lets other things be done in between.
    * @param known what an earlier look has read: what is still the same is not read again
    */
-  static async of(texts: readonly DomainText[], known?: ReadDefinitions, nowMs: () => number = () => performance.now()): Promise<ImageUse> {
+  static async of(texts: readonly DomainText[], clock: Pick<Clock, "nowMs">, known?: ReadDefinitions): Promise<ImageUse> {
     const use = new ImageUse([]);
-    let startedMs = nowMs();
+    let startedMs = clock.nowMs();
     for (const each of texts) {
       use.add(each, known);
-      if (nowMs() - startedMs < SLICE_MS) continue;
+      if (clock.nowMs() - startedMs < SLICE_MS) continue;
       await setImmediate();
-      startedMs = nowMs();
+      startedMs = clock.nowMs();
     }
     return use;
   }
@@ -183,5 +185,5 @@ async function textOf(client: LibvirtClient, domain: Domain, managedSave: boolea
 
 /** Who uses the images of this host. @param domains @default all of them */
 export async function imageUse(client: LibvirtClient, domains?: readonly Domain[]): Promise<ImageUse> {
-  return ImageUse.of(await domainTexts(client, domains));
+  return ImageUse.of(await domainTexts(client, domains), client.clock);
 }

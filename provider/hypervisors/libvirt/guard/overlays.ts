@@ -1,6 +1,8 @@
 import type { ImageFacts } from "./domainImages";
 import { parseVolumeName, type VolumeName, type VolumeScope } from "../volumes/names";
-import type { LibvirtClient, Pool, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool, Volume } from "../rpc/handles";
+import type { PoolAt } from "../rpc/poolAt";
 import { LibvirtError } from "../rpc/errors";
 import { factsUnlessGone, type VolumeFacts } from "../volumes/volumes";
 
@@ -19,10 +21,10 @@ export interface Overlay extends ImageFacts {
  * fleet's own pool, or the same file by way of another pool. In the own pool what cannot be read is told of; a pool of
  * somebody's that is broken is passed over, or it would stop every delete for as long as it is (ADR 0061).
  */
-export async function overlaysOf(client: LibvirtClient, own: Pool, scope: VolumeScope): Promise<Overlay[]> {
+export async function overlaysOf({ client, pool: own }: PoolAt, scope: VolumeScope): Promise<Overlay[]> {
   const isOwn = (pool: Pool): boolean => pool.name === own.name;
   const pools = await client.listActivePools();
-  const listed = await Promise.all(pools.map(async (pool) => (await volumesOf(client, pool, isOwn(pool))).map((volume) => ({ pool, volume, name: parseVolumeName(scope, volume.name) }))));
+  const listed = await Promise.all(pools.map(async (pool) => (await volumesOf({ client, pool }, isOwn(pool))).map((volume) => ({ pool, volume, name: parseVolumeName(scope, volume.name) }))));
   const asked = listed.flat().filter(({ pool, name }) => !isOwn(pool) || mayStand(name));
   const read = await Promise.all(asked.map(async (one) => ({ ...one, facts: await factsOf(client, one.volume, isOwn(one.pool)) })));
   const disks = new Map(read.flatMap(({ pool, volume, name, facts }) => (isOwn(pool) && isGuests(name) && typeof facts === "object" ? [[volume.name, facts]] : [])));
@@ -44,7 +46,7 @@ const isSameFile = (one: VolumeFacts | undefined, other: VolumeFacts): boolean =
   (one.path === other.path || (Boolean(one.ctime) && one.ctime === other.ctime && one.fileBytes === other.fileBytes));
 
 /** A pool that is being stopped has nothing more to say. */
-async function volumesOf(client: LibvirtClient, pool: Pool, isOwn: boolean): Promise<Volume[]> {
+async function volumesOf({ client, pool }: PoolAt, isOwn: boolean): Promise<Volume[]> {
   try {
     return await client.listVolumes(pool);
   } catch (error) {

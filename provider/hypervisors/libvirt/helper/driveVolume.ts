@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { DRIVE_NAMES, type HelperDiskXml, type Drive } from "../xml/domainXml";
+import { inPlace } from "../connection/place";
 import { deleteOwnMap } from "../guard/guard";
 import type { Helper } from "./helper";
 import { volumeName, type VolumeScope } from "../volumes/names";
-import type { Volume } from "../rpc/client";
+import type { Volume } from "../rpc/handles";
 import { QmpError } from "../rpc/errors";
 import type { UploadChunk } from "../rpc/stream";
 import type { HostSession } from "../connection/session";
@@ -37,11 +37,10 @@ export class DriveVolume {
   ): Promise<DriveVolume | undefined> {
     if (arch !== DRIVES_ARCH || session.refusedDrives.has(drive)) return undefined;
     try {
-      const { pool } = await session.pool();
       const name = volumeName(scope, { kind: "map", id: randomBytes(6).toString("hex") });
-      return await session.run("make drive", async (client) => {
-        const volume = await ensureVolume(client, pool, name, bytes, format);
-        return new DriveVolume(session, scope, volume, (await volumeFacts(client, volume)).path, bytes, drive, readOnly);
+      return await inPlace({ session, scope }, "make drive", async (here) => {
+        const volume = await ensureVolume(here, name, bytes, format);
+        return new DriveVolume(session, scope, volume, (await volumeFacts(here.client, volume)).path, bytes, drive, readOnly);
       });
     } catch {
       return undefined;
@@ -100,20 +99,20 @@ export class DriveVolume {
   /** When its helper has ended. Never throws: what is left is a leftover, and known by its name. */
   async remove(): Promise<void> {
     const { session, scope } = this;
-    await session.run("clean up", (client) => deleteOwnMap(client, { session, scope }, this.volume.name)).catch(() => undefined);
+    await inPlace({ session, scope }, "clean up", (here) => deleteOwnMap(here, this.volume.name)).catch(() => undefined);
   }
 }
 
 /** What used the node may be there a moment longer. @throws QmpError when it is there for good */
 export async function removeNode(helper: Helper, node: string): Promise<void> {
-  for (const end = performance.now() + REMOVE_DEADLINE_MS; ;) {
+  for (const end = helper.clock.nowMs() + REMOVE_DEADLINE_MS; ;) {
     try {
       await helper.qmp("blockdev-del", { "node-name": node });
       return;
     } catch (error) {
-      if (!(error instanceof QmpError) || performance.now() > end) throw error;
+      if (!(error instanceof QmpError) || helper.clock.nowMs() > end) throw error;
     }
-    await sleep(REMOVE_POLL_MS);
+    await helper.clock.sleep(REMOVE_POLL_MS);
   }
 }
 

@@ -1,17 +1,18 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../../../async/clock";
+import { within } from "../../../async/within";
 import { HypervisorError } from "../../hypervisor";
 import { helperXml, type HelperDiskXml } from "../xml/domainXml";
 import { helperDomainName } from "../volumes/names";
 import { DISK_DEVICE, type NbdExport } from "./nodes";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
+import { LONG_CALL_MS } from "../rpc/deadlines";
 import { CallTimeoutError, isLibvirtError, LibvirtError, QmpError } from "../rpc/errors";
 import { ErrorCode, Flag } from "../rpc/protocol";
 import type { HostSession } from "../connection/session";
 import { loadCredentials, type TlsEnd } from "./tls";
 
-/** Host starts of QEMU are slow on a loaded machine, and the first after the daemon's start probes capabilities. */
-const START_DEADLINE_MS = 120_000;
 const UNEXPORT_DEADLINE_MS = 5_000;
 /** After this libvirt is asked to end what does not leave. */
 const QUIT_PATIENCE_MS = 5_000;
@@ -32,7 +33,7 @@ export interface HelperSettings {
 
 /** Starts it paused; it dies with the connection. @param xml of a quick start or of any other (`helperXml`) */
 export async function createHelper(session: HostSession, client: LibvirtClient, xml: (quick: boolean) => string): Promise<Domain> {
-  const create = (quick: boolean): Promise<Domain> => client.createDomain(xml(quick), Flag.startPaused | Flag.startAutodestroy, START_DEADLINE_MS);
+  const create = (quick: boolean): Promise<Domain> => client.createDomain(xml(quick), Flag.startPaused | Flag.startAutodestroy, LONG_CALL_MS);
   if (session.startsQuickly === false) return create(false);
   try {
     const domain = await create(true);
@@ -63,6 +64,10 @@ export class Helper {
     private readonly guests: number, private readonly tlsDirectories: readonly string[] | undefined,
   ) {}
 
+  get clock(): Clock {
+    return this.session.clock;
+  }
+
   /**
    * Drives are a help, no need: where a helper starts only without them (a QEMU or a libvirt that has none), it goes
    * without, and so does every later one on this host in this run.
@@ -89,7 +94,7 @@ export class Helper {
       });
     } catch (error) {
       // It may start yet, and would keep its images from whoever tries again.
-      if (error instanceof CallTimeoutError) void client.lookupDomain(name).then((late) => late && client.destroyDomain(late, 0, START_DEADLINE_MS)).catch(() => undefined);
+      if (error instanceof CallTimeoutError) void client.lookupDomain(name).then((late) => late && client.destroyDomain(late, 0, LONG_CALL_MS)).catch(() => undefined);
       throw error;
     }
   }
@@ -164,7 +169,7 @@ export class Helper {
 
   /** Ends QEMU at once. Never throws: a dead host has no helper any more. */
   async stop(): Promise<void> {
-    await this.client.destroyDomain(this.domain, 0, START_DEADLINE_MS).catch(() => undefined);
+    await this.client.destroyDomain(this.domain, 0, LONG_CALL_MS).catch(() => undefined);
   }
 
   /**
@@ -181,7 +186,7 @@ export class Helper {
   async finish(): Promise<void> {
     await this.flush();
     await this.leave();
-    await this.client.destroyDomain(this.domain, Flag.destroyGraceful, START_DEADLINE_MS).catch((error: unknown) => {
+    await this.client.destroyDomain(this.domain, Flag.destroyGraceful, LONG_CALL_MS).catch((error: unknown) => {
       if (!isLibvirtError(error, ErrorCode.noDomain)) throw error;
     });
   }
@@ -197,14 +202,14 @@ export class Helper {
     let gone = (): void => undefined;
     const left = new Promise<void>((resolve) => { gone = resolve; });
     const uuid = this.domain.uuid.toString("hex");
-    const unlisten = await this.client.onLifecycle((domain, event) => {
+    const unlisten = await this.client.events.onLifecycle((domain, event) => {
       if (event === LIFECYCLE_STOPPED && domain.uuid.toString("hex") === uuid) gone();
     });
     try {
       await this.qmp("quit", undefined, QUIT_PATIENCE_MS).catch((error: unknown) => {
         if (!(error instanceof LibvirtError)) throw error; // it was gone before it could answer
       });
-      await Promise.race([left, sleep(QUIT_PATIENCE_MS, undefined, { ref: false })]);
+      await within(this.clock, QUIT_PATIENCE_MS, left);
     } finally {
       unlisten();
     }

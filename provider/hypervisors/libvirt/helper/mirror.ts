@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Helper } from "./helper";
 
 const POLL_MS = 10;
@@ -21,9 +20,9 @@ export async function findMirror(helper: Helper, id: string): Promise<MirrorJob 
 /** Resolves when it is gone. @throws when it does not go within half a minute */
 export async function cancelMirror(helper: Helper, id: string, signal?: AbortSignal): Promise<void> {
   await helper.qmp("block-job-cancel", { device: id, force: true });
-  const lateMs = performance.now() + CANCEL_DEADLINE_MS;
+  const lateMs = helper.clock.nowMs() + CANCEL_DEADLINE_MS;
   while ((await findMirror(helper, id)) !== undefined) {
-    if (performance.now() > lateMs) throw new Error(`the job ${id} was cancelled and did not end within ${CANCEL_DEADLINE_MS / 1000} s`);
-    await sleep(POLL_MS, undefined, { signal });
+    if (helper.clock.nowMs() > lateMs) throw new Error(`the job ${id} was cancelled and did not end within ${CANCEL_DEADLINE_MS / 1000} s`);
+    await helper.clock.sleep(POLL_MS, signal);
   }
 }

@@ -1,9 +1,10 @@
 /** QEMU's block nodes of a domain's first disk, and how its image is put over another. */
+import { FIRST_DISK } from "../xml/domainXml";
 
 /** The device of the first virtio disk that libvirt's XML gives a domain, however many follow. */
 export const DISK_DEVICE = "/machine/peripheral/virtio-disk0/virtio-backend";
 /** The copy-on-read filter over a helper's disk, as libvirt names it. */
-export const FILTER_NODE = "libvirt-CoR-vda";
+export const FILTER_NODE = `libvirt-CoR-${FIRST_DISK}`;
 const CONNECT_DEADLINE_MS = 20_000;
 
 type Qmp = <T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number) => Promise<T>;

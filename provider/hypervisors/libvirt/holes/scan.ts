@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { allocatedIn } from "./allocated";
 import type { HelperDiskXml } from "../xml/domainXml";
 import type { Extent } from "./extents";
@@ -15,7 +14,7 @@ const MAP_NODE = "vmfleet-scan-map";
 const POLL_MS = 10;
 /** Beyond what sending the holes would take, copies do without; but never before this, and always after that. */
 const MIN_DEADLINE_MS = 10_000;
-const MAX_DEADLINE_MS = 120_000;
+const MAX_DEADLINE_MS = 2 * 60_000;
 /** Of a map, to be read by way of the daemon. */
 const MAX_MAP_BYTES = 32 << 20;
 
@@ -86,12 +85,12 @@ export class Scan {
   }
 
   private async ready(helper: Helper): Promise<boolean> {
-    const end = performance.now() + this.deadlineMs;
-    while (performance.now() < end) {
+    const end = helper.clock.nowMs() + this.deadlineMs;
+    while (helper.clock.nowMs() < end) {
       const job = await findMirror(helper, JOB);
       if (!job) return false;
       if (job.ready) return true;
-      await sleep(POLL_MS);
+      await helper.clock.sleep(POLL_MS);
     }
     return false;
   }

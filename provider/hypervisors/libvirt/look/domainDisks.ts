@@ -1,9 +1,9 @@
 import { isOtherHostsVolume, type VolumeScope } from "../volumes/names";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { Flag } from "../rpc/protocol";
+import { FIRST_DISK } from "../xml/domainXml";
 import { all, parseXml, text, type ParsedXml } from "../xml/xml";
-
-const ROOT_DISK = "vda";
 
 export const baseName = (path: string | undefined): string | undefined => path?.split("/").at(-1);
 
@@ -34,7 +34,7 @@ export function assertOwnDisk(scope: VolumeScope, file: string | undefined, own:
 /** The file of the disk `vda`; else of the first that is a disk at all. */
 export function rootPath(domain: ParsedXml): string | undefined {
   const disks = all(domain, "domain", "devices", "disk").filter((disk) => (text(disk, "@device") ?? "disk") === "disk");
-  return text(disks.find((disk) => text(disk, "target", "@dev") === ROOT_DISK) ?? disks[0], "source", "@file");
+  return text(disks.find((disk) => text(disk, "target", "@dev") === FIRST_DISK) ?? disks[0], "source", "@file");
 }
 
 /** Last names of the files and volumes that a definition has as disks, in its order. */

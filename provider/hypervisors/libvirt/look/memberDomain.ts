@@ -1,7 +1,8 @@
 import { memberUuid } from "../../../fleet/members/identity";
 import { ForeignNameError, type MemberRef } from "../../hypervisor";
 import { memberTagOf, strangeness, uuidBytes } from "./ownership";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { parseTag, TAG_URI, type MemberTag, type Tag } from "../xml/tags";
 
 /** Null: it bears none, or one that this version does not understand. */

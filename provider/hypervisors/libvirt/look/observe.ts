@@ -13,7 +13,8 @@ import { heldGeneration, isHelperDomain, parseVolumeName, volumeName, type Volum
 import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
 import { knownRoom, poolRoom, type PoolRoom } from "../volumes/poolRoom";
 import { preflightHost } from "./preflight";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession, PoolFacts } from "../connection/session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "../xml/tags";
@@ -32,7 +33,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     const problems = request.preflight ? await preflightHost(client, session.spec, pool, request) : [];
     const usable = pool !== null && (await client.poolIsActive(pool.pool)) ? pool : null;
     // Before the volumes are listed: a pool that is too busy to be looked at shows what libvirt saw last.
-    const room = usable ? request.preflight ? await poolRoom(client, usable.pool, PREFLIGHT_BUSY_MS) : await knownRoom(client, usable.pool) : null;
+    const room = usable ? request.preflight ? await poolRoom({ client, pool: usable.pool }, PREFLIGHT_BUSY_MS) : await knownRoom({ client, pool: usable.pool }) : null;
     const domains = await ownDomains(client, request);
     if (!usable && (domains.members.length > 0 || !request.preflight)) {
       throw new Error(`its storage pool ${session.spec.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
@@ -48,7 +49,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     // Who uses what is asked where something may be removed, merged or copied from, and else not at all.
     const toMerge = seen.filter(({ member }) => member.base === "frozen" || member.base === "consolidating");
     const look = usable && (found.length + toMerge.length > 0 || whole.some(({ users }) => request.preflight || users.length === 0))
-      ? await lookAround(client, { session, scope }) : undefined;
+      ? await lookAround({ client, pool: usable.pool, session, scope }) : undefined;
     const leftovers = look ? found.filter(({ facts }) => look.usersOf(inPool(usable!, facts)).length === 0) : found;
     if (look) for (const one of toMerge) leaveToOthers(one, look, usable!);
     if (look && request.preflight) problems.push(...writtenReplicas(whole, members, look, usable!, session.name, request));

@@ -2,7 +2,7 @@
 import { isSlotName, memberUuid } from "../../../fleet/members/identity";
 import { baseName } from "./domainDisks";
 import { isOtherHostsVolume, parseVolumeName, type VolumeScope } from "../volumes/names";
-import type { Domain } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { TAG_KEY, TAG_URI, type MemberTag, type Tag } from "../xml/tags";
 
 /** As libvirt's own words have it. */

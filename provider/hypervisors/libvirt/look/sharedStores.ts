@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { HypervisorError } from "../../hypervisor";
+import { inPlace, type Place } from "../connection/place";
 import { deleteOwnMap } from "../guard/guard";
 import { volumeName } from "../volumes/names";
 import { BUSY_POOL_MS, refreshPool } from "../volumes/poolRoom";
@@ -12,28 +13,28 @@ import { ensureVolume } from "../volumes/volumes";
  * answer, or whose pool is too busy to be looked at, is said to share with nobody.
  */
 export async function sharedStores(fleetId: string, sessions: readonly HostSession[]): Promise<string[][]> {
+  const placeOf = async (session: HostSession): Promise<Place> => ({ session, scope: { fleetId, hostUuid: await session.uuid() } });
   const id = randomBytes(8).toString("hex");
   const marks = new Map<HostSession, string>();
   try {
     await each(sessions, async (session) => {
-      const name = volumeName({ fleetId, hostUuid: await session.uuid() }, { kind: "map", id });
-      const { pool } = await session.pool();
+      const place = await placeOf(session);
+      const name = volumeName(place.scope, { kind: "map", id });
+      await session.pool();
       marks.set(session, name); // before it is there: what fails half-way is removed, too
-      await session.run("mark pool", (client) => ensureVolume(client, pool, name, 1, "raw"));
+      await inPlace(place, "mark pool", (here) => ensureVolume(here, name, 1, "raw"));
     });
     const seenBy = new Map<HostSession, ReadonlySet<string>>();
     await each([...marks.keys()], async (session) => {
-      const { pool } = await session.pool();
-      seenBy.set(session, await session.run("look for marks", async (client) => {
-        await refreshPool(client, pool, BUSY_POOL_MS);
-        return new Set((await client.listVolumes(pool)).map(({ name }) => name));
+      seenBy.set(session, await inPlace(await placeOf(session), "look for marks", async (here) => {
+        await refreshPool(here, BUSY_POOL_MS);
+        return new Set((await here.client.listVolumes(here.pool)).map(({ name }) => name));
       }));
     });
     return grouped([...marks], seenBy);
   } finally {
     await each([...marks.keys()], async (session) => {
-      const at = { session, scope: { fleetId, hostUuid: await session.uuid() } };
-      await session.run("remove mark", (client) => deleteOwnMap(client, at, marks.get(session)!));
+      await inPlace(await placeOf(session), "remove mark", (here) => deleteOwnMap(here, marks.get(session)!));
     });
   }
 }

@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import { assertSectors, readImageHeader, type ImageHeader } from "../qcow2/imageHeader";
 import { isQcow2 } from "../qcow2/qcow2";
-import type { Volume } from "../rpc/client";
+import type { Volume } from "../rpc/handles";
 import { UnfitImageError, type ReadAt } from "../qcow2/unfitImage";
 import type { VolumeFacts } from "../volumes/volumes";
 

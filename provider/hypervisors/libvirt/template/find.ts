@@ -4,7 +4,8 @@ import type { BackingXml } from "../xml/domainXml";
 import { domainTexts, ImageUse } from "../guard/imageUse";
 import { describeFile } from "./localFile";
 import { headerOf, writtenByClone, type MeasureOptions } from "./lookedAt";
-import type { Domain, LibvirtClient, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain, Volume } from "../rpc/handles";
 import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession } from "../connection/session";
 import { readChain, type ChainFile } from "./chain";
@@ -51,7 +52,7 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
         ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "pool", volume: property }), declared: undefined }
         : await diskOf(client, host.name, template.domain);
       const facts = await volumeFacts(client, volume);
-      const looker = new Looker(client, host.name, uuid, property, await ImageUse.of(texts));
+      const looker = new Looker(client, host.name, uuid, property, await ImageUse.of(texts, client.clock));
       await looker.assertUnwritten(facts);
       const key = `${uuid} ${facts.key}`;
       const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);

@@ -4,7 +4,8 @@
  */
 import { cloneBytes, type CloneBytes } from "../qcow2/cloneBytes";
 import { readImageHeader, type ImageHeader } from "../qcow2/imageHeader";
-import type { LibvirtClient, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Volume } from "../rpc/handles";
 import { declaredHeader, type ChainFile } from "./chain";
 import type { ReadAt } from "../qcow2/unfitImage";
 
@@ -19,7 +20,7 @@ const MOST_KNOWN = 1000;
 export interface MeasureOptions {
   /** How long tables may be read; 0: what is known already will do. @default 5 s */
   measureMs?: number;
-  /** Monotonic. @default performance.now */
+  /** Monotonic. @default the client's clock */
   now?: () => number;
 }
 
@@ -52,7 +53,7 @@ export async function headerOf(client: LibvirtClient, hostUuid: string, { volume
  * stands for the rest, and who has more time reads again.
  * @throws UnfitImageError where it ends before its tables or its data do
  */
-export async function writtenByClone(client: LibvirtClient, contentId: string, files: readonly ChainFile[], { measureMs = MEASURE_MS, now = () => performance.now() }: MeasureOptions): Promise<number> {
+export async function writtenByClone(client: LibvirtClient, contentId: string, files: readonly ChainFile[], { measureMs = MEASURE_MS, now = () => client.clock.nowMs() }: MeasureOptions): Promise<number> {
   const known = measured.get(contentId);
   if (known && (known.isWhole || measureMs <= known.ms)) return known.bytes;
   const layers = files.map(({ header, volume, facts }) => (

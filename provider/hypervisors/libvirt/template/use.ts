@@ -1,5 +1,6 @@
 import type { ImageUse, ImageUser } from "../guard/imageUse";
-import type { Domain, LibvirtClient } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
 import type { Declaration } from "./volume";

@@ -3,7 +3,9 @@ import type { TemplateProblem } from "../../../fleet/model";
 import { isImage } from "../guard/domainImages";
 import { mayName, type DomainText, type ImageUser } from "../guard/imageUse";
 import { MAX_CHAIN } from "./chain";
-import type { LibvirtClient, Pool, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Pool, Volume } from "../rpc/handles";
+import type { PoolAt } from "../rpc/poolAt";
 import { LibvirtError } from "../rpc/errors";
 import { all, at, parseXml, text, type ParsedXml } from "../xml/xml";
 import type { VolumeFacts } from "../volumes/volumes";
@@ -28,7 +30,7 @@ export async function volumeOf(client: LibvirtClient, host: string, poolName: st
   const pool = await client.lookupPool(poolName);
   if (!pool) return refuse(of.pool, `expected a storage pool of host ${host}, got ${JSON.stringify(poolName)}, which it does not have`);
   await assertActive(client, host, pool, of.pool);
-  const volume = await client.lookupVolume(pool, name) ?? await refreshed(client, pool, () => client.lookupVolume(pool, name));
+  const volume = await client.lookupVolume(pool, name) ?? await refreshed({ client, pool }, () => client.lookupVolume(pool, name));
   return volume ?? refuse(of.volume, `expected a volume of pool ${poolName} on host ${host}, got ${JSON.stringify(name)}, which it does not have`);
 }
 
@@ -37,11 +39,11 @@ export async function volumeAt(client: LibvirtClient, path: string): Promise<Vol
   const found = await client.lookupVolumeByPath(path);
   if (found) return found;
   const pool = await poolAt(client, posix.dirname(path));
-  return pool && await client.poolIsActive(pool) ? refreshed(client, pool, () => client.lookupVolumeByPath(path)) : null;
+  return pool && await client.poolIsActive(pool) ? refreshed({ client, pool }, () => client.lookupVolumeByPath(path)) : null;
 }
 
 /** One that is refused (a job is under way in it) sees nothing new, and says nothing. */
-async function refreshed(client: LibvirtClient, pool: Pool, look: () => Promise<Volume | null>): Promise<Volume | null> {
+async function refreshed({ client, pool }: PoolAt, look: () => Promise<Volume | null>): Promise<Volume | null> {
   try {
     await client.refreshPool(pool);
   } catch (error) {

@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
 import type { Leftover } from "../../../fleet/model";
-import { assertUnused, deleteOwnMap, deleteVolume, type Place } from "../guard/guard";
+import { inPlace, type Here, type Place } from "../connection/place";
+import { assertUnused, deleteOwnMap, deleteVolume } from "../guard/guard";
 import { targetVolumeName, type TargetRef } from "./images";
 import { asLeftover, type OwnVolume } from "../look/leftovers";
 import { memberInSlot } from "../look/memberDomain";
-import { contentPrefix, parseVolumeName, volumeName, type HostUp, type VolumeName, type VolumeScope } from "./names";
-import type { LibvirtClient, Pool } from "../rpc/client";
+import { contentPrefix, parseVolumeName, volumeName, type HostUp, type VolumeName } from "./names";
+import type { LibvirtClient } from "../rpc/client";
 import { LibvirtError } from "../rpc/errors";
 import { ensureVolume, volumeFacts } from "./volumes";
 
@@ -50,23 +51,23 @@ export function isSameBootByAge(then: HostUp, now: HostUp, ageSeconds: number): 
 }
 
 /** By a file that is made now: both times are written by the clock that the pool's file system goes by. */
-async function ageOf(client: LibvirtClient, at: Place, mark: string): Promise<number | undefined> {
-  const { pool } = await at.session.pool();
+async function ageOf(here: Here, mark: string): Promise<number | undefined> {
+  const { client, pool, scope } = here;
   const made = await client.lookupVolume(pool, mark);
   if (!made) return undefined;
-  const probe = volumeName(at.scope, { kind: "map", id: randomBytes(8).toString("hex") });
+  const probe = volumeName(scope, { kind: "map", id: randomBytes(8).toString("hex") });
   try {
-    const fresh = await ensureVolume(client, pool, probe, 1, "raw");
+    const fresh = await ensureVolume(here, probe, 1, "raw");
     const seconds = Number((await volumeFacts(client, fresh)).mtime) - Number((await volumeFacts(client, made)).mtime);
     return Number.isFinite(seconds) ? seconds : undefined;
   } finally {
-    await deleteOwnMap(client, at, probe);
+    await deleteOwnMap(here, probe);
   }
 }
 
-async function isTrusted(client: LibvirtClient, at: Place, { volume, mark }: { volume: string; mark: Mark }, now: HostUp | null): Promise<boolean> {
+async function isTrusted(here: Here, { volume, mark }: { volume: string; mark: Mark }, now: HostUp | null): Promise<boolean> {
   if (now === null || !isSameBoot(mark.since, now)) return false;
-  const ageSeconds = await ageOf(client, at, volume);
+  const ageSeconds = await ageOf(here, volume);
   return ageSeconds !== undefined && isSameBootByAge(mark.since, now, ageSeconds);
 }
 
@@ -98,9 +99,8 @@ export interface Arrival {
  * Whether what is to be copied is whole already and stands under machines: a replica with its mark, a base whose member
  * exists and waits for nothing. Copied again it would be taken away under them.
  */
-export async function isStanding({ session, scope }: Place, ref: TargetRef, contentId: string, marker: string | undefined): Promise<boolean> {
-  const { pool } = await session.pool();
-  return session.run("look at target", async (client) => {
+export async function isStanding(place: Place, ref: TargetRef, contentId: string, marker: string | undefined): Promise<boolean> {
+  return inPlace(place, "look at target", async ({ client, pool, scope }) => {
     if (!(await client.lookupVolume(pool, targetVolumeName(scope, ref)))) return false;
     if (ref.kind === "replica") return marker !== undefined && (await client.lookupVolume(pool, marker)) !== null;
     const member = await memberInSlot(client, scope.fleetId, ref.slot);
@@ -110,28 +110,28 @@ export async function isStanding({ session, scope }: Place, ref: TargetRef, cont
 
 /** The volume an earlier attempt at the same target left, if its bytes can be trusted; else a fresh one. */
 export async function beginArrival(place: Place, ref: TargetRef, contentId: string, capacityBytes: number, marker: string | undefined): Promise<Arrival> {
-  const { session, scope } = place;
-  const { pool } = await session.pool();
+  const { scope } = place;
   const name = targetVolumeName(scope, ref);
   const image = parseVolumeName(scope, name)!;
-  return session.run("make volume", async (client) => {
-    const [up, marks] = await Promise.all([hostUp(client), marksOf(client, pool, scope, image)]);
+  return inPlace(place, "make volume", async (here) => {
+    const { client, pool } = here;
+    const [up, marks] = await Promise.all([hostUp(client), marksOf(here, image)]);
     let trusted = false;
-    for (const one of marks) trusted ||= one.mark.contentId === contentId && (await isTrusted(client, place, one, up));
+    for (const one of marks) trusted ||= one.mark.contentId === contentId && (await isTrusted(here, one, up));
     const found = trusted ? await client.lookupVolume(pool, name) : null;
     if (found && (marker === undefined || !(await client.lookupVolume(pool, marker)))) {
       const facts = await volumeFacts(client, found);
       if (facts.format === "qcow2" && facts.backingPath === undefined && facts.capacityBytes === capacityBytes) {
-        await assertUnused(client, place, [name]); // else what somebody writes to it, or reads of it, is not ours to go on with
+        await assertUnused(here, [name]); // else what somebody writes to it, or reads of it, is not ours to go on with
         return { path: facts.path, arrivedBytes: facts.allocationBytes };
       }
     }
-    if (marker !== undefined) await deleteVolume(client, place, marker); // first: what is being rewritten is not whole
-    await deleteVolume(client, place, name);
-    for (const mark of marks) await deleteVolume(client, place, mark.volume);
+    if (marker !== undefined) await deleteVolume(here, marker); // first: what is being rewritten is not whole
+    await deleteVolume(here, name);
+    for (const mark of marks) await deleteVolume(here, mark.volume);
     // Before the volume: one without a mark is never gone on from.
-    if (up) await ensureVolume(client, pool, volumeName(scope, markFor(ref, contentId, up)), 1, "raw");
-    const volume = await ensureVolume(client, pool, name, capacityBytes, "qcow2");
+    if (up) await ensureVolume(here, volumeName(scope, markFor(ref, contentId, up)), 1, "raw");
+    const volume = await ensureVolume(here, name, capacityBytes, "qcow2");
     return { path: (await volumeFacts(client, volume)).path };
   });
 }
@@ -140,7 +140,7 @@ const markFor = (ref: TargetRef, contentId: string, since: HostUp): Mark => (ref
   ? { kind: "arriving", of: "base", slot: ref.slot, generation: ref.generation, contentId, since }
   : { kind: "arriving", of: "replica", contentId, since });
 
-async function marksOf(client: LibvirtClient, pool: Pool, scope: VolumeScope, image: VolumeName): Promise<{ volume: string; mark: Mark }[]> {
+async function marksOf({ client, pool, scope }: Here, image: VolumeName): Promise<{ volume: string; mark: Mark }[]> {
   return (await client.listVolumes(pool)).flatMap(({ name: volume }) => {
     const mark = parseVolumeName(scope, volume);
     return mark !== null && isMarkOf(mark, image) ? [{ volume, mark }] : [];
@@ -148,21 +148,20 @@ async function marksOf(client: LibvirtClient, pool: Pool, scope: VolumeScope, im
 }
 
 /** It is, or may be, not whole. */
-export async function isMarkedArriving(client: LibvirtClient, pool: Pool, scope: VolumeScope, image: VolumeName): Promise<boolean> {
-  return (await marksOf(client, pool, scope, image)).length > 0;
+export async function isMarkedArriving(here: Here, image: VolumeName): Promise<boolean> {
+  return (await marksOf(here, image)).length > 0;
 }
 
 /** It is whole, or belongs to what is. */
-export async function endArrival(client: LibvirtClient, at: Place, image: VolumeName): Promise<void> {
-  const { pool } = await at.session.pool();
-  for (const { volume } of await marksOf(client, pool, at.scope, image)) await deleteVolume(client, at, volume);
+export async function endArrival(here: Here, image: VolumeName): Promise<void> {
+  for (const { volume } of await marksOf(here, image)) await deleteVolume(here, volume);
 }
 
 /** Nothing of it stays. */
-export async function discardArrival(at: Place, ref: TargetRef): Promise<void> {
-  const name = targetVolumeName(at.scope, ref);
-  await at.session.run("clean up", async (client) => {
-    await deleteVolume(client, at, name);
-    await endArrival(client, at, parseVolumeName(at.scope, name)!);
+export async function discardArrival(place: Place, ref: TargetRef): Promise<void> {
+  const name = targetVolumeName(place.scope, ref);
+  await inPlace(place, "clean up", async (here) => {
+    await deleteVolume(here, name);
+    await endArrival(here, parseVolumeName(here.scope, name)!);
   });
 }

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { volumeXml } from "../xml/domainXml";
 import { volumeName, type VolumeScope } from "./names";
 import { poolRoom } from "./poolRoom";
-import type { LibvirtClient, Pool } from "../rpc/client";
+import type { PoolAt } from "../rpc/poolAt";
 import { LibvirtError } from "../rpc/errors";
 
 /**
@@ -30,14 +30,14 @@ export const saysNoSpace = (error: unknown): boolean =>
 export class PoolFullError extends Error {}
 
 /** By its figures alone. */
-export async function looksFull(client: LibvirtClient, pool: Pool): Promise<boolean> {
-  const room = await poolRoom(client, pool, 0);
+export async function looksFull(at: PoolAt): Promise<boolean> {
+  const room = await poolRoom(at, 0);
   return "freeBytes" in room && room.freeBytes < FULL_BELOW_BYTES;
 }
 
 /** What is left there may be root's alone; nobody can tell from here. Undefined: it is more than that. */
-export async function perhapsReserved(client: LibvirtClient, pool: Pool): Promise<number | undefined> {
-  const room = await poolRoom(client, pool, 0);
+export async function perhapsReserved(at: PoolAt): Promise<number | undefined> {
+  const room = await poolRoom(at, 0);
   return "freeBytes" in room && room.freeBytes < RESERVED_SHARE * room.capacityBytes ? room.freeBytes : undefined;
 }
 
@@ -46,8 +46,9 @@ export async function perhapsReserved(client: LibvirtClient, pool: Pool): Promis
  * in it, since a quota shows in no figures. The file that is tried bears the name of a copy's map, so that one left
  * behind is a leftover as any other. False where nobody can tell.
  */
-export async function isPoolFull(client: LibvirtClient, pool: Pool, scope: VolumeScope): Promise<boolean> {
-  if (await looksFull(client, pool)) return true;
+export async function isPoolFull(at: PoolAt, scope: VolumeScope): Promise<boolean> {
+  if (await looksFull(at)) return true;
+  const { client, pool } = at;
   const name = volumeName(scope, { kind: "map", id: randomBytes(8).toString("hex") });
   try {
     await client.deleteVolume(await client.createVolume(pool, volumeXml(name, PROBE_BYTES, "raw", undefined, PROBE_BYTES)));

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { LibvirtClient, Pool } from "../rpc/client";
+import type { Clock } from "../../../async/clock";
+import type { PoolAt } from "../rpc/poolAt";
 import { LibvirtError } from "../rpc/errors";
 
 /**
@@ -12,34 +12,29 @@ export const BUSY_POOL_MS = 10_000;
 const FIRST_PAUSE_MS = 100;
 const MOST_PAUSE_MS = 1_000;
 
-/** Time, for tests. */
-export interface Waiting {
-  now(): number;
-  sleep(ms: number): Promise<unknown>;
-}
-const REAL: Waiting = { now: () => performance.now(), sleep };
+type PoolClock = Pick<Clock, "nowMs" | "sleep">;
 
 /**
  * @param withinMs how long a pool that is busy is asked again. 0: asked once
  * @returns false: libvirt refused each time though the pool works, so what it knows of the pool may be old
  * @throws what the refresh met where the pool does not work any more
  */
-export async function refreshPool(client: LibvirtClient, pool: Pool, withinMs: number, waiting = REAL): Promise<boolean> {
-  const until = waiting.now() + withinMs;
+export async function refreshPool(at: PoolAt, withinMs: number, clock: PoolClock = at.client.clock): Promise<boolean> {
+  const until = clock.nowMs() + withinMs;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(MOST_PAUSE_MS, 2 * pauseMs)) {
     try {
-      await client.refreshPool(pool);
+      await at.client.refreshPool(at.pool);
       return true;
     } catch (error) {
       // A pool that is busy has no error code of its own. One that could not be read is stopped by libvirt.
-      if (!(error instanceof LibvirtError) || !(await works(client, pool))) throw error;
+      if (!(error instanceof LibvirtError) || !(await works(at))) throw error;
     }
-    if (waiting.now() + pauseMs > until) return false;
-    await waiting.sleep(pauseMs);
+    if (clock.nowMs() + pauseMs > until) return false;
+    await clock.sleep(pauseMs);
   }
 }
 
-async function works(client: LibvirtClient, pool: Pool): Promise<boolean> {
+async function works({ client, pool }: PoolAt): Promise<boolean> {
   try {
     if (!(await client.poolIsActive(pool))) return false;
     await client.poolInfo(pool);
@@ -58,12 +53,12 @@ export type PoolRoom = { freeBytes: number; capacityBytes: number } | { unknown:
  * full or free.
  * @param withinMs as of refreshPool
  */
-export async function poolRoom(client: LibvirtClient, pool: Pool, withinMs: number, waiting = REAL): Promise<PoolRoom> {
-  return knownRoom(client, pool, await refreshPool(client, pool, withinMs, waiting));
+export async function poolRoom(at: PoolAt, withinMs: number, clock: PoolClock = at.client.clock): Promise<PoolRoom> {
+  return knownRoom(at, await refreshPool(at, withinMs, clock));
 }
 
 /** As libvirt has it in its books. */
-export async function knownRoom(client: LibvirtClient, pool: Pool, isFresh = true): Promise<PoolRoom> {
+export async function knownRoom({ client, pool }: PoolAt, isFresh = true): Promise<PoolRoom> {
   const { capacity, allocation, available } = await client.poolInfo(pool);
   if (capacity > 0 && available <= capacity && allocation <= capacity) return { freeBytes: available, capacityBytes: capacity };
   return { unknown: `libvirt says ${available} bytes are free of ${capacity}, ${allocation} taken${isFresh ? "" : ", and is too busy there to look again"}` };

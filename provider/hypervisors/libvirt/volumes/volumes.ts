@@ -1,10 +1,12 @@
 import type { DiskInfo } from "../../../fleet/model";
-import type { LibvirtClient, Pool, Volume } from "../rpc/client";
+import type { LibvirtClient } from "../rpc/client";
+import type { Volume } from "../rpc/handles";
+import type { PoolAt } from "../rpc/poolAt";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
 import { volumeXml } from "../xml/domainXml";
 import { looksFull, PoolFullError, saysNoSpace } from "./noSpace";
-import { at, parseXml, text } from "../xml/xml";
+import { at as xmlAt, parseXml, text } from "../xml/xml";
 
 export interface VolumeFacts extends DiskInfo {
   key: string;
@@ -22,12 +24,12 @@ export interface VolumeFacts extends DiskInfo {
 }
 
 export async function volumeFacts(client: LibvirtClient, volume: Volume): Promise<VolumeFacts> {
-  const node = at(parseXml(await client.volumeXml(volume)), "volume");
+  const node = xmlAt(parseXml(await client.volumeXml(volume)), "volume");
   return {
     volume: volume.name,
     key: text(node, "key") ?? volume.key,
     path: text(node, "target", "path") ?? volume.key,
-    format: text(at(node, "target", "format"), "@type") ?? "raw",
+    format: text(xmlAt(node, "target", "format"), "@type") ?? "raw",
     capacityBytes: Number(text(node, "capacity") ?? 0),
     allocationBytes: Number(text(node, "allocation") ?? 0),
     mtime: text(node, "target", "timestamps", "mtime") ?? "",
@@ -53,7 +55,7 @@ export async function factsUnlessGone(client: LibvirtClient, volume: Volume): Pr
 }
 
 /** @throws where the pool has none of that name */
-export async function diskPath(client: LibvirtClient, pool: Pool, name: string): Promise<string> {
+export async function diskPath({ client, pool }: PoolAt, name: string): Promise<string> {
   const volume = await client.lookupVolume(pool, name);
   if (!volume) throw new Error(`the disk ${name} is gone`);
   return (await volumeFacts(client, volume)).path;
@@ -61,13 +63,14 @@ export async function diskPath(client: LibvirtClient, pool: Pool, name: string):
 
 /** Makes the volume, or takes the one that is there. */
 export async function ensureVolume(
-  client: LibvirtClient, pool: Pool, name: string, capacityBytes: number, format: "qcow2" | "raw",
+  at: PoolAt, name: string, capacityBytes: number, format: "qcow2" | "raw",
   backing?: { path: string; format: string },
 ): Promise<Volume> {
+  const { client, pool } = at;
   try {
     return await client.createVolume(pool, volumeXml(name, capacityBytes, format, backing));
   } catch (error) {
-    if (!isLibvirtError(error, ErrorCode.storageVolExist)) throw await asNoSpace(client, pool, error);
+    if (!isLibvirtError(error, ErrorCode.storageVolExist)) throw await asNoSpace(at, error);
     const found = await client.lookupVolume(pool, name);
     if (!found) throw error;
     return found;
@@ -75,7 +78,7 @@ export async function ensureVolume(
 }
 
 /** What qemu-img met stands in no number: where the pool is full, that is what it met. */
-async function asNoSpace(client: LibvirtClient, pool: Pool, error: unknown): Promise<unknown> {
-  if (!(error instanceof LibvirtError) || saysNoSpace(error) || !(await looksFull(client, pool))) return error;
+async function asNoSpace(at: PoolAt, error: unknown): Promise<unknown> {
+  if (!(error instanceof LibvirtError) || saysNoSpace(error) || !(await looksFull(at))) return error;
   return new PoolFullError(error.message, { cause: error });
 }

@@ -52,6 +52,9 @@ export function diskName(index: number): string {
   return index < 26 ? `vd${last}` : `${diskName(Math.floor(index / 26) - 1)}${last}`;
 }
 
+/** The one that is cloned; others of a member are its data disks. */
+export const FIRST_DISK = diskName(0);
+
 function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
   return {
     "@type": "file", "@device": "disk",
