@@ -58,7 +58,7 @@ const NO_DECISION_BY_WORDS = {
 };
 
 export default tseslint.config(
-  { ignores: ["dist/", "node_modules/", "coverage/", "bench-results/", "reports/", ".stryker-tmp/", "**/*.d.mts", "examples/**/node_modules/", "sdk/python/", "sdk/nodejs/"] },
+  { ignores: ["dist/", "node_modules/", "coverage/", "bench-results/", "reports/", "**/*.d.mts", "examples/**/node_modules/", "sdk/python/", "sdk/nodejs/"] },
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   tseslint.configs.recommended,
   {

@@ -25,5 +25,5 @@ export default {
   timeoutMS: 20_000,
   concurrency: 2,
   thresholds: { high: 95, low: 85, break: 85 },
-  tempDirName: ".stryker-tmp",
+  tempDirName: "reports/stryker-tmp",
 };
