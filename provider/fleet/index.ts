@@ -15,7 +15,7 @@ export { groupBy, groupOf } from "./groups";
 export { hostsToObserve, knowHosts } from "./hosts/table";
 export { ownersOf } from "./hosts/leftovers";
 export { adoptionWarning } from "./plan/warnings";
-export { memberKey, memberKeyOn, slotKey, slotKeyOn } from "./members/id";
+export { memberKey, memberKeyOn, slotKey, slotKeyOn } from "./members/keys";
 export { quietChanges } from "./members/changes";
 export { isUnarrived } from "./members/arrival";
 export { seedKeeper } from "./members/seeds";

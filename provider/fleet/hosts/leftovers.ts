@@ -1,7 +1,7 @@
 /** Leftovers of earlier runs, and those that only look like some. */
 import { groupBy, groupOf } from "../groups";
 import type { HostTable, KnownHost } from "./table";
-import { memberKey } from "../members/id";
+import { memberKey } from "../members/keys";
 import type { FleetState, Leftover } from "../model";
 
 type Missed = NonNullable<FleetState["hosts"][number]["missed"]>;

@@ -1,5 +1,5 @@
 /** A plan in words: one line for the resource's row, several for whoever wants to know why. */
-import { slotKeyOn } from "../members/id";
+import { slotKeyOn } from "../members/keys";
 import type { FleetPlan, RunSummary, SlotId } from "../model";
 import { formatBytes, formatProblem, plural } from "../words/problems";
 

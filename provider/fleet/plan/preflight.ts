@@ -1,6 +1,6 @@
 /** Everything that would make a run fail, found before anything is touched, in one list. */
 import { groupBy } from "../groups";
-import { memberKey } from "../members/id";
+import { memberKey } from "../members/keys";
 import type { FleetPlan, FleetSpec, Observation, Leftover, Problem, ReachableHost } from "../model";
 import { alike, byStore, freeBytesOf } from "./room";
 import { problemsOfHost } from "../words/paths";

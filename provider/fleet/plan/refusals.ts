@@ -3,7 +3,7 @@ import { namesOf } from "../members/changes";
 import { groupBy, groupOf } from "../groups";
 import { hostNames, unsettledReason, type KnownHost } from "../hosts/table";
 import { macCollisions } from "../members/addresses";
-import { memberKeyOn, slotKeyOn } from "../members/id";
+import { memberKeyOn, slotKeyOn } from "../members/keys";
 import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "../model";
 import { problemOfTemplate } from "../words/paths";
 import { plural } from "../words/problems";

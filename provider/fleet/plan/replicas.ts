@@ -1,7 +1,7 @@
 /** Replicas and uploads that nobody will need once a plan is done. */
 import type { HostTable, KnownHost } from "../hosts/table";
 import { ownersOf } from "../hosts/leftovers";
-import { memberKeyOn } from "../members/id";
+import { memberKeyOn } from "../members/keys";
 import type { FleetPlan, FleetState, ObservedReplica } from "../model";
 import { compare } from "../words/problems";
 import type { PlanContext } from "./context";

@@ -5,7 +5,7 @@ import { DEFAULTS } from "../inputs/schema";
 import { groupBy, groupOf } from "../groups";
 import { knowHosts, type KnownHost } from "../hosts/table";
 import { missedMembers } from "../hosts/leftovers";
-import { memberKey } from "../members/id";
+import { memberKey } from "../members/keys";
 import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RunSummary, RunTimeline } from "../model";
 import { compare, formatPath, seen } from "../words/problems";
 import { keptProfiles, MAX_RANGES } from "./readProfile";
