@@ -20,14 +20,13 @@ export async function removeReplica({ host, contentId, purpose }: Extract<Destro
 }
 
 export async function removeLeftover({ fleet, leftover }: Extract<DestroyOrder, { kind: "leftover" }>, place: Place): Promise<void> {
+  // Also where its pool is no more.
+  if (leftover.kind === "domain") return place.session.run("remove", async (client) => {
+    const domain = isHelperDomain(fleet.fleetId, leftover.name) ? await client.lookupDomain(leftover.name) : null;
+    const tag = domain && await tagOf(client, domain);
+    if (domain && tag?.purpose === "helper" && tag.fleetId === fleet.fleetId) await client.destroyDomain(domain, 0);
+  });
   await inPlace(place, "remove", async (here) => {
-    const { client } = here;
-    if (leftover.kind === "domain") {
-      const domain = isHelperDomain(fleet.fleetId, leftover.name) ? await client.lookupDomain(leftover.name) : null;
-      const tag = domain && await tagOf(client, domain);
-      if (domain && tag?.purpose === "helper" && tag.fleetId === fleet.fleetId) await client.destroyDomain(domain, 0);
-      return;
-    }
     const name = parseVolumeName(here.scope, leftover.name);
     if (!name) return;
     if (name.kind === "pending") return deletePending(here, leftover.name);

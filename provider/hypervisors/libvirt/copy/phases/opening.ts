@@ -20,7 +20,14 @@ export async function open(copying: Copying, { ref }: PhaseOf<"opening">): Promi
     throw rig.reason;
   }
   const then = { name: "takingStock" as const, opened, arrived };
-  if (feed.status === "rejected") return searchAfter(copying, { rig: rig.value, origin: { ref }, then }, feed.reason);
+  if (feed.status === "rejected") {
+    try {
+      return searchAfter(copying, { rig: rig.value, origin: { ref }, then }, feed.reason);
+    } catch (error) {
+      await drop(copying, { rig: rig.value }); // no phase holds it yet
+      throw error;
+    }
+  }
   copying.account.reads(feed.value);
   return { name: "joining", rig: rig.value, reading: { ref, feed: feed.value }, then };
 }

@@ -40,8 +40,10 @@ export function searchAfter(copying: Copying, { rig, origin, then }: Pick<PhaseO
 }
 
 /** Asks for another source. One that was ordered meanwhile comes first: whoever ordered it counts on it. */
-export async function search({ context, orders }: Copying, { rig, origin, failure, then }: PhaseOf<"searching">): Promise<Phase> {
+export async function search({ context, orders, holes }: Copying, { rig, origin, failure, then }: PhaseOf<"searching">): Promise<Phase> {
   context.signal?.throwIfAborted();
+  // As when the first source is joined: readers' exports come before whatever keeps the helper from answering.
+  if (then.name === "takingStock" && holes.isWritten) await abortable(then.opened, context.signal);
   const order = orders.take();
   const ref = order?.ref ?? await context.onSourceLost?.(failure) ?? null;
   if (ref === null) throw failure;
