@@ -16,6 +16,7 @@ export async function open(copying: Copying, { ref }: PhaseOf<"opening">): Promi
   opened.catch(() => undefined); // awaited when stock is taken
   const [rig, feed] = await Promise.allSettled([started, opening]);
   if (rig.status === "rejected") {
+    copying.orders.fail(rig.reason); // whoever ordered a source need not wait for the feed's end
     if (feed.status === "fulfilled") await drop(copying, { feed: feed.value });
     throw rig.reason;
   }
