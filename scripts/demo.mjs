@@ -188,5 +188,5 @@ if (command !== "up" && command !== "down") {
 await (command === "up" ? up() : down()).catch((error) => {
   endRunning();
   console.error(`\n${error.message}`);
-  process.exitCode = 1;
+  process.exit(1); // whatever set-up has begun beside it is nobody's any more
 });

@@ -33,7 +33,7 @@ export async function ensureDebianPackages(log) {
   const wait = ["-o", "DPkg::Lock::Timeout=300"];
   try {
     await quietly(["apt-get", ...wait, "-qq", "update"], { env });
-    await withoutServices(() => quietly(["apt-get", ...wait, "-qq", "install", "--yes", "--no-install-recommends", ...missing], { env }));
+    await installWithoutServices(["apt-get", ...wait, "-qq", "install", "--yes", "--no-install-recommends", ...missing], env);
   } catch (error) {
     return `Debian packages could not be installed: ${error.message}`;
   }
@@ -47,12 +47,15 @@ async function missingPackages() {
   return PACKAGES.filter((name) => !installed.has(name));
 }
 
-/** Debian's own switch: while this file says 101, installing a package starts no daemon. */
-async function withoutServices(action) {
-  if (existsSync(POLICY)) return action();
+/**
+ * Debian's own switch: while this file says 101, installing a package starts no daemon. It goes with apt, by the same shell:
+ * an installation that is interrupted goes on to its end, for a package half configured stops the next one.
+ */
+async function installWithoutServices(argv, env) {
+  if (existsSync(POLICY)) return quietly(argv, { env, goesOn: true });
   writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
   try {
-    return await action();
+    await quietly(["sh", "-c", `"$@" </dev/null; code=$?; rm -f ${POLICY}; exit $code`, "sh", ...argv], { env, goesOn: true });
   } finally {
     rmSync(POLICY, { force: true });
   }

@@ -54,15 +54,16 @@ export function show(argv, { cwd = ROOT, env = {}, timeoutMs, output = "inherit"
 /**
  * Runs a program that others run beside: what it says is shown only when it fails.
  * @param {string[]} argv
- * @param {{cwd?: string, env?: Record<string, string>, timeoutMs?: number, signal?: AbortSignal, onLine?: (line: string) => void}} [options]
- *   env: added to ours; timeoutMs: default none; signal: ends it, with its children; onLine: is given each line it says
+ * @param {{cwd?: string, env?: Record<string, string>, timeoutMs?: number, signal?: AbortSignal, onLine?: (line: string) => void, goesOn?: boolean}} [options]
+ *   env: added to ours; timeoutMs: default none; signal: ends it, with its children; onLine: is given each line it says;
+ *   goesOn: not ended with us, as what must not stop half-way. Default: it is
  * @throws an Error with the last of what it said
  */
-export function quietly(argv, { cwd = ROOT, env = {}, timeoutMs, signal, onLine } = {}) {
+export function quietly(argv, { cwd = ROOT, env = {}, timeoutMs, signal, onLine, goesOn = false } = {}) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     const child = spawn(argv[0], argv.slice(1), { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], detached: true });
-    running.add(child);
+    if (!goesOn) running.add(child);
     let said = "", why = "";
     const stop = (reason) => { why = reason; killGroup(child, "SIGKILL"); };
     const timer = timeoutMs && setTimeout(() => stop(`took longer than ${timeoutMs / 1000} s`), timeoutMs);

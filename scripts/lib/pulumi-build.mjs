@@ -1,6 +1,6 @@
 /** The Pulumi CLI from the Go module proxy, where the official binary cannot be had. */
 import { mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { quietly } from "./programs.mjs";
 
 export const BUILD_VERSION = "3.254.0";
@@ -17,7 +17,6 @@ const TAGS = ["-tags", "osusergo,grpcnotrace"];
  *   host of YAML programs; what stands there is replaced when all is built
  */
 export async function buildPulumi({ root, doing = () => {}, signal }) {
-  removeAbandoned(root);
   const work = mkdtempSync(`${root}.work-`);
   const go = (args, onLine) => quietly(["go", ...args], { cwd: work, env: { CGO_ENABLED: "0" }, timeoutMs: BUILD_TIMEOUT_MS, signal, onLine });
   const versions = `-X ${CLI}/sdk/v3/go/common/version.Version=v${BUILD_VERSION} -X ${YAML}/pkg/version.Version=v${YAML_VERSION}`;
@@ -44,10 +43,10 @@ export async function buildPulumi({ root, doing = () => {}, signal }) {
   }
 }
 
-/** What builds left that were killed; one that still runs is younger. */
-function removeAbandoned(root) {
-  for (const name of readdirSync(dirname(root)).filter((one) => one.startsWith(`${basename(root)}.work-`))) {
-    const path = join(dirname(root), name);
+/** What downloads and builds left that were killed; one that still runs is younger. */
+export function removeAbandoned(folder) {
+  for (const name of readdirSync(folder).filter((one) => one.includes(".work-"))) {
+    const path = join(folder, name);
     if (Date.now() - statSync(path).mtimeMs > 2 * BUILD_TIMEOUT_MS) rmSync(path, { recursive: true, force: true });
   }
 }

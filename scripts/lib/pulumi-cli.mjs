@@ -7,7 +7,7 @@ import { delimiter, dirname, join } from "node:path";
 import { run } from "../../test/lab/exec.mjs";
 import { CACHE_DIR, ROOT } from "./paths.mjs";
 import { which } from "./programs.mjs";
-import { BUILD_VERSION, buildPulumi } from "./pulumi-build.mjs";
+import { BUILD_VERSION, buildPulumi, removeAbandoned } from "./pulumi-build.mjs";
 import { downloadPulumi } from "./pulumi-download.mjs";
 
 const MIN_VERSION = [3, 200];
@@ -33,6 +33,7 @@ export async function ensurePulumiCli({ log, doing, signal }) {
     if (existsSync(bin) && await versionOf(bin)) return { pulumi: describe(bin, version), reason: "" };
   }
   mkdirSync(CLI_DIR, { recursive: true });
+  removeAbandoned(CLI_DIR);
   const downloaded = await download({ log, doing, signal });
   if (downloaded) return { pulumi: downloaded, reason: "" };
   if (!which("go")) return { pulumi: null, reason: "no Pulumi CLI: the official binary cannot be had, and building it needs Go, which is not on PATH" };
@@ -52,10 +53,9 @@ async function download({ log, doing, signal }) {
   log(`downloading the Pulumi CLI ${version} into ${root}`);
   const work = mkdtempSync(`${root}.work-`);
   try {
-    const { isChecked } = await downloadPulumi({ version, folder: work, doing, signal });
+    await downloadPulumi({ version, folder: work, doing, signal });
     const found = await versionOf(join(work, "bin", "pulumi"));
     if (found !== version) throw new Error(found ? `the archive holds ${found}` : "what the archive holds does not run here");
-    if (!isChecked) log("the release publishes no checksums: the archive was taken as the server gave it");
     rmSync(root, { recursive: true, force: true });
     renameSync(work, root);
     return describe(join(root, "bin", "pulumi"), version);

@@ -10,4 +10,4 @@ export function placesOf(version: string, mirror?: string): string[];
 export function downloadPulumi(options: {
   version: string; folder: string; places?: string[]; limits?: Limits; doing?: (text: string) => void; signal?: AbortSignal;
   platform?: string; arch?: string;
-}): Promise<{ isChecked: boolean }>;
+}): Promise<void>;
