@@ -16,6 +16,7 @@ export { FleetRefusedError, FleetRunError } from "../engine/types";
 export type { Origin, PreviewParseResult } from "../fleet";
 export type { Declared } from "./declared";
 export type { FrontDependencies } from "./dependencies";
+export { redacting } from "./redacting";
 export type { Manner, OtherSide } from "./otherSide";
 export type { Comparison, DeclaredAgain, PreviewWords } from "./previewWords";
 

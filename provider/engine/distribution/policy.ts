@@ -22,7 +22,7 @@ export interface ChosenPolicy {
 export async function policyFor(spec: FleetSpec, book: SourceBook, clock: Clock, predicts: boolean): Promise<ChosenPolicy> {
   if (spec.policy !== "auto" && !predicts) return { policy: policies[spec.policy] };
   const { topology, view } = book;
-  // All are tried on the same sources, whatever happens to it meanwhile.
+  // All are tried on the same sources, whatever happens to the book meanwhile.
   const [targets, made, sources, excluded] = [[...view.targets], [...view.made], view.sources.map((one) => ({ ...one })), [...view.excluded]];
   const { maxConcurrentClones } = spec.limits;
   const options = { maxConcurrentClones, excluded, relay: book.relays };

@@ -56,7 +56,7 @@ export function awaitedLeftovers(kept: readonly Pick<Incumbent, "host" | "member
 }
 
 /** The leftovers that the copies of a plan go on from. */
-export function resumedPartials(
+export function resumedLeftovers(
   table: HostTable, unfinished: ReadonlyMap<number, UnfinishedBase>, create: readonly PlannedCreate[], contentId: string,
 ): Set<Leftover> {
   const resumed = new Set<Leftover>();

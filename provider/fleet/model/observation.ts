@@ -95,7 +95,7 @@ export interface ReachableHost {
   heldGenerations: { slot: number; generation: number }[];
   /** Names of domains without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
-  /** fleet/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */
+  /** fleet/plan/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */
   poolFreeBytes: number;
   roomUnknown?: string;
   /** Absent: the host does not tell. */

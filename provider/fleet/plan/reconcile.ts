@@ -13,7 +13,7 @@ import { place } from "./placement";
 import { tidy } from "../words/problems";
 import { refusals } from "./refusals";
 import { isCompletable, isUnarrived } from "../members/arrival";
-import { awaitedLeftovers, resumedPartials } from "../hosts/unfinished";
+import { awaitedLeftovers, resumedLeftovers } from "../hosts/unfinished";
 import { contextOf, type PlanContext, type ReconcileRequest } from "./context";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "../members/seeds";
@@ -223,7 +223,7 @@ function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]):
 function cleanupOf(
   { table, previous, unfinished, contentId }: PlanContext, create: readonly PlannedCreate[], kept: readonly Incumbent[],
 ): FleetPlan["cleanup"] {
-  const needed = new Set([...resumedPartials(table, unfinished, create, contentId), ...awaitedLeftovers(kept)]);
+  const needed = new Set([...resumedLeftovers(table, unfinished, create, contentId), ...awaitedLeftovers(kept)]);
   const ownerOf = ownersOf(table, previous);
   return table.hosts.flatMap(({ name, seen }) =>
     (seen?.leftovers ?? [])

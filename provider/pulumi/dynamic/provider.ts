@@ -1,5 +1,5 @@
 import type * as dynamic from "@pulumi/pulumi/dynamic";
-import { createFront, type FrontDependencies } from "../../front";
+import { createFront, redacting, type FrontDependencies } from "../../front";
 import { checkFleet } from "./check";
 import { diffFleet } from "./diff";
 import { type EngineLink, otherSideOf } from "./engine-link";
@@ -25,9 +25,10 @@ export interface ProviderDependencies extends Omit<FrontDependencies, "otherSide
 export function createProvider({ link, backend, ...dependencies }: ProviderDependencies): FleetProvider {
   const front = createFront({ ...dependencies, otherSide: otherSideOf(link), isUnknown });
   const previewed = new Set<string>();
-  return {
+  // What is thrown in translating, too: of a record that cannot be read, of inputs that lack something.
+  return redacting<FleetProvider>({
     check: (olds, news) => checkFleet(olds, news, front, backend, previewed),
     diff: (_id, olds, news) => diffFleet(olds, news, front, previewed),
     ...createLifecycle(front, backend),
-  };
+  });
 }
