@@ -38,8 +38,8 @@ export function refitted(inner: Hypervisor, { abilities = {}, costs = {} }: Part
 export function recording(inner: Hypervisor): { hypervisor: Hypervisor; calls: string[] } {
   const calls: string[] = [];
   const hypervisor = wrap(inner, (method, order, _context, proceed) => {
-    const at = order.target ?? order;
-    calls.push([method, at.host && `${at.host}${at.slot === undefined ? "" : `/${at.slot}`}`].filter(Boolean).join(" "));
+    const at = order?.target ?? order;
+    calls.push([method, at?.host && `${at.host}${at.slot === undefined ? "" : `/${at.slot}`}`].filter(Boolean).join(" "));
     return proceed();
   });
   return { hypervisor, calls };
