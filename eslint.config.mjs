@@ -33,6 +33,17 @@ const PURE = {
   }],
 };
 
+/** Time is passed in (`Clock`), so that tests need not wait for it. */
+const CLOCK = "This adapter's time is a clock that is passed in (provider/async/clock).";
+const TIMERS = [
+  { regex: "^(node:)?timers/promises$", importNames: ["setTimeout", "setInterval", "scheduler"], message: CLOCK },
+  { regex: "^(node:)?(timers|perf_hooks)$", message: CLOCK },
+];
+const NO_TIME_BUT_THE_CLOCK = {
+  "no-restricted-globals": ["error", ...["performance", "setTimeout", "setInterval"].map((name) => ({ name, message: CLOCK }))],
+  "no-restricted-properties": ["error", ...["Date", "performance"].map((object) => ({ object, property: "now", message: CLOCK })), { object: "process", property: "hrtime", message: CLOCK }],
+};
+
 /** A daemon translates what it says: codes, errno, types and facts decide, words are only shown. */
 const WORDS = "(message|description|stack)";
 const NO_DECISION_BY_WORDS = {
@@ -47,7 +58,7 @@ const NO_DECISION_BY_WORDS = {
 };
 
 export default tseslint.config(
-  { ignores: ["dist/", "node_modules/", "coverage/", "bench-results/", "**/*.d.mts", "examples/**/node_modules/", "sdk/python/", "sdk/nodejs/"] },
+  { ignores: ["dist/", "node_modules/", "coverage/", "bench-results/", "reports/", "**/*.d.mts", "examples/**/node_modules/", "sdk/python/", "sdk/nodejs/"] },
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   tseslint.configs.recommended,
   {
@@ -72,40 +83,48 @@ export default tseslint.config(
   },
   {
     files: ["provider/fleet/**/*.ts"],
-    rules: { ...PURE, ...imports([PULUMI, GRPC, room("scheduler|engine|hypervisors|pulumi|cli|picture")], nodeModules(["crypto"])) },
+    rules: { ...PURE, ...imports([PULUMI, GRPC, room("async|scheduler|engine|hypervisors|front|pulumi|cli|picture")], nodeModules(["crypto"])) },
   },
   {
     files: ["provider/scheduler/**/*.ts"],
-    rules: { ...PURE, ...imports([PULUMI, GRPC, room("engine|hypervisors|pulumi|cli|picture")], nodeModules()) },
+    rules: { ...PURE, ...imports([PULUMI, GRPC, room("async|engine|hypervisors|front|pulumi|cli|picture")], nodeModules()) },
   },
   {
     files: ["provider/picture/**/*.ts"],
-    rules: { ...PURE, ...imports([PULUMI, GRPC, { ...room("engine"), regex: "/engine/(?!types$)" }, room("scheduler|hypervisors|pulumi|cli")], nodeModules()) },
+    rules: { ...PURE, ...imports([PULUMI, GRPC, { ...room("engine"), regex: "/engine/(?!types$)" }, room("async|scheduler|hypervisors|front|pulumi|cli")], nodeModules()) },
   },
   {
     files: ["provider/engine/**/*.ts"],
-    rules: imports([PULUMI, GRPC, INSIDES, { ...ADAPTER, regex: "hypervisors/(libvirt|vsphere)$" }, room("pulumi|cli|picture")]),
+    rules: imports([PULUMI, GRPC, INSIDES, { ...ADAPTER, regex: "hypervisors/(libvirt|vsphere)$" }, room("front|pulumi|cli|picture")]),
   },
   {
     files: ["provider/hypervisors/**/*.ts"],
-    rules: imports([PULUMI, room("scheduler|engine|pulumi|cli"), SIBLING]),
+    rules: imports([PULUMI, room("scheduler|engine|front|pulumi|cli|picture"), SIBLING]),
   },
   {
-    // The simulator runs on the scheduler's own time model and the engine's clock, so that a preview cannot drift.
+    // The simulator runs on the scheduler's own time model, so that a preview cannot drift.
     files: ["provider/hypervisors/simulated/**/*.ts"],
-    rules: imports([PULUMI, room("pulumi|cli"), { ...room("engine"), regex: "/engine/(?!types$)" }, SIBLING]),
+    rules: imports([PULUMI, room("engine|front|pulumi|cli|picture"), SIBLING]),
   },
   {
-    // What limited copies may use is shared as the plan reckons with it.
-    files: ["provider/hypervisors/libvirt/rates.ts"],
-    rules: imports([PULUMI, room("engine|pulumi|cli"), { regex: "/scheduler/(?!timeModel$)", message: "Of the scheduler only the sharing of rates." }, SIBLING]),
+    files: ["provider/async/**/*.ts", "provider/maxmin.ts", "provider/heap.ts"],
+    rules: imports([PULUMI, GRPC, room("fleet|scheduler|engine|hypervisors|front|pulumi|cli|picture")]),
   },
   {
-    files: ["provider/hypervisors/**/*.ts", "provider/engine/**/*.ts"],
+    files: ["provider/async/**/*.ts", "provider/hypervisors/**/*.ts", "provider/engine/**/*.ts"],
     rules: {
       ...NO_DECISION_BY_WORDS,
-      "no-restricted-properties": ["error", { object: "Date", property: "now", message: "The time of day jumps: durations go by performance.now() or by a clock that is passed in." }],
+      "no-restricted-properties": ["error", { object: "Date", property: "now", message: "The time of day jumps: durations go by a clock that is passed in." }],
     },
+  },
+  {
+    files: ["provider/hypervisors/libvirt/**/*.ts"],
+    rules: { ...NO_TIME_BUT_THE_CLOCK, ...imports([PULUMI, room("scheduler|engine|front|pulumi|cli|picture"), SIBLING, ...TIMERS]) },
+  },
+  {
+    // Whatever it speaks, a front translates: what both do knows neither Pulumi's packages nor gRPC.
+    files: ["provider/front/**/*.ts"],
+    rules: imports([PULUMI, GRPC, INSIDES, room("pulumi|cli")]),
   },
   {
     files: ["provider/pulumi/**/*.ts", "provider/*.ts", "sdk/**/*.ts"],

@@ -5,12 +5,12 @@
  *
  * Only Node's built-ins until set-up is done. The stack's state is a file in the user's cache, not in the checkout.
  */
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ensureSetup } from "./lib/setup.mjs";
+import { endRunning, endWithUs, quietly } from "./lib/programs.mjs";
+import { beginSetup, ensureSetup } from "./lib/setup.mjs";
 import { CACHE_DIR, ROOT } from "./lib/paths.mjs";
 import { bars, bytes, screen, seconds } from "./lib/demo-screen.mjs";
 
@@ -59,12 +59,17 @@ async function down() {
   out.done("Lab", "gone: no process, namespace or file is left");
 }
 
-/** Set-up, the example's packages and the lab. @returns the lab */
+/**
+ * Set-up, the example's packages and the lab. Building the Pulumi CLI takes longer than all else together, so it is waited
+ * for last. @returns the lab
+ */
 async function prepare() {
   out.line("\npulumi-vmfleet: one machine becomes a fleet, copied from every finished copy\n");
   let since = Date.now();
-  await setUp();
-  out.done("Set-up", `packages, QEMU, libvirt and the Pulumi CLI are here${took(since)}`);
+  const setup = beginSetup({ layers: ["e2e"], log: (line) => out.line(`  ${line}`) });
+  mustRunHere(await waitingLive("Set-up", setup, setup.packages));
+  await compile();
+  out.done("Set-up", `packages, QEMU and libvirt are here${took(since)}`);
   since = Date.now();
   const { up: labUp } = await import("../test/lab/lab.mjs");
   const { installTemplate } = await import("../test/lab/image.mjs");
@@ -72,26 +77,43 @@ async function prepare() {
   await installTemplate({ name: LAB, host: lab.hosts[0].name, keep: true, log: (line) => out.live("Lab", line) });
   const rate = lab.hosts[0].nicBitsPerSecond / 1e6;
   out.done("Lab", `${lab.hosts.length} libvirt hosts in ${lab.racks.length} racks, NICs of ${rate} Mbit/s${took(since)}`);
+  since = Date.now();
+  const { pulumi } = mustRunHere(await waitingLive("Pulumi", setup, setup.all));
+  Object.assign(process.env, pulumi.env);
+  out.done("Pulumi", `CLI ${pulumi.version} is here${took(since)}`);
   return lab;
 }
 
 async function prepareSilently() {
-  await setUp();
+  const { pulumi } = mustRunHere(await ensureSetup({ layers: ["e2e"], log: (line) => out.line(`  ${line}`) }));
+  Object.assign(process.env, pulumi.env);
+  await compile();
   const { status } = await import("../test/lab/lab.mjs");
   return status({ name: LAB });
 }
 
-async function setUp() {
-  const { pulumi, skipped } = await ensureSetup({ layers: ["e2e"], log: (line) => out.line(`  ${line}`) });
-  if (skipped.e2e) throw new Error(`the demo cannot run here: ${skipped.e2e}`);
-  Object.assign(process.env, pulumi.env);
+function mustRunHere(found) {
+  if (found.skipped.e2e) throw new Error(`the demo cannot run here: ${found.skipped.e2e}`);
+  return found;
+}
+
+/** Waits for a part of set-up; a terminal shows all the while what is still missing. */
+async function waitingLive(label, setup, wait) {
+  const timer = setInterval(() => out.live(label, setup.waitingFor()), 500);
+  try {
+    return await wait();
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+async function compile() {
   out.live("Set-up", "compiling");
-  execFileSync(process.execPath, [require.resolve("typescript/bin/tsc"), "-p", "tsconfig.build.json"], { cwd: ROOT, stdio: "inherit" });
+  await quietly([process.execPath, require.resolve("typescript/bin/tsc"), "-p", "tsconfig.build.json"]);
   out.live("Set-up", "installing the example");
   // npm takes one copy of a version for as good as another: it makes one of what was just compiled only where none is.
   rmSync(join(PROJECT_DIR, "node_modules", "pulumi-vmfleet"), { recursive: true, force: true });
-  const install = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-  execFileSync("npm", install, { cwd: PROJECT_DIR, stdio: ["ignore", "ignore", "inherit"] });
+  await quietly(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: PROJECT_DIR });
 }
 
 /** The example's own program, run inline: that needs no language host beside the CLI. */
@@ -156,12 +178,15 @@ Tear down:
   npm run demo:down
 `;
 
+endWithUs();
+
 const command = process.argv[2];
 if (command !== "up" && command !== "down") {
   console.error("usage: node scripts/demo.mjs up|down");
   process.exit(2);
 }
 await (command === "up" ? up() : down()).catch((error) => {
+  endRunning();
   console.error(`\n${error.message}`);
-  process.exitCode = 1;
+  process.exit(1); // whatever set-up has begun beside it is nobody's any more
 });

@@ -9,6 +9,7 @@
 import { parseArgs } from "node:util";
 import { installTemplate } from "../test/lab/image.mjs";
 import { down, status, up } from "../test/lab/lab.mjs";
+import { endWithUs } from "./lib/programs.mjs";
 import { ensureSetup } from "./lib/setup.mjs";
 
 const USAGE = "usage: node scripts/lab.mjs up|down|status [--name NAME] [--topology FILE] [--language LOCALE] [--template] [--json]";
@@ -58,6 +59,8 @@ function print(lab, { json, name }) {
     ].join("  "));
   }
 }
+
+endWithUs();
 
 main().catch((error) => {
   console.error(error.message);

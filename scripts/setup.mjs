@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 /** `node scripts/setup.mjs [LAYER …]`: installs what the layers (unit, lab, e2e; default all) need. */
+import { endWithUs } from "./lib/programs.mjs";
 import { ensureSetup, LAYERS } from "./lib/setup.mjs";
+
+endWithUs();
 
 const layers = process.argv.slice(2);
 const unknown = layers.find((layer) => !LAYERS.includes(layer));

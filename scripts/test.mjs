@@ -9,7 +9,7 @@
  * --require-all (or VMFLEET_REQUIRE_ALL=1): a layer that cannot run here is a failure.
  * VMFLEET_LAB: name of one lab for both, one after the other; one that is up already is used and left up. Default: fresh
  * ones, `test` and `test2`.
- * The last line counts: `N passed, N failed` and, if any, `, N skipped`.
+ * At the end it names the ten slowest tests. The last line counts: `N passed, N failed` and, if any, `, N skipped`.
  */
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ import { down, status, up } from "../test/lab/lab.mjs";
 import { ROOT } from "./lib/paths.mjs";
 import { endRunning, show } from "./lib/programs.mjs";
 import { ensureSetup, LAYERS } from "./lib/setup.mjs";
-import { add, lastLine, mochaResult, succeeded } from "./lib/tally.mjs";
+import { add, lastLine, mochaResult, slowestLines, succeeded } from "./lib/tally.mjs";
 
 const SUFFIX = { unit: ".test.ts", lab: ".lab.ts", e2e: ".e2e.ts" };
 /** Of one test, unless it says otherwise. */
@@ -29,6 +29,8 @@ const OWN_LABS = ["test", "test2", "test3", "test4"];
 const log = (line) => console.log(`▸ ${line}`);
 let sum = { passed: 0, failed: 0, skipped: 0 };
 const count = (result) => { sum = add(sum, result); };
+/** What each test took, the checks among them. */
+const timed = [];
 /** Labs of ours that are up: they must not outlive us. */
 const ownLabs = new Set();
 
@@ -91,6 +93,7 @@ async function runReal(layers, grep, env) {
 async function runChecks() {
   await check("type check", [...npx("typescript/bin/tsc"), "--noEmit", "-p", "."]);
   await check("lint", [...npx("eslint/bin/eslint.js"), "--max-warnings", "0", "."]);
+  await check("no import circles", [...npx("dependency-cruiser/bin/dependency-cruise.mjs"), "provider", "sdk"]);
   if (existsSync(join(ROOT, "scripts/generate-schema.ts"))) {
     await check("schema.json is up to date", [...npx("tsx/dist/cli.mjs"), "scripts/generate-schema.ts", "--check"]);
   }
@@ -100,8 +103,9 @@ async function runChecks() {
 async function check(name, argv) {
   const started = Date.now();
   const { code, why } = await show(argv);
-  const seconds = ((Date.now() - started) / 1000).toFixed(1);
-  log(code === 0 ? `${name}: passed (${seconds} s)` : `${name}: FAILED: ${why}`);
+  const seconds = (Date.now() - started) / 1000;
+  timed.push({ title: name, seconds });
+  log(code === 0 ? `${name}: passed (${seconds.toFixed(1)} s)` : `${name}: FAILED: ${why}`);
   count({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
   return code === 0;
 }
@@ -124,7 +128,9 @@ async function runMocha(layer, grep, env, output) {
       ...npx("mocha/bin/mocha.js"), "--reporter", join(ROOT, "scripts/lib/reporter.cjs"), "--timeout", String(TIMEOUT_MS[layer]),
       ...(grep === undefined ? [] : ["--grep", grep]), ...files,
     ], { env: { ...env, VMFLEET_COUNTS: countsFile }, output });
-    const { problems, ...result } = mochaResult(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : null, exit);
+    const counts = existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : null;
+    const { problems, ...result } = mochaResult(counts, exit);
+    for (const { title, seconds } of counts?.slowest ?? []) timed.push({ title: `${layer}: ${title}`, seconds });
     for (const problem of problems) log(`${layer}: FAILED: ${problem}`);
     return result;
   } finally {
@@ -178,6 +184,7 @@ main().catch((error) => {
   console.error(error.message);
   count({ passed: 0, failed: 1, skipped: 0 });
 }).finally(() => {
+  for (const line of slowestLines(timed)) console.log(line);
   console.log(lastLine(sum));
   process.exitCode = succeeded(sum) ? 0 : 1;
 });

@@ -1,7 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
-import { holdsPassword } from "../provider/fleet/redaction";
+import { holdsPassword } from "../provider/fleet/words/redaction";
 import type { FleetState, Learned, MemberState, ReadProfile, RunSummary, RunTimeline } from "../provider/fleet/model";
+import { HOSTS_KEY, ORGANIZATION_KEY, OWN_OUTPUTS, type OwnOutput, PREVIEW_KEY, URN_KEY } from "../provider/pulumi/dynamic/keys";
 import type { ClonedVmFleetArgs } from "./args";
+
+/** Each output that there is, as a property of the resource: what is missing in the class does not compile. */
+type Outputs = { readonly [Name in OwnOutput | "fleetId"]: pulumi.Output<FleetState[Name]> };
 
 const MODULE = "vmfleet";
 const TYPE = "ClonedVmFleet";
@@ -45,7 +49,7 @@ const provider: pulumi.dynamic.ResourceProvider = {
  *   vm: { numCpus: 2, memory: 2048, networks: [{ network: "default" }] },
  * });
  */
-export class ClonedVmFleet extends pulumi.dynamic.Resource {
+export class ClonedVmFleet extends pulumi.dynamic.Resource implements Outputs {
   /** What every object of the fleet is tagged with on the hosts. */
   declare readonly fleetId: pulumi.Output<string>;
   /** Of the template that the fleet was cloned from last. */
@@ -69,21 +73,16 @@ export class ClonedVmFleet extends pulumi.dynamic.Resource {
 
   /** @param name unique within the stack; @param args the fleet; @param opts Pulumi's options for any resource */
   constructor(name: string, args: ClonedVmFleetArgs, opts: pulumi.CustomResourceOptions = {}) {
-    const outputs = {
-      contentId: undefined, members: undefined, replicas: undefined, snapshots: undefined, placement: undefined,
-      lastRun: undefined, timeline: undefined, learned: undefined, readProfiles: undefined,
-    };
+    const outputs = Object.fromEntries(OWN_OUTPUTS.map((key) => [key, undefined]));
     const internal = {
-      // None reaches a dynamic provider by itself; all are left out of every comparison.
-      __urn: pulumi.createUrn(name, TYPE_TOKEN, opts.parent),
-      __organization: organization(),
-      __preview: pulumi.runtime.isDryRun() || undefined,
+      [URN_KEY]: pulumi.createUrn(name, TYPE_TOKEN, opts.parent),
+      [ORGANIZATION_KEY]: organization(),
+      [PREVIEW_KEY]: pulumi.runtime.isDryRun() || undefined,
     };
     super(provider, name, { fleetId: undefined, ...args, hosts: withSecrets(args.hosts), ...outputs, ...internal }, {
       deleteBeforeReplace: true,
       ...opts,
-      // The recorded hosts repeat URIs, and a URI may carry a password.
-      additionalSecretOutputs: ["__hosts", ...(opts.additionalSecretOutputs ?? [])],
+      additionalSecretOutputs: [HOSTS_KEY, ...(opts.additionalSecretOutputs ?? [])],
     }, MODULE, TYPE);
   }
 }

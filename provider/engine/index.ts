@@ -1,9 +1,9 @@
 /** The engine's doors. */
-export { applyFleet } from "./apply";
-export { realClock } from "./clock";
-export { previewFleet } from "./preview";
-export { refreshFleet } from "./refresh";
-export { removeFleet } from "./remove";
-export { throttled, type ThrottledSink } from "./throttle";
-export { inOrder, racksOf } from "./timeline";
+export { applyFleet } from "./doors/apply";
+export { realClock } from "../async/clock";
+export { previewFleet } from "./doors/preview";
+export { refreshFleet } from "./doors/refresh";
+export { removeFleet } from "./doors/remove";
+export { throttled, type ThrottledSink } from "./progress/throttle";
+export { inOrder, racksOf } from "./record/timeline";
 export * from "./types";

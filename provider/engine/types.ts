@@ -1,14 +1,8 @@
 import type { CloneTrace, FleetPlan, FleetSpec, FleetState, Learned, Observation, PolicyName, RunSummary } from "../fleet/model";
-import type { Hypervisor } from "../hypervisors/hypervisor";
+import type { Clock } from "../async/clock";
+import type { Hypervisor, Traits } from "../hypervisors/hypervisor";
 
 export type { CloneTrace } from "../fleet/model";
-
-/** Time as the engine knows it: real, or the simulator's virtual one. */
-export interface Clock {
-  /** Monotonic. */
-  nowMs(): number;
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-}
 
 export type Phase = "lock" | "observe" | "cleanup" | "destroy" | "upload" | "clone" | "define" | "consolidate" | "done";
 
@@ -98,14 +92,9 @@ export type PreviewRequest = Pick<RunRequest, "spec" | "fleetId" | "incarnation"
   policy?: PolicyName;
   /** `unit`: every copy takes one second and nothing is contended. @default "network" */
   time?: "network" | "unit";
-  /** What each copy costs before its first byte. @default 0 */
-  startupSeconds?: number;
-  /** Seconds a relay's reader begins after the relay itself. @default 0 */
-  relayHopSeconds?: number;
-  /** Seconds that each member takes of its host once its image is there. @default 0 */
-  memberSeconds?: number;
-  /** Whether the hypervisor can relay (capabilities.relay). @default true */
-  relay?: boolean;
-  /** Whether the hypervisor can make linked clones (capabilities.linked). @default true */
-  linked?: boolean;
+  /**
+   * What the hypervisor can do that the simulator stands in for, and what things cost there.
+   * @default it can do all there is, and nothing but moving bytes takes time
+   */
+  traits?: Traits;
 };

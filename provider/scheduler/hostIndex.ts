@@ -2,14 +2,18 @@
  * What stands and passes at each host, kept up to date by whoever runs the copies, so that a decision about a few hosts
  * looks at those only: with 100,000 copies, looking at all of them at each of 100,000 events would take an hour.
  */
-import type { PoolView, Source, Transfer } from "./types";
+import { remainingAt, type HostCounts, type Source, type Transfer } from "./types";
 
 export class HostIndex {
-  /** Hosts at which something began, ended or changed since `seen()`. */
-  readonly changed = new Set<number>();
+  private readonly touched = new Set<number>();
   private readonly sources = new Map<number, Set<Source>>();
   private readonly transfers = new Map<number, Set<Transfer>>();
   private readonly bare = new Set<number>();
+
+  /** Hosts at which something began, ended or changed since `seen()`. */
+  get changed(): ReadonlySet<number> {
+    return this.touched;
+  }
 
   sourcesAt(host: number): Iterable<Source> {
     return this.sources.get(host) ?? [];
@@ -21,7 +25,7 @@ export class HostIndex {
   }
 
   touch(host: number): void {
-    if (host >= 0) this.changed.add(host);
+    if (host >= 0) this.touched.add(host);
   }
 
   addSource(source: Source): void {
@@ -50,9 +54,9 @@ export class HostIndex {
   }
 
   /** Hosts that want a first base and have none on the way. */
-  countBare(view: PoolView): number {
-    for (const host of this.changed) {
-      if (isBare(view, this, host)) this.bare.add(host);
+  countBare(counts: HostCounts): number {
+    for (const host of this.touched) {
+      if (isBare(counts, this, host)) this.bare.add(host);
       else this.bare.delete(host);
     }
     return this.bare.size;
@@ -60,18 +64,14 @@ export class HostIndex {
 
   /** A policy has looked at the changes. */
   seen(): void {
-    this.changed.clear();
+    this.touched.clear();
   }
 }
 
 const NONE: ReadonlySet<Transfer> = new Set();
 
-/** Bases that the host still wants started. */
-export const remainingAt = ({ targets, made, making, excluded }: PoolView, host: number): number =>
-  (excluded[host] ? 0 : Math.max(0, targets[host]! - made[host]! - making[host]!));
-
-function isBare(view: PoolView, index: HostIndex, host: number): boolean {
-  if (remainingAt(view, host) === 0) return false;
+function isBare(counts: HostCounts, index: HostIndex, host: number): boolean {
+  if (remainingAt(counts, host) === 0) return false;
   for (const source of index.sourcesAt(host)) if (!source.arriving) return false;
   for (const { targetHost, straggling } of index.transfersAt(host)) if (targetHost === host && !straggling) return false;
   return true;

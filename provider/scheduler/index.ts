@@ -1,10 +1,11 @@
 export { choiceSteps, choosePolicy, type PolicyChoice } from "./auto";
-export { FlowNetwork, type Flow } from "./flows";
-export { HostIndex } from "./hostIndex";
+export { FlowNetwork, type Flow } from "./time/flows";
+export { CopyBook } from "./copyBook";
 export { asLearned, learnFrom, type ObservedCopy, type ObservedRun } from "./learned";
 export { lastTurnSeconds, learnTurns, type ReadyImage } from "./memberTurns";
 export { policies, policyNames } from "./policies";
 export { simulatePolicy, simulationSteps, type SimulatedRun, type SimulatedTransfer, type SimulateOptions } from "./simulate";
-export { expectedRates, PROVIDER_HOST, soloRate, soloSeconds } from "./timeModel";
+export { expectedRates, PROVIDER_HOST, soloRate, soloSeconds } from "./time/timeModel";
 export { DEFAULT_IMAGE_BYTES, topologyOf, type TopologyOptions } from "./topology";
 export type * from "./types";
+export type * from "./policy";

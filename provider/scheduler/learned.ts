@@ -4,7 +4,7 @@
  * each copy when it really ended; what the run does not tell stays as it was.
  */
 import type { Learned } from "../fleet/model";
-import { replay, type ReplayedCopy } from "./replay";
+import { replay, type ReplayedCopy } from "./time/replay";
 import type { LinkLimit, Topology } from "./types";
 
 /** A copy that was made. */

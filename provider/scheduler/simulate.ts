@@ -1,7 +1,8 @@
 /** A policy run to its end on the time model alone: no promises, no hypervisor. Used by `auto` and for estimates. */
-import { FlowNetwork, type Flow } from "./flows";
-import { HostIndex } from "./hostIndex";
-import type { Decision, Policy, PoolView, Source, Topology, Transfer } from "./types";
+import { FlowNetwork, type Flow } from "./time/flows";
+import { CopyBook, type SourceEntry, type TransferEntry } from "./copyBook";
+import type { Source, Topology } from "./types";
+import type { Decision, Policy, BookView } from "./policy";
 
 export interface SimulatedTransfer {
   /** Source.id */
@@ -40,23 +41,20 @@ export interface SimulateOptions {
 const LOOKS = 50;
 
 /** No host writes what it lacks faster than its disk does. */
-function leastSecondsLeft({ topology, targets, made, transfers, excluded }: PoolView): number {
+function leastSecondsLeft({ topology, targets, made, transfers, excluded }: BookView): number {
   if (topology.time === "unit" || topology.freeLocalCopies) return 0;
   const images = topology.hosts.map(({ index }) => (excluded[index] ? 0 : targets[index]! - made[index]!));
   for (const { targetHost, done } of transfers) images[targetHost]! -= done;
   return images.reduce((most, lacking, host) => Math.max(most, (lacking * topology.imageBytes) / topology.hosts[host]!.diskBytesPerSecond), 0);
 }
 
-/** A transfer of the view and what goes with it. */
-interface Copy {
+/** A copy under way and what goes with it. */
+interface Copy extends TransferEntry {
   record: SimulatedTransfer;
-  feeder: Source;
+  feeder: SourceEntry;
   /** What it makes: serves already while it arrives, where copies can relay. */
-  source: Source;
-  transfer: Transfer;
+  makes: SourceEntry;
   flow: Flow<Copy>;
-  /** Position in the view's transfers, and in its arriving. */
-  position: number;
 }
 
 /**
@@ -85,57 +83,35 @@ export function* simulationSteps(
   policy: Policy,
   options: SimulateOptions = {},
 ): Generator<void, SimulatedRun, void> {
-  const limit = options.maxConcurrentClones ?? Infinity;
-  const index = new HostIndex();
-  const view: PoolView = {
-    nowSeconds: 0,
-    topology,
-    targets: [...targets],
-    made: [...made],
-    making: topology.hosts.map(() => 0),
-    sources: sources.map((source) => ({ ...source, serving: 0 })),
-    transfers: [],
-    excluded: options.excluded ?? topology.hosts.map(() => false),
-    index,
-    ...(options.relay && { arriving: [] }),
-    freeSlots: limit,
-  };
-  const { arriving } = view;
-  for (const source of view.sources) index.addSource(source);
-  for (const { index: host } of topology.hosts) index.touch(host);
+  const { maxConcurrentClones = Infinity, relay = false, excluded } = options;
+  const book = new CopyBook<SourceEntry, Copy>(topology, { maxConcurrentClones, relays: relay, targets, made, ...(excluded && { excluded }) });
+  book.touchAll();
+  for (const source of sources) book.enter({ ...source, serving: 0, position: -1 });
   const network = new FlowNetwork<Copy>(topology);
-  const byId = new Map(view.sources.map((source) => [source.id, source]));
   const run: SimulatedRun = { makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, transfers: [], unmade: 0 };
-  let nextId = view.sources.reduce((most, source) => Math.max(most, source.id + 1), 0);
-  const copies: Copy[] = [];
-  const underWay = new Map<number, Copy>();
+  /** By what it makes: copies that others may read from. */
+  const relaying = new Map<number, Copy>();
 
-  const start = (feeder: Source, { targetHost, bytesPerSecond }: Decision): Copy => {
-    const id = nextId++;
+  const start = (feeder: SourceEntry, { targetHost, bytesPerSecond }: Decision): Copy => {
+    const { nowSeconds } = book.view;
+    const id = book.newId();
     const record: SimulatedTransfer = {
-      source: feeder.id, made: id, sourceHost: feeder.host, targetHost, startSeconds: view.nowSeconds, endSeconds: Infinity,
+      source: feeder.id, made: id, sourceHost: feeder.host, targetHost, startSeconds: nowSeconds, endSeconds: Infinity,
     };
-    const source: Source = { id, host: targetHost, kind: "base", serving: 0, arriving: options.relay ?? false };
-    const copy = { record, feeder, source, position: copies.length } as Copy;
-    const flow = copy.flow = network.start(feeder.host, targetHost, copy, view.nowSeconds, { upstream: underWay.get(feeder.id)?.flow });
-    copy.transfer = {
-      source: feeder.id, madeId: id, sourceHost: feeder.host, targetHost, startedAtSeconds: view.nowSeconds, straggling: false,
+    const copy = {
+      source: feeder.id, madeId: id, sourceHost: feeder.host, targetHost, startedAtSeconds: nowSeconds, straggling: false, position: -1,
       ...(bytesPerSecond !== undefined && { bytesPerSecond }),
+      record, feeder, makes: { id, host: targetHost, kind: "base", serving: 0, arriving: relay, position: -1 },
       // Worked out only when asked for.
-      get done() { return network.fraction(flow, view.nowSeconds); },
-    };
-    copies.push(copy);
-    view.transfers.push(copy.transfer);
-    index.begin(copy.transfer);
-    if (arriving) {
-      index.addSource(source);
-      underWay.set(id, copy);
-      byId.set(id, source);
-      arriving.push(source);
+      get done() { return network.fraction(this.flow, book.view.nowSeconds); },
+    } as Copy;
+    copy.flow = network.start(feeder.host, targetHost, copy, nowSeconds, { upstream: relaying.get(feeder.id)?.flow });
+    book.enterTransfer(copy);
+    if (relay) {
+      book.enter(copy.makes);
+      relaying.set(id, copy);
     }
     feeder.serving++;
-    view.making[targetHost]!++;
-    view.freeSlots--;
     run.transfers.push(record);
     if (feeder.host !== targetHost) {
       run.bytesMoved += topology.imageBytes;
@@ -144,27 +120,14 @@ export function* simulationSteps(
     return copy;
   };
   const end = (copy: Copy, atSeconds: number): void => {
-    const { record, feeder, source } = copy;
+    const { record, feeder, makes } = copy;
     record.endSeconds = atSeconds;
     feeder.serving--;
-    view.making[record.targetHost]!--;
-    view.made[record.targetHost]!++;
-    view.freeSlots++;
-    const last = copies.pop()!;
-    view.transfers.pop();
-    const lastArriving = arriving?.pop();
-    if (last !== copy) {
-      copies[copy.position] = last;
-      view.transfers[copy.position] = last.transfer;
-      if (lastArriving) arriving![copy.position] = lastArriving;
-      last.position = copy.position;
-    }
-    underWay.delete(source.id);
-    source.arriving = false;
-    view.sources.push(source);
-    index.end(copy.transfer);
-    if (!arriving) index.addSource(source);
-    byId.set(source.id, source);
+    book.endTransfer(copy, true);
+    book.leave(makes);
+    makes.arriving = false;
+    book.enter(makes);
+    relaying.delete(makes.id);
     run.makespanSeconds = atSeconds;
   };
 
@@ -172,29 +135,28 @@ export function* simulationSteps(
   let nextLook = giveUpSeconds < Infinity ? giveUpSeconds / LOOKS : Infinity;
   for (;;) {
     const batch: Copy[] = [];
-    const decisions = policy.next(view);
-    index.seen();
+    const decisions = policy.next(book.at(book.view.nowSeconds));
+    book.seen();
     for (const decision of decisions) {
-      const feeder = typeof decision.source === "number" ? byId.get(decision.source)! : batch[decision.source.decision]!.source;
+      const feeder = typeof decision.source === "number" ? book.source(decision.source)! : batch[decision.source.decision]!.makes;
       batch.push(start(feeder, decision));
     }
     const atSeconds = network.nextSeconds();
     if (atSeconds === Infinity) break;
     const looks = atSeconds >= nextLook;
     if (looks) nextLook = atSeconds + giveUpSeconds / LOOKS;
-    if (atSeconds > giveUpSeconds || (looks && view.nowSeconds + leastSecondsLeft(view) > giveUpSeconds * (1 + 1e-9))) {
+    if (atSeconds > giveUpSeconds || (looks && book.view.nowSeconds + leastSecondsLeft(book.view) > giveUpSeconds * (1 + 1e-9))) {
       run.makespanSeconds = Infinity;
       break;
     }
     yield;
-    view.nowSeconds = atSeconds;
+    book.at(atSeconds);
     for (const { tag: copy } of network.advanceTo(atSeconds)) end(copy, atSeconds);
     for (const { tag: copy } of network.takeServing()) {
-      index.touch(copy.record.sourceHost);
-      index.touch(copy.record.targetHost);
+      book.touch(copy.sourceHost);
+      book.touch(copy.targetHost);
     }
   }
-  run.unmade = view.targets.reduce((sum, target, host) =>
-    sum + (view.excluded[host] ? 0 : Math.max(0, target - view.made[host]!)), 0);
+  run.unmade = book.lacking();
   return run;
 }

@@ -1,9 +1,4 @@
-/**
- * What a policy sees and says. A policy is an online decision (DESIGN.md section 6): the engine asks again at every
- * event, and there is no fixed schedule to go stale. Everything here is plain data; ids are indices for speed.
- */
-import type { PolicyName } from "../fleet/model";
-import type { HostIndex } from "./hostIndex";
+/** Hosts, racks, sources and copies as the time model and the policies see them: plain data; ids are indices for speed. */
 
 export interface SchedulerHost {
   index: number;
@@ -74,43 +69,18 @@ export interface Transfer {
   straggling: boolean;
 }
 
-/** The state at one instant. Arrays are indexed by host index. */
-export interface PoolView {
-  nowSeconds: number;
-  topology: Topology;
+/** How far each host is. Arrays are indexed by host index. */
+export interface HostCounts {
   /** Base images wanted on each host in this run, those that exist already included (template not included). */
-  targets: number[];
+  readonly targets: readonly number[];
   /** Base images made and not failed, whether or not still sources; the template not included. */
-  made: number[];
+  readonly made: readonly number[];
   /** In flight. */
-  making: number[];
-  sources: Source[];
-  /** Copies under way, each serves what it has. Absent: the hypervisor cannot relay. */
-  arriving?: Source[];
-  transfers: Transfer[];
-  /** The same by host, and where something happened since the last decision. */
-  index?: HostIndex;
+  readonly making: readonly number[];
   /** Hosts that failed: neither source nor target. */
-  excluded: boolean[];
-  /** More copies that may start now over the whole fleet. */
-  freeSlots: number;
+  readonly excluded: readonly boolean[];
 }
 
-export interface Decision {
-  /** Source.id, or the copy that an earlier decision of the same batch starts, by its index in the batch. */
-  source: number | { decision: number };
-  targetHost: number;
-  /** What the policy expects of it; stands in the transfer then. */
-  bytesPerSecond?: number;
-}
-
-export interface Policy {
-  name: PolicyName;
-  /** A copy keeps the source it was given, however slow, unless that is lost. @default false */
-  keepsSources?: boolean;
-  /**
-   * The copies to start now. Must never exceed targets (made + making + decided), maxConcurrent or freeSlots.
-   * Empty with nothing in flight and targets open: the engine reports the remaining targets as failed.
-   */
-  next(view: PoolView): Decision[];
-}
+/** Bases that the host still wants started. */
+export const remainingAt = ({ targets, made, making, excluded }: HostCounts, host: number): number =>
+  (excluded[host] ? 0 : Math.max(0, targets[host]! - made[host]! - making[host]!));

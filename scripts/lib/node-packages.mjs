@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "./paths.mjs";
-import { must } from "./programs.mjs";
+import { quietly } from "./programs.mjs";
 
 const MIN_NODE_MAJOR = 20;
 
@@ -12,7 +12,7 @@ export async function ensureNodePackages(log) {
   const reason = whyInstall(readLock(join(ROOT, "package-lock.json")), readLock(join(ROOT, "node_modules/.package-lock.json")));
   if (reason === null) return;
   log(`installing Node packages with npm ci (${reason})`);
-  await must(["npm", "ci", "--no-audit", "--no-fund"]);
+  await quietly(["npm", "ci", "--no-audit", "--no-fund"]);
 }
 
 /**

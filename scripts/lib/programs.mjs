@@ -2,13 +2,24 @@
 import { spawn } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
 import { ROOT } from "./paths.mjs";
 
 const running = new Set();
 
-/** Ends (SIGTERM, with their children) what `show` started and still runs; the caller was interrupted. */
+/** Ends (SIGTERM, with their children) what was started here and still runs; the caller was interrupted. */
 export function endRunning() {
   for (const child of running) killGroup(child, "SIGTERM");
+}
+
+/** What is started here has a process group of its own, and would go on after a ^C: then it ends with us. */
+export function endWithUs() {
+  for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]]) {
+    process.on(signal, () => {
+      endRunning();
+      process.exit(code);
+    });
+  }
 }
 
 /**
@@ -40,10 +51,38 @@ export function show(argv, { cwd = ROOT, env = {}, timeoutMs, output = "inherit"
   });
 }
 
-/** As `show`, but a failure is an Error. */
-export async function must(argv, options) {
-  const { code, why } = await show(argv, options);
-  if (code !== 0) throw new Error(`${argv.join(" ")}: ${why}`);
+/**
+ * Runs a program that others run beside: what it says is shown only when it fails.
+ * @param {string[]} argv
+ * @param {{cwd?: string, env?: Record<string, string>, timeoutMs?: number, signal?: AbortSignal, onLine?: (line: string) => void, goesOn?: boolean}} [options]
+ *   env: added to ours; timeoutMs: default none; signal: ends it, with its children; onLine: is given each line it says;
+ *   goesOn: not ended with us, as what must not stop half-way. Default: it is
+ * @throws an Error with the last of what it said
+ */
+export function quietly(argv, { cwd = ROOT, env = {}, timeoutMs, signal, onLine, goesOn = false } = {}) {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const child = spawn(argv[0], argv.slice(1), { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    if (!goesOn) running.add(child);
+    let said = "", why = "";
+    const stop = (reason) => { why = reason; killGroup(child, "SIGKILL"); };
+    const timer = timeoutMs && setTimeout(() => stop(`took longer than ${timeoutMs / 1000} s`), timeoutMs);
+    const onAbort = () => stop(signal.reason?.message ?? "aborted");
+    signal?.addEventListener("abort", onAbort, { once: true });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text) => { said = (said + text).slice(-4000); });
+      if (onLine) createInterface({ input: stream }).on("line", onLine);
+    }
+    const end = (code, reason) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      running.delete(child);
+      if (code === 0) return resolve();
+      reject(new Error(`${argv.slice(0, 3).join(" ")}: ${[why || reason, ...said.trim().split("\n").slice(-5)].filter(Boolean).join("; ")}`));
+    };
+    child.on("error", (error) => end(null, error.message));
+    child.on("close", (code, ended) => end(code, `ended with ${ended ?? `code ${code}`}`));
+  });
 }
 
 function killGroup(child, signal) {

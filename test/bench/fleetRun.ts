@@ -3,7 +3,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { applyFleet, FleetRunError, previewFleet, realClock, removeFleet, type CloneTrace } from "../../provider/engine";
 import type { FleetSpec, RunSummary } from "../../provider/fleet/model";
-import type { CallContext, CloneOrder, Hypervisor } from "../../provider/hypervisors/hypervisor";
+import type { CloneOrder, Hypervisor } from "../../provider/hypervisors/hypervisor";
+import { wrap } from "../engine/wrappers";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory } from "../hypervisors/libvirt/labFleet";
 import type { Lab, LabHost } from "../lab/lab.mjs";
@@ -90,18 +91,17 @@ function watchCopies(hypervisor: Hypervisor): { hypervisor: Hypervisor; failed: 
   let firstMs = Infinity;
   let lastMs = 0;
   const failed: string[] = [];
-  const watched = Object.assign(Object.create(hypervisor) as Hypervisor, {
-    async clone(order: CloneOrder, context?: CallContext) {
-      firstMs = Math.min(firstMs, performance.now());
-      try {
-        return await hypervisor.clone(order, context);
-      } catch (error) {
-        failed.push(`${order.source.host} -> ${order.target.host}: ${context?.signal?.aborted ? String(context.signal.reason) : String(error)}`);
-        throw error;
-      } finally {
-        lastMs = performance.now();
-      }
-    },
+  const watched = wrap(hypervisor, async (method, order: CloneOrder, context, proceed) => {
+    if (method !== "clone") return proceed();
+    firstMs = Math.min(firstMs, performance.now());
+    try {
+      return await proceed();
+    } catch (error) {
+      failed.push(`${order.source.host} -> ${order.target.host}: ${context?.signal?.aborted ? String(context.signal.reason) : String(error)}`);
+      throw error;
+    } finally {
+      lastMs = performance.now();
+    }
   });
   return { hypervisor: watched, failed, seconds: () => (lastMs - firstMs) / 1000 };
 }
@@ -117,10 +117,7 @@ export async function previewOf(spec: FleetSpec, fleetId: string): ReturnType<ty
       fleetId, namePrefix: spec.namePrefix, hosts: spec.hosts, spec, preflight: true,
       deadlineMs: spec.timeouts.connectMs + spec.timeouts.callMs,
     });
-    const { copyStartupSeconds, relayHopSeconds, relay } = hypervisor.capabilities;
-    return await previewFleet({
-      spec, fleetId, incarnation: "bench", observation, startupSeconds: copyStartupSeconds, relayHopSeconds, relay,
-    });
+    return await previewFleet({ spec, fleetId, incarnation: "bench", observation, traits: hypervisor });
   } finally {
     await hypervisor.close();
   }

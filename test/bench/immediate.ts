@@ -5,7 +5,6 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { table } from "../../provider/cli/table";
-import { memberMacs, memberUuid } from "../../provider/fleet/identity";
 import type { FleetSpec } from "../../provider/fleet/model";
 import type { EarlyOrder, Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
@@ -70,12 +69,12 @@ async function bootEarly(ground: BenchGround, target: LabHost): Promise<Omit<Imm
   const log = join(target.poolDir, "..", "log", "qemu", `${order.name}.serial.log`);
   const boots = async (): Promise<number> => (await readFile(log, "utf8").catch(() => "")).split(BOOTED).length - 1;
   const bootNumber = (n: number) => until(async () => (await boots()) >= n, { what: `boot ${n} of ${order.name}`, timeoutMs: PATIENCE_MS });
-  const { fleet, contentId, base } = order;
+  const { fleet, contentId, host, slot, generation, name } = order;
   try {
     const seconds = stopwatch();
-    const copying = hypervisor.clone({ fleet, contentId, source: { kind: "template", host: spec.hosts[0]!.name }, target: base }, {}).then(seconds);
-    const starting = hypervisor.startEarly!(order).then(seconds);
-    const settling = Promise.all([copying, starting]).then(() => hypervisor.settle!(order)).then(seconds);
+    const copying = hypervisor.clone({ fleet, contentId, source: { kind: "template", host: spec.hosts[0]!.name }, target: { kind: "base", host, slot, generation, name } }, {}).then(seconds);
+    const starting = hypervisor.abilities.startsEarly.startEarly(order).then(seconds);
+    const settling = Promise.all([copying, starting]).then(() => hypervisor.abilities.startsEarly.settle(order)).then(seconds);
     settling.catch(() => undefined); // awaited below
     await bootNumber(1);
     const firstLineSeconds = seconds();
@@ -115,7 +114,7 @@ async function earlyOrder(hypervisor: Hypervisor, spec: FleetSpec, target: LabHo
   });
   if (!template) throw new Error("template: not found");
   return {
-    fleet, host: target.name, slot: 0, name: `${spec.namePrefix}-000`, uuid: memberUuid(fleet.fleetId, 0), macs: memberMacs(fleet.fleetId, 0, 1),
+    fleet, host: target.name, slot: 0, name: `${spec.namePrefix}-000`,
     kind: "full", generation: 0, contentId: template.contentId, vm: spec.vm, autostart: false,
     base: { kind: "base", host: target.name, slot: 0, generation: 0 },
   };

@@ -1,8 +1,9 @@
 /** `npm run bench`, once everything is installed (scripts/bench.mjs). */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { down, installTemplate, status, up } from "../lab";
+import { installTemplate } from "../lab";
 import type { Lab } from "../lab/lab.mjs";
+import { OwnLab } from "../lab/ownLab";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
 import { freshFleetId } from "../hypervisors/libvirt/labFleet";
 import { caseOf, type CaseName, type CaseReport } from "./cases";
@@ -12,7 +13,6 @@ import { machineFacts, type MachineFacts } from "./machine";
 import { parseOptions, USAGE, type BenchOptions } from "./options";
 import { PlainCopies } from "./plain";
 
-const OWN_LAB = "bench";
 const TOPOLOGIES = { 4: join(__dirname, "../lab/topology.json"), 8: join(__dirname, "../lab/topology-8.json") };
 /** Of the virtual disk: room for the guest's own data beyond the random part. */
 const SPARE_BYTES = 32 * 1024 * 1024;
@@ -29,8 +29,8 @@ interface Results {
 }
 
 const log = (line: string): void => console.error(line);
-/** Ends what must not outlive us; set while a lab of ours is up. */
-let removeLab = async (): Promise<void> => undefined;
+/** Must not outlive us. */
+const ownLab = new OwnLab("bench", "another bench, which would be measured as well, runs");
 
 async function main(): Promise<void> {
   const asked = parseOptions(process.argv.slice(2));
@@ -39,30 +39,12 @@ async function main(): Promise<void> {
   // Of an earlier run's options only where and how long it goes on is this one's.
   const { minutes, lab: labName, repeat } = asked;
   const options: BenchOptions = earlier ? { ...earlier.options, repeat, minutes, lab: labName } : asked;
-  const lab = await openLab(options);
+  const lab = await ownLab.open(options.lab, { topology: TOPOLOGIES[options.hosts], log });
   try {
     await bench(lab, options, earlier, asked.resume);
   } finally {
-    await removeLab();
+    await ownLab.remove();
   }
-}
-
-async function openLab({ lab: name, hosts }: BenchOptions): Promise<Lab> {
-  if (name !== undefined) {
-    const found = await status({ name });
-    if (found === null || found.hosts.some((host) => host.pid === null)) {
-      throw new Error(`--lab: expected a lab that is up, got ${JSON.stringify(name)}: node scripts/lab.mjs up --name ${name}`);
-    }
-    return found;
-  }
-  const old = await status({ name: OWN_LAB });
-  if (old?.ownerAlive) throw new Error(`another bench runs in the lab ${OWN_LAB}: wait for its end, two would measure each other`);
-  await down({ name: OWN_LAB });
-  removeLab = async () => {
-    await down({ name: OWN_LAB });
-    removeLab = async () => undefined;
-  };
-  return up({ name: OWN_LAB, topology: TOPOLOGIES[hosts], log, owner: process.pid });
 }
 
 async function bench(lab: Lab, options: BenchOptions, earlier: Results | undefined, resumed: string | undefined): Promise<void> {
@@ -134,7 +116,7 @@ async function allocationOf(ground: Pick<BenchGround, "lab" | "template">): Prom
 }
 
 async function interrupted(signal: NodeJS.Signals): Promise<void> {
-  await removeLab();
+  await ownLab.remove();
   process.exit(signal === "SIGINT" ? 130 : 143);
 }
 process.on("SIGINT", interrupted).on("SIGTERM", interrupted);

@@ -9,7 +9,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { FleetSpec } from "../../provider/fleet/model";
-import type { Hypervisor, ImageRef } from "../../provider/hypervisors/hypervisor";
+import type { CloneTarget, Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, specOf, virsh } from "../hypervisors/libvirt/labFleet";
 import type { Lab, LabHost } from "../lab/lab.mjs";
@@ -120,7 +120,7 @@ export async function runSparse(image: SparseImage): Promise<SparseRun> {
   const spec = image.spec();
   const fleet = { fleetId: freshFleetId(), incarnation: "bench", namePrefix: "sparse" };
   const hypervisor: Hypervisor = createLibvirt({ spec });
-  const base = (i: number): Extract<ImageRef, { kind: "base" }> => ({ kind: "base", host: lab.hosts[i]!.name, slot: i, generation: 0 });
+  const base = (i: number): Extract<CloneTarget, { kind: "base" }> => ({ kind: "base", host: lab.hosts[i]!.name, slot: i, generation: 0, name: `sparse-00${i}` });
   try {
     const seen = await hypervisor.observe({ fleetId: fleet.fleetId, namePrefix: "sparse", hosts: spec.hosts, spec, deadlineMs: 30_000, preflight: false });
     if (!seen.template) throw new Error(`template: ${seen.templateProblem?.message ?? "not found"}`);

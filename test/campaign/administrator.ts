@@ -205,10 +205,10 @@ export class Administrator {
     takeLeftover: ([which]) => {
       const one = pick(this.answering.flatMap((host) => {
         const seen = host.observe(this.fleetId, "w", false);
-        return seen.status === "reachable" ? seen.partials.filter((partial) => partial.kind === "volume").map((partial) => ({ host, name: partial.name })) : [];
+        return seen.status === "reachable" ? seen.leftovers.filter((leftover) => leftover.kind === "volume").map((leftover) => ({ host, name: leftover.name })) : [];
       }), which);
       if (!one) return undefined;
-      one.host.removePartial(this.fleetId, one.name);
+      one.host.removeLeftover(this.fleetId, one.name);
       return `${one.name} on ${one.host.name}`;
     },
     defineTwin: ([which, where]) => {

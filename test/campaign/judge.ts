@@ -38,7 +38,7 @@ function foreignOn(host: SimulatedHost): [string, string][] {
   const { domains, volumes, overlays } = host.byHand;
   const images = [...host.bases.values(), ...host.deltas.values(), ...host.early.values(), ...host.replicas.values()];
   const holds = (volume: string): unknown => volumes.get(volume) ?? images.find((image) => image.disk.volume === volume) ??
-    host.kept.find((kept) => kept.volume === volume) ?? host.leftovers.find(({ partial }) => partial.name === volume) ?? dataDisk(host, volume) ?? "gone";
+    host.kept.find((kept) => kept.volume === volume) ?? host.leftovers.find(({ leftover }) => leftover.name === volume) ?? dataDisk(host, volume) ?? "gone";
   return [
     ...[...domains.values()].map((domain): [string, string] => [`the domain ${domain.name} on ${host.name}`, JSON.stringify([domain, domain.volumes.map(holds)])]),
     ...[...volumes.values()].map((volume): [string, string] => [`the volume ${volume.name} on ${host.name}`, JSON.stringify(volume)]),
@@ -127,7 +127,7 @@ export function leftBehind(hosts: readonly SimulatedHost[], fleetId: string): st
       .filter((image) => image.fleetId === fleetId).map((image) => image.disk.volume);
     return [
       ...membersOf(host, fleetId).map((member) => `${member.name} is left on ${host.name}`),
-      ...[...images, ...host.leftovers.map(({ partial }) => partial.name)].filter((volume) => !host.byHand.isUsed(volume)).map((volume) => `${volume} is left on ${host.name}`),
+      ...[...images, ...host.leftovers.map(({ leftover }) => leftover.name)].filter((volume) => !host.byHand.isUsed(volume)).map((volume) => `${volume} is left on ${host.name}`),
     ];
   });
 }

@@ -4,7 +4,7 @@
  */
 import { basename, join } from "node:path";
 import type { LabHost } from "../lab/lab.mjs";
-import { memberUuid } from "../../provider/fleet/identity";
+import { memberUuid } from "../../provider/fleet/members/identity";
 import type { FleetSpec, FleetState } from "../../provider/fleet";
 import { lost, type Living } from "./judge";
 import { chainOf, contentOf, domainsOn, faultOf, sha256, volumesOn, type LabDomain } from "./labGround";

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { applyFleet, FleetRefusedError, FleetRunError, realClock, removeFleet } from "../../provider/engine";
 import type { FleetSpec, FleetState } from "../../provider/fleet";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
+import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { recording } from "../engine/wrappers";
 import { specOf } from "../hypervisors/libvirt/labFleet";
 import { buildImage } from "../lab/image.mjs";
@@ -202,7 +203,7 @@ class LabLife {
     } finally {
       await libvirt.close();
     }
-    const did = calls.filter((call) => call !== "lock" && call !== "observe");
+    const did = calls.filter((call) => !["lock", "observe", "sharedStores"].includes(call));
     if (did.length > 0) this.fail([`the second up was not empty: ${did.join(", ")}`]);
   }
 
@@ -280,7 +281,7 @@ class LabLife {
     return `incarnation${this.incarnation}`;
   }
 
-  private request(spec: FleetSpec, hypervisor: ReturnType<typeof createLibvirt>) {
+  private request(spec: FleetSpec, hypervisor: Hypervisor) {
     return { spec, fleetId: this.site.fleetId, incarnation: this.incarnationName, previous: this.previous, hypervisor, clock: realClock, holder: "campaign" };
   }
 

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { down, status, up } from "../lab";
 import type { Lab } from "../lab/lab.mjs";
+import { OwnLab } from "../lab/ownLab";
 import { Providers } from "./kill";
 import { LAB } from "./labAdministrator";
 import { liveOnLab } from "./labLife";
@@ -12,7 +12,6 @@ import { parseOptions, USAGE, type CampaignOptions } from "./options";
 import { liveSimulated } from "./simulatedLife";
 import { kindOf, LifeFailed } from "./verdict";
 
-const OWN_LAB = "campaign";
 const SAID_EVERY_MS = 10_000;
 
 /** How far a campaign came. */
@@ -26,7 +25,7 @@ interface Progress {
 
 const log = (line: string): void => console.log(line);
 let interrupted = false;
-let removeLab = async (): Promise<void> => undefined;
+const ownLab = new OwnLab("campaign", "another campaign runs");
 
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
@@ -117,27 +116,11 @@ async function labKills(options: CampaignOptions, progress: Progress, save: () =
     }
   } finally {
     providers.close();
-    await removeLab();
+    await ownLab.remove();
   }
 }
 
-async function openLab({ lab: name, language }: CampaignOptions): Promise<Lab> {
-  if (name !== undefined) {
-    const found = await status({ name });
-    if (found === null || found.hosts.some((host) => host.pid === null)) {
-      throw new Error(`--lab: expected a lab that is up, got ${JSON.stringify(name)}: node scripts/lab.mjs up --name ${name}`);
-    }
-    return found;
-  }
-  const old = await status({ name: OWN_LAB });
-  if (old?.ownerAlive) throw new Error(`another campaign runs in the lab ${OWN_LAB}: wait for its end, or give a --lab of your own`);
-  await down({ name: OWN_LAB });
-  removeLab = async () => {
-    await down({ name: OWN_LAB });
-    removeLab = async () => undefined;
-  };
-  return up({ name: OWN_LAB, log, owner: process.pid, ...(language !== undefined && { language }) });
-}
+const openLab = ({ lab, language }: CampaignOptions): Promise<Lab> => ownLab.open(lab, { log, ...(language !== undefined && { language }) });
 
 async function replay(options: CampaignOptions, seed: number): Promise<void> {
   const life = drawLife(seed, options.only === "lab" ? LAB : SIMULATED);
@@ -152,13 +135,13 @@ async function replay(options: CampaignOptions, seed: number): Promise<void> {
     else await tellShortest(life, error as Error);
   } finally {
     providers.close();
-    await removeLab();
+    await ownLab.remove();
   }
 }
 
 async function interrupt(signal: NodeJS.Signals): Promise<void> {
   interrupted = true;
-  await removeLab();
+  await ownLab.remove();
   process.exit(signal === "SIGINT" ? 130 : 143);
 }
 process.on("SIGINT", interrupt).on("SIGTERM", interrupt);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError } from "../../provider/cli/input";
 import { picture } from "../../provider/cli/picture";
-import { timelineOf } from "../../provider/engine/timeline";
+import { timelineOf } from "../../provider/engine/record/timeline";
 import type { CloneTrace } from "../../provider/fleet";
 import { inputs, specOf, up, world } from "../engine/world";
 

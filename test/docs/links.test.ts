@@ -9,7 +9,7 @@ const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
 function filesBelow(folder: string, ending: string): string[] {
   return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) return /^(node_modules|dist|coverage|bench-results|\.git)$/.test(entry.name) ? [] : filesBelow(path, ending);
+    if (entry.isDirectory()) return /^(node_modules|dist|coverage|bench-results|reports|\.git)$/.test(entry.name) ? [] : filesBelow(path, ending);
     return path.endsWith(ending) ? [path] : [];
   });
 }

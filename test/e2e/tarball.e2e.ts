@@ -74,7 +74,7 @@ describe("the package, packed and installed in the quick start's folder, copied 
 
   it("carries the methods, the types and the schema, and no test", () => {
     const listed = execFileSync("find", [join(folder, "node_modules/pulumi-vmfleet"), "-type", "f"], { encoding: "utf8" });
-    for (const file of ["dist/provider/pulumi/index.js", "dist/sdk/index.d.ts", "schema.json"]) assert.ok(listed.includes(file), file);
+    for (const file of ["dist/provider/pulumi/dynamic/index.js", "dist/sdk/index.d.ts", "schema.json"]) assert.ok(listed.includes(file), file);
     assert.doesNotMatch(listed, /pulumi-vmfleet\/test\//);
   });
 });

@@ -4,7 +4,7 @@ import { FleetRefusedError, FleetRunError } from "../../provider/engine";
 import type { FleetState } from "../../provider/fleet";
 import type { Fault } from "../../provider/hypervisors/simulated";
 import { LockTimeoutError } from "../../provider/hypervisors/hypervisor";
-import { assertSettled, down, inputs, look, reachable, specOf, up, world } from "./world";
+import { assertSettled, down, inputs, lacking, look, reachable, specOf, up, world } from "./world";
 import { recording, supervised } from "./wrappers";
 
 /** The run must fail in its own words; those are returned. */
@@ -98,7 +98,7 @@ describe("on a bad day", () => {
     it(`singleSource, the yardstick, has one source however slow its copies are (relay ${relay})`, async () => {
       const spec = specOf(inputs(4, 2, { policy: "singleSource", countPerHost: 3, imageBytes: 20e9 }));
       const faults: Fault[] = [{ kind: "slowHost", host: "b2", factor: 0.05, fromSeconds: 2 }, { kind: "slowHost", host: "a1", factor: 0.2, fromSeconds: 60 }];
-      const { clones } = await up(spec, world(spec, { faults, capabilities: { relay } }));
+      const { clones } = await up(spec, world(spec, { faults, ...(!relay && { traits: lacking("relaying") }) }));
       assert.equal(clones.length, 12);
       assert.deepEqual(clones.filter((clone) => clone.source !== "template" || clone.sourceHost !== "a1" || clone.replaced), []);
     });
@@ -150,7 +150,7 @@ describe("on a bad day", () => {
     const { reasons, state } = await failed(up(spec, where));
     assert.match(reasons.join("\n"), /^b1: w-\d+.*clone: the pool is full/);
     assert.equal(state.members.filter((m) => m.host !== "b1").length, 9);
-    assert.deepEqual((await reachable(spec, where)).flatMap((h) => h.partials), []);
+    assert.deepEqual((await reachable(spec, where)).flatMap((h) => h.leftovers), []);
     await up(spec, where, state);
     await assertSettled(spec, where, 12);
   });
@@ -201,12 +201,12 @@ describe("on a bad day", () => {
       assert.match(reasons[0]!, /^cancelled: \d+ of 12 members exist; the next `pulumi up` completes the rest$/);
       assert.equal(reasons.length, 1);
       const hosts = await reachable(spec, where);
-      const partials = hosts.flatMap((h) => h.partials);
-      assert.ok(partials.every((p) => p.resumable?.contentId === state.contentId), "nothing else stays");
+      const leftovers = hosts.flatMap((h) => h.leftovers);
+      assert.ok(leftovers.every((p) => p.resumable?.contentId === state.contentId), "nothing else stays");
       assert.deepEqual(hosts.flatMap((h) => h.members.map((m) => m.slot)).sort(), state.members.map((m) => m.slot).sort());
       const { summary } = await up(spec, where, state);
       await assertSettled(spec, where, 12);
-      assert.ok(partials.length === 0 || summary.created === 12 - state.members.length);
+      assert.ok(leftovers.length === 0 || summary.created === 12 - state.members.length);
     }
   });
 
@@ -216,7 +216,7 @@ describe("on a bad day", () => {
     const cancel = new AbortController();
     where.clock.at(900, () => cancel.abort(new Error("ctrl-c")));
     const { state } = await failed(up(spec, where, undefined, { signal: cancel.signal }));
-    const arrived = (await reachable(spec, where)).flatMap((h) => h.partials).reduce((sum, p) => sum + p.bytes, 0);
+    const arrived = (await reachable(spec, where)).flatMap((h) => h.leftovers).reduce((sum, p) => sum + p.bytes, 0);
     const wanted = spec.hosts.slice(1).length * 1e9 - (await reachable(spec, where)).slice(1).flatMap((h) => h.members).length * 1e9;
     assert.ok(arrived > 0);
     const { summary } = await up(spec, where, state);
@@ -249,7 +249,7 @@ describe("on a bad day", () => {
     const { reasons, state } = await failed(up(spec, where));
     assert.match(reasons.join("\n"), /the template is not what it was when the run began/);
     assert.ok(state.members.length > 0 && state.members.length < 12);
-    assert.deepEqual((await reachable(spec, where)).flatMap((h) => h.partials), []);
+    assert.deepEqual((await reachable(spec, where)).flatMap((h) => h.leftovers), []);
   });
 
   it("an operation that fails once is tried again", async () => {

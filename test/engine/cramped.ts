@@ -1,5 +1,5 @@
 /** Stores that are fuller than anybody thinks. */
-import { linkSignals } from "../../provider/engine/abort";
+import { linkSignals } from "../../provider/async/abort";
 import { type CallContext, type CloneOrder, type Hypervisor, type ImageRef, NoSpaceError } from "../../provider/hypervisors/hypervisor";
 import { IMAGE_BYTES, inputs, reachable, specOf } from "./world";
 import { wrap } from "./wrappers";
@@ -58,7 +58,7 @@ export function crampedStores(
     }
   };
   const hypervisor = wrap(inner, async (method, order: CloneOrder, context: CallContext | undefined, proceed) => {
-    if (method === "resource") {
+    if (method === "refeed") {
       const result = await proceed();
       const turned = [...reading.keys()].find(({ target }) => target === order.target);
       if (turned) reads(turned, order.source);
@@ -107,9 +107,9 @@ export function crampedStores(
       return result;
     } catch (reason) {
       if (link.signal.reason !== error && reason !== error) throw reason;
-      const partials = (await reachable(specOf(inputs(4, 2, { count: 1 })), { hypervisor: inner })).find((host) => host.name === order.target.host)!.partials;
-      const mine = partials.find((partial) => order.target.kind === "base" && partial.slot === order.target.slot);
-      if (mine) await inner.destroy({ kind: "partial", fleet: order.fleet, host: order.target.host, partial: mine });
+      const leftovers = (await reachable(specOf(inputs(4, 2, { count: 1 })), { hypervisor: inner })).find((host) => host.name === order.target.host)!.leftovers;
+      const mine = leftovers.find((leftover) => order.target.kind === "base" && leftover.slot === order.target.slot);
+      if (mine) await inner.destroy({ kind: "leftover", fleet: order.fleet, host: order.target.host, leftover: mine });
       throw error;
     } finally {
       arriving.delete(order);

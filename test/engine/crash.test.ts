@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { assertSettled, down, inputs, look, specOf, up, world } from "./world";
+import { assertSettled, down, inputs, look, reachable, specOf, up, world, type World } from "./world";
+import type { FleetSpec } from "../../provider/fleet";
 import { crashing } from "./wrappers";
 
 /** Runs to the crash; how the dying run reports it is nobody's business. */
@@ -32,9 +33,10 @@ describe("a run after a crash", () => {
       fc.constantFrom("full", "linked", { mixed: { linkedShare: 0.3 } }),
       fc.constantFrom("none", "rack", "host"),
       fc.boolean(),
-      async (counts, crashes, clone, keepSeeds, fromFile) => {
+      fc.constantFrom("whenCopied", "immediately"),
+      async (counts, crashes, clone, keepSeeds, fromFile, start) => {
         const of = (count: number) => specOf(inputs(3, 2, {
-          clone, keepSeeds, count, policy: "auto", allowRecreate: true, ...(fromFile && { template: { file: "./golden.qcow2" } }),
+          clone, keepSeeds, count, start, policy: "auto", allowRecreate: true, ...(fromFile && { template: { file: "./golden.qcow2" } }),
         }));
         const where = world(of(0));
         let state;
@@ -51,9 +53,67 @@ describe("a run after a crash", () => {
         await down(of(0), where, state);
         for (const host of (await look(of(0), where)).hosts) {
           assert.ok(host.status === "reachable");
-          assert.deepEqual([host.members, host.replicas, host.partials], [[], [], []]);
+          assert.deepEqual([host.members, host.replicas, host.leftovers], [[], [], []]);
         }
       },
     ), { numRuns: 60 });
   }).timeout(60_000);
+});
+
+describe("a run after a crash among guests that start early", () => {
+  const kinds: [what: string, more: Record<string, unknown>][] = [
+    ["full", { clone: "full", policy: "relay" }], ["linked", { clone: "linked", policy: "rounds" }],
+    ["mixed", { clone: { mixed: { linkedShare: 0.5 } }, policy: "singleSource" }],
+  ];
+  const early = ["startEarly", "settle"] as const;
+  const dying = (spec: FleetSpec, where: World, at: number, when: "before" | "after", incarnation: string) => (
+    attempt(up(spec, { ...where, hypervisor: crashing(where.hypervisor, at, when, early).hypervisor }, undefined, { incarnation }))
+  );
+  const membersOf = async (spec: FleetSpec, where: World) => (await reachable(spec, where)).flatMap((host) => (
+    host.members.map(({ slot, generation }) => `${slot}.${generation} on ${host.name}`)
+  ));
+  /** What ran stays where and what it is, and the rest is made. */
+  const completes = async (spec: FleetSpec, where: World) => {
+    const before = await membersOf(spec, where);
+    const { plan } = await up(spec, where, undefined, { incarnation: "last" });
+    assert.deepEqual(plan.destroy, []);
+    const after = await membersOf(spec, where);
+    assert.deepEqual(before.filter((member) => !after.includes(member)), []);
+    await assertSettled(spec, where, 6);
+  };
+
+  for (const [what, more] of kinds) {
+    for (const when of ["before", "after"] as const) {
+      it(`keeps the ${what} members there are and completes the rest, whichever early call it died ${when}`, async () => {
+        const spec = specOf(inputs(3, 1, { countPerHost: 2, start: "immediately", ...more }));
+        const clean = world(spec);
+        const counted = crashing(clean.hypervisor, Infinity, when, early);
+        await up(spec, { ...clean, hypervisor: counted.hypervisor });
+        assert.ok(counted.calls() >= 6, `${counted.calls()} calls`);
+        for (let at = 1; at <= counted.calls(); at++) {
+          const where = world(spec);
+          await dying(spec, where, at, when, "one");
+          await completes(spec, where);
+        }
+      }).timeout(60_000);
+
+      it(`keeps what a second run that died ${when} any of its early calls found of ${what} members begun by a first`, async () => {
+        const spec = specOf(inputs(3, 1, { countPerHost: 2, start: "immediately", ...more }));
+        const begun = async () => {
+          const where = world(spec);
+          await dying(spec, where, 1, "after", "one");
+          return where;
+        };
+        const clean = await begun();
+        const counted = crashing(clean.hypervisor, Infinity, when, early);
+        await up(spec, { ...clean, hypervisor: counted.hypervisor }, undefined, { incarnation: "two" });
+        assert.ok(counted.calls() > 1, `${counted.calls()} calls`);
+        for (let at = 1; at <= counted.calls(); at++) {
+          const where = await begun();
+          await dying(spec, where, at, when, "two");
+          await completes(spec, where);
+        }
+      }).timeout(60_000);
+    }
+  }
 });

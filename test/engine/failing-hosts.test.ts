@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { FleetRunError } from "../../provider/engine";
-import { operate } from "../../provider/engine/context";
-import { contextOf } from "../../provider/engine/session";
+import { operate } from "../../provider/engine/run/context";
+import { contextOf } from "../../provider/engine/run/session";
 import { HypervisorError, InUseError } from "../../provider/hypervisors/hypervisor";
 import { policyNames } from "../../provider/scheduler";
 import type { Fault } from "../../provider/hypervisors/simulated";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { FleetRunError, previewFleet } from "../../provider/engine";
 import { createSimulated } from "../../provider/hypervisors/simulated";
-import { assertSettled, COSTS, down, inputs, look, reachable, specOf, up, world } from "./world";
+import { assertSettled, COSTS, down, inputs, lacking, look, reachable, specOf, up, world } from "./world";
 
 const spec = (more: Record<string, unknown> = {}) => specOf(inputs(3, 1, { countPerHost: 2, start: "immediately", ...more }));
 
@@ -25,7 +25,7 @@ describe("a fleet that starts immediately", () => {
 
   it("does as ever where the hypervisor cannot", async () => {
     const declared = spec();
-    const where = world(declared, { capabilities: { immediate: false } });
+    const where = world(declared, { traits: lacking("startsEarly") });
     await up(declared, where);
     await assertSettled(declared, where, 6);
   });

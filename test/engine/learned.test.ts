@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { type FleetRunError, previewFleet, refreshFleet } from "../../provider/engine";
 import { type FleetSpec, type FleetState, type Learned, parseState } from "../../provider/fleet";
-import type { SimulatedOptions } from "../../provider/hypervisors/simulated";
+import type { Traits } from "../../provider/hypervisors/hypervisor";
+import { UNBOUNDED, type SimulatedOptions } from "../../provider/hypervisors/simulated";
 import { learnFrom, policies, simulatePolicy, topologyOf } from "../../provider/scheduler";
-import { replay } from "../../provider/scheduler/replay";
+import { replay } from "../../provider/scheduler/time/replay";
 import { COSTS, inputs, request, specOf, up, world, type World } from "./world";
 
 /** What the hosts really do, against 10 Gbit/s NICs and 1 GB/s disks declared. */
@@ -22,7 +23,7 @@ const TRUTHS: Record<string, Truth> = {
   "faster than declared": { network: 2, disk: 2.5, startupSeconds: 0.1, hopSeconds: 0, defineSeconds: 0.1 },
 };
 /** What the hypervisor says of itself: copies take 0.44 s to begin, hops 0.1 s. */
-const SAID = { copyStartupSeconds: 0.44, relayHopSeconds: 0.1 };
+const SAID: Traits = { abilities: { ...UNBOUNDED.abilities, relaying: { hopSeconds: 0.1 } }, costs: { copyStartupSeconds: 0.44 } };
 
 const fleet = (policy: string, countPerHost: number, hosts = 8): FleetSpec => specOf(inputs(hosts, 2, { policy, countPerHost, imageBytes: 4e9 }));
 
@@ -33,7 +34,7 @@ function real({ network, disk, startupSeconds, hopSeconds, defineSeconds }: Trut
     racks: declared.racks.map((rack) => ({ ...rack, uplinkBitsPerSecond: rack.uplinkBitsPerSecond * network })),
   };
   const options: SimulatedOptions = {
-    startupSeconds, hopSeconds, costs: { ...COSTS, defineSeconds }, capabilities: SAID, imageBytes: declared.imageBytes, progressSeconds: 0.1,
+    startupSeconds, hopSeconds, costs: { ...COSTS, defineSeconds }, traits: SAID, imageBytes: declared.imageBytes, progressSeconds: 0.1,
   };
   return world(spec, options);
 }
@@ -69,7 +70,7 @@ describe("predictions", function () {
 
   it("of previews go by what was learned, the time from the last copy to the last member included", async () => {
     const spec = fleet("singleSource", 1);
-    const ask = { spec, fleetId: "fleetaaaaa", incarnation: "one", startupSeconds: 2, relayHopSeconds: 0.2 };
+    const ask = { spec, fleetId: "fleetaaaaa", incarnation: "one", traits: { abilities: { ...UNBOUNDED.abilities, relaying: { hopSeconds: 0.2 } }, costs: { copyStartupSeconds: 2 } } };
     const before = await previewFleet(ask);
     const after = await previewFleet({ ...ask, learned: LESSON });
     // 34 s of copies at once, 2 s of start-up.

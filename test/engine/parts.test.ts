@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { realClock, throttled, type Progress } from "../../provider/engine";
-import { linkSignals } from "../../provider/engine/abort";
-import { Failures } from "../../provider/engine/failures";
-import { Limiter } from "../../provider/engine/limiter";
-import type { PooledTransfer } from "../../provider/engine/pool";
-import { StragglerWatch } from "../../provider/engine/straggler";
-import { Tasks } from "../../provider/engine/tasks";
+import { linkSignals } from "../../provider/async/abort";
+import { Failures } from "../../provider/engine/run/failures";
+import { Limiter } from "../../provider/async/limiter";
+import type { BookedTransfer } from "../../provider/engine/distribution/sourceBook";
+import { StragglerWatch } from "../../provider/engine/distribution/straggler";
+import { Tasks } from "../../provider/async/tasks";
 import { HostUnreachableError } from "../../provider/hypervisors/hypervisor";
 import { VirtualClock } from "../../provider/hypervisors/simulated";
 import { topologyOf } from "../../provider/scheduler";
@@ -139,13 +139,13 @@ describe("Failures", () => {
 describe("StragglerWatch", () => {
   const topology = topologyOf(specOf(inputs(4, 1, { count: 1 })), { imageBytes: 100e9 });
   const transfer = (sourceHost: number, targetHost: number) => (
-    { source: sourceHost, from: {}, sourceHost, targetHost, startedAtSeconds: 0, done: 0, bytesDone: 0, straggling: false } as PooledTransfer
+    { source: sourceHost, from: {}, sourceHost, targetHost, startedAtSeconds: 0, done: 0, bytesDone: 0, straggling: false } as BookedTransfer
   );
 
   it("flags a copy far behind the others, and clears it when it caught up", () => {
     const watch = new StragglerWatch(topology, 0.3);
     const transfers = [transfer(0, 1), transfer(2, 3)];
-    const [good, bad] = transfers as [PooledTransfer, PooledTransfer];
+    const [good, bad] = transfers as [BookedTransfer, BookedTransfer];
     watch.update(transfers, 0);
     good.bytesDone = 10e9;
     bad.bytesDone = 1e9;

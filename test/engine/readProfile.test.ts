@@ -1,21 +1,21 @@
 /** What guests read when they boot early is kept with the content's id, and fetched first by later copies. */
 import assert from "node:assert/strict";
 import { parseState } from "../../provider/fleet";
-import type { CloneOrder } from "../../provider/hypervisors/hypervisor";
+import type { HintedCloneOrder } from "../../provider/hypervisors/hypervisor";
 import { inputs, specOf, up, world } from "./world";
+import { wrap } from "./wrappers";
 
 const spec = (count: number, more: Record<string, unknown> = {}) => specOf(inputs(3, 1, { countPerHost: count, start: "immediately", policy: "singleSource", ...more }));
 
 describe("a fleet that starts immediately", () => {
   const watched = (declared: ReturnType<typeof spec>) => {
     const where = world(declared);
-    const orders: CloneOrder[] = [];
-    const clone = where.hypervisor.clone.bind(where.hypervisor);
-    where.hypervisor.clone = (order, context) => {
-      orders.push(order);
-      return clone(order, context);
-    };
-    return { where, orders };
+    const orders: HintedCloneOrder[] = [];
+    const hypervisor = wrap(where.hypervisor, (method, order: HintedCloneOrder, _context, proceed) => {
+      if (method === "clone") orders.push(order);
+      return proceed();
+    });
+    return { where: { ...where, hypervisor }, orders };
   };
 
   for (const clone of ["full", "linked"]) {

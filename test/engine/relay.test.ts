@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { FleetRefusedError, FleetRunError, previewFleet, type CloneTrace } from "../../provider/engine";
 import type { FleetSpec, FleetState } from "../../provider/fleet";
 import type { Fault } from "../../provider/hypervisors/simulated";
-import { assertSettled, COSTS, inputs, specOf, up, world, type World } from "./world";
+import { assertSettled, COSTS, inputs, lacking, specOf, up, world, type World } from "./world";
 import { supervised } from "./wrappers";
 
 const GIGABYTE = 1e9;
@@ -93,10 +93,10 @@ describe("relay", () => {
 
   it("is refused where the hypervisor cannot, in apply and in preview", async () => {
     const spec = relayed(2, 1);
-    const error = await up(spec, world(spec, { capabilities: { relay: false } })).then(() => undefined, (e: unknown) => e);
+    const error = await up(spec, world(spec, { traits: lacking("relaying") })).then(() => undefined, (e: unknown) => e);
     assert.ok(error instanceof FleetRefusedError);
     assert.match(error.message, /^policy: expected auto, .*got "relay"; this hypervisor cannot/);
-    const { plan } = await previewFleet({ spec, fleetId: "fleetaaaaa", incarnation: "one", relay: false });
+    const { plan } = await previewFleet({ spec, fleetId: "fleetaaaaa", incarnation: "one", traits: lacking("relaying") });
     assert.deepEqual(plan.problems.map((problem) => problem.path), ["policy"]);
   });
 });
@@ -161,10 +161,10 @@ describe("relay on a bad day", () => {
     await fc.assert(fc.asyncProperty(
       fc.array(fault, { minLength: 1, maxLength: 5 }), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 8 }),
       fc.constantFrom(undefined, 3), fc.constantFrom("none", "rack", "host"), fc.constantFrom(0, 0.3, 2),
-      async (faults, each, maxConcurrent, maxConcurrentClones, keepSeeds, resourceSeconds) => {
+      async (faults, each, maxConcurrent, maxConcurrentClones, keepSeeds, refeedSeconds) => {
         const from = inputs(7, 3, { policy: "relay", countPerHost: each, keepSeeds, ...(maxConcurrentClones && { maxConcurrentClones }) });
         const spec = specOf({ ...from, hosts: (from.hosts as object[]).map((host) => ({ ...host, maxConcurrent })) });
-        const where = world(spec, { faults, costs: { ...COSTS, resourceSeconds } });
+        const where = world(spec, { faults, costs: { ...COSTS, refeedSeconds } });
         const { hypervisor, offences } = supervised(where.hypervisor, spec);
         let state: FleetState | undefined;
         for (let run = 0; run < 40; run++) {

@@ -3,10 +3,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { applyFleet, FleetRefusedError, FleetRunError, realClock, removeFleet, type Progress, type RunResult } from "../../provider/engine";
-import type { FleetState } from "../../provider/fleet/model";
-import { createLibvirt } from "../../provider/hypervisors/libvirt";
-import { freshFleetId, labInputs, labStatus, specOf, virsh, type LabHost } from "../hypervisors/libvirt/labFleet";
+import { FleetRefusedError, type Progress } from "../../provider/engine";
+import { labInputs, labStatus, virsh, type LabHost } from "../hypervisors/libvirt/labFleet";
+import { failureOf as failure, LabRun, type UpOptions } from "./labRun";
 import { smallPool, type SmallPool } from "../hypervisors/libvirt/smallPool";
 
 const MIB = 1 << 20;
@@ -14,60 +13,37 @@ const MIB = 1 << 20;
 describe("a pool without room enough", function () {
   this.timeout(120_000);
   let hosts: LabHost[];
-  let inputs: Record<string, unknown>;
-  let fleetId: string;
-  let state: FleetState | undefined;
+  let fleet: LabRun;
   let pool: SmallPool;
 
   before(async () => { hosts = (await labStatus()).hosts; });
   /** Stopped members of 48 MiB, all of them on the first of these hosts' small pools but one that holds the template. */
   async function onPool(targets: readonly LabHost[], options: Parameters<typeof smallPool>[1], more: Record<string, unknown> = {}): Promise<void> {
-    fleetId = freshFleetId();
-    state = undefined;
     pool = await smallPool(targets, options);
-    inputs = await labInputs({
+    const inputs = await labInputs({
       dataBytes: 48 * MIB, virtualBytes: 128 * MIB, hosts: [hosts[0]!.name, ...targets.map(({ name }) => name)],
       inputs: { powerOn: false, connectTimeout: 3, stallTimeout: 2, retries: 2, ...more },
     });
     const names = targets.map(({ name }) => name);
     inputs.hosts = (inputs.hosts as Record<string, unknown>[]).map((h) => (names.includes(String(h.name)) ? { ...h, pool: pool.name } : h));
+    fleet = new LabRun(inputs);
   }
   afterEach(async () => {
     await remove().finally(() => pool.remove());
   });
 
   async function remove(): Promise<void> {
-    const spec = specOf({ ...inputs, count: 1, countPerHost: undefined });
-    const hypervisor = createLibvirt({ spec });
-    await removeFleet({ spec, fleetId, incarnation: "one", previous: state, hypervisor, clock: realClock, holder: "clean-up" }).finally(() => hypervisor.close());
+    await fleet.remove();
     assert.equal(await pool.inside(`ls '${pool.path}' | grep vmfleet || true`), "", "nothing of the fleet stays");
   }
-  async function up(changes: Record<string, unknown>, onProgress?: (p: Progress) => void): Promise<RunResult> {
-    const spec = specOf({ ...inputs, ...changes });
-    const hypervisor = createLibvirt({ spec });
-    try {
-      const result = await applyFleet({ spec, fleetId, incarnation: "one", previous: state, hypervisor, clock: realClock, holder: "test", onProgress });
-      state = result.state;
-      return result;
-    } catch (error) {
-      if (error instanceof FleetRunError) state = error.state;
-      throw error;
-    } finally {
-      await hypervisor.close();
-    }
-  }
-  const failure = async (running: Promise<unknown>): Promise<FleetRunError | FleetRefusedError> => {
-    const error = await running.then(() => undefined, (e: unknown) => e);
-    assert.ok(error instanceof FleetRunError || error instanceof FleetRefusedError, `expected a failed run, got ${String(error)}`);
-    return error;
-  };
+  const up = (changes: Record<string, unknown>, onProgress?: UpOptions["onProgress"]) => fleet.up(changes, { onProgress });
   /** Takes room as soon as bytes move. */
   const meanwhile = (script: string) => {
     let begun: Promise<unknown> | undefined;
     return { onProgress: (p: Progress) => { if (p.phase === "clone" && p.bytesDone > 0) begun ??= pool.inside(script); }, done: () => begun };
   };
   const on = (...counts: [LabHost, number][]): Record<string, unknown> => ({
-    hosts: (inputs.hosts as Record<string, unknown>[]).map((h) => ({ ...h, count: counts.find(([{ name }]) => name === h.name)?.[1] ?? 0 })),
+    hosts: (fleet.inputs.hosts as Record<string, unknown>[]).map((h) => ({ ...h, count: counts.find(([{ name }]) => name === h.name)?.[1] ?? 0 })),
   });
 
   for (const policy of ["relay", "rounds"]) {
@@ -78,7 +54,7 @@ describe("a pool without room enough", function () {
       const error = await failure(up(on([host, 3]), taken.onProgress));
       await taken.done();
       assert.match(error.message, new RegExp(`storage pool ${pool.name} is full`));
-      assert.equal(state!.members.length, 2, error.message);
+      assert.equal(fleet.state!.members.length, 2, error.message);
       await pool.inside(`rm '${pool.path}/somebody-else'`);
       assert.equal((await up(on([host, 3]))).state.members.length, 3);
     });
@@ -89,14 +65,14 @@ describe("a pool without room enough", function () {
     await onPool([host], { sizeMiB: 600, quotaMiB: 80 });
     const error = await failure(up(on([hosts[0]!, 1], [host, 2])));
     assert.match(error.message, new RegExp(`storage pool ${pool.name} is full`));
-    assert.deepEqual(state!.members.map((m) => m.host).sort(), [hosts[0]!.name, host.name]);
+    assert.deepEqual(fleet.state!.members.map((m) => m.host).sort(), [hosts[0]!.name, host.name]);
   });
 
   it("fills at a merge: says so, the guest goes on, and the next run completes it", async () => {
     const host = hosts[1]!;
     await onPool([host], { sizeMiB: 260 }, { powerOn: true, keepSeeds: "host" });
     await up(on([host, 1]));
-    const { name } = state!.members[0]!;
+    const { name } = fleet.state!.members[0]!;
     const delta = await pool.inside(`ls '${pool.path}'/*.delta.qcow2`);
     // What a guest would write where its image had nothing.
     const written = "80M 40M";
@@ -119,8 +95,8 @@ describe("a pool without room enough", function () {
   it("that others keep busy keeps an upload that is there, sent once", async () => {
     const host = hosts[0]!;
     await onPool([host], { sizeMiB: 900 });
-    const file = `${host.poolDir}/${(inputs.template as { volume: string }).volume}`;
-    inputs = { ...inputs, template: { file }, hosts: (inputs.hosts as Record<string, unknown>[]).slice(0, 1), racks: (inputs.racks as unknown[]).slice(0, 1) };
+    const file = `${host.poolDir}/${(fleet.inputs.template as { volume: string }).volume}`;
+    fleet.inputs = { ...fleet.inputs, template: { file }, hosts: (fleet.inputs.hosts as Record<string, unknown>[]).slice(0, 1), racks: (fleet.inputs.racks as unknown[]).slice(0, 1) };
     await pool.inside(`fallocate -l 150M '${pool.path}/theirs.raw'`);
     await virsh(host, "pool-refresh", pool.name);
     let ended = false;
@@ -153,7 +129,7 @@ describe("a pool without room enough", function () {
     await pool.inside(`qemu-img convert -O qcow2 -c '${plain}' '${join(from.poolDir, volume)}'; rm '${plain}'`);
     await virsh(from, "pool-refresh", "default");
     try {
-      inputs = { ...inputs, template: { host: from.name, pool: "default", volume } };
+      fleet.inputs = { ...fleet.inputs, template: { host: from.name, pool: "default", volume } };
       const error = await failure(up(on([host, 3])));
       assert.ok(error instanceof FleetRefusedError, error.message);
       assert.match(error.message, new RegExp(`hosts\\[1\\]\\.pool: .* free for 3 new members, got "${pool.name}"`));

@@ -18,7 +18,7 @@ describe("applyFleet", () => {
         await down(of(0), where, state);
         for (const host of (await look(of(0), where)).hosts) {
           assert.ok(host.status === "reachable");
-          assert.deepEqual([host.members, host.replicas, host.partials], [[], [], []]);
+          assert.deepEqual([host.members, host.replicas, host.leftovers], [[], [], []]);
         }
       });
     }

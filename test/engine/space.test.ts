@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FleetRefusedError, FleetRunError, previewFleet } from "../../provider/engine";
-import type { RunContext } from "../../provider/engine/context";
-import { Distributor } from "../../provider/engine/distributor";
-import { TransferLog } from "../../provider/engine/log";
-import { SourcePool, type PooledTransfer } from "../../provider/engine/pool";
-import { Room } from "../../provider/engine/room";
-import { contextOf } from "../../provider/engine/session";
+import type { RunContext } from "../../provider/engine/run/context";
+import { Distributor } from "../../provider/engine/distribution/distributor";
+import { TransferLog } from "../../provider/engine/distribution/transferLog";
+import { SourceBook, type BookedTransfer } from "../../provider/engine/distribution/sourceBook";
+import { Room } from "../../provider/engine/distribution/room";
+import { contextOf } from "../../provider/engine/run/session";
 import { policies, topologyOf } from "../../provider/scheduler";
 import { type CallContext, type CloneOrder, type Hypervisor, NoSpaceError } from "../../provider/hypervisors/hypervisor";
+import { UNBOUNDED } from "../../provider/hypervisors/simulated";
 import { cramped, crampedStores } from "./cramped";
-import { wrap } from "./wrappers";
+import { refitted, wrap } from "./wrappers";
 import { assertSettled, IMAGE_BYTES, inputs, look, reachable, request, specOf, up, world, type World } from "./world";
 
 async function failed(running: Promise<unknown>): Promise<FleetRunError> {
@@ -30,7 +31,7 @@ describe("a store that holds less than it said", () => {
         assert.equal(state.members.filter((m) => m.host !== "a2").length, 15);
         assert.equal(state.members.filter((m) => m.host === "a2").length, 2, reasons.join("\n"));
         assert.match(reasons.join("\n"), /^a2: w-\d+, w-\d+, w-\d+: clone: storage pool default is full/);
-        assert.deepEqual((await reachable(spec, where)).flatMap((host) => host.partials), []);
+        assert.deepEqual((await reachable(spec, where)).flatMap((host) => host.leftovers), []);
         await up(spec, where, state);
         await assertSettled(spec, where, 20);
       });
@@ -111,12 +112,10 @@ function sharing(inner: Hypervisor, groups: string[][], freeBytes: number, asked
     for (const host of result.hosts) if (host.status === "reachable" && groups.flat().includes(host.name)) Object.assign(host, { poolFreeBytes: freeBytes, ...more });
     return result;
   });
-  return Object.assign(hypervisor, {
-    sharedStores: ({ hosts }: { hosts: readonly string[] }) => {
-      asked.push([...hosts]);
-      return Promise.resolve(groups);
-    },
-  });
+  return refitted(hypervisor, { abilities: { findsSharedStores: { sharedStores: ({ hosts }) => {
+    asked.push([...hosts]);
+    return Promise.resolve(groups);
+  } } } });
 }
 
 describe("a store that two hosts reach", () => {
@@ -142,15 +141,16 @@ describe("a store that two hosts reach", () => {
   it("is no reason to refuse where the adapter says that it is two", async () => {
     const spec = specOf(inputs(4, 2, { countPerHost: 2 }));
     const where = world(spec);
-    const apart = Object.assign(sharing(where.hypervisor, [["a2", "b2"]], 3 * IMAGE_BYTES), { sharedStores: () => Promise.resolve([]) });
+    const findsNone = { findsSharedStores: { sharedStores: () => Promise.resolve([]) } };
+    const apart = refitted(sharing(where.hypervisor, [["a2", "b2"]], 3 * IMAGE_BYTES), { abilities: findsNone });
     await up(spec, { ...where, hypervisor: apart });
     await assertSettled(spec, where, 8);
   });
 });
 
 describe("room", () => {
-  const copy = (id: number, targetHost: number, bytesDone: number): PooledTransfer =>
-    ({ targetHost, bytesDone, done: bytesDone / 100, lost: false, from: {}, makes: { id } }) as unknown as PooledTransfer;
+  const copy = (id: number, targetHost: number, bytesDone: number): BookedTransfer =>
+    ({ targetHost, bytesDone, done: bytesDone / 100, lost: false, from: {}, makes: { id } }) as unknown as BookedTransfer;
 
   it("lets begin what fits beside those under way, and anything in a store where nothing is", () => {
     const room = new Room([0, 0, 1], [250, 50], 100);
@@ -168,7 +168,7 @@ describe("room", () => {
   it("is made by one that waits once the one it reads from is all there, and waits for it in turn", async () => {
     const room = new Room([0], [200], 100);
     const relay = copy(1, 0, 60);
-    const reader = { ...copy(2, 0, 50), from: { arrival: relay } } as PooledTransfer;
+    const reader = { ...copy(2, 0, 50), from: { arrival: relay } } as BookedTransfer;
     for (const one of [relay, reader]) room.begin(one);
     const answer = room.starves(reader);
     room.review();
@@ -181,7 +181,7 @@ describe("room", () => {
   it("is made where those that wait in two stores wait for each other", async () => {
     const room = new Room([0, 1], [200, 200], 100);
     const [one, other] = [copy(1, 0, 50), copy(2, 1, 50)];
-    const [readsOther, readsOne] = [{ ...copy(3, 0, 40), from: { arrival: other } }, { ...copy(4, 1, 40), from: { arrival: one } }] as PooledTransfer[];
+    const [readsOther, readsOne] = [{ ...copy(3, 0, 40), from: { arrival: other } }, { ...copy(4, 1, 40), from: { arrival: one } }] as BookedTransfer[];
     for (const each of [one, other, readsOther!, readsOne!]) room.begin(each);
     assert.equal(await Promise.race([room.starves(one), room.starves(other)]), false);
   });
@@ -247,11 +247,11 @@ describe("a copy that stands still for want of room", () => {
       ended();
       throw full;
     });
-    const context = contextOf(request(spec, { hypervisor: Object.assign(hypervisor, { capabilities: { ...hypervisor.capabilities, relay: true } }), clock }), new AbortController().signal);
-    const { pool, distributor } = distribution(context);
+    const context = contextOf(request(spec, { hypervisor, clock }), new AbortController().signal);
+    const { book, distributor } = distribution(context);
     for (const slot of [0, 1]) {
       distributor.want({
-        host: 1, target: { kind: "base", host: "a2", slot, generation: 0 }, label: `w-00${slot}`,
+        host: 1, target: { kind: "base", host: "a2", slot, generation: 0, name: `w-00${slot}` }, label: `w-00${slot}`,
         whole: () => said.push(`${slot} is whole`), failed: (error) => said.push(String(error)),
       });
     }
@@ -259,8 +259,8 @@ describe("a copy that stands still for want of room", () => {
     distributor.begin({
       ...policies.relay,
       next: () => {
-        if (pool.open() === 0) return [];
-        const first = { source: pool.sources[0]!.id, targetHost: 1 };
+        if (book.open() === 0) return [];
+        const first = { source: book.sources[0]!.id, targetHost: 1 };
         if (asked) return [first];
         asked = true;
         return [first, { source: { decision: 0 }, targetHost: 1 }];
@@ -286,14 +286,13 @@ describe("figures", () => {
   it("say of the first run how long many members of one host take to start, and of the next as it was", async () => {
     const spec = (count: number) => specOf(inputs(1, 1, { clone: "linked", count }));
     const where = world(spec(1), { costs: { defineSeconds: 0, snapshotSeconds: 0 } });
-    const hypervisor = inTurns(where, 0.65);
-    Object.assign(hypervisor, { capabilities: { ...hypervisor.capabilities, memberSeconds: 0.5 } });
+    const hypervisor = refitted(inTurns(where, 0.65), { costs: { memberSeconds: 0.5 } });
     const first = await up(spec(40), { ...where, hypervisor });
     assert.ok(first.summary.makespanSeconds > 26);
     assert.ok(Math.abs(first.summary.predictedSeconds! / first.summary.makespanSeconds - 1) < 0.3, `${first.summary.predictedSeconds} said`);
     const learned = first.state.learned!.memberSeconds!;
     assert.ok(Math.abs(learned - 0.65) < 0.05, `${learned} s learned`);
-    const preview = await previewFleet({ ...request(spec(60), where), previous: first.state, observation: await look(spec(60), where), memberSeconds: 0.5 });
+    const preview = await previewFleet({ ...request(spec(60), where), previous: first.state, observation: await look(spec(60), where), traits: { ...UNBOUNDED, costs: { memberSeconds: 0.5 } } });
     const second = await up(spec(60), { ...where, hypervisor }, first.state);
     assert.ok(Math.abs(preview.summary.makespanSeconds / second.summary.makespanSeconds - 1) < 0.1, `${preview.summary.makespanSeconds} said, ${second.summary.makespanSeconds} taken`);
   });
@@ -352,26 +351,26 @@ describe("a copy that is whole", () => {
   it("is counted out once, whatever goes wrong with its member", async () => {
     const spec = specOf(inputs(2, 1, { countPerHost: 1, policy: "rounds" }));
     const context = contextOf(request(spec, world(spec)), new AbortController().signal);
-    const { pool, log, distributor, room } = distribution(context);
+    const { book, log, distributor, room } = distribution(context);
     const ended: boolean[] = [];
-    const end = pool.end.bind(pool);
-    pool.end = (transfer, whole) => { ended.push(whole); end(transfer, whole); };
+    const end = book.end.bind(book);
+    book.end = (transfer, whole) => { ended.push(whole); end(transfer, whole); };
     distributor.want({
-      host: 1, target: { kind: "base", host: "a2", slot: 0, generation: 0 }, label: "w-000",
+      host: 1, target: { kind: "base", host: "a2", slot: 0, generation: 0, name: "w-000" }, label: "w-000",
       whole: () => { throw new Error("a fault of our own"); }, failed: () => assert.fail("it did not fail"),
     });
     distributor.begin(policies.rounds);
     await assert.rejects(context.tasks.idle(), /a fault of our own/);
-    assert.deepEqual([ended, pool.view.making, pool.view.made, log.traces.length], [[true], [0, 0], [0, 1], 1]);
+    assert.deepEqual([ended, book.view.making, book.view.made, log.traces.length], [[true], [0, 0], [0, 1], 1]);
     assert.ok(room.admits(1));
   });
 });
 
 function distribution(context: RunContext) {
   const { spec } = context;
-  const pool = new SourcePool(topologyOf(spec), 8, true);
-  pool.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
-  const log = new TransferLog(context.clock, pool);
+  const book = new SourceBook(topologyOf(spec), 8, true);
+  book.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
+  const log = new TransferLog(context.clock, book);
   const room = new Room([0, 1], [Infinity, Infinity], IMAGE_BYTES);
-  return { pool, log, room, distributor: new Distributor(context, "0".repeat(64), pool, log, room, false, () => undefined) };
+  return { book, log, room, distributor: new Distributor(context, "0".repeat(64), book, log, room, false, () => undefined) };
 }

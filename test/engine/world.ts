@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { applyFleet, removeFleet, type RunRequest, type RunResult } from "../../provider/engine";
 import { type FleetSpec, type FleetState, type Observation, parseFleetSpec, type ReachableHost } from "../../provider/fleet";
-import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
-import { createSimulated, type SimulatedHypervisor, type SimulatedOptions, type VirtualClock } from "../../provider/hypervisors/simulated";
+import type { Hypervisor, Traits } from "../../provider/hypervisors/hypervisor";
+import { createSimulated, UNBOUNDED, type SimulatedHypervisor, type SimulatedOptions, type VirtualClock } from "../../provider/hypervisors/simulated";
 
 export const IMAGE_BYTES = 1e9;
 
@@ -42,6 +42,11 @@ export interface World {
 /** Operations take some time, so that things overlap as they do on real hosts. */
 export const COSTS = { defineSeconds: 0.2, startSeconds: 0.4, snapshotSeconds: 0.1, consolidateSeconds: 1, destroySeconds: 0.3 };
 
+/** A hypervisor that has not these abilities. */
+export const lacking = (...names: (keyof Traits["abilities"])[]): Traits => (
+  { ...UNBOUNDED, abilities: Object.fromEntries(Object.entries(UNBOUNDED.abilities).filter(([name]) => !(names as string[]).includes(name))) }
+);
+
 export function world(spec: FleetSpec, options: SimulatedOptions = {}): World {
   return createSimulated({ spec, options: { costs: COSTS, ...options } });
 }
@@ -73,7 +78,7 @@ export async function assertSettled(spec: FleetSpec, where: { hypervisor: Hyperv
   const all = hosts.flatMap((host) => host.members);
   assert.equal(all.length, members);
   assert.equal(new Set(all.map((m) => m.slot)).size, members, "every slot once");
-  assert.deepEqual(hosts.flatMap((host) => host.partials), []);
+  assert.deepEqual(hosts.flatMap((host) => host.leftovers), []);
   for (const member of all) {
     assert.equal(member.power, spec.powerOn ? "running" : "stopped");
     assert.ok(["frozen", "consolidated", "replica"].includes(member.base), member.base);

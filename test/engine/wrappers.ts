@@ -1,29 +1,45 @@
 /** Hypervisors around a hypervisor: one that keeps a diary, one that holds the engine to its promises, one that crashes. */
 import type { FleetSpec } from "../../provider/fleet";
-import type { CallContext, CloneOrder, Hypervisor, ImageRef, MemberRef, ResourceOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
+import type { Abilities, CallContext, CloneOrder, CopyRef, Hypervisor, ImageRef, MemberRef, RefeedOrder, SourceLostError } from "../../provider/hypervisors/hypervisor";
 
+type PromisesOf<T> = { [K in keyof T]-?: NonNullable<T[K]> extends (...given: never[]) => Promise<unknown> ? K : never }[keyof T];
+type Method = PromisesOf<Hypervisor> | { [Name in keyof Abilities]-?: PromisesOf<NonNullable<Abilities[Name]>> }[keyof Abilities];
 type Call = (order: never, context?: CallContext) => Promise<unknown>;
-const METHODS = ["lock", "observe", "clone", "snapshot", "reconfigure", "consolidate", "power", "resource", "startEarly", "settle", "adopt", "destroy", "inspect"] as const;
-type Method = (typeof METHODS)[number];
+type Around = (method: Method, order: any, context: CallContext | undefined, proceed: (context?: CallContext) => Promise<unknown>) => Promise<unknown>;
 
-/** Every call goes through `around`, which decides whether and when `proceed` runs. */
-export function wrap(
-  inner: Hypervisor,
-  around: (method: Method, order: any, context: CallContext | undefined, proceed: (context?: CallContext) => Promise<unknown>) => Promise<unknown>,
-): Hypervisor {
-  const calls = Object.fromEntries(METHODS.map((method) => [method, (order: never, context?: CallContext) => (
-    around(method, order, context, (other = context) => (inner[method] as Call).call(inner, order, other))
-  )]));
-  for (const method of ["resource", "startEarly", "settle"] as const) if (!inner[method]) delete calls[method];
-  return { name: inner.name, capabilities: inner.capabilities, close: () => inner.close(), ...calls } as unknown as Hypervisor;
+/**
+ * Every call goes through `around`, which decides whether and when `proceed` runs: of whatever methods the hypervisor and
+ * its abilities have. An ability's method goes by its own name.
+ */
+export function wrap(inner: Hypervisor, around: Around): Hypervisor {
+  const through = <T extends object>(wrapped: T): T => new Proxy(wrapped, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target);
+      if (target === (inner as object) && key === "abilities") return Object.fromEntries(Object.entries(value as Abilities).map(([name, ability]) => [name, through(ability)]));
+      if (typeof value !== "function" || key === "constructor") return value;
+      return (order: never, context?: CallContext) => around(key as Method, order, context, (other = context) => (value as Call).call(target, order, other));
+    },
+  });
+  return through(inner);
+}
+
+/** The hypervisor with other abilities, or figures. */
+export function refitted(inner: Hypervisor, { abilities = {}, costs = {} }: Partial<Pick<Hypervisor, "abilities" | "costs">>): Hypervisor {
+  const changed: Record<PropertyKey, unknown> = { abilities: { ...inner.abilities, ...abilities }, costs: { ...inner.costs, ...costs } };
+  return new Proxy(inner, {
+    get(target, key) {
+      const value: unknown = changed[key] ?? Reflect.get(target, key, target);
+      return typeof value === "function" ? (value as Call).bind(target) : value;
+    },
+  });
 }
 
 /** Notes every call as `method host/slot`. */
 export function recording(inner: Hypervisor): { hypervisor: Hypervisor; calls: string[] } {
   const calls: string[] = [];
   const hypervisor = wrap(inner, (method, order, _context, proceed) => {
-    const at = order.target ?? order;
-    calls.push([method, at.host && `${at.host}${at.slot === undefined ? "" : `/${at.slot}`}`].filter(Boolean).join(" "));
+    const at = order?.target ?? order;
+    calls.push([method, at?.host && `${at.host}${at.slot === undefined ? "" : `/${at.slot}`}`].filter(Boolean).join(" "));
     return proceed();
   });
   return { hypervisor, calls };
@@ -42,11 +58,11 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
   const changing = new Map<string, string>();
   const count = (map: Map<string, number>, key: string, by: number) => map.set(key, (map.get(key) ?? 0) + by);
 
-  const targetKey = (target: CloneOrder["target"]) => `${target.host}/${target.kind === "base" ? target.slot : "replica"}`;
+  const targetKey = (target: CopyRef) => `${target.host}/${target.kind === "base" ? target.slot : "replica"}`;
   /** What each copy under way reads now. */
   const reading = new Map<string, { hosts: Set<string>; end(): void }>();
   /** @param known hosts on which the copy counts already */
-  const occupy = (source: ImageRef, target: CloneOrder["target"], known = new Set<string>()) => {
+  const occupy = (source: ImageRef, target: CopyRef, known = new Set<string>()) => {
     const hosts = new Set([source.host, target.host].filter((h) => h !== null && !known.has(h)) as string[]);
     const base = source.kind === "base" ? `${source.host}/${source.slot}` : undefined;
     if (base && merging.has(base)) offences.push(`${base} read after its merge began`);
@@ -64,11 +80,11 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
       if (base) count(readers, base, -1);
     } };
   };
-  const read = (source: ImageRef, target: CloneOrder["target"]) => {
+  const read = (source: ImageRef, target: CopyRef) => {
     reading.get(targetKey(target))?.end();
     reading.set(targetKey(target), occupy(source, target));
   };
-  const duringTurn = async ({ source, target }: ResourceOrder, proceed: () => Promise<unknown>) => {
+  const duringTurn = async ({ source, target }: RefeedOrder, proceed: () => Promise<unknown>) => {
     const now = reading.get(targetKey(target));
     if (!now) return proceed();
     // Until it is done the copy may read from either.
@@ -136,8 +152,8 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
   };
   const hypervisor = wrap(inner, async (method, order, context, proceed) => {
     if (method === "clone") return order.source.host === null ? duringOperation(proceed) : duringClone(order, context, proceed);
-    if (method === "resource") return duringTurn(order, proceed);
-    if (method === "lock" || method === "observe" || method === "inspect") return proceed();
+    if (method === "refeed") return duringTurn(order, proceed);
+    if (method === "lock" || method === "observe" || method === "inspect" || method === "sharedStores" || method === "close") return proceed();
     if (method === "consolidate") {
       const base = `${(order as MemberRef).host}/${(order as MemberRef).slot}`;
       merging.add(base);
@@ -155,8 +171,12 @@ export class Crash extends Error {}
 /**
  * The provider's process is killed at its `at`-th call (1 is the first): before that call has any effect, or right
  * after. What was under way breaks off, and nothing it does later reaches a host.
+ *
+ * @param counted the methods whose calls count; by default all
  */
-export function crashing(inner: Hypervisor, at: number, when: "before" | "after"): { hypervisor: Hypervisor; calls(): number } {
+export function crashing(
+  inner: Hypervisor, at: number, when: "before" | "after", counted?: readonly Method[],
+): { hypervisor: Hypervisor; calls(): number } {
   const dead = new AbortController();
   let calls = 0;
   const die = (): never => {
@@ -165,7 +185,7 @@ export function crashing(inner: Hypervisor, at: number, when: "before" | "after"
   };
   const hypervisor = wrap(inner, async (method, _order, context, proceed) => {
     if (dead.signal.aborted) throw new Crash("killed");
-    const number = ++calls;
+    const number = !counted || counted.includes(method) ? ++calls : 0;
     if (number === at && when === "before") die();
     const signal = context?.signal ? AbortSignal.any([context.signal, dead.signal]) : dead.signal;
     const result = method === "lock" ? await proceed() : await proceed({ ...context, signal });

@@ -44,7 +44,7 @@ export function disk(volume: string, allocationBytes = 300e6) {
 
 export function reachable(name: string, members: ObservedMember[] = [], changes: Partial<ReachableHost> = {}): ReachableHost {
   return {
-    status: "reachable", name, uuid: `uuid-${name}`, hypervisorVersion: "9.0.0", members, replicas: [], partials: [], kept: [],
+    status: "reachable", name, uuid: `uuid-${name}`, hypervisorVersion: "9.0.0", members, replicas: [], leftovers: [], kept: [],
     strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [], ...changes,
   };
 }
@@ -72,7 +72,7 @@ export function carryOut(declared: FleetSpec, before: Observation, done: FleetPl
         numCpus: declared.vm.numCpus, memory: declared.vm.memory, networks: declared.vm.networks.map((net) => net.network),
       }));
     const kept = one.members.filter((entry) => !gone.has(`${entry.slot}/${entry.generation}`)).map((entry) => ({ ...entry, incarnation: INCARNATION }));
-    return { ...one, members: [...kept, ...created], partials: [] };
+    return { ...one, members: [...kept, ...created], leftovers: [] };
   });
   return { ...before, hosts };
 }

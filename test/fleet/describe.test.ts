@@ -27,8 +27,8 @@ describe("plans in words", () => {
   });
 
   it("say that leftovers are removed, beside other changes too", () => {
-    const partials = ["x", "y"].map((name) => ({ kind: "volume" as const, name, bytes: 1 }));
-    const littered = withHost(found, "a1", (one) => ({ ...one, partials }));
+    const leftovers = ["x", "y"].map((name) => ({ kind: "volume" as const, name, bytes: 1 }));
+    const littered = withHost(found, "a1", (one) => ({ ...one, leftovers }));
     assert.equal(describePlan(plan(declared, littered, state)), "remove 2 leftovers");
     assert.equal(describePlan(plan(spec({ count: 5 }), littered, state)), "-7 VMs, remove 2 leftovers");
   });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { fleetIdFromOrigin, kindOfSlot, macAddress, memberUuid, slotName } from "../../provider/fleet";
-import { macCollisions } from "../../provider/fleet/identity";
+import { macCollisions } from "../../provider/fleet/members/addresses";
 import { member, observation, reachable } from "./build";
 
 const URN = "urn:pulumi:dev::shop::pulumi-nodejs:dynamic/vmfleet:ClonedVmFleet::workers";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { bytesNeeded, preflight, type ReachableHost } from "../../provider/fleet";
-import { roomOf, sharesOf } from "../../provider/fleet/preflight";
+import { roomOf, sharesOf } from "../../provider/fleet/plan/preflight";
 import { disk, empty, host, made, observation, plan, reachable, spec, template, unreachable, withHost } from "./build";
 
 const IMAGE = template.allocationBytes;
@@ -14,24 +14,24 @@ describe("preflight", () => {
 
   it("counts of unfinished copies as room only what the plan goes on from or removes", () => {
     const declared = spec();
-    const free = (partials: ReachableHost["partials"]): number => {
-      const found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 1e6, partials }));
+    const free = (leftovers: ReachableHost["leftovers"]): number => {
+      const found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 1e6, leftovers }));
       const next = plan(declared, found);
       // As with one whose owner is seen elsewhere: it stays.
-      return roomOf(sharesOf(declared, { ...next, cleanup: [] }), [reachable("a1", [], { poolFreeBytes: 1e6, partials })]) - 1e6;
+      return roomOf(sharesOf(declared, { ...next, cleanup: [] }), [reachable("a1", [], { poolFreeBytes: 1e6, leftovers })]) - 1e6;
     };
     const { slot, generation } = plan(declared, empty(declared)).create.find((one) => one.host === "a1")!;
-    const partial = { kind: "volume" as const, name: "partial", bytes: 5e8, slot, generation, resumable: { contentId: template.contentId } };
-    assert.equal(free([partial]), 5e8);
+    const leftover = { kind: "volume" as const, name: "partial", bytes: 5e8, slot, generation, resumable: { contentId: template.contentId } };
+    assert.equal(free([leftover]), 5e8);
     for (const other of [{ slot: 99 }, { slot: undefined, generation: undefined }, { resumable: { contentId: "another" } }]) {
-      assert.equal(free([{ ...partial, ...other }]), 0, JSON.stringify(other));
+      assert.equal(free([{ ...leftover, ...other }]), 0, JSON.stringify(other));
     }
   });
 
   it("lists full pools, unfit hosts and silent hosts together", () => {
     const declared = spec();
     let found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 100e6 }));
-    found = withHost(found, "a2", (one) => ({ ...one, problems: [{ path: "hosts[1].pool", message: "expected an active pool, got none" }] }));
+    found = withHost(found, "a2", (one) => ({ ...one, problems: [{ property: "pool", message: "expected an active pool, got none" }] }));
     found = withHost(found, "b1", () => unreachable("b1"));
     assert.deepEqual(preflight(declared, found, plan(declared, found)), [
       { path: "hosts[0].pool", message: 'expected a pool with 903 MB free for 3 new members, got "default" with 100 MB free; make room on a1, or want fewer members there' },
@@ -42,7 +42,7 @@ describe("preflight", () => {
 
   it("does not mind what is wrong with a host it does not work on", () => {
     const { declared, found, state } = made({ count: 4 });
-    const unfit = withHost(found, "a2", (one) => ({ ...one, poolFreeBytes: 0, problems: [{ path: "hosts[1].pool", message: "full" }] }));
+    const unfit = withHost(found, "a2", (one) => ({ ...one, poolFreeBytes: 0, problems: [{ property: "pool", message: "full" }] }));
     assert.deepEqual(preflight(declared, unfit, plan(declared, unfit, state)), []);
   });
 

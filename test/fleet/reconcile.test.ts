@@ -54,33 +54,33 @@ describe("reconcile: growing and shrinking", () => {
     const declared = spec({ hosts: [host("a1")], count: 3 });
     const found = observation([reachable("a1", [], {
       kept: [{ slot: 0, generation: 4, label: "data", volume: "x" }],
-      partials: [{ kind: "volume", name: "y", slot: 1, generation: 1, bytes: 5 }],
+      leftovers: [{ kind: "volume", name: "y", slot: 1, generation: 1, bytes: 5 }],
     })]);
     assert.deepEqual(plan(declared, found).create.map((one) => one.generation), [5, 2, 0]);
   });
 
   it("removes leftovers first and says why", () => {
     const declared = spec({ count: 0 });
-    const found = withHost(empty(declared), "a2", (one) => ({ ...one, partials: [{ kind: "volume", name: "z", bytes: 1 }, { kind: "domain", name: "b", bytes: 0 }] }));
-    assert.deepEqual(plan(declared, found).cleanup.map((one) => [one.host, one.partial.name]), [["a2", "b"], ["a2", "z"]]);
+    const found = withHost(empty(declared), "a2", (one) => ({ ...one, leftovers: [{ kind: "volume", name: "z", bytes: 1 }, { kind: "domain", name: "b", bytes: 0 }] }));
+    assert.deepEqual(plan(declared, found).cleanup.map((one) => [one.host, one.leftover.name]), [["a2", "b"], ["a2", "z"]]);
   });
 
   it("leaves a volume alone that may be a disk of a member seen elsewhere, or recorded on a host out of sight", () => {
     const { declared, found, state } = made({ count: 4 });
-    const partial = (slot: number, generation?: number) => ({ kind: "volume" as const, name: `v${slot}`, slot, ...(generation !== undefined && { generation }), bytes: 1 });
-    const littered = withHost(found, "b1", (one) => ({ ...one, partials: [partial(0, 0), partial(1), partial(3, 1), partial(9, 0)] }));
+    const leftover = (slot: number, generation?: number) => ({ kind: "volume" as const, name: `v${slot}`, slot, ...(generation !== undefined && { generation }), bytes: 1 });
+    const littered = withHost(found, "b1", (one) => ({ ...one, leftovers: [leftover(0, 0), leftover(1), leftover(3, 1), leftover(9, 0)] }));
     const seen = plan(declared, littered, state);
-    assert.deepEqual(seen.cleanup.map((one) => one.partial.name), ["v3", "v9"]);
+    assert.deepEqual(seen.cleanup.map((one) => one.leftover.name), ["v3", "v9"]);
     assert.equal(seen.warnings[0], "v0 on b1 looks left over and stays: it may be a disk of workers-000 on a1");
     const dark = plan(declared, withHost(littered, "a1", () => unreachable("a1")), state);
-    assert.deepEqual(dark.cleanup.map((one) => one.partial.name), ["v3", "v9"]);
+    assert.deepEqual(dark.cleanup.map((one) => one.leftover.name), ["v3", "v9"]);
   });
 
   it("removes what its own host lists beside a member, such as the delta of a merge whose last step was lost", () => {
     const { declared, found, state } = made({ count: 4 });
     const delta = { kind: "volume" as const, name: "s0.g0.delta", slot: 0, generation: 0, bytes: 1 };
-    const littered = withHost(found, "a1", (one) => ({ ...one, partials: [delta] }));
-    assert.deepEqual(plan(declared, littered, state).cleanup.map((one) => one.partial), [delta]);
+    const littered = withHost(found, "a1", (one) => ({ ...one, leftovers: [delta] }));
+    assert.deepEqual(plan(declared, littered, state).cleanup.map((one) => one.leftover), [delta]);
   });
 
   it("refuses a name that something without our tag has", () => {
@@ -348,10 +348,10 @@ describe("reconcile: templates and kinds", () => {
   });
 
   it("needs the template only when something is cloned", () => {
-    const gone: Observation = { hosts: found.hosts, templateProblem: { path: "template.volume", message: "expected a volume, got none" } };
+    const gone: Observation = { hosts: found.hosts, templateProblem: { property: "volume", message: "expected a volume, got none" } };
     assert.deepEqual(plan(spec({ count: 4 }), gone, state).problems, []);
     assert.deepEqual(plan(spec({ count: 3 }), gone, state).problems, []);
-    assert.deepEqual(plan(spec({ count: 5 }), gone, state).problems, [gone.templateProblem]);
+    assert.deepEqual(plan(spec({ count: 5 }), gone, state).problems, [{ path: "template.volume", message: "expected a volume, got none" }]);
   });
 
   it("grows from a kept seed when the template is gone", () => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { formatProblem, holdsPassword, parseFleetSpec, redact } from "../../provider/fleet";
-import { redactValue } from "../../provider/fleet/redaction";
-import { redactError } from "../../provider/pulumi/row";
+import { redactValue } from "../../provider/fleet/words/redaction";
+import { redactError } from "../../provider/front/redacting";
 import { host, inputs } from "./build";
 
 /** Known by its ends, whatever stands between them. */

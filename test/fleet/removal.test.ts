@@ -3,17 +3,17 @@ import { planRemoval } from "../../provider/fleet";
 import { disk, FLEET, INCARNATION, made, member, slots, spec, unreachable, withHost } from "./build";
 
 const replica = { contentId: "c1", purpose: "template" as const, disk: disk("t"), users: [] };
-const partial = { kind: "volume" as const, name: "p", bytes: 1 };
+const leftover = { kind: "volume" as const, name: "p", bytes: 1 };
 
 describe("removal", () => {
   const { declared, found, state } = made({ count: 4 });
   const request = { spec: declared, fleetId: FLEET, incarnation: INCARNATION, previous: state };
-  const littered = withHost(found, "a1", (one) => ({ ...one, replicas: [replica], partials: [partial] }));
+  const littered = withHost(found, "a1", (one) => ({ ...one, replicas: [replica], leftovers: [leftover] }));
 
   it("destroys all members, leftovers, replicas and uploads", () => {
     const plan = planRemoval({ ...request, observation: littered });
     assert.deepEqual(slots(plan.destroy), [0, 1, 2, 3]);
-    assert.deepEqual(plan.cleanup.map((one) => one.partial.name), ["p"]);
+    assert.deepEqual(plan.cleanup.map((one) => one.leftover.name), ["p"]);
     assert.deepEqual(plan.removeReplicas.map((one) => one.purpose), ["template"]);
     assert.deepEqual([plan.problems, plan.warnings, plan.placement], [[], [], { a1: 0, a2: 0, b1: 0, b2: 0 }]);
   });
@@ -27,10 +27,10 @@ describe("removal", () => {
 
   it("leaves what may be the disk of a member that runs on another host, and names it", () => {
     const chain = ["base-1", "delta-1"].map((name) => ({ kind: "volume" as const, name, slot: 1, generation: 0, bytes: 1 }));
-    const left = withHost(found, "a2", (one) => ({ ...one, members: [], partials: [...chain, partial] }));
+    const left = withHost(found, "a2", (one) => ({ ...one, members: [], leftovers: [...chain, leftover] }));
     const moved = withHost(left, "a1", (one) => ({ ...one, members: [...one.members, { ...member(1), displaced: true }] }));
     const plan = planRemoval({ ...request, observation: moved });
-    assert.deepEqual(plan.cleanup.map((one) => one.partial.name), ["p"]);
+    assert.deepEqual(plan.cleanup.map((one) => one.leftover.name), ["p"]);
     assert.match(plan.warnings.join("\n"), /base-1 on a2 looks left over and stays: it may be a disk of workers-001 on a1\ndelta-1 on a2/);
   });
 

@@ -1,19 +1,20 @@
 import assert from "node:assert/strict";
-import type { ObservedPartial } from "../../provider/fleet";
+import type { Leftover } from "../../provider/fleet";
 import { CONTENT, disk, member, observation, plan, reachable, record, spec } from "./build";
 
-const unfinished = (slot: number, changes: Partial<ObservedPartial> = {}): ObservedPartial => ({
+const unfinished = (slot: number, changes: Partial<Leftover> = {}): Leftover => ({
   kind: "volume", name: `base-${slot}`, slot, generation: 0, bytes: 1e8, resumable: { contentId: CONTENT }, ...changes,
 });
-const hosts = (partials: Record<string, ObservedPartial[]>, members: Record<string, ReturnType<typeof member>[]> = {}) =>
-  observation(["a1", "a2", "b1", "b2"].map((name) => reachable(name, members[name] ?? [], { partials: partials[name] ?? [] })));
+const hosts = (leftovers: Record<string, Leftover[]>, members: Record<string, ReturnType<typeof member>[]> = {}) =>
+  observation(["a1", "a2", "b1", "b2"].map((name) => reachable(name, members[name] ?? [], { leftovers: leftovers[name] ?? [] })));
 const made = ({ create }: ReturnType<typeof plan>) => create.map(({ slot, host, generation }) => `${slot}@${host}.g${generation}`);
 
 const ABSENT = { path: "template", message: "is not there" };
-const replica: ObservedPartial = { kind: "volume", name: "replica", bytes: 1e8, resumable: { contentId: CONTENT } };
+const NOT_SEEN = { message: ABSENT.message };
+const replica: Leftover = { kind: "volume", name: "replica", bytes: 1e8, resumable: { contentId: CONTENT } };
 /** Of a first run that was killed while its guests ran without their disks, with its template gone since. */
-const orphaned = (changes: Partial<ReturnType<typeof member>>, partials: Record<string, ObservedPartial[]> = {}) => ({
-  ...hosts(partials, { a2: [member(0, { base: "arriving", contentId: CONTENT, ...changes })] }), template: undefined, templateProblem: ABSENT,
+const orphaned = (changes: Partial<ReturnType<typeof member>>, leftovers: Record<string, Leftover[]> = {}) => ({
+  ...hosts(leftovers, { a2: [member(0, { base: "arriving", contentId: CONTENT, ...changes })] }), template: undefined, templateProblem: NOT_SEEN,
 });
 const one = (changes: Parameters<typeof spec>[0] = {}) => spec({ count: undefined, hosts: ["a1", "a2", "b1", "b2"].map((name) => (
   { name, uri: `qemu+ssh://root@${name}/system`, rack: `rack-${name[0]}`, count: name === "a2" ? 1 : 0 }
@@ -32,7 +33,7 @@ describe("a plan for guests that wait for their disks while the template is gone
       const state = previous ? recorded() : undefined;
       const seen = orphaned({ kind: "linked" }, { a2: [replica, { ...replica, name: "other", resumable: { contentId: "c0" } }], b1: [{ ...replica, name: "unwanted" }] });
       const result = plan(one({ clone: "linked" }), seen, state);
-      assert.deepEqual(result.cleanup.map(({ partial }) => partial.name), ["other", "unwanted"]);
+      assert.deepEqual(result.cleanup.map(({ leftover }) => leftover.name), ["other", "unwanted"]);
       assert.deepEqual(result.problems, [ABSENT]);
     });
   }
@@ -61,28 +62,28 @@ describe("a plan after a run that was killed", () => {
   });
 
   it("removes those of another content, of another host's slots, and those that are not wanted", () => {
-    const partials = { a1: [unfinished(0, { resumable: { contentId: "c0" } })], a2: [unfinished(9)] };
-    const result = plan(spec({ countPerHost: 1 }), hosts(partials));
+    const leftovers = { a1: [unfinished(0, { resumable: { contentId: "c0" } })], a2: [unfinished(9)] };
+    const result = plan(spec({ countPerHost: 1 }), hosts(leftovers));
     assert.deepEqual(made(result)[0], "0@a1.g1");
-    assert.deepEqual(result.cleanup.map((one) => one.partial.name), ["base-0", "base-9"]);
+    assert.deepEqual(result.cleanup.map((one) => one.leftover.name), ["base-0", "base-9"]);
   });
 
   it("uses no generation again that a later object of the slot has passed", () => {
     const seen = hosts({ a1: [unfinished(0)], b1: [{ kind: "volume", name: "other", slot: 0, generation: 1, bytes: 1 }] });
     const result = plan(spec({ countPerHost: 1 }), seen);
     assert.equal(made(result)[0], "0@a1.g2");
-    assert.ok(result.cleanup.some((one) => one.partial.name === "base-0"));
+    assert.ok(result.cleanup.some((one) => one.leftover.name === "base-0"));
   });
 
   it("goes on with a base although its delta and disks were begun, which are removed", () => {
     const result = plan(spec({ countPerHost: 1 }), hosts({ a1: [unfinished(0), { kind: "volume", name: "delta-0", slot: 0, generation: 0, bytes: 1 }] }));
     assert.equal(made(result)[0], "0@a1.g0");
-    assert.deepEqual(result.cleanup.map((one) => one.partial.name), ["delta-0"]);
+    assert.deepEqual(result.cleanup.map((one) => one.leftover.name), ["delta-0"]);
   });
 
   it("goes on with a replica where linked members need one, and removes it where none do", () => {
     const seen = hosts({ a1: [replica], b2: [{ ...replica, name: "unwanted" }] });
     const result = plan(spec({ clone: "linked", count: undefined, hosts: ["a1", "a2", "b1", "b2"].map((name) => ({ name, uri: `qemu+ssh://root@${name}/system`, rack: `rack-${name[0]}`, count: name === "b2" ? 0 : 1 })) }), seen);
-    assert.deepEqual(result.cleanup.map((one) => one.partial.name), ["unwanted"]);
+    assert.deepEqual(result.cleanup.map((one) => one.leftover.name), ["unwanted"]);
   });
 });

@@ -73,7 +73,7 @@ const CASES: Record<string, (fleet: Fleet) => unknown> = {
   "finds leftovers and replicas everywhere": ({ inputs, found, state, members }) => {
     const littered = halfOf(found, (one) => ({
       ...one, replicas: [{ contentId: "c1", purpose: "replica", disk, users: [] }],
-      partials: one.members.map(({ slot }) => ({ kind: "volume" as const, name: `v${slot}`, slot: slot + 1, generation: 5, bytes: 1, resumable: { contentId: "c1" } })),
+      leftovers: one.members.map(({ slot }) => ({ kind: "volume" as const, name: `v${slot}`, slot: slot + 1, generation: 5, bytes: 1, resumable: { contentId: "c1" } })),
     }));
     plan(inputs(members * 1.5, { clone: "linked" }), littered, state);
   },

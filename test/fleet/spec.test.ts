@@ -150,4 +150,14 @@ describe("inputs with unknowns", () => {
       parseFleetSpec({ ...inputs(), hosts: anything, vm: anything, template: anything });
     }));
   });
+
+  it("takes a range of one port, and the ends of what ports there are", () => {
+    for (const [given, from, to] of [["1024-1024", 1024, 1024], ["65535-65535", 65535, 65535], [{ from: 2000, to: 2000 }, 2000, 2000], [" 1024 - 65535 ", 1024, 65535]] as const) {
+      const { spec: parsed } = parseFleetSpec(inputs({ hosts: [host("a1", { transferPorts: given as never })] }));
+      assert.deepEqual(parsed?.hosts[0]?.transferPorts, { from, to }, JSON.stringify(given));
+    }
+    for (const given of ["1023-1024", "65535-65536", "2001-2000"]) {
+      assert.deepEqual(parseFleetSpec(inputs({ hosts: [host("a1", { transferPorts: given })] })).problems!.map(({ path }) => path), ["hosts[0].transferPorts"], given);
+    }
+  });
 });

@@ -49,7 +49,7 @@ describe("recorded state", () => {
     const replica = { contentId: "c1", purpose: "replica" as const, disk: disk("r"), users: [] };
     const names = (one: typeof state) => one.hosts.map(({ name, unsettled }) => (unsettled ? `${name}!` : name));
     const holding = record(fewer, withHost(found, "b2", (one) => ({ ...one, replicas: [replica] })), state);
-    const littered = record(fewer, withHost(found, "b2", (one) => ({ ...one, partials: [{ kind: "volume", name: "p", bytes: 1 }] })), state);
+    const littered = record(fewer, withHost(found, "b2", (one) => ({ ...one, leftovers: [{ kind: "volume", name: "p", bytes: 1 }] })), state);
     assert.deepEqual([names(holding), names(littered), names(record(fewer, found, state))], [["a1", "a2", "b1", "b2"], ["a1", "a2", "b1", "b2!"], ["a1", "a2", "b1"]]);
     const dark = withHost(found, "b2", () => unreachable("b2"));
     assert.deepEqual([record(fewer, dark, holding).replicas, names(record(fewer, dark, littered))], [holding.replicas, ["a1", "a2", "b1", "b2!"]]);

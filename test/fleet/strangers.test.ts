@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { memberUuid } from "../../provider/fleet";
 import type { Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
-import { planRemoval } from "../../provider/fleet/removal";
+import { planRemoval } from "../../provider/fleet/plan/removal";
 import { FLEET, INCARNATION, made, member, observation, plan, reachable, record, slots, spec, unreachable, withHost } from "./build";
 
 describe("twins and strangers", () => {
@@ -106,8 +106,8 @@ describe("twins and strangers", () => {
     const { declared, found, state } = made({ count: 4 });
     const replica = { contentId: "c1", purpose: "replica" as const, disk: member(0).chain[0]!, users: [] };
     const delta = { kind: "volume" as const, name: "delta-1", slot: 1, generation: 0, bytes: 1 };
-    const moved = (kind: "full" | "linked", partials: ReachableHost["partials"]) => withHost(
-      withHost(found, "a2", (one) => ({ ...one, members: [], replicas: [replica], partials })),
+    const moved = (kind: "full" | "linked", leftovers: ReachableHost["leftovers"]) => withHost(
+      withHost(found, "a2", (one) => ({ ...one, members: [], replicas: [replica], leftovers })),
       "a1", (one) => ({ ...one, members: [...one.members, { ...member(1), kind, displaced: true }] }),
     );
     const removed = (observed: Observation) => [

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parseFleetSpec, readUri, uriParts, type SshUri } from "../../provider/fleet";
-import { unfitAddress } from "../../provider/fleet/reach";
-import { uriProblem } from "../../provider/fleet/uri";
+import { unfitAddress } from "../../provider/fleet/inputs/reach";
+import { uriProblem } from "../../provider/fleet/uri/uri";
 import { host, inputs } from "./build";
 
 const ssh = (uri: string): SshUri => {

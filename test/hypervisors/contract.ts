@@ -3,12 +3,14 @@
  * set up a world; what the simulator is shown to do here, the real ones are shown to do too.
  */
 import assert from "node:assert/strict";
-import { memberMacs, memberUuid } from "../../provider/fleet/identity";
+import { memberMacs } from "../../provider/fleet/members/addresses";
+import { memberUuid } from "../../provider/fleet/members/identity";
 import type { FleetSpec, Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
 import {
   ForeignNameError, LockTimeoutError,
-  type CloneOrder, type EarlyOrder, type FleetIdentity, type Hypervisor, type ImageRef, type MemberRef,
+  type Abilities, type CloneTarget, type FleetIdentity, type Hypervisor, type ImageRef, type MemberRef, type ReconfigureOrder,
 } from "../../provider/hypervisors/hypervisor";
+import { abilityContracts } from "./contractAbilities";
 
 /** A set of hosts to try an adapter on. The suite makes fleets of its own there and removes them. */
 export interface ContractWorld {
@@ -25,11 +27,13 @@ export interface ContractWorld {
 }
 
 export interface ContractOptions {
+  /** That the adapter has. */
+  abilities: readonly (keyof Abilities)[];
   /** Of one test. @default mocha's own */
   timeoutMs?: number;
 }
 
-export function hypervisorContract(name: string, setup: () => Promise<ContractWorld>, options: ContractOptions = {}): void {
+export function hypervisorContract(name: string, setup: () => Promise<ContractWorld>, options: ContractOptions): void {
   describe(`${name} keeps the hypervisor contract`, function () {
     if (options.timeoutMs !== undefined) this.timeout(options.timeoutMs);
     let world: ContractWorld;
@@ -65,23 +69,19 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     };
     const look = async (host: string) => hostOf(await observe(), host);
     const template = (): ImageRef => ({ kind: "template", host: first });
-    const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0 }) as const;
-    const replica = (host: string) => ({ kind: "replica", purpose: "replica", host, contentId }) as const;
     const slotName = (slot: number) => `${fleet.namePrefix}-${String(slot).padStart(3, "0")}`;
+    const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0, name: slotName(slot) }) as const;
+    const replica = (host: string) => ({ kind: "replica", purpose: "replica", host, contentId }) as const;
     const ref = (host: string, slot: number): MemberRef => ({ fleet, host, slot, name: slotName(slot), generation: 0 });
-    const clone = (source: ImageRef, target: CloneOrder["target"]) => hv.clone({ fleet, contentId, source, target });
-    const define = (host: string, slot: number, kind: "full" | "linked", vm: Partial<FleetSpec["vm"]> = {}) => hv.reconfigure({
+    const clone = (source: ImageRef, target: CloneTarget) => hv.clone({ fleet, contentId, source, target });
+    const definition = (host: string, slot: number, kind: "full" | "linked", vm: Partial<FleetSpec["vm"]> = {}): ReconfigureOrder => ({
       fleet, host, slot, kind, contentId, name: slotName(slot), generation: 0, autostart: false, vm: { ...world.spec.vm, ...vm },
-      uuid: memberUuid(fleet.fleetId, slot), macs: memberMacs(fleet.fleetId, slot, world.spec.vm.networks.length),
     });
+    const define = (...of: Parameters<typeof definition>) => hv.reconfigure(definition(...of));
     const makeFull = async (host: string, slot: number, source = template()) => {
       await clone(source, base(host, slot));
-      await hv.snapshot({ fleet, host, slot, generation: 0, base: base(host, slot) });
+      await hv.snapshot({ fleet, host, slot, generation: 0 });
       await define(host, slot, "full");
-    };
-    const makeLinked = async (host: string, slot: number) => {
-      await hv.snapshot({ fleet, host, slot, generation: 0, base: replica(host) });
-      await define(host, slot, "linked");
     };
     const power = (host: string, slot: number, to: "running" | "stopped") => (
       hv.power({ ...ref(host, slot), to, shutdownMs: 0 })
@@ -98,7 +98,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         for (const m of host.members) {
           await hv.destroy({ kind: "member", fleet, host: host.name, slot: m.slot, name: m.name, generation: m.generation, shutdownMs: 0 });
         }
-        for (const partial of host.partials) await hv.destroy({ kind: "partial", fleet, host: host.name, partial });
+        for (const leftover of host.leftovers) await hv.destroy({ kind: "leftover", fleet, host: host.name, leftover });
         for (const r of host.replicas) {
           await hv.destroy({ kind: "replica", fleet, host: host.name, contentId: r.contentId, purpose: r.purpose });
         }
@@ -111,8 +111,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       const seen = await observe();
       assert.deepEqual(seen.hosts.map((h) => h.name), world.spec.hosts.map((h) => h.name));
       for (const { name: host } of world.spec.hosts) {
-        const { uuid, members, replicas, partials, problems, poolFreeBytes } = hostOf(seen, host);
-        assert.deepEqual({ members, replicas, partials, problems }, { members: [], replicas: [], partials: [], problems: [] });
+        const { uuid, members, replicas, leftovers, problems, poolFreeBytes } = hostOf(seen, host);
+        assert.deepEqual({ members, replicas, leftovers, problems }, { members: [], replicas: [], leftovers: [], problems: [] });
         assert.ok(uuid.length > 0 && poolFreeBytes > 0);
       }
       assert.equal(seen.template?.host, first);
@@ -132,14 +132,14 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("shows a copied base as partial until its member is defined", async () => {
       await clone(template(), base(second, 0));
-      const { members, partials } = await look(second);
+      const { members, leftovers } = await look(second);
       assert.deepEqual(members, []);
-      assert.ok(partials.some((p) => p.slot === 0));
+      assert.ok(leftovers.some((p) => p.slot === 0));
     });
 
     it("makes a full member: whole, stopped, its frozen base under a delta", async () => {
       await makeFull(second, 0);
-      const { members, partials } = await look(second);
+      const { members, leftovers } = await look(second);
       const { slot, name: called, uuid, kind, generation, incarnation, power: state, base: frozen, chain, macs, contentId: id } = only(members);
       assert.deepEqual(
         { slot, called, uuid, kind, generation, incarnation, state, frozen, id },
@@ -149,13 +149,14 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         },
       );
       assert.deepEqual(macs, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
+      assert.deepEqual(macs, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks.length));
       assert.equal(chain.length, 2);
-      assert.deepEqual(partials, []);
+      assert.deepEqual(leftovers, []);
     });
 
     it("keeps a member's extra disks, whatever is declared when its definition changes", async () => {
       await clone(template(), base(first, 0));
-      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0, base: base(first, 0) });
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0 });
       const disksOf = async () => (await look(first)).members[0]!.disks.map(({ label, onDelete, volume }) => `${label} ${onDelete} ${volume}`);
       await define(first, 0, "full", { disks: [{ label: "data", sizeBytes: 1 << 20, onDelete: "delete" }, { label: "log", sizeBytes: 1 << 20, onDelete: "keep" }] });
       const made = await disksOf();
@@ -201,36 +202,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       await makeFull(second, 0);
       await power(second, 0, "running");
       await destroy(second, 0);
-      const { members, partials } = await look(second);
-      assert.deepEqual({ members, partials }, { members: [], partials: [] });
-    });
-
-    // ---- linked members
-
-    it("lists a replica with the slots that stand over it", async () => {
-      await clone(template(), replica(second));
-      await makeLinked(second, 0);
-      await makeLinked(second, 1);
-      const { members, replicas, partials } = await look(second);
-      assert.deepEqual(replicas.map((r) => [r.contentId, r.purpose, [...r.users].sort()]), [[contentId, "replica", [0, 1]]]);
-      assert.deepEqual(members.map((m) => [m.kind, m.base, m.chain.length]), [["linked", "replica", 2], ["linked", "replica", 2]]);
-      assert.deepEqual(partials, []);
-    });
-
-    it("copies from a replica", async () => {
-      await clone(template(), replica(second));
-      await clone(replica(second), replica(first));
-      assert.equal((await look(first)).replicas.length, 1);
-    });
-
-    it("keeps the replica when a linked member goes, and removes it when told to", async () => {
-      await clone(template(), replica(second));
-      await makeLinked(second, 0);
-      await destroy(second, 0);
-      assert.deepEqual((await look(second)).replicas.map((r) => r.users), [[]]);
-      await hv.destroy({ kind: "replica", fleet, host: second, contentId, purpose: "replica" });
-      const { replicas, partials } = await look(second);
-      assert.deepEqual({ replicas, partials }, { replicas: [], partials: [] });
+      const { members, leftovers } = await look(second);
+      assert.deepEqual({ members, leftovers }, { members: [], leftovers: [] });
     });
 
     // ---- again, and not at all
@@ -250,7 +223,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     it("has no objection to destroying what is not there", async () => {
       await destroy(second, 7);
       await hv.destroy({ kind: "replica", fleet, host: second, contentId, purpose: "replica" });
-      await hv.destroy({ kind: "partial", fleet, host: second, partial: { kind: "volume", name: "no-such-volume", bytes: 0 } });
+      await hv.destroy({ kind: "leftover", fleet, host: second, leftover: { kind: "volume", name: "no-such-volume", bytes: 0 } });
     });
 
     it("rewrites a member's incarnation", async () => {
@@ -286,10 +259,17 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       });
       // A copy that reports only at its end is whole by then: both are allowed, a hang is not.
       await copying.catch(() => undefined);
-      const { members, partials } = await look(second);
+      const { members, leftovers } = await look(second);
       assert.deepEqual(members, []);
-      for (const partial of partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
-      assert.deepEqual((await look(second)).partials, []);
+      for (const leftover of leftovers) await hv.destroy({ kind: "leftover", fleet, host: second, leftover });
+      assert.deepEqual((await look(second)).leftovers, []);
+    });
+
+    it("does not look with a signal that has aborted", async () => {
+      const signal = AbortSignal.abort(new Error("too late"));
+      await assert.rejects(hv.observe({
+        fleetId: fleet.fleetId, namePrefix: fleet.namePrefix, hosts: world.spec.hosts, spec: world.spec, deadlineMs: world.spec.timeouts.callMs, preflight: false,
+      }, { signal }), /too late/);
     });
 
     it("refuses to begin with a signal that has aborted", async () => {
@@ -310,11 +290,11 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         }).then(() => true, () => false);
         if (whole) return; // too quick to be caught in the middle
         assert.ok(broken.length === 1 && broken[0]! > 0 && broken[0]! <= total, `${broken.join(", ")} said to have been moved, of ${total}`);
-        assert.ok((await look(second)).partials.every((p) => p.resumable?.contentId === contentId), "nothing else stays");
+        assert.ok((await look(second)).leftovers.every((p) => p.resumable?.contentId === contentId), "nothing else stays");
         const { bytesMoved } = await clone(template(), target);
         assert.ok(bytesMoved < total, `${bytesMoved} of ${total}`);
         const seen = await look(second);
-        if (kind === "replica") assert.deepEqual([seen.replicas.length, seen.partials], [1, []]);
+        if (kind === "replica") assert.deepEqual([seen.replicas.length, seen.leftovers], [1, []]);
       });
     }
 
@@ -323,10 +303,10 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
         signal: abort.signal, onProgress: (done, of) => { if (done > of / 4) abort.abort(new Error("enough")); },
       }).catch(() => undefined);
-      const { partials } = await look(second);
-      assert.ok(partials.every((p) => p.resumable?.contentId !== "0123456789abcdef".repeat(4)));
-      for (const partial of partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
-      assert.deepEqual((await look(second)).partials, []);
+      const { leftovers } = await look(second);
+      assert.ok(leftovers.every((p) => p.resumable?.contentId !== "0123456789abcdef".repeat(4)));
+      for (const leftover of leftovers) await hv.destroy({ kind: "leftover", fleet, host: second, leftover });
+      assert.deepEqual((await look(second)).leftovers, []);
     });
 
     it("makes a member anew from the copy that was aborted", async () => {
@@ -335,108 +315,17 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         signal: abort.signal, onProgress: () => abort.abort(new Error("enough")),
       }).catch(() => undefined);
       await makeFull(second, 0);
-      const { members, partials } = await look(second);
+      const { members, leftovers } = await look(second);
       assert.equal(only(members).base, "frozen");
-      assert.deepEqual(partials, []);
+      assert.deepEqual(leftovers, []);
     });
 
     // ---- whose is what
 
-    // ---- members that run before their disk is there
-
-    const early = (host: string, slot: number, image: EarlyOrder["base"] = base(host, slot)): EarlyOrder => ({
-      ...ref(host, slot), contentId, autostart: false, vm: world.spec.vm, base: image, kind: image.kind === "base" ? "full" : "linked",
-      uuid: memberUuid(fleet.fleetId, slot), macs: memberMacs(fleet.fleetId, slot, world.spec.vm.networks.length),
-    });
-    const makeEarly = async (host: string, slot: number, image: EarlyOrder["base"], signal?: AbortSignal) => {
-      const cloning = hv.clone({ fleet, contentId, source: template(), target: image }, { signal });
-      // A small image may be there before the guest is; then the guest starts after it.
-      return (await Promise.allSettled([cloning, hv.startEarly!(early(host, slot, image))]))[0];
-    };
-
-    for (const kind of ["full", "linked"] as const) {
-      it(`makes of an early ${kind} member what it would have been otherwise`, async function () {
-        if (!hv.capabilities.immediate) return this.skip();
-        const image = kind === "full" ? base(second, 4) : replica(second);
-        await makeEarly(second, 4, image);
-        await hv.settle!(early(second, 4, image));
-        await hv.settle!(early(second, 4, image));
-        await hv.snapshot({ fleet, host: second, slot: 4, generation: 0, base: image });
-        await define(second, 4, kind);
-        await power(second, 4, "running");
-        const found = await look(second);
-        const member = only(found.members);
-        assert.deepEqual([member.base, member.power, member.chain.length], [kind === "full" ? "frozen" : "replica", "running", 2]);
-        assert.deepEqual(found.partials, []);
-      });
-    }
-
-    it("says what a guest read that booted early, where it can, and fetches first what it is told", async function () {
-      if (!hv.capabilities.immediate) return this.skip();
-      const recording = hv.clone({ fleet, contentId, source: template(), target: base(second, 4), recordReads: true });
-      await hv.startEarly!(early(second, 4)).catch(() => undefined);
-      const { readProfile = [] } = await recording;
-      let endBytes = -1;
-      for (const { offsetBytes, lengthBytes } of readProfile) {
-        assert.ok(offsetBytes > endBytes && lengthBytes > 0, JSON.stringify(readProfile));
-        endBytes = offsetBytes + lengthBytes;
-      }
-      await hv.settle!(early(second, 4));
-      // What lies beyond the image is as much a hint as the rest.
-      const readFirst = [...readProfile, { offsetBytes: 1 << 20, lengthBytes: 1 << 20 }, { offsetBytes: 2 ** 50, lengthBytes: 1 << 20 }];
-      const copied = await hv.clone({ fleet, contentId, source: template(), target: base(second, 5), readFirst });
-      assert.equal(copied.readProfile, undefined);
-      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0, base: base(second, 5) });
-      await define(second, 5, "full");
-      const { members, partials } = await look(second);
-      assert.deepEqual([members.find((m) => m.slot === 5)?.base, partials], ["frozen", []]);
-    });
-
-    it("keeps an early member whose copy was aborted, and completes it with a later one", async function () {
-      if (!hv.capabilities.immediate) return this.skip();
-      const abort = new AbortController();
-      const cloning = hv.clone({ fleet, contentId, source: template(), target: base(second, 4) }, { signal: abort.signal });
-      await hv.startEarly!(early(second, 4)).catch(() => undefined);
-      abort.abort(new Error("enough"));
-      await cloning.catch(() => undefined);
-      for (const partial of (await look(second)).partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
-      await makeEarly(second, 4, base(second, 4));
-      await hv.settle!(early(second, 4));
-      await hv.snapshot({ fleet, host: second, slot: 4, generation: 0, base: base(second, 4) });
-      await define(second, 4, "full");
-      await power(second, 4, "running");
-      const found = await look(second);
-      assert.deepEqual([only(found.members).base, only(found.members).chain.length, found.partials], ["frozen", 2, []]);
-    });
-
-    it("starts nothing early that no copy brings a disk for, and settles nothing that is settled", async function () {
-      if (!hv.capabilities.immediate) return this.skip();
-      await assert.rejects(hv.startEarly!(early(second, 4)), /no copy is under way/);
-      await hv.settle!(early(second, 4));
-      assert.deepEqual((await look(second)).members, []);
-      await makeFull(second, 4);
-      const before = await look(second);
-      await hv.settle!(early(second, 4));
-      assert.deepEqual((await look(second)).members, before.members);
-    });
-
-    it("removes an early member whose disk has not arrived", async function () {
-      if (!hv.capabilities.immediate) return this.skip();
-      const abort = new AbortController();
-      const cloning = hv.clone({ fleet, contentId, source: template(), target: base(second, 4) }, { signal: abort.signal });
-      await hv.startEarly!(early(second, 4)).catch(() => undefined);
-      abort.abort(new Error("enough"));
-      await cloning.catch(() => undefined);
-      await destroy(second, 4);
-      const found = await look(second);
-      for (const partial of found.partials) await hv.destroy({ kind: "partial", fleet, host: second, partial });
-      assert.deepEqual([found.members, (await look(second)).partials], [[], []]);
-    });
-
     it("shows a fleet nothing of another", async () => {
       await makeFull(second, 0);
       const other = hostOf(await observe(world.freshFleetId()), second);
-      assert.deepEqual([other.members, other.replicas, other.partials], [[], [], []]);
+      assert.deepEqual([other.members, other.replicas, other.leftovers], [[], [], []]);
     });
 
     it("refuses a name that something without our tag has, and leaves that alone", async function () {
@@ -444,7 +333,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       await world.putForeign(second, slotName(5));
       assert.ok((await look(second)).foreignNames.includes(slotName(5)));
       await clone(template(), base(second, 5));
-      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0, base: base(second, 5) });
+      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0 });
       await assert.rejects(define(second, 5, "full"), ForeignNameError);
       await destroy(second, 5);
       assert.ok((await look(second)).foreignNames.includes(slotName(5)));
@@ -477,8 +366,16 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("does not show a lock as a leftover", async () => {
       const lock = await hv.lock({ fleetId: fleet.fleetId, hosts: world.spec.hosts, timeoutMs: 10_000, holder: "a" });
-      for (const host of (await observe()).hosts) assert.deepEqual((host as ReachableHost).partials, []);
+      for (const host of (await observe()).hosts) assert.deepEqual((host as ReachableHost).leftovers, []);
       await lock.release();
     });
+
+    // ---- what it can do and others cannot
+
+    abilityContracts({
+      get hv() { return hv; }, get fleet() { return fleet; }, get spec() { return world.spec; }, get contentId() { return contentId; },
+      get first() { return first; }, get second() { return second; },
+      template, base, replica, definition, look, clone, define, makeFull, power, destroy, only,
+    }, options.abilities);
   });
 }

@@ -78,10 +78,10 @@ export async function installTemplate({ name = "lab", host: hostName, volume = "
 
 /** Never seen half-written. */
 function place(from, to) {
-  const partial = `${to}.part-${process.pid}`;
-  copyFileSync(from, partial, constants.COPYFILE_FICLONE);
-  chmodSync(partial, 0o644);
-  renameSync(partial, to);
+  const leftover = `${to}.part-${process.pid}`;
+  copyFileSync(from, leftover, constants.COPYFILE_FICLONE);
+  chmodSync(leftover, 0o644);
+  renameSync(leftover, to);
 }
 
 /** Builds into a folder beside it and renames: a folder that exists is complete. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { previewFleet, type CloneTrace } from "../../provider/engine";
-import { parseXml } from "../../provider/hypervisors/libvirt/xml";
+import { parseXml } from "../../provider/hypervisors/libvirt/xml/xml";
 import { timelineSvg } from "../../provider/picture";
 import { inputs, specOf } from "../engine/world";
 

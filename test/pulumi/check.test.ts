@@ -76,7 +76,7 @@ describe("check", () => {
   });
 
   it("does not call the template missing when it is its host that does not answer", async () => {
-    const problem = { path: "template", message: "cannot be looked at" };
+    const problem = { message: "cannot be looked at" };
     const observe = (silent: string, other: string) => async () => ({
       hosts: [{ status: "unreachable" as const, name: silent, reason: "timed out" }, reachable(other)], templateProblem: problem,
     });
@@ -113,6 +113,6 @@ describe("check", () => {
 });
 
 const reachable = (name: string) => ({
-  status: "reachable" as const, name, uuid: name, hypervisorVersion: "9", members: [], replicas: [], partials: [], kept: [],
+  status: "reachable" as const, name, uuid: name, hypervisorVersion: "9", members: [], replicas: [], leftovers: [], kept: [],
   strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [],
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { once } from "node:events";
-import { engineLink, noEngine } from "../../provider/pulumi/engine-link";
+import { engineLink, noEngine } from "../../provider/pulumi/dynamic/engine-link";
 import { URN } from "./fakes";
 
 const ofPulumi = createRequire(require.resolve("@pulumi/pulumi/package.json"));

@@ -1,50 +1,16 @@
 /** A provider over fake doors: what this room translates is seen without an engine or hosts. */
-import type { Dependencies } from "../../provider/pulumi/dependencies";
-import { createProvider } from "../../provider/pulumi/provider";
-import type { FleetPlan, FleetState, Observation } from "../../provider/fleet/model";
-import type { Preview, RunRequest, RunResult } from "../../provider/engine/types";
-import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
-import type { Bag } from "../../provider/pulumi/properties";
+import { createProvider } from "../../provider/pulumi/dynamic/provider";
+import type { Bag } from "../../provider/pulumi/dynamic/properties";
+import { declared, type Doors, type FrontWorld, frontWorld, state } from "../front/fakes";
+
+export { create, declared, plan, state, UNKNOWN } from "../front/fakes";
 
 export const URN = "urn:pulumi:dev::proj::pulumi-nodejs:dynamic/vmfleet:ClonedVmFleet::workers";
-export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
-
-export const declared: Bag = {
-  namePrefix: "workers",
-  template: { host: "a1", pool: "default", volume: "golden.qcow2" },
-  count: 2,
-  hosts: [
-    { name: "a1", uri: "qemu+ssh://root@a1/system", rack: "rack-a" },
-    { name: "b1", uri: "qemu+ssh://root@b1/system", rack: "rack-b" },
-  ],
-};
 
 /** Inputs as the sdk sends them. */
 export const inputs = (changes: Bag = {}, preview = false): Bag => ({
   ...declared, ...changes, __provider: "text", __urn: URN, ...(preview && { __preview: true }),
 });
-
-export const state = (changes: Partial<FleetState> = {}): FleetState => ({
-  fleetId: "abcdefghij",
-  incarnation: "0123456789abcdef",
-  contentId: "c".repeat(64),
-  members: [],
-  replicas: [],
-  snapshots: [],
-  placement: { a1: 1, b1: 1 },
-  hosts: [],
-  lastRun: {
-    policy: "rounds", makespanSeconds: 38, bytesMoved: 2e9, bytesAcrossRacks: 1e9, bytesResent: 0, created: 2, destroyed: 0, reconfigured: 0,
-  },
-  ...changes,
-});
-
-export const plan = (changes: Partial<FleetPlan> = {}): FleetPlan => ({
-  fleetId: "abcdefghij", contentId: "c", create: [], adopt: [], keep: [], reconfigure: [], consolidate: [], complete: [], move: [], destroy: [], lost: [],
-  cleanup: [], removeReplicas: [], placement: {}, problems: [], warnings: [], ...changes,
-});
-
-export const create = { slot: 0, name: "workers-000", host: "a1", rack: "rack-a", kind: "full", generation: 0, reason: "new" } as const;
 
 export interface Said {
   urn: string;
@@ -53,90 +19,25 @@ export interface Said {
   ephemeral: boolean;
 }
 
-export interface World {
+export interface World extends Pick<FrontWorld, "entered" | "exits" | "written" | "noted" | "closed"> {
   provider: ReturnType<typeof createProvider>;
   said: Said[];
-  /** Names of the doors that were entered, and what they were given. */
-  entered: { door: string; request: Partial<RunRequest> & { observation?: Observation } }[];
-  exits: number[];
-  written: { file: string; text: string }[];
-  /** Names of the hosts that runs noted, and when a note was forgotten. */
-  noted: (string[] | "forgotten")[];
   engineDies(): void;
-  closed(): number;
 }
 
-export interface Doors {
-  apply?: (request: RunRequest) => Promise<FleetState>;
-  /** What apply copied. @default nothing */
-  clones?: RunResult["clones"];
-  refresh?: (request: RunRequest) => Promise<FleetState | null>;
-  remove?: (request: RunRequest) => Promise<void>;
-  preview?: Partial<Preview>;
-  observe?: () => Promise<Observation>;
-  backend?: string;
-  /** Noted by a run that never ended. */
-  begun?: FleetState["hosts"];
-}
-
-const seen: Observation = { hosts: [] };
-
-export function world(doors: Doors = {}): World {
+export function world({ backend, ...doors }: Doors & { backend?: string } = {}): World {
   const said: Said[] = [];
-  const entered: World["entered"] = [];
-  const exits: number[] = [];
-  const written: World["written"] = [];
-  const noted: World["noted"] = [];
   let gone: () => void = () => undefined;
-  let closed = 0;
-  const enter = (door: string, request: object) => { entered.push({ door, request: request as never }); };
-  const dependencies: Dependencies = {
-    fleetDoors: {
-      applyFleet: async (request) => {
-        enter("apply", request);
-        const made = doors.apply ? await doors.apply(request) : state({ fleetId: request.fleetId, incarnation: request.incarnation });
-        return { state: made, plan: plan(), clones: doors.clones ?? [], summary: made.lastRun } satisfies RunResult;
-      },
-      refreshFleet: async (request) => (enter("refresh", request), doors.refresh ? doors.refresh(request) : state()),
-      removeFleet: async (request) => (enter("remove", request), doors.remove?.(request)),
-      previewFleet: async (request) => {
-        enter("preview", request);
-        return {
-          plan: plan(), policy: "rounds", summary: state().lastRun, clones: [], text: "+2 VMs on 2 hosts in 2 racks",
-          observed: request.observation !== undefined, ...doors.preview,
-        };
-      },
-    },
-    createHypervisor: () => ({
-      capabilities: { relay: false, linked: true, instant: false, liveMigration: false, freeLocalCopies: false },
-      observe: doors.observe ?? (async () => seen),
-      close: async () => { closed++; },
-    }) as Partial<Hypervisor> as Hypervisor,
-    clock: { nowMs: () => performance.now(), sleep: (ms, signal) => new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, ms);
-      signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
-    }) },
+  const { dependencies, entered, exits, written, noted, closed } = frontWorld(doors);
+  const provider = createProvider({
+    ...dependencies,
     link: {
       log: async (urn, message, severity, ephemeral) => { said.push({ urn, message, severity, ephemeral }); },
       onGone: (callback) => { gone = callback; },
     },
-    writeFile: async (file, text) => {
-      if (file.startsWith("/nowhere/")) throw new Error("ENOENT");
-      written.push({ file, text });
-    },
-    backend: () => doors.backend ?? "file:///state on test",
-    begun: {
-      hostsOf: () => doors.begun ?? [],
-      note: ({ observation }) => { noted.push(observation.hosts.map((host) => host.name)); },
-      forget: () => { noted.push("forgotten"); },
-    },
-    newIncarnation: () => "fedcba9876543210",
-    holder: () => "pid 1 on test since 12:00:00",
-    exit: (code) => { exits.push(code); },
-    previewDeadlineMs: 50,
-    progressIntervalMs: 10,
-  };
-  return { provider: createProvider(dependencies), said, entered, exits, written, noted, engineDies: () => gone(), closed: () => closed };
+    backend: () => backend ?? "file:///state on test",
+  });
+  return { provider, said, entered, exits, written, noted, engineDies: () => gone(), closed };
 }
 
 /** Outputs as Pulumi would hold them after a create. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fleetIdFromOrigin } from "../../provider/fleet";
 import { FleetRefusedError, FleetRunError, type Progress } from "../../provider/engine/types";
-import { PartialFailureError } from "../../provider/pulumi/lifecycle";
+import { PartialFailureError } from "../../provider/pulumi/dynamic/lifecycle";
 import { create, inputs, outputs, plan, state, URN, world } from "./fakes";
 
 const progress = (changes: Partial<Progress>): Progress => ({

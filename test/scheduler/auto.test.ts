@@ -23,6 +23,28 @@ describe("auto", () => {
   });
 });
 
+describe("a policy that is slower than another", () => {
+  it("is given up once that is certain, and one that is as fast is not", () => {
+    const t = topology({ racks: [20, 20] });
+    const { runs, name } = choosePolicy(t, t.hosts.map(() => 10), none(t), [template()], { relay: true });
+    assert.equal(name, "relay");
+    assert.equal(runs.singleSource!.makespanSeconds, Infinity, "it would take ten times as long, and was not run to its end");
+    assert.ok(runs.singleSource!.transfers.length < 400);
+    // One copy: all policies take as long, and each is run to its end.
+    const one = choosePolicy(topology({ racks: [2] }), [0, 1], [0, 0], [template()], { relay: true });
+    const [first] = Object.values(one.runs);
+    assert.ok(first!.makespanSeconds < Infinity);
+    for (const policy of policyNames) assert.deepEqual([one.runs[policy]!.makespanSeconds, one.runs[policy]!.unmade], [first!.makespanSeconds, 0], policy);
+    assert.equal(one.name, policyNames[0]);
+  });
+
+  it("counts for less than one that leaves less unmade", () => {
+    const t = topology({ racks: [2] });
+    const { run } = choosePolicy(t, [0, 1], none(t), [template()], { excluded: [true, false] });
+    assert.equal(run.unmade, 1);
+  });
+});
+
 describe("singleSource", () => {
   it("takes the template's disk as long as all the copies together: 320 s for 32 of 10 s", () => {
     const t = topology({ racks: [4, 4] });

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { PoolView, Source, Topology } from "../../provider/scheduler";
+import type { BookView, Source, Topology } from "../../provider/scheduler";
 
 export interface Shape {
   /** Hosts in each rack. */
@@ -41,7 +41,7 @@ export const base = (id: number, host: number, serving = 0): Source => ({ id, ho
 export const none = (t: Topology): number[] => t.hosts.map(() => 0);
 
 /** A view with nothing made and nothing under way, but for what is given. */
-export function view(t: Topology, given: Partial<PoolView> & Pick<PoolView, "targets">): PoolView {
+export function view(t: Topology, given: Partial<BookView> & Pick<BookView, "targets">): BookView {
   return {
     nowSeconds: 0, topology: t, made: none(t), making: none(t), sources: [template()], transfers: [],
     excluded: t.hosts.map(() => false), freeSlots: Infinity, ...given,

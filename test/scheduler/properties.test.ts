@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { choosePolicy, policies, policyNames, simulatePolicy, type Policy, type PoolView } from "../../provider/scheduler";
+import { choosePolicy, policies, policyNames, simulatePolicy, type Policy, type BookView } from "../../provider/scheduler";
 import { cases, type Case } from "./fixtures";
 
 /** Passes a policy's decisions on after looking whether they keep every rule. */
-function watched(policy: Policy, look: (view: PoolView, decided: { sourceHost: number; targetHost: number }[]) => void): Policy {
+function watched(policy: Policy, look: (view: BookView, decided: { sourceHost: number; targetHost: number }[]) => void): Policy {
   return {
     name: policy.name,
     next(view) {
@@ -27,7 +27,7 @@ function watched(policy: Policy, look: (view: PoolView, decided: { sourceHost: n
 const simulate = (c: Case, policy: Policy) =>
   simulatePolicy(c.topology, c.targets, c.made, c.sources, policy, { maxConcurrentClones: c.maxConcurrentClones, excluded: c.excluded, relay: true });
 
-function keepsCapsAndTargets(view: PoolView, decided: { sourceHost: number; targetHost: number }[]): void {
+function keepsCapsAndTargets(view: BookView, decided: { sourceHost: number; targetHost: number }[]): void {
   const { topology } = view;
   assert.ok(decided.length <= view.freeSlots, "the fleet's cap");
   const load = topology.hosts.map(() => 0);
@@ -97,7 +97,7 @@ for (const name of policyNames) {
 describe("rounds: for any datacenter and targets", function () {
   this.timeout(60_000);
   it("gives a source one copy at a time, and leaves its rack only for one that has none", () => {
-    const respectsRacks = (view: PoolView, decided: { sourceHost: number; targetHost: number }[]): void => {
+    const respectsRacks = (view: BookView, decided: { sourceHost: number; targetHost: number }[]): void => {
       const rackOf = (host: number): number => view.topology.hosts[host]!.rack;
       const seeded = new Set([
         ...view.sources.filter((source) => !view.excluded[source.host]).map((source) => rackOf(source.host)),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { expectedRates, FlowNetwork, policies, simulatePolicy, type SimulatedRun, type Topology } from "../../provider/scheduler";
-import { relayTree } from "../../provider/scheduler/relayTree";
+import { relayTree } from "../../provider/scheduler/policies/relayTree";
 import { base, cases, none, template, topology, view, type Shape } from "./fixtures";
 
 const racksOf = (count: number, hosts: number): number[] => Array.from({ length: count }, () => hosts);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { policies, simulatePolicy, type Decision, type PoolView } from "../../provider/scheduler";
-import { otherWeight, ownWeight } from "../../provider/scheduler/rounds";
+import { policies, simulatePolicy, type Decision, type BookView } from "../../provider/scheduler";
+import { otherWeight, ownWeight } from "../../provider/scheduler/policies/rounds";
 import { base, none, template, topology, view } from "./fixtures";
 
 const { rounds } = policies;
@@ -15,7 +15,7 @@ function trace(racks: number[], targets: number[], templateHost = 0): string[][]
   return byRound.map((round) => round.sort());
 }
 
-const decided = (v: PoolView): string[] =>
+const decided = (v: BookView): string[] =>
   rounds.next(v).map((d: Decision) => `${v.sources.find((s) => s.id === d.source)!.host}>${d.targetHost}`);
 
 describe("rounds: the patent's figures", () => {

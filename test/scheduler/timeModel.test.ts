@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { asLearned, expectedRates, FlowNetwork, PROVIDER_HOST, soloRate, soloSeconds, topologyOf } from "../../provider/scheduler";
-import { capacitiesOf, maxMinRates, pathOf } from "../../provider/scheduler/timeModel";
+import { maxMinRates } from "../../provider/maxmin";
+import { capacitiesOf, pathOf } from "../../provider/scheduler/time/timeModel";
 import { host, spec } from "../fleet/build";
 import { cases, topology } from "./fixtures";
 

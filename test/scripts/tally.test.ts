@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { add, lastLine, type MochaCounts, mochaResult, succeeded } from "../../scripts/lib/tally.mjs";
+import { add, lastLine, type MochaCounts, mochaResult, slowestLines, succeeded } from "../../scripts/lib/tally.mjs";
 
 const good: MochaCounts = { total: 5, passed: 5, failed: 0, failedHooks: 0, pending: 0, ended: true, leaked: false };
 const crashed = { code: null, why: "ended with SIGSEGV" };
@@ -26,6 +26,18 @@ describe("what a mocha run counts for", () => {
   });
   it("counts a bad exit without a failed test as a failure", () => {
     assert.equal(mochaResult(good, { code: 7, why: "ended with code 7" }).failed, 1);
+  });
+});
+
+describe("the slowest tests", () => {
+  it("are ten, the slowest first", () => {
+    const tests = Array.from({ length: 12 }, (_, i) => ({ title: `test ${i}`, seconds: i * 10.04 }));
+    const lines = slowestLines(tests);
+    assert.equal(lines.length, 11);
+    assert.deepEqual([lines[0], lines[1], lines[10]], ["the slowest tests:", "  110.4 s  test 11", "   20.1 s  test 2"]);
+  });
+  it("are not spoken of when nothing ran", () => {
+    assert.deepEqual(slowestLines([]), []);
   });
 });
 

@@ -1,79 +1,74 @@
 import { hostname } from "node:os";
-import { isUnarrived } from "../../fleet/arrival";
+import { isUnarrived } from "../../fleet/members/arrival";
+import { memberMacs } from "../../fleet/members/addresses";
 import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
-  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
-  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
-  type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder, type ResourceOrder, type SnapshotOrder,
+  HostUnreachableError, HypervisorError, TemplateChangedError, UnansweredError,
+  type Abilities, type CallContext, type CloneOrder, type CopyRef, type Costs, type DestroyOrder, type EarlyOrder, type FleetLock, type HintedCloneOrder,
+  type HintedCloneResult, type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder,
+  type ReconfigureOrder, type RefeedOrder, type SnapshotOrder,
 } from "../hypervisor";
-import { abortable } from "./abortable";
-import { discardArrival } from "./arrivals";
-import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./clone";
-import { Copies, type Copy } from "./copies";
-import { worthScanningSeconds } from "./extents";
-import { Exporters, type Resolved, type Source } from "./feeds";
-import type { Transfer } from "./transfer";
-import { DeadlineError, deadlineAfter } from "./deadline";
-import { startEarly } from "./early";
-import { settleMember } from "./settle";
-import { consolidateMember } from "./consolidate";
-import type { HelperSettings } from "./helper";
-import { targetVolumeName } from "./images";
-import { IMPATIENT_MEASURE_MS } from "./lookedAt";
-import { lockFleet } from "./lock";
-import type { LockTime } from "./lease";
-import { adoptMember, destroyMember, powerMember, reconfigureMember, snapshotMember, type Place } from "./member";
-import { findMember } from "./memberDomain";
-import { observeHost } from "./observe";
-import { Pacer } from "./rates";
-import { removePartial, removeReplica } from "./removal";
-import { HostSession } from "./session";
-import { sharedStores } from "./sharedStores";
-import { findTemplate, type LocatedTemplate } from "./template";
-
-/** For a second look at the template. A host that is silent this long tells nothing about it. */
-const TEMPLATE_LOOK_MS = 5_000;
-const SILENT = Symbol("the template's host does not answer");
+import { realClock, type Clock } from "../../async/clock";
+import { abortable } from "../../async/abortable";
+import { discardArrival } from "./volumes/arrivals";
+import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
+import { Copies, type Copy } from "./copy/copies";
+import { costsOf, RELAY_HOP_SECONDS } from "./costs";
+import { worthScanningSeconds } from "./holes/extents";
+import { Exporters, type Resolved, type Source } from "./copy/feeds";
+import type { Transfer } from "./copy/transfer";
+import { DeadlineError, deadlineAfter } from "../../async/deadline";
+import { startEarly } from "./early/start";
+import { settleMember } from "./early/settle";
+import { consolidateMember } from "./members/consolidate";
+import type { HelperSettings } from "./helper/helper";
+import { targetVolumeName } from "./volumes/images";
+import { IMPATIENT_MEASURE_MS } from "./template/lookedAt";
+import { lockFleet } from "./connection/lock";
+import type { LockTime } from "./connection/lease";
+import { adoptMember, destroyMember, powerMember, putDeltaOver, reconfigureMember } from "./members/member";
+import { findMember } from "./look/memberDomain";
+import { observeHost } from "./look/observe";
+import { Pacer } from "./copy/rates";
+import { removeLeftover, removeReplica } from "./members/removal";
+import { inPlace, type Place } from "./connection/place";
+import { HostSession } from "./connection/session";
+import { sharedStores } from "./look/sharedStores";
+import { findTemplate } from "./template/find";
+import { uploadFacts, uploadHost } from "./template/uploaded";
+import { SILENT, TemplateWatch } from "./template/watch";
 
 export interface LibvirtOptions {
   spec: FleetSpec;
   /** Named in the tags of helpers and locks. @default `pid N on HOST` */
   holder?: string;
-  /** What locks are counted by. @default this machine's own clocks */
+  /** @default realClock */
+  clock?: Clock;
+  /** What locks are counted by. @default `clock`, and how long this machine is up */
   lockTime?: LockTime;
 }
-
-/**
- * Two helpers' starts, the NBD connect, the flush and the helpers' ends: measured by `npm run bench` (one clone against
- * one plain copy of the same bytes).
- */
-const COPY_STARTUP_SECONDS = 0.7;
-/** One NBD connect, during which a relay answers nobody: measured there too (relay against one plain copy). */
-const RELAY_HOP_SECONDS = 0.1;
-
-/**
- * A delta, a definition and a start; without the start. Measured on the lab, two cores for four hosts: 1 to 20 linked
- * members started on one host in 0.45 to 0.96 s each at loads from 14 to 21, 20 defined only in 0.03 s each. The 40 of
- * ADR 0066 took 0.67 s each.
- */
-const STARTED_MEMBER_SECONDS = 0.5;
-const MEMBER_SECONDS = 0.03;
 
 /** Of one copy: members that start over the same replica while it arrives. */
 const MAX_EARLY_GUESTS = 1024;
 
-export const createLibvirt = (options: LibvirtOptions): Hypervisor => new LibvirtHypervisor(options);
+/** A hypervisor with every ability that libvirt has. */
+export type Libvirt = Hypervisor & { readonly abilities: Required<Abilities> };
+
+export const createLibvirt = (options: LibvirtOptions): Libvirt => new LibvirtHypervisor(options);
 
 /** The port over libvirt's RPC. One connection a host; made for one run and closed after it. */
 export class LibvirtHypervisor implements Hypervisor {
   readonly name = "libvirt";
-  readonly capabilities: Capabilities;
+  readonly abilities: Required<Abilities>;
+  readonly costs: Costs;
+  readonly identities = { cardAddresses: memberMacs };
   private readonly sessions = new Map<string, HostSession>();
   private readonly spec: FleetSpec;
   private readonly holder: string;
   private readonly lockTime: LockTime | undefined;
-  private template: LocatedTemplate | undefined;
-  private readonly copies = new Copies();
+  private readonly template: TemplateWatch;
+  private readonly clock: Clock;
+  private readonly copies: Copies;
   private readonly exporters = new Exporters();
   private readonly pacer: Pacer;
   /** Of all NICs, uplinks and limits. */
@@ -84,16 +79,27 @@ export class LibvirtHypervisor implements Hypervisor {
 
   constructor(options: LibvirtOptions) {
     this.spec = options.spec;
+    this.clock = options.clock ?? realClock;
+    this.copies = new Copies(this.clock);
+    this.template = new TemplateWatch(options.spec, (name) => this.byName(name), this.clock);
     this.pacer = new Pacer(options.spec);
     const { hosts, racks } = options.spec;
     this.slowestBitsPerSecond = Math.min(
       ...[...hosts, ...racks].map(({ transferRateBitsPerSecond = Infinity }) => transferRateBitsPerSecond),
       ...hosts.map(({ nicBitsPerSecond }) => nicBitsPerSecond), ...racks.map(({ uplinkBitsPerSecond }) => uplinkBitsPerSecond),
     );
-    this.capabilities = {
-      relay: true, linked: true, instant: false, immediate: true, liveMigration: false, freeLocalCopies: false,
-      copyStartupSeconds: COPY_STARTUP_SECONDS, relayHopSeconds: RELAY_HOP_SECONDS,
-      memberSeconds: options.spec.powerOn ? STARTED_MEMBER_SECONDS : MEMBER_SECONDS,
+    this.costs = costsOf(options.spec);
+    this.abilities = {
+      relaying: { hopSeconds: RELAY_HOP_SECONDS, refeed: (order) => this.refeed(order) },
+      linksClones: { link: async (order) => putDeltaOver(order.replica, order, await this.place(order.host, order.fleet.fleetId)) },
+      startsEarly: {
+        clone: (order, context) => this.clone(order, context),
+        startEarly: (order, context) => this.startEarly(order, context),
+        settle: async (order, context) => (
+          settleMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context)
+        ),
+      },
+      findsSharedStores: { sharedStores: ({ fleetId, hosts }) => sharedStores(fleetId, hosts.map((name) => this.byName(name))) },
     };
     this.lockTime = options.lockTime;
     this.holder = options.holder ?? `pid ${process.pid} on ${hostname()}`;
@@ -106,7 +112,7 @@ export class LibvirtHypervisor implements Hypervisor {
       void session?.close();
       session = new HostSession(host, {
         callTimeoutMs: this.spec.timeouts.callMs, connectTimeoutMs: this.spec.timeouts.connectMs,
-        allowUnauthenticatedTcp: this.spec.allowUnauthenticatedTcp,
+        allowUnauthenticatedTcp: this.spec.allowUnauthenticatedTcp, clock: this.clock,
       });
       this.sessions.set(host.name, session);
     }
@@ -133,12 +139,12 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
-    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.lockTime);
+    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.clock, this.lockTime);
   }
 
   async observe(request: ObserveRequest, { signal }: CallContext = {}): Promise<Observation> {
     signal?.throwIfAborted();
-    const deadline = deadlineAfter(request.deadlineMs);
+    const deadline = deadlineAfter(this.clock, request.deadlineMs);
     const looks = Promise.all([
       Promise.all(request.hosts.map((host) => this.observeOne(host, request, deadline.expired))),
       this.observeTemplate(request, deadline.expired, signal),
@@ -170,34 +176,35 @@ export class LibvirtHypervisor implements Hypervisor {
         ? findTemplate(request.spec, (name) => this.byName(name), { signal })
         : Promise.race([findTemplate(request.spec, (name) => this.byName(name), { signal, ...(request.impatient && { measureMs: IMPATIENT_MEASURE_MS }) }), expired]));
       if ("problem" in finding) return { templateProblem: finding.problem };
-      this.template = finding.found;
+      this.template.located = finding.found;
       return { template: { ...finding.found.observed } };
     } catch (error) {
       if (!(error instanceof HypervisorError) && !(error instanceof DeadlineError)) throw error;
       if (error instanceof DeadlineError && request.spec.template.kind === "file") {
         return { templateUnread: true };
       }
-      return { templateProblem: { path: "template", message: `cannot be looked at: ${error.message}` } };
+      return { templateProblem: { message: `cannot be looked at: ${error.message}` } };
     }
   }
 
-  async clone(order: CloneOrder, context: CallContext = {}): Promise<CloneResult> {
+  /** With hints or without. */
+  async clone(order: HintedCloneOrder, context: CallContext = {}): Promise<HintedCloneResult> {
     if (order.source.kind === "template" && this.spec.template.kind === "file") {
       return uploadTemplate(order, this.spec.template.file, await this.place(order.target.host, order.fleet.fleetId), context);
     }
     // Before anything is awaited: a copy that is to read from this one may be ordered in the same breath.
     const key = copyKey(order.fleet.fleetId, order.target);
     const copy = this.copies.begin(key, order.target.host);
-    let result: CloneResult | undefined;
+    let result: HintedCloneResult | undefined;
     try {
-      const target = await this.place(order.target.host, order.fleet.fleetId);
+      const place = await this.place(order.target.host, order.fleet.fleetId);
       const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
-      const parts = { exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
+      const parts = { clock: this.clock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
       const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
-      result = await cloneImage(order, target, copy, parts, settings, running, context);
+      result = await cloneImage(order, place, copy, parts, settings, running, context);
       // What an earlier attempt left came from the template too, perhaps.
-      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.templateUnchanged(order, target);
-      await markComplete(order, target);
+      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.template.assertUnchanged(order, place);
+      await markComplete(order, place);
       this.copies.end(key);
       return result;
     } catch (error) {
@@ -205,16 +212,16 @@ export class LibvirtHypervisor implements Hypervisor {
       if (result) context.onBroken?.(result); // of a copy that was brought here and then found not to count
       // What failed to be opened or read may be no fault of hosts or wires.
       const asked = this.transfers.get(key)?.readsTemplate ?? order.source.kind === "template";
-      const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.templateTrouble(order) : undefined;
+      const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.template.trouble(order) : undefined;
       if (trouble === undefined || trouble === SILENT) throw error;
-      await this.place(order.target.host, order.fleet.fleetId).then((target) => discardArrival(target, order.target)).catch(() => undefined);
+      await this.place(order.target.host, order.fleet.fleetId).then((place) => discardArrival(place, order.target)).catch(() => undefined);
       throw new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
     } finally {
       this.transfers.delete(key);
     }
   }
 
-  async resource(order: ResourceOrder): Promise<void> {
+  private async refeed(order: RefeedOrder): Promise<void> {
     const transfer = this.transfers.get(copyKey(order.fleet.fleetId, order.target));
     if (!transfer) throw new HypervisorError(order.target.host, "change source", "no such copy is under way");
     await transfer.redirect(order.source);
@@ -232,25 +239,15 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async finished(ref: ImageRef, order: CloneOrder): Promise<Source> {
     if (ref.kind === "template") {
-      const { path, observed, backing = null } = await this.lookAtTemplate(order);
+      const { path, observed, backing = null } = await this.template.look(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
       return this.sourceOf(this.byName(observed.host), path, observed, backing);
     }
     const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
-    const at = await this.place(ref.host, order.fleet.fleetId);
-    const name = await this.imageName(at, ref);
-    const facts = await sourceFacts(at, ref, name, endedWhole, order.target.host);
-    return this.sourceOf(at.session, facts.path, { ...facts, ...(ref.kind === "replica" && ref.purpose === "template" && this.uploadFacts(ref, name)) });
-  }
-
-  /**
-   * What an upload is, known from who sent it: it was made as a raw file for its bytes to be written to, and libvirt
-   * learns what it holds when it looks at the pool again, which others may keep it from.
-   */
-  private uploadFacts({ contentId }: { contentId: string }, name: string): Partial<Pick<Source, "format" | "capacityBytes" | "allocationBytes">> {
-    const observed = this.template?.observed;
-    const { capacityBytes, allocationBytes } = observed?.contentId === contentId ? observed : {};
-    return { format: name.endsWith(".raw") ? "raw" : "qcow2", ...(capacityBytes !== undefined && { capacityBytes, allocationBytes }) };
+    const place = await this.place(ref.host, order.fleet.fleetId);
+    const name = await this.imageName(place, ref);
+    const facts = await sourceFacts(place, ref, name, endedWhole, order.target.host);
+    return this.sourceOf(place.session, facts.path, { ...facts, ...(ref.kind === "replica" && ref.purpose === "template" && uploadFacts(ref, name, this.template.located?.observed)) });
   }
 
   private sourceOf(
@@ -261,71 +258,33 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */
-  private async imageName(at: Place, ref: Extract<ImageRef, { kind: "replica" | "base" }>): Promise<string> {
-    if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(at.scope, ref);
-    const { pool } = await at.session.pool();
-    const raw = targetVolumeName(at.scope, ref, "raw");
-    return at.session.run("look at source", async (client) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(at.scope, ref)));
-  }
-
-  private async lookAtTemplate(order: CloneOrder): Promise<LocatedTemplate> {
-    if (!this.template) {
-      const finding = await findTemplate(this.spec, (name) => this.byName(name));
-      if ("problem" in finding) throw new TemplateChangedError(order.target.host, "clone", `${finding.problem.path}: ${finding.problem.message}`);
-      this.template = finding.found;
-    }
-    return this.template;
-  }
-
-  /** A copy of an image that was written meanwhile is a copy of nothing: it is thrown away again. */
-  private async templateUnchanged(order: CloneOrder, target: Place): Promise<void> {
-    const trouble = await this.templateTrouble(order);
-    if (trouble === undefined) return;
-    await discardArrival(target, order.target);
-    // Whether it was written while its host was silent nobody can say: the copy counts for nothing then.
-    if (trouble === SILENT) throw new SourceLostError(this.template?.observed.host ?? "", order.target.host, "the template's host went silent, so the copy cannot be vouched for");
-    throw new TemplateChangedError(order.target.host, "clone", trouble);
-  }
-
-  /** What became of the template since the run began, in words; undefined: nothing. */
-  private async templateTrouble(order: CloneOrder): Promise<string | typeof SILENT | undefined> {
-    const deadline = deadlineAfter(TEMPLATE_LOOK_MS);
-    try {
-      const finding = await Promise.race([findTemplate(this.spec, (name) => this.byName(name), { again: true, measureMs: 0 }), deadline.expired]);
-      if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
-      return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
-    } catch (error) {
-      if (error instanceof HostUnreachableError || error instanceof UnansweredError || error instanceof DeadlineError) return SILENT;
-      return `the template cannot be looked at any more: ${(error as Error).message}`;
-    } finally {
-      deadline.cancel();
-    }
+  private async imageName(place: Place, ref: CopyRef): Promise<string> {
+    if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(place.scope, ref);
+    const raw = targetVolumeName(place.scope, ref, "raw");
+    return inPlace(place, "look at source", async ({ client, pool }) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(place.scope, ref)));
   }
 
   async snapshot(order: SnapshotOrder): Promise<void> {
-    await snapshotMember(order, await this.place(order.host, order.fleet.fleetId));
+    const { host, slot, generation } = order;
+    await putDeltaOver({ kind: "base", host, slot, generation }, order, await this.place(host, order.fleet.fleetId));
   }
 
   async reconfigure(order: ReconfigureOrder): Promise<void> {
     await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId));
   }
 
-  async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {
+  private async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {
     // Before anything is awaited: the copy was ordered in the same breath, and may fail before we look.
     const copy = this.copies.get(copyKey(order.fleet.fleetId, order.base));
     if (!copy) throw new HypervisorError(order.host, "start early", `no copy is under way that ${order.name} could read from`);
     await startEarly(order, await this.place(order.host, order.fleet.fleetId), copy, context);
   }
 
-  async settle(order: EarlyOrder, context?: CallContext): Promise<void> {
-    await settleMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context);
-  }
-
   async consolidate(order: MemberRef, context?: CallContext): Promise<void> {
     await consolidateMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context);
   }
 
-  async power(order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, context?: CallContext): Promise<void> {
+  async power(order: PowerOrder, context?: CallContext): Promise<void> {
     await powerMember(order, await this.place(order.host, order.fleet.fleetId), context);
   }
 
@@ -334,34 +293,21 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async destroy(order: DestroyOrder, context?: CallContext): Promise<void> {
-    const at = await this.place(order.host, order.fleet.fleetId);
-    if (order.kind === "member") return destroyMember(order, at, context);
-    return order.kind === "replica" ? removeReplica(order, at) : removePartial(order, at);
+    const place = await this.place(order.host, order.fleet.fleetId);
+    if (order.kind === "member") return destroyMember(order, place, context);
+    return order.kind === "replica" ? removeReplica(order, place) : removeLeftover(order, place);
   }
 
   async inspect(order: MemberRef): Promise<Awaited<ReturnType<Hypervisor["inspect"]>>> {
-    const at = await this.place(order.host, order.fleet.fleetId);
-    const request: ObserveRequest = { fleetId: order.fleet.fleetId, namePrefix: order.fleet.namePrefix, hosts: [at.session.spec], spec: this.spec, deadlineMs: 0, preflight: false };
-    const found = await at.session.run("inspect", (client) => findMember(client, order));
+    const { session } = await this.place(order.host, order.fleet.fleetId);
+    const request: ObserveRequest = { fleetId: order.fleet.fleetId, namePrefix: order.fleet.namePrefix, hosts: [session.spec], spec: this.spec, deadlineMs: 0, preflight: false };
+    const found = await session.run("inspect", (client) => findMember(client, order));
     if (!found || found.tag.generation !== order.generation) return null;
-    const member = (await observeHost(at.session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
+    const member = (await observeHost(session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
     return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.volume) } : null;
-  }
-
-  sharedStores({ fleetId, hosts }: { fleetId: string; hosts: readonly string[] }): Promise<string[][]> {
-    return sharedStores(fleetId, hosts.map((name) => this.byName(name)));
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.sessions.values()].map((session) => session.close()));
   }
-}
-
-/** The first host that holds a whole upload of the template's content. */
-function uploadHost(observation: Observation): string | undefined {
-  for (const host of observation.hosts) {
-    if (host.status !== "reachable") continue;
-    if (host.replicas.some((r) => r.purpose === "template" && r.contentId === observation.template?.contentId)) return host.name;
-  }
-  return undefined;
 }

@@ -1,2 +1,2 @@
 /** The libvirt adapter. Nothing outside this folder imports its insides. */
-export { LibvirtHypervisor, createLibvirt, type LibvirtOptions } from "./adapter";
+export { LibvirtHypervisor, createLibvirt, type Libvirt, type LibvirtOptions } from "./adapter";

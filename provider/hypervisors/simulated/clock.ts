@@ -1,4 +1,4 @@
-import type { Clock } from "../../engine/types";
+import type { Clock } from "../../async/clock";
 import { Heap } from "../../heap";
 
 interface Timer {
@@ -50,6 +50,10 @@ export class VirtualClock implements Clock {
       });
       signal?.addEventListener("abort", onAbort, { once: true });
     });
+  }
+
+  after(ms: number, act: () => void, isDaemon = false): () => void {
+    return this.at(this.currentMs + Math.max(0, ms), act, { daemon: isDaemon });
   }
 
   /**

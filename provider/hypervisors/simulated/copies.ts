@@ -1,8 +1,8 @@
 /** The copies under way in the simulated datacenter: time model, relays, caps, faults and progress. */
 import type { CallContext, CloneResult, ImageRef } from "../hypervisor";
 import { HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError } from "../hypervisor";
-import { FlowNetwork, type Flow } from "../../scheduler/flows";
-import { PROVIDER_HOST, soloSeconds } from "../../scheduler/timeModel";
+import { FlowNetwork, type Flow } from "../../scheduler/time/flows";
+import { PROVIDER_HOST, soloSeconds } from "../../scheduler/time/timeModel";
 import type { Topology } from "../../scheduler/types";
 import type { VirtualClock } from "./clock";
 import type { Fault } from "./options";
@@ -101,7 +101,7 @@ export class Copies {
       copy.settle = (error) => {
         if (!this.active.delete(copy)) return;
         this.underWay.delete(order.targetKey);
-        copy.turning?.over(new HypervisorError(order.targetHost, "resource", "the copy ended"));
+        copy.turning?.over(new HypervisorError(order.targetHost, "change source", "the copy ended"));
         copy.turning = undefined;
         signal?.removeEventListener("abort", onAbort);
         this.occupy(copy, []);
@@ -126,12 +126,12 @@ export class Copies {
   }
 
   /** Feeds a copy under way from elsewhere; what has arrived stays. @throws HypervisorError when there is no such copy */
-  async resource(targetKey: string, targetHost: string, ref: ImageRef, seconds: number): Promise<void> {
+  async refeed(targetKey: string, targetHost: string, ref: ImageRef, seconds: number): Promise<void> {
     const copy = this.underWay.get(targetKey);
-    if (!copy) throw new HypervisorError(targetHost, "resource", "no copy under way to this image");
+    if (!copy) throw new HypervisorError(targetHost, "change source", "no copy under way to this image");
     if (!this.network.needsSource(copy.flow)) return;
     if (seconds === 0) return this.switchTo(copy, copy.order.sourceOf(ref));
-    copy.turning?.over(new HypervisorError(targetHost, "resource", "another source was chosen meanwhile"));
+    copy.turning?.over(new HypervisorError(targetHost, "change source", "another source was chosen meanwhile"));
     await new Promise<void>((resolve, reject) => {
       const turning = copy.turning = { ref, over: (error?: Error) => (error ? reject(error) : resolve()) };
       this.clock.at(this.clock.nowMs() + 1000 * seconds, () => {
@@ -204,7 +204,7 @@ export class Copies {
 
   private switchTo(copy: Copy, source: CopySource): void {
     for (let up = this.underWay.get(source.key); up; up = up.upstream) {
-      if (up === copy) throw new HypervisorError(copy.order.targetHost, "resource", "the source reads from this very copy");
+      if (up === copy) throw new HypervisorError(copy.order.targetHost, "change source", "the source reads from this very copy");
     }
     this.occupy(copy, this.hostsOf(source, copy.order.targetHost));
     this.account(copy);

@@ -1,32 +1,25 @@
-import type { BaseState, FleetSpec, Observation, PowerState } from "../../fleet/model";
-import { PROVIDER_HOST } from "../../scheduler/timeModel";
+import { memberMacs } from "../../fleet/members/addresses";
+import { memberUuid } from "../../fleet/members/identity";
+import type { BaseState, Observation, PowerState } from "../../fleet/model";
 import type { Topology } from "../../scheduler/types";
 import {
   ForeignNameError, HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError,
-  type CallContext, type Capabilities, type CloneOrder, type CloneResult, type DestroyOrder, type EarlyOrder, type FleetLock,
-  type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type ReconfigureOrder,
-  type ResourceOrder, type SnapshotOrder,
+  type Abilities, type CallContext, type CloneOrder, type CloneResult, type CopyRef, type Costs, type DestroyOrder, type FleetLock, type Hypervisor, type ImageRef,
+  type LinkOrder, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder, type ReconfigureOrder, type RefeedOrder, type SnapshotOrder, type Traits,
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
 import { Copies, type CopySource } from "./copies";
+import { EarlyStarts, guestsOver } from "./early";
+import { armFaults } from "./faults";
+import { baseKey, imageAt, sourceKeyOf } from "./images";
 import { Locks } from "./locks";
-import type { SimulatedCosts, SimulatedOptions } from "./options";
+import { observeTemplate, type SimulatedTemplate } from "./template";
+import { UNBOUNDED, type SimulatedCosts, type SimulatedOptions } from "./options";
 import { replicaKey, SimulatedHost, slotKey, volumeKey, type SimulatedMember } from "./world";
 
 const NO_COSTS: SimulatedCosts = {
-  defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0, resourceSeconds: 0,
+  defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0, refeedSeconds: 0,
 };
-
-/** What a simulated guest reads of its image when it boots. */
-const BOOT_BYTES = 1 << 20;
-
-export interface SimulatedTemplate {
-  contentId: string;
-  /** null: a local file, uploaded by the provider. */
-  host: string | null;
-  capacityBytes: number;
-  format: string;
-}
 
 /**
  * Hosts in memory on a virtual clock: the port's promises (whole and partial, idempotence, aborts) without a byte
@@ -35,11 +28,13 @@ export interface SimulatedTemplate {
  */
 export class SimulatedHypervisor implements Hypervisor {
   readonly name = "simulated";
-  readonly capabilities: Capabilities;
+  readonly abilities: Abilities;
+  readonly costs: Costs;
+  readonly identities = { cardAddresses: memberMacs };
   readonly hosts = new Map<string, SimulatedHost>();
   private readonly copies: Copies;
   private readonly locks: Locks;
-  private readonly costs: SimulatedCosts;
+  private readonly seconds: SimulatedCosts;
   private templateChanged = false;
 
   constructor(
@@ -48,16 +43,36 @@ export class SimulatedHypervisor implements Hypervisor {
     private readonly template: SimulatedTemplate,
     options: SimulatedOptions = {},
   ) {
-    this.capabilities = {
-      relay: true, linked: true, instant: false, immediate: true, liveMigration: false,
-      freeLocalCopies: topology.freeLocalCopies, copyStartupSeconds: topology.startupSeconds,
-      relayHopSeconds: topology.hopSeconds ?? 0, ...options.capabilities,
-    };
-    this.costs = { ...NO_COSTS, ...options.costs };
-    this.copies = new Copies(topology, clock, this.capabilities.relay, options.faults ?? [], options.progressSeconds);
+    this.seconds = { ...NO_COSTS, ...options.costs };
+    this.costs = { freeLocalCopies: topology.freeLocalCopies, copyStartupSeconds: topology.startupSeconds, ...options.traits?.costs };
+    this.abilities = this.abilitiesLike(options.traits?.abilities ?? { ...UNBOUNDED.abilities, relaying: { hopSeconds: topology.hopSeconds ?? 0 } });
+    this.copies = new Copies(topology, clock, this.abilities.relaying !== undefined, options.faults ?? [], options.progressSeconds);
     this.locks = new Locks(clock);
     for (const { name } of topology.hosts) this.host(name);
-    for (const fault of options.faults ?? []) this.arm(fault);
+    armFaults(options.faults ?? [], clock, {
+      takeDown: (host) => this.takeDown(host),
+      bringUp: (host) => this.bringUp(host),
+      slow: (...how) => this.copies.slow(...how),
+      changeTemplate: () => { this.templateChanged = true; },
+      loseLocks: () => this.loseLocks(),
+    });
+  }
+
+  private abilitiesLike({ relaying, linksClones, startsEarly }: Traits["abilities"]): Abilities {
+    return {
+      ...(relaying && { relaying: { hopSeconds: relaying.hopSeconds, refeed: (order) => this.refeed(order) } }),
+      ...(linksClones && { linksClones: { link: (order, context) => this.link(order, context) } }),
+      ...(startsEarly && { startsEarly: new EarlyStarts({
+        imageBytes: this.topology.imageBytes,
+        startupSeconds: this.topology.startupSeconds,
+        seconds: this.seconds,
+        host: (name) => this.host(name),
+        step: (host, step, seconds, context) => this.step(host, step, seconds, context),
+        checkName: (host, order, step) => this.checkName(host, order, step),
+        clone: (order, context) => this.clone(order, context),
+        isUnderWay: (key) => this.copies.isUnderWay(key),
+      }) }),
+    };
   }
 
   /** A host outside the topology may be looked at and emptied; nothing is copied to it. */
@@ -103,7 +118,7 @@ export class SimulatedHypervisor implements Hypervisor {
     context.signal?.throwIfAborted();
     const hosts = request.hosts.map(({ name }) =>
       this.host(name).observe(request.fleetId, request.namePrefix, request.preflight));
-    return { hosts, ...this.observeTemplate(request.fleetId, request.spec) };
+    return { hosts, ...observeTemplate({ template: this.template, hosts: this.hosts, imageBytes: this.topology.imageBytes }, request.fleetId, request.spec) };
   }
 
   async clone(order: CloneOrder, context: CallContext = {}): Promise<CloneResult> {
@@ -111,16 +126,15 @@ export class SimulatedHypervisor implements Hypervisor {
     const { source, target } = order;
     const { fleetId } = order.fleet;
     const host = this.reachable(target.host, "clone");
-    const image = this.imageAt(order);
+    const { imageBytes } = this.topology;
+    const image = imageAt(order, host, imageBytes);
     // A whole replica is only read; a base that somebody's domain names is neither trusted nor overwritten.
     if (!image.whole || target.kind === "base") host.byHand.assertUnused(target.host, "clone", [image.volume], "a copy into somebody's disk");
     if (image.whole) return { bytesMoved: 0 };
     const first = this.sourceOf(order, source);
-    const imageBytes = this.topology.imageBytes;
-    const roomBytes = host.poolFreeBytes;
     const neededBytes = imageBytes - image.arrivedBytes;
-    if (roomBytes < neededBytes) {
-      throw new NoSpaceError(target.host, "clone", `the pool has ${roomBytes} bytes free, the copy needs ${neededBytes}`);
+    if (host.poolFreeBytes < neededBytes) {
+      throw new NoSpaceError(target.host, "clone", `the pool has ${host.poolFreeBytes} bytes free, the copy needs ${neededBytes}`);
     }
     host.poolFreeBytes -= imageBytes;
     image.begin();
@@ -136,27 +150,34 @@ export class SimulatedHypervisor implements Hypervisor {
         onBytes: image.setBytes,
       });
       image.finish();
-      // A guest of the simulation reads what stands first.
-      const read = order.recordReads && this.earlyOver(host, order).length > 0;
-      return read ? { ...result, readProfile: [{ offsetBytes: 0, lengthBytes: Math.min(imageBytes, BOOT_BYTES) }] } : result;
+      return result;
     } catch (error) {
       host.poolFreeBytes += imageBytes - image.bytes();
       if (!context.signal?.aborted && !(error instanceof SourceLostError) && !(error instanceof HostUnreachableError)) image.spoil();
-      this.pauseEarly(host, order);
+      // Guests that read from it stand still.
+      for (const member of guestsOver(host, order)) member.power = "paused";
       throw error;
     }
   }
 
-  async resource({ fleet, target, source, contentId }: ResourceOrder): Promise<void> {
-    this.reachable(target.host, "resource");
-    if (!this.capabilities.relay) throw new HypervisorError(target.host, "resource", "this hypervisor cannot relay");
+  private async refeed({ fleet, target, source, contentId }: RefeedOrder): Promise<void> {
+    this.reachable(target.host, "change source");
     this.sourceOf({ fleet, target, contentId }, source);
-    await this.copies.resource(sourceKeyOf(fleet.fleetId, target), target.host, source, this.costs.resourceSeconds);
+    await this.copies.refeed(sourceKeyOf(fleet.fleetId, target), target.host, source, this.seconds.refeedSeconds);
   }
 
-  async snapshot(order: SnapshotOrder, context: CallContext = {}): Promise<void> {
-    const host = await this.step(order.host, "snapshot", this.costs.snapshotSeconds, context);
-    const { slot, generation, base } = order;
+  snapshot(order: SnapshotOrder, context?: CallContext): Promise<void> {
+    const { host, slot, generation } = order;
+    return this.putOver({ kind: "base", host, slot, generation }, order, context);
+  }
+
+  private link(order: LinkOrder, context?: CallContext): Promise<void> {
+    return this.putOver(order.replica, order, context);
+  }
+
+  private async putOver(base: CopyRef, order: SnapshotOrder, context: CallContext = {}): Promise<void> {
+    const host = await this.step(order.host, "snapshot", this.seconds.snapshotSeconds, context);
+    const { slot, generation } = order;
     const { fleetId } = order.fleet;
     const key = volumeKey(fleetId, slot, generation);
     host.byHand.assertUnused(order.host, "snapshot", host.members.has(slotKey(fleetId, slot)) ? [] : host.volumesOf(fleetId, slot, generation), "a delta over somebody's disk");
@@ -169,7 +190,7 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   async reconfigure(order: ReconfigureOrder, context: CallContext = {}): Promise<void> {
-    const host = await this.step(order.host, "reconfigure", this.costs.defineSeconds, context);
+    const host = await this.step(order.host, "reconfigure", this.seconds.defineSeconds, context);
     const { fleetId, incarnation } = order.fleet;
     const key = volumeKey(fleetId, order.slot, order.generation);
     this.checkName(host, order, "reconfigure");
@@ -179,45 +200,6 @@ export class SimulatedHypervisor implements Hypervisor {
     const hasDisk = order.kind === "linked" ? host.deltas.get(key)?.over === "replica" : host.bases.get(key)?.whole;
     if (!hasDisk) throw new HypervisorError(order.host, "reconfigure", `slot ${order.slot} has no disk yet`);
     host.define(order, fleetId, incarnation);
-  }
-
-  async startEarly(order: EarlyOrder, context: CallContext = {}): Promise<void> {
-    const { slot, generation, base } = order;
-    const { fleetId, incarnation } = order.fleet;
-    const image = sourceKeyOf(fleetId, base);
-    const key = volumeKey(fleetId, slot, generation);
-    const assertArriving = (): void => {
-      if (!this.copies.isUnderWay(image)) throw new HypervisorError(order.host, "start early", `no copy is under way that slot ${slot} could read from`);
-    };
-    assertArriving();
-    const found = this.hosts.get(order.host)?.members.has(slotKey(fleetId, slot)) ?? false;
-    const seconds = (this.topology.startupSeconds ?? 0) + (found ? 0 : this.costs.defineSeconds + this.costs.startSeconds);
-    const host = await this.step(order.host, "start early", seconds, context);
-    assertArriving();
-    const disk = host.early.get(key);
-    if (found && !disk) throw new HypervisorError(order.host, "start early", `slot ${slot} has its disk already`);
-    if (!found) {
-      this.checkName(host, order, "start early");
-      host.early.set(key, { fleetId, slot, generation, state: "arriving", disk: host.disk(`${fleetId}-${slot}-${generation}-early`, this.topology.imageBytes, 0) });
-      host.define(order, fleetId, incarnation);
-    }
-    this.member(host, order, "start early").power = "running";
-  }
-
-  async settle(order: EarlyOrder, context: CallContext = {}): Promise<void> {
-    const host = await this.step(order.host, "settle", 0, context);
-    const { slot, generation, base } = order;
-    const { fleetId } = order.fleet;
-    const key = volumeKey(fleetId, slot, generation);
-    const early = host.early.get(key);
-    const member = host.members.get(slotKey(fleetId, slot));
-    if (!early || member?.generation !== generation) return;
-    if (!host.holdsContent(fleetId, base)) throw new HypervisorError(order.host, "settle", `no whole, unwritten image for slot ${slot}`);
-    early.state = "arrived";
-    await this.step(order.host, "settle", this.costs.snapshotSeconds, context);
-    host.deltas.set(key, { fleetId, slot, generation, over: base.kind, disk: host.disk(`${fleetId}-${slot}-${generation}-delta`, this.topology.imageBytes, 0) });
-    host.early.delete(key);
-    if (member.power === "paused") member.power = "running";
   }
 
   async consolidate(order: MemberRef, context: CallContext = {}): Promise<void> {
@@ -232,15 +214,13 @@ export class SimulatedHypervisor implements Hypervisor {
       throw new HypervisorError(order.host, "consolidate", `the base of slot ${order.slot} still feeds clones`);
     }
     base.state = "consolidating";
-    await this.step(order.host, "consolidate", this.costs.consolidateSeconds, context);
+    await this.step(order.host, "consolidate", this.seconds.consolidateSeconds, context);
     base.state = "consolidated";
     host.deltas.delete(key);
   }
 
-  async power(
-    order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, context: CallContext = {},
-  ): Promise<void> {
-    const host = await this.step(order.host, "power", order.to === "running" ? this.costs.startSeconds : 0, context);
+  async power(order: PowerOrder, context: CallContext = {}): Promise<void> {
+    const host = await this.step(order.host, "power", order.to === "running" ? this.seconds.startSeconds : 0, context);
     const member = this.member(host, order, "power");
     const key = volumeKey(order.fleet.fleetId, order.slot, order.generation);
     if (order.to === "running" && host.early.has(key)) throw new HypervisorError(order.host, "power", `the disk of slot ${order.slot} is still arriving`);
@@ -259,11 +239,11 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   async destroy(order: DestroyOrder, context: CallContext = {}): Promise<void> {
-    const host = await this.step(order.host, "destroy", this.costs.destroySeconds, context);
+    const host = await this.step(order.host, "destroy", this.seconds.destroySeconds, context);
     const { fleetId } = order.fleet;
-    if (order.kind === "partial") {
-      host.byHand.assertUnused(order.host, "destroy", [order.partial.name], "a leftover's removal");
-      return host.removePartial(fleetId, order.partial.name);
+    if (order.kind === "leftover") {
+      host.byHand.assertUnused(order.host, "destroy", [order.leftover.name], "a leftover's removal");
+      return host.removeLeftover(fleetId, order.leftover.name);
     }
     if (order.kind === "member") {
       host.byHand.assertBare(order.host, "destroy", slotKey(fleetId, order.slot), order.name);
@@ -296,27 +276,6 @@ export class SimulatedHypervisor implements Hypervisor {
 
   async close(): Promise<void> {}
 
-  private arm(fault: NonNullable<SimulatedOptions["faults"]>[number]): void {
-    const at = (seconds: number, fire: () => void): void => {
-      if (seconds <= this.clock.nowMs() / 1000) fire();
-      else this.clock.at(seconds * 1000, fire, { daemon: true });
-    };
-    switch (fault.kind) {
-      case "cloneFails":
-        return; // Copies
-      case "hostDown":
-        at(fault.atSeconds, () => this.takeDown(fault.host));
-        if (fault.untilSeconds !== undefined) at(fault.untilSeconds, () => this.bringUp(fault.host));
-        return;
-      case "slowHost":
-        return at(fault.fromSeconds ?? 0, () => this.copies.slow(fault.host, fault.factor, fault.direction ?? "both"));
-      case "templateChanges":
-        return at(fault.atSeconds, () => { this.templateChanged = true; });
-      case "lockLost":
-        return at(fault.atSeconds, () => this.locks.loseAll());
-    }
-  }
-
   private async step(name: string, step: string, seconds: number, context: CallContext): Promise<SimulatedHost> {
     context.signal?.throwIfAborted();
     this.reachable(name, step);
@@ -330,28 +289,11 @@ export class SimulatedHypervisor implements Hypervisor {
     return host;
   }
 
-  private checkName(host: SimulatedHost, { fleet, name, slot, uuid }: ReconfigureOrder, step: string): void {
-    host.byHand.assertFree(host.name, step, { name, uuid });
+  private checkName(host: SimulatedHost, { fleet, name, slot }: ReconfigureOrder, step: string): void {
+    host.byHand.assertFree(host.name, step, { name, uuid: memberUuid(fleet.fleetId, slot) });
     const taken = host.foreignNames.includes(name)
       || [...host.members.values()].some((m) => m.name === name && (m.fleetId !== fleet.fleetId || m.slot !== slot));
     if (taken) throw new ForeignNameError(host.name, step, `the name ${name} is taken by a domain without our tag`);
-  }
-
-  /** Guests that read from a copy that broke off stand still. */
-  private pauseEarly(host: SimulatedHost, order: CloneOrder): void {
-    for (const member of this.earlyOver(host, order)) member.power = "paused";
-  }
-
-  /** Guests that run over this copy's target while it arrives. */
-  private earlyOver(host: SimulatedHost, { fleet, target }: CloneOrder): SimulatedMember[] {
-    return [...host.early.values()].flatMap(({ fleetId, slot, generation, state }) => {
-      const member = host.members.get(slotKey(fleetId, slot));
-      if (fleetId !== fleet.fleetId || state !== "arriving" || member?.power !== "running") return [];
-      const reads = target.kind === "base"
-        ? target.slot === slot && target.generation === generation
-        : member.kind === "linked" && member.contentId === target.contentId;
-      return reads ? [member] : [];
-    });
   }
 
   private member(host: SimulatedHost, order: MemberRef, step: string): SimulatedMember {
@@ -361,12 +303,12 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   /** @throws SourceLostError, TemplateChangedError when this cannot be read */
-  private sourceOf(order: Pick<CloneOrder, "fleet" | "target" | "contentId">, source: ImageRef): CopySource {
+  private sourceOf(order: Omit<RefeedOrder, "source">, source: ImageRef): CopySource {
     this.checkSource(order, source);
     return { host: source.host, key: sourceKeyOf(order.fleet.fleetId, source) };
   }
 
-  private checkSource(order: Pick<CloneOrder, "fleet" | "target" | "contentId">, source: ImageRef): void {
+  private checkSource(order: Omit<RefeedOrder, "source">, source: ImageRef): void {
     const { target } = order;
     if (source.kind === "template") {
       if (this.templateChanged || this.template.contentId !== order.contentId) {
@@ -378,80 +320,10 @@ export class SimulatedHypervisor implements Hypervisor {
     if (host.down !== undefined) throw new SourceLostError(source.host, target.host, `${source.host} does not answer`);
     if (source.kind === "template") {
       if (source.host !== this.template.host) throw new SourceLostError(source.host, target.host, `the template is not on ${source.host}`);
-    } else if (this.capabilities.relay && this.copies.isUnderWay(sourceKeyOf(order.fleet.fleetId, source))) {
+    } else if (this.abilities.relaying && this.copies.isUnderWay(sourceKeyOf(order.fleet.fleetId, source))) {
       return;
     } else if (!host.holdsContent(order.fleet.fleetId, source)) {
       throw new SourceLostError(source.host, target.host, `no whole, unwritten ${source.kind} to copy on ${source.host}`);
     }
-  }
-
-  /** The volume a clone makes: partial from its first byte until finish(). */
-  private imageAt(order: CloneOrder): {
-    whole: boolean; volume: string; arrivedBytes: number; begin(): void; setBytes(bytes: number): void; bytes(): number; spoil(): void; finish(): void;
-  } {
-    const { target } = order;
-    const { fleetId } = order.fleet;
-    const host = this.host(target.host);
-    const volume = target.kind === "base"
-      ? `${fleetId}-${target.slot}-${target.generation}-base`
-      : `${fleetId}-${target.purpose}-${target.contentId.slice(0, 12)}`;
-    const existing = target.kind === "base"
-      ? host.bases.get(volumeKey(fleetId, target.slot, target.generation))
-      : host.replicas.get(replicaKey(fleetId, target.purpose, target.contentId));
-    const resumed = existing && !existing.whole && existing.arriving === order.contentId ? existing.disk : undefined;
-    const arrivedBytes = Math.min(resumed?.allocationBytes ?? 0, this.topology.imageBytes);
-    const fresh = {
-      fleetId, disk: host.disk(resumed?.volume ?? volume, this.topology.imageBytes, arrivedBytes), whole: false,
-      arriving: order.contentId as string | undefined,
-    };
-    return {
-      whole: existing?.whole ?? false,
-      volume: existing?.disk.volume ?? volume,
-      arrivedBytes,
-      begin: () => {
-        // What an earlier attempt left is gone on from, or overwritten.
-        host.poolFreeBytes += existing?.disk.allocationBytes ?? 0;
-        if (target.kind === "base") {
-          const { slot, generation } = target;
-          host.bases.set(volumeKey(fleetId, slot, generation), Object.assign(fresh, { slot, generation, state: "frozen" as const }));
-        } else {
-          const { contentId, purpose } = target;
-          host.replicas.set(replicaKey(fleetId, purpose, contentId), Object.assign(fresh, { contentId, purpose }));
-        }
-      },
-      setBytes: (bytes) => { fresh.disk.allocationBytes = bytes; },
-      bytes: () => fresh.disk.allocationBytes,
-      spoil: () => { fresh.arriving = undefined; },
-      finish: () => {
-        fresh.arriving = undefined;
-        fresh.disk.allocationBytes = this.topology.imageBytes;
-        fresh.whole = true;
-      },
-    };
-  }
-
-  private observeTemplate(fleetId: string, spec: FleetSpec): Pick<Observation, "template" | "templateProblem"> {
-    const { contentId, capacityBytes, format } = this.template;
-    let { host } = this.template;
-    if (host !== null && this.hosts.get(host)?.down !== undefined) {
-      return { templateProblem: { path: "template.host", message: `${host} does not answer` } };
-    }
-    if (host === null && spec.template.kind === "file") {
-      const uploaded = replicaKey(fleetId, "template", contentId);
-      host = [...this.hosts.values()].find((h) => h.down === undefined && h.replicas.get(uploaded)?.whole)?.name ?? null;
-    }
-    return {
-      template: { contentId, ...(host !== null && { host }), capacityBytes, allocationBytes: this.topology.imageBytes, format },
-    };
-  }
-}
-
-const baseKey = (host: string, key: string): string => `${host}/base/${key}`;
-
-function sourceKeyOf(fleetId: string, source: ImageRef): string {
-  switch (source.kind) {
-    case "template": return `${source.host ?? PROVIDER_HOST}/template`;
-    case "replica": return `${source.host}/${replicaKey(fleetId, source.purpose, source.contentId)}`;
-    case "base": return baseKey(source.host, volumeKey(fleetId, source.slot, source.generation));
   }
 }

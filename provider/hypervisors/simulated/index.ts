@@ -6,7 +6,7 @@ import type { SimulatedSetup } from "./options";
 
 export { VirtualClock } from "./clock";
 export { SimulatedHypervisor } from "./hypervisor";
-export type { Fault, SimulatedCosts, SimulatedOptions, SimulatedSetup } from "./options";
+export { UNBOUNDED, type Fault, type SimulatedCosts, type SimulatedOptions, type SimulatedSetup } from "./options";
 
 /** Content id of a template nobody has looked at. */
 const UNSEEN_CONTENT = "0".repeat(64);
@@ -20,10 +20,10 @@ export function createSimulated(
   const clock = new VirtualClock();
   const topology = asLearned(topologyOf(spec, {
     imageBytes: options.imageBytes ?? observed?.allocationBytes,
-    startupSeconds: options.startupSeconds,
-    hopSeconds: options.hopSeconds,
+    startupSeconds: options.startupSeconds ?? options.traits?.costs.copyStartupSeconds,
+    hopSeconds: options.hopSeconds ?? options.traits?.abilities.relaying?.hopSeconds,
     time: options.time,
-    freeLocalCopies: options.capabilities?.freeLocalCopies,
+    freeLocalCopies: options.traits?.costs.freeLocalCopies,
   }), options.learned);
   const declaredHost = spec.template.kind === "file" ? null : spec.template.host;
   const hypervisor = new SimulatedHypervisor(clock, topology, {

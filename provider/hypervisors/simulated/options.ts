@@ -1,5 +1,8 @@
 import type { FleetSpec, Learned, Observation } from "../../fleet/model";
-import type { Capabilities } from "../hypervisor";
+import type { Traits } from "../hypervisor";
+
+/** Every ability that the simulator knows, and no costs besides moving bytes. */
+export const UNBOUNDED: Traits = { abilities: { relaying: { hopSeconds: 0 }, linksClones: {}, startsEarly: {} }, costs: {} };
 
 /** Seconds of what is no copy. @default 0 each */
 export interface SimulatedCosts {
@@ -9,7 +12,7 @@ export interface SimulatedCosts {
   consolidateSeconds: number;
   destroySeconds: number;
   /** Until a copy reads from the source it is given. */
-  resourceSeconds: number;
+  refeedSeconds: number;
 }
 
 /** Something that goes wrong. Times are seconds on the virtual clock. */
@@ -31,17 +34,17 @@ export type Fault =
 export interface SimulatedOptions {
   /** What one copy moves. @default the observed template's allocation, else spec.imageBytes, else 10 GB */
   imageBytes?: number;
-  /** Seconds each copy costs before its first byte. @default 0 */
+  /** Seconds each copy costs before its first byte. @default what `traits` say */
   startupSeconds?: number;
-  /** Seconds a relay's reader begins after the relay itself. @default 0 */
+  /** Seconds a relay's reader begins after the relay itself. @default what `traits` say */
   hopSeconds?: number;
   /** What a fleet's runs taught: rates and start-ups other than those declared. @default nothing */
   learned?: Learned;
   costs?: Partial<SimulatedCosts>;
   /** @default "network" */
   time?: "network" | "unit";
-  /** @default linked clones and relay */
-  capabilities?: Partial<Capabilities>;
+  /** The abilities it has, and what it says of itself. @default UNBOUNDED, and the truth */
+  traits?: Traits;
   /** Free space of a host's pool; others are unlimited. */
   poolFreeBytes?: Record<string, number>;
   /** @default the observed template's, else 64 zeros */

@@ -1,9 +1,11 @@
 /** What the simulated hosts hold, and how they look from outside. No time passes here. */
 import { createHash } from "node:crypto";
+import { memberMacs } from "../../fleet/members/addresses";
+import { memberUuid } from "../../fleet/members/identity";
 import type {
-  BaseState, DiskInfo, ObservedMember, ObservedPartial, ReachableHost, UnreachableHost,
+  BaseState, DiskInfo, ObservedMember, Leftover, ReachableHost, UnreachableHost,
 } from "../../fleet/model";
-import type { DestroyOrder, ImageRef, ReconfigureOrder } from "../hypervisor";
+import type { CopyRef, DestroyOrder, ReconfigureOrder } from "../hypervisor";
 import { ByHand } from "./byHand";
 
 export interface SimulatedBase {
@@ -60,7 +62,7 @@ export class SimulatedHost {
   readonly early = new Map<string, SimulatedEarly>();
   readonly replicas = new Map<string, SimulatedReplica>();
   /** Found at the start: leftovers of other runs that this world knows only by name. */
-  leftovers: { fleetId: string; partial: ObservedPartial }[] = [];
+  leftovers: { fleetId: string; leftover: Leftover }[] = [];
   kept: { fleetId: string; slot: number; generation: number; label: string; volume: string }[] = [];
   foreignNames: string[] = [];
   /** What an administrator made or left beside the provider. */
@@ -98,7 +100,7 @@ export class SimulatedHost {
     this.strangers = [...found.strangers];
     this.heldGenerations = [...found.heldGenerations];
     this.kept = found.kept.map((kept) => ({ fleetId, ...kept }));
-    for (const partial of found.partials) this.restorePartial(fleetId, partial);
+    for (const leftover of found.leftovers) this.restoreLeftover(fleetId, leftover);
     for (const { contentId, purpose, disk } of found.replicas) {
       this.replicas.set(replicaKey(fleetId, purpose, contentId), { fleetId, contentId, purpose, disk, whole: true });
     }
@@ -125,11 +127,11 @@ export class SimulatedHost {
     }
   }
 
-  private restorePartial(fleetId: string, partial: ObservedPartial): void {
-    const { name, slot, generation, bytes } = partial;
-    const arriving = partial.resumable?.contentId;
+  private restoreLeftover(fleetId: string, leftover: Leftover): void {
+    const { name, slot, generation, bytes } = leftover;
+    const arriving = leftover.resumable?.contentId;
     const unfinished = { fleetId, disk: this.disk(name, bytes, bytes), whole: false, arriving };
-    if (arriving === undefined) this.leftovers.push({ fleetId, partial });
+    if (arriving === undefined) this.leftovers.push({ fleetId, leftover });
     else if (slot === undefined) this.replicas.set(replicaKey(fleetId, "replica", arriving), { ...unfinished, contentId: arriving, purpose: "replica" });
     else this.bases.set(volumeKey(fleetId, slot, generation ?? 0), { ...unfinished, slot, generation: generation ?? 0, state: "frozen" });
   }
@@ -146,13 +148,13 @@ export class SimulatedHost {
       ...ours(this.bases.values()).filter((base) => !isOwned(base.slot, base.generation)),
       ...ours(this.deltas.values()).filter((delta) => !isOwned(delta.slot, delta.generation)),
       ...ours(this.early.values()).filter((early) => !isOwned(early.slot, early.generation)),
-    ].filter(isFree).map((volume): ObservedPartial => ({
+    ].filter(isFree).map((volume): Leftover => ({
       kind: "volume", name: volume.disk.volume, slot: volume.slot, generation: volume.generation, bytes: volume.disk.allocationBytes,
       ...("arriving" in volume && resumable(volume.arriving)),
     }));
     const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole && isFree(replica))
-      .map(({ disk, arriving }): ObservedPartial => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes, ...resumable(arriving) }));
-    const partials = [...partialVolumes, ...partialReplicas, ...ours(this.leftovers).map((l) => l.partial).filter((p) => !this.byHand.isUsed(p.name))]
+      .map(({ disk, arriving }): Leftover => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes, ...resumable(arriving) }));
+    const leftovers = [...partialVolumes, ...partialReplicas, ...ours(this.leftovers).map((l) => l.leftover).filter((p) => !this.byHand.isUsed(p.name))]
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
     const kept = ours(this.kept).map(({ slot, generation, label, volume }) => ({ slot, generation, label, volume }));
     const otherNames = [...this.members.values()].filter((m) => m.fleetId !== fleetId).map((m) => m.name);
@@ -166,11 +168,11 @@ export class SimulatedHost {
         contentId, purpose, disk: { ...disk }, users: purpose === "replica" ? this.usersOf(fleetId, contentId) : [],
         ...(this.byHand.isUsed(disk.volume) && { strangers: this.byHand.usersOf(disk.volume) }),
       })),
-      partials,
+      leftovers,
       kept,
       ...(this.byHand.domains.size > 0 && { takenUuids: this.byHand.takenUuids() }),
       strangers: [...this.strangers, ...this.byHand.strangersOf(fleetId)],
-      heldGenerations: distinct([...this.heldGenerations, ...members, ...volumes, ...partials, ...kept, ...this.byHand.heldBy(fleetId)]),
+      heldGenerations: distinct([...this.heldGenerations, ...members, ...volumes, ...leftovers, ...kept, ...this.byHand.heldBy(fleetId)]),
       foreignNames: [...this.foreignNames, ...otherNames, ...this.byHand.untagged(fleetId)].filter((name) => name.startsWith(namePrefix)).sort(),
       poolFreeBytes: this.poolFreeBytes,
       problems: preflight ? this.problems : [],
@@ -206,7 +208,7 @@ export class SimulatedHost {
   }
 
   /** What may be copied: whole, and written by nobody. */
-  holdsContent(fleetId: string, ref: Exclude<ImageRef, { kind: "template" }>): boolean {
+  holdsContent(fleetId: string, ref: CopyRef): boolean {
     if (ref.kind === "replica") return this.replicas.get(replicaKey(fleetId, ref.purpose, ref.contentId))?.whole ?? false;
     const base = this.bases.get(volumeKey(fleetId, ref.slot, ref.generation));
     return base !== undefined && base.whole && base.state === "frozen";
@@ -219,12 +221,12 @@ export class SimulatedHost {
       fleetId,
       slot: order.slot,
       name: order.name,
-      uuid: order.uuid,
+      uuid: memberUuid(fleetId, order.slot),
       kind: order.kind,
       generation: order.generation,
       incarnation,
       contentId: order.contentId,
-      macs: [...order.macs],
+      macs: memberMacs(fleetId, order.slot, order.vm.networks.length),
       power: old?.power ?? "stopped",
       // A redefinition takes no extra disk away, and adds none.
       disks: old?.generation === order.generation ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
@@ -250,8 +252,8 @@ export class SimulatedHost {
     this.removeVolumes(volumeKey(fleetId, order.slot, order.generation));
   }
 
-  removePartial(fleetId: string, name: string): void {
-    this.leftovers = this.leftovers.filter((l) => l.fleetId !== fleetId || l.partial.name !== name);
+  removeLeftover(fleetId: string, name: string): void {
+    this.leftovers = this.leftovers.filter((l) => l.fleetId !== fleetId || l.leftover.name !== name);
     const isPartial = (x: SimulatedBase | SimulatedDelta | SimulatedEarly): boolean => x.fleetId === fleetId && x.disk.volume === name
       && this.members.get(slotKey(fleetId, x.slot))?.generation !== x.generation;
     for (const [key, base] of this.bases) if (isPartial(base)) this.removeBase(key);
@@ -307,7 +309,7 @@ export class SimulatedHost {
   }
 }
 
-const resumable = (contentId: string | undefined): Pick<ObservedPartial, "resumable"> => (contentId === undefined ? {} : { resumable: { contentId } });
+const resumable = (contentId: string | undefined): Pick<Leftover, "resumable"> => (contentId === undefined ? {} : { resumable: { contentId } });
 
 function distinct(held: readonly { slot?: number; generation?: number }[]): ReachableHost["heldGenerations"] {
   const bySlot = new Map(held.flatMap(({ slot, generation }) => (

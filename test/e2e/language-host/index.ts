@@ -13,7 +13,7 @@ import * as services from "@pulumi/pulumi/proto/language_grpc_pb";
 import * as messages from "@pulumi/pulumi/proto/language_pb";
 import { PluginInfo } from "@pulumi/pulumi/proto/plugin_pb";
 import { version } from "@pulumi/pulumi/version";
-import { engineLink } from "../../../provider/pulumi/engine-link";
+import { engineLink } from "../../../provider/pulumi/dynamic/engine-link";
 import { LOGGED_EXIT_CODE, runnerArguments, runnerEnvironment } from "./runner";
 
 type Unary<Request, Response> = grpc.handleUnaryCall<Request, Response>;

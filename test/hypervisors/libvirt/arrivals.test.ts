@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
-import { asPartials, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/arrivals";
-import type { Place } from "../../../provider/hypervisors/libvirt/guard";
-import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
-import type { OwnVolume } from "../../../provider/hypervisors/libvirt/leftovers";
-import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
+import { asLeftovers, beginArrival, isSameBoot, isSameBootByAge } from "../../../provider/hypervisors/libvirt/volumes/arrivals";
+import type { Place } from "../../../provider/hypervisors/libvirt/connection/place";
+import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardError";
+import type { OwnVolume } from "../../../provider/hypervisors/libvirt/look/leftovers";
+import { volumeName, type HostUp, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
 
-import type { LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
-import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
+import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const content = "0123456789abcdef".repeat(4);
@@ -50,7 +52,7 @@ describe("unfinished copies", () => {
   });
 
   it("are told with their content, their mark with them", () => {
-    assert.deepEqual(asPartials([base, mark], then), [
+    assert.deepEqual(asLeftovers([base, mark], then), [
       { kind: "volume", name: base.facts.volume, bytes: 10, slot: 1, generation: 2, resumable: { contentId: content } },
     ]);
   });
@@ -58,15 +60,15 @@ describe("unfinished copies", () => {
   it("without a mark of this start of the host are leftovers, and so are marks without a copy", () => {
     const rebooted = { bootSeconds: then.bootSeconds + 2 * DAY, upSeconds: 10 };
     for (const [volumes, now] of [[[base, mark], rebooted], [[base], then], [[mark], then], [[base, mark], null]] as const) {
-      const partials = asPartials([...volumes], now);
-      assert.equal(partials.length, volumes.length);
-      assert.ok(partials.every((p) => p.resumable === undefined));
+      const leftovers = asLeftovers([...volumes], now);
+      assert.equal(leftovers.length, volumes.length);
+      assert.ok(leftovers.every((p) => p.resumable === undefined));
     }
   });
 
   it("of another form than ours are not gone on with", () => {
     for (const facts of [{ format: "raw" }, { backingPath: "/somewhere" }]) {
-      assert.ok(asPartials([own(base.name, facts), mark], then).every((p) => p.resumable === undefined));
+      assert.ok(asLeftovers([own(base.name, facts), mark], then).every((p) => p.resumable === undefined));
     }
   });
 
@@ -78,6 +80,7 @@ describe("unfinished copies", () => {
     const removed: string[] = [];
     const volume = (name: string): Volume => ({ pool: "default", name, key: `/pool/${name}` });
     const client = {
+      clock: realClock,
       nodeUpSeconds: () => Promise.resolve(DAY),
       listVolumes: () => Promise.resolve([...names].map(volume)),
       lookupVolume: (_pool: Pool, name: string) => Promise.resolve(names.has(name) ? volume(name) : null),

@@ -4,8 +4,8 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, open, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cloneBytes, type Layer } from "../../../provider/hypervisors/libvirt/cloneBytes";
-import { readImageHeader } from "../../../provider/hypervisors/libvirt/imageHeader";
+import { cloneBytes, type Layer } from "../../../provider/hypervisors/libvirt/qcow2/cloneBytes";
+import { readImageHeader } from "../../../provider/hypervisors/libvirt/qcow2/imageHeader";
 import { random } from "../../random";
 import { run } from "./templateLab";
 

@@ -1,10 +1,10 @@
 /** What a clone of an image writes, from the image's tables alone. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { allocatedIn } from "../../../provider/hypervisors/libvirt/allocated";
-import { cloneBytes, type Layer } from "../../../provider/hypervisors/libvirt/cloneBytes";
-import { readImageHeader } from "../../../provider/hypervisors/libvirt/imageHeader";
-import { UnfitImageError, type ReadAt } from "../../../provider/hypervisors/libvirt/unfitImage";
+import { allocatedIn } from "../../../provider/hypervisors/libvirt/holes/allocated";
+import { cloneBytes, type Layer } from "../../../provider/hypervisors/libvirt/qcow2/cloneBytes";
+import { readImageHeader } from "../../../provider/hypervisors/libvirt/qcow2/imageHeader";
+import { UnfitImageError, type ReadAt } from "../../../provider/hypervisors/libvirt/qcow2/unfitImage";
 import { compressedEntry, COPIED, dataEntry, qcow2, type Qcow2File } from "./qcow2File";
 
 const CLUSTER = 65_536;

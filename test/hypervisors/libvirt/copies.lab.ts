@@ -6,10 +6,10 @@ import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { memberUuid, slotName } from "../../../provider/fleet";
+import { slotName } from "../../../provider/fleet";
 import type { FleetSpec, Observation, ReachableHost } from "../../../provider/fleet/model";
 import {
-  NoSpaceError, SourceLostError, TemplateChangedError, type CloneOrder, type FleetIdentity, type Hypervisor, type ImageRef,
+  NoSpaceError, SourceLostError, TemplateChangedError, type CloneTarget, type FleetIdentity, type Hypervisor, type ImageRef,
 } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, LAB_NAME, labInputs, labSpec, labStatus, specOf, virsh, type LabHost } from "./labFleet";
@@ -46,8 +46,8 @@ describe("copies between real hosts", function () {
   };
   const look = (hv: Hypervisor, spec: FleetSpec): Promise<Observation> =>
     hv.observe({ fleetId: fleet.fleetId, namePrefix: "copies", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
-  const base = (host: LabHost, slot = 0) => ({ kind: "base", host: host.name, slot, generation: 0 }) as const;
-  const clone = (hv: Hypervisor, observation: Observation, source: ImageRef, target: CloneOrder["target"], onProgress?: (done: number) => void) =>
+  const base = (host: LabHost, slot = 0) => ({ kind: "base", host: host.name, slot, generation: 0, name: slotName("copies", slot) }) as const;
+  const clone = (hv: Hypervisor, observation: Observation, source: ImageRef, target: CloneTarget, onProgress?: (done: number) => void) =>
     hv.clone({ fleet, contentId: observation.template!.contentId, source, target }, { onProgress });
   const ownOf = async (host: LabHost) => (await inventory(host)).volumes.filter((v) => v.includes(fleet.fleetId));
   /** Without the marks of copies that are no member's yet. */
@@ -76,7 +76,7 @@ describe("copies between real hosts", function () {
         assert.ok(arrived < 16 * MIB, `${format}: ${arrived} bytes arrived of 12 MiB`);
         const [made] = await volumesOf(to);
         await run("qemu-img", ["compare", "-U", join(to.poolDir, made!), join(from.poolDir, volume)]);
-        await hv.destroy({ kind: "partial", fleet, host: to.name, partial: { kind: "volume", name: made!, bytes: 0 } });
+        await hv.destroy({ kind: "leftover", fleet, host: to.name, leftover: { kind: "volume", name: made!, bytes: 0 } });
       } finally {
         await virsh(from, "vol-delete", volume, "default");
       }
@@ -104,7 +104,7 @@ describe("copies between real hosts", function () {
       const made = (await volumesOf(hosts[1]!))[0]!;
       await run("qemu-img", ["compare", "-U", join(hosts[1]!.poolDir, made), raw]);
       await hv.destroy({ kind: "replica", fleet, host: hosts[0]!.name, contentId: upload.contentId, purpose: "template" });
-      await hv.destroy({ kind: "partial", fleet, host: hosts[1]!.name, partial: { kind: "volume", name: made, bytes: 0 } });
+      await hv.destroy({ kind: "leftover", fleet, host: hosts[1]!.name, leftover: { kind: "volume", name: made, bytes: 0 } });
       assert.deepEqual(await volumesOf(hosts[0]!), []);
     }
   });
@@ -195,17 +195,17 @@ describe("copies between real hosts", function () {
     const host = hosts[1]!;
     const seen = await look(hv, spec);
     await clone(hv, seen, { kind: "template", host: hosts[0]!.name }, base(host));
-    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0, base: base(host) });
+    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0 });
     const name = slotName("copies", 0);
-    await hv.reconfigure({ fleet, host: host.name, slot: 0, name, uuid: memberUuid(fleet.fleetId, 0), macs: ["56:aa:aa:aa:aa:01"], kind: "full", generation: 0, contentId: seen.template!.contentId, vm: spec.vm, autostart: false });
+    await hv.reconfigure({ fleet, host: host.name, slot: 0, name, kind: "full", generation: 0, contentId: seen.template!.contentId, vm: spec.vm, autostart: false });
     const on = async () => (await look(hv, spec)).hosts.find((h) => h.name === host.name) as ReachableHost;
     assert.deepEqual((await on()).members[0]!.disks.map((d) => d.label).sort(), ["data", "scratch"]);
     await virsh(host, "undefine", name);
     let now = await on();
     assert.deepEqual(now.kept.map((k) => k.label).sort(), ["data", "scratch"], "without its definition nobody can say whose a disk is");
-    assert.ok(now.partials.every((p) => !p.name.includes("disk-")), "a member undefined by hand takes no disk with it");
-    for (const partial of now.partials) await hv.destroy({ kind: "partial", fleet, host: host.name, partial });
+    assert.ok(now.leftovers.every((p) => !p.name.includes("disk-")), "a member undefined by hand takes no disk with it");
+    for (const leftover of now.leftovers) await hv.destroy({ kind: "leftover", fleet, host: host.name, leftover });
     now = await on();
-    assert.deepEqual([now.partials, now.kept.length], [[], 2]);
+    assert.deepEqual([now.leftovers, now.kept.length], [[], 2]);
   });
 });

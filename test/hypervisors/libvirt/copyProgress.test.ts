@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { bytesThere, type Pulled } from "../../../provider/hypervisors/libvirt/copyProgress";
-import type { MirrorJob } from "../../../provider/hypervisors/libvirt/mirror";
-import { Yielding } from "../../../provider/hypervisors/libvirt/yielding";
+import { realClock } from "../../../provider/async/clock";
+import { bytesThere, type Pulled } from "../../../provider/hypervisors/libvirt/copy/copyProgress";
+import type { MirrorJob } from "../../../provider/hypervisors/libvirt/helper/mirror";
+import { Yielding } from "../../../provider/hypervisors/libvirt/copy/yielding";
 
 const MIB = 1 << 20;
 /** 100 MiB, of which the ten from 20 on and the ten from 80 on are data. */
@@ -43,7 +44,7 @@ describe("what a pull has brought", () => {
 describe("a copy beside guests that read", () => {
   it("is slow while they read, and says when that changes", async () => {
     const copy = { isYielding: false };
-    const yielding = new Yielding(copy);
+    const yielding = new Yielding(copy, realClock);
     const speeds: number[] = [];
     const look = () => yielding.look((speed) => { speeds.push(speed); return Promise.resolve(); });
     assert.equal(await look(), false);

@@ -1,6 +1,5 @@
 /** As many data disks as check allows, on real QEMU: what goes out comes back, and goes with its member. */
 import assert from "node:assert/strict";
-import { memberUuid } from "../../../provider/fleet";
 import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
 import type { Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
@@ -25,13 +24,13 @@ describe("a member with as many data disks as check allows", function () {
     const look = (): ReturnType<Hypervisor["observe"]> => hv.observe({ fleetId: fleet.fleetId, namePrefix: "many", hosts: spec.hosts, spec, deadlineMs: 60_000, preflight: false });
     const contentId = (await look()).template!.contentId;
     const ref = { fleet, host: host.name, slot: 0, name: "many-000", generation: 0 };
-    const base = { kind: "base", host: host.name, slot: 0, generation: 0 } as const;
+    const base = { kind: "base", host: host.name, slot: 0, generation: 0, name: ref.name } as const;
     const define = (vm: FleetSpec["vm"]): Promise<void> => hv.reconfigure({
-      ...ref, uuid: memberUuid(fleet.fleetId, 0), macs: ["56:cc:cc:cc:cc:00"], kind: "full", contentId, vm, autostart: false,
+      ...ref, kind: "full", contentId, vm, autostart: false,
     });
     try {
       await hv.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target: base });
-      await hv.snapshot({ ...ref, base });
+      await hv.snapshot(ref);
       await define(spec.vm);
       await define({ ...spec.vm, memory: spec.vm.memory + 16 });
       await hv.power({ ...ref, to: "running", shutdownMs: 0 });

@@ -1,5 +1,6 @@
 /** What is read of a volume by way of its daemon, however the daemon behaves. */
 import assert from "node:assert/strict";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
 import fc from "fast-check";
 import { downloadStream } from "../../../provider/hypervisors/libvirt/rpc/download";
 import { RpcConnection } from "../../../provider/hypervisors/libvirt/rpc/connection";
@@ -17,7 +18,7 @@ const failed: Frame = [MessageStatus.error, new XdrWriter().i32(38).i32(18).opti
 /** Against a daemon that says these frames in one segment with its answer. */
 async function read(mostBytes: number, frames: Frame[], deadlineMs = 50): Promise<{ bytes: Buffer; said: number[] }> {
   const peer = new Peer();
-  const rpc = new RpcConnection(peer.stream, "peer");
+  const rpc = new RpcConnection(peer.stream, "peer", { clock: new VirtualClock() });
   peer.onMessage = (message) => {
     if (message.type !== MessageType.call) return;
     peer.stream.push(Buffer.concat([

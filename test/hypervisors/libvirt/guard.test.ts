@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { assertUnused, deleteOwnMap, deleteUnused, deleteVolume, type Place } from "../../../provider/hypervisors/libvirt/guard";
-import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
-import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
-import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import { assertUnused, deleteOwnMap, deleteUnused, deleteVolume } from "../../../provider/hypervisors/libvirt/guard/guard";
+import type { Here, Place } from "../../../provider/hypervisors/libvirt/connection/place";
+import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardError";
+import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/volumes/names";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Domain, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import { CallTimeoutError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
-import { removeReplica } from "../../../provider/hypervisors/libvirt/removal";
-import { TAG_URI } from "../../../provider/hypervisors/libvirt/tags";
+import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
+import { removeReplica } from "../../../provider/hypervisors/libvirt/members/removal";
+import { TAG_URI } from "../../../provider/hypervisors/libvirt/xml/tags";
 
 const scope: VolumeScope = { fleetId: "fleet", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const nameOf = (name: VolumeName): string => volumeName(scope, name);
@@ -50,6 +53,10 @@ class FakeHost {
   ended: [string, number][] = [];
   readonly place: Place = { scope, session: { pool: () => Promise.resolve({ pool: this.pool("default"), type: "dir", path: "/pools/default" }), run: (_what: string, act: (client: LibvirtClient) => Promise<unknown>) => act(this.client) } as unknown as HostSession };
 
+  get here(): Here {
+    return { ...this.place, client: this.client, pool: this.pool("default") };
+  }
+
   private readonly pool = (name: string): Pool => ({ name, uuid: Buffer.alloc(16) });
   put(volume: string, facts: Facts = {}, pool = "default"): this {
     this.pools.get(pool)!.set(volume, facts);
@@ -61,6 +68,7 @@ class FakeHost {
   }
 
   readonly client = {
+    clock: realClock,
     listDomains: async (which = 0): Promise<Domain[]> => {
       if (which !== 0) return [];
       this.looks++;
@@ -97,7 +105,7 @@ class FakeHost {
   } as unknown as LibvirtClient;
 
   remove(volume: string): Promise<void> {
-    return deleteVolume(this.client, this.place, volume);
+    return deleteVolume(this.here, volume);
   }
 }
 const uuidOf = (name: string): Buffer => Buffer.from(name.padEnd(16).slice(-16));
@@ -141,8 +149,8 @@ describe("the guard", () => {
     await host.remove(base);
     assert.deepEqual(host.deleted, [base]);
     const asking = new FakeHost().put(base).put(delta, { backing: path("default", base) }).has({ name: "w-001", disks: [path("default", delta)] });
-    await assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-001"));
-    await assert.rejects(assertUnused(asking.client, asking.place, [base, delta], uuidOf("w-002")), GuardError);
+    await assertUnused(asking.here, [base, delta], uuidOf("w-001"));
+    await assert.rejects(assertUnused(asking.here, [base, delta], uuidOf("w-002")), GuardError);
   });
 
   it("ends a helper of ours that still writes to what is removed, first, and none that only reads it", async () => {
@@ -161,12 +169,12 @@ describe("the guard", () => {
     const disk = nameOf({ kind: "disk", slot: 1, generation: 0, label: "data", onDelete: "delete" });
     const arrange = (): FakeHost => new FakeHost().put(base).put(delta, { backing: path("default", base) }).put(early).put(disk).has({ name: "somebody", disks: [path("default", disk)] });
     const host = arrange();
-    const staying = await deleteUnused(host.client, host.place, [early, delta, base, disk]);
+    const staying = await deleteUnused(host.here, [early, delta, base, disk]);
     assert.deepEqual([host.deleted, [...staying.keys()], host.looks], [[early, delta, base], [disk], 1]);
     assert.match(staying.get(disk)!.message, /somebody/);
     const slow = arrange();
     let now = 0;
-    await deleteUnused(slow.client, slow.place, [early, delta, base], () => (now += 800));
+    await deleteUnused(slow.here, [early, delta, base], () => (now += 800));
     assert.deepEqual([slow.deleted, slow.looks], [[early, delta, base], 2]);
   });
 
@@ -210,7 +218,7 @@ describe("the guard", () => {
     const host = new FakeHost().put("golden.qcow2").put(complete, { format: "raw", capacity: 1 << 20 });
     await assert.rejects(host.remove("golden.qcow2"), /no volume of this fleet/);
     await assert.rejects(host.remove(complete), /larger than a mark/);
-    await assert.rejects(deleteOwnMap(host.client, host.place, base), /no map/);
+    await assert.rejects(deleteOwnMap(host.here, base), /no map/);
     host.put(complete, { format: "raw", capacity: 1 });
     await host.remove(complete);
     assert.deepEqual([host.deleted, host.looks], [[complete], 0], "a mark needs no look around");
@@ -256,10 +264,12 @@ describe("the guard", () => {
     const folder = join(__dirname, "../../../provider/hypervisors/libvirt");
     // What the same expression has made under a name of chance nobody else can have.
     const source = (file: string): string => readFileSync(join(folder, file), "utf8").replaceAll("client.deleteVolume(await client.createVolume(", "");
-    const callers = (call: RegExp): string[] => readdirSync(folder).filter((file) => file.endsWith(".ts") && call.test(source(file))).sort();
-    assert.deepEqual(callers(/\bclient\.deleteVolume\(/), ["guard.ts"]);
-    assert.deepEqual(callers(/\.deleteVolume\(/), ["guard.ts"]);
-    assert.deepEqual(callers(/\.undefineDomain\(/), ["member.ts"]);
-    assert.deepEqual(callers(/\.shutdownDomain\(/), ["member.ts"]);
+    const files = (readdirSync(folder, { recursive: true }) as string[]).filter((file) => file.endsWith(".ts") && !file.startsWith("rpc/"));
+    assert.ok(files.length > 40);
+    const callers = (call: RegExp): string[] => files.filter((file) => call.test(source(file))).sort();
+    assert.deepEqual(callers(/\bclient\.deleteVolume\(/), ["guard/guard.ts"]);
+    assert.deepEqual(callers(/\.deleteVolume\(/), ["guard/guard.ts"]);
+    assert.deepEqual(callers(/\.undefineDomain\(/), ["members/member.ts"]);
+    assert.deepEqual(callers(/\.shutdownDomain\(/), ["members/member.ts"]);
   });
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { helperXml, type BackingXml, type HelperDiskXml } from "../../../provider/hypervisors/libvirt/domainXml";
-import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
+import { helperXml, type BackingXml, type HelperDiskXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
+import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
 
 const { backing } = fc.letrec<{ backing: BackingXml | null }>((tie) => ({
   backing: fc.oneof(

@@ -1,5 +1,6 @@
 /** A daemon that says anything at all: whatever comes, every call and every stream settles, within its deadline. */
 import assert from "node:assert/strict";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
 import fc from "fast-check";
 import { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { RpcConnection } from "../../../provider/hypervisors/libvirt/rpc/connection";
@@ -45,7 +46,7 @@ describe("a hostile daemon", function () {
   /** Opens an upload as the client does, over a daemon that answers with these frames in one segment. */
   async function upload(frames: (peer: Peer, serial: number) => Buffer[], signal?: AbortSignal, lastWordMs?: number): Promise<void> {
     const peer = new Peer();
-    const rpc = new RpcConnection(peer.stream, "peer");
+    const rpc = new RpcConnection(peer.stream, "peer", lastWordMs === undefined ? {} : { clock: new VirtualClock() });
     peer.onMessage = (m) => {
       if (m.type === MessageType.call) peer.stream.push(Buffer.concat(frames(peer, m.serial)));
     };
@@ -117,7 +118,7 @@ describe("a hostile daemon", function () {
         const started = performance.now();
         const asked: Promise<unknown>[] = [
           client.listDomains(), client.nodeUpSeconds(), client.capabilities(), client.lookupPool("p"),
-          client.onBlockJob(() => undefined), client.onLifecycle(() => undefined),
+          client.events.onBlockJob(() => undefined), client.events.onLifecycle(() => undefined),
           client.qmp({ name: "d", uuid: Buffer.alloc(16), id: 1 }, "query-status", undefined, DEADLINE_MS),
           client.peekDisk({ name: "d", uuid: Buffer.alloc(16), id: 1 }, "vda", 0, 512),
           client.uploadVolume({ pool: "p", name: "v", key: "k" }, 3_000, zeros(3), AbortSignal.timeout(DEADLINE_MS * 8)),

@@ -1,8 +1,8 @@
 /** What an image is, by its own bytes: what can be a template, and what each of the others is refused for. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseImage, readImageHeader, type ImageHeader } from "../../../provider/hypervisors/libvirt/imageHeader";
-import { UnfitImageError } from "../../../provider/hypervisors/libvirt/unfitImage";
+import { parseImage, readImageHeader, type ImageHeader } from "../../../provider/hypervisors/libvirt/qcow2/imageHeader";
+import { UnfitImageError } from "../../../provider/hypervisors/libvirt/qcow2/unfitImage";
 import { qcow2 } from "./qcow2File";
 
 const look = (file: Buffer, fileBytes = file.length): Promise<ImageHeader> =>

@@ -1,9 +1,9 @@
 /** The index of what names images finds what a search of everything finds, and compares no more on a larger host. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { isImage, type ImageFacts, type NamedImage } from "../../../provider/hypervisors/libvirt/domainImages";
-import { ImageIndex } from "../../../provider/hypervisors/libvirt/imageIndex";
-import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/imageUse";
+import { isImage, type ImageFacts, type NamedImage } from "../../../provider/hypervisors/libvirt/guard/domainImages";
+import { ImageIndex } from "../../../provider/hypervisors/libvirt/guard/imageIndex";
+import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/guard/imageUse";
 
 const name = fc.oneof(
   fc.constantFrom("a", "b", "a.b", "R&D", "a b", "<a>", "\"a\"", "'a'", "a,b", "a=b", ":a", "a:b", "a\\b", "a?b", "ä", "..a"),
@@ -56,11 +56,11 @@ describe("the index of images", () => {
       turns++;
       if (!done) setImmediate(turn);
     });
-    const slow = (): number => (now += 1); // each look at the clock costs a millisecond
-    const first = await ImageUse.of(host(200), undefined, slow);
+    const slow = { nowMs: () => (now += 1) }; // each look at the clock costs a millisecond
+    const first = await ImageUse.of(host(200), slow);
     done = true;
     assert.ok(turns >= 5, `${turns} turns`);
-    const again = await ImageUse.of(host(200), first.definitions);
+    const again = await ImageUse.of(host(200), slow, first.definitions);
     for (const [digest, read] of first.definitions) assert.equal(again.definitions.get(digest), read);
     assert.equal(again.definitions.size, 200);
   });

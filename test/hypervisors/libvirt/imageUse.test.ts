@@ -1,8 +1,9 @@
 /** Every way in which a domain can name an image, in XML as libvirt writes it. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
-import { imageUse, ImageUse, type DomainText, type ImageUser } from "../../../provider/hypervisors/libvirt/imageUse";
-import { imagesIn } from "../../../provider/hypervisors/libvirt/domainImages";
+import { imageUse, ImageUse, type DomainText, type ImageUser } from "../../../provider/hypervisors/libvirt/guard/imageUse";
+import { imagesIn } from "../../../provider/hypervisors/libvirt/guard/domainImages";
 import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
 import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 
@@ -103,6 +104,7 @@ describe("image use", () => {
     const every = [named("gone", 1), named("saved", -1), named("hung", 2)];
     const calls: string[] = [];
     const client = {
+      clock: realClock,
       listDomains: (which = 0) => Promise.resolve(which === 0 ? every : [every[1]!]),
       domainXml: ({ name }: { name: string }) => (name === "saved" ? Promise.resolve(domainXml("")) : Promise.reject(new LibvirtError(name === "gone" ? 42 : 68, 0, "no"))),
       managedSaveXml: ({ name }: { name: string }) => { calls.push(name); return Promise.resolve(domainXml(disk(file(IMAGE.path)))); },
@@ -120,6 +122,7 @@ describe("image use", () => {
     const saved = { name: "saved", id: -1, uuid };
     for (const [xml, expected] of [[domainXml(disk(file(IMAGE.path))), ["disk"]], [domainXml(""), []]] as const) {
       const client = {
+      clock: realClock,
         listDomains: () => Promise.resolve([saved]),
         domainXml: () => Promise.resolve(xml),
         managedSaveXml: () => Promise.reject(new LibvirtError(9, 10, "invalid argument: image magic is incorrect")),

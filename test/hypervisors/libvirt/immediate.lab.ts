@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { memberMacs, memberUuid, slotName } from "../../../provider/fleet/identity";
+import { slotName } from "../../../provider/fleet/members/identity";
 import type { FleetSpec, ObservedMember } from "../../../provider/fleet/model";
-import type { CallContext, CloneOrder, CloneResult, EarlyOrder, FleetIdentity, Hypervisor, ImageRef } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import type { CallContext, CloneTarget, EarlyOrder, FleetIdentity, HintedCloneOrder, HintedCloneResult, ImageRef } from "../../../provider/hypervisors/hypervisor";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "./labFleet";
 
 const MIB = 1 << 20;
@@ -17,7 +17,7 @@ describe("members that start immediately", function () {
   this.timeout(600_000);
   let hosts: LabHost[];
   let spec: FleetSpec;
-  let hv: Hypervisor;
+  let hv: Libvirt;
   let fleet: FleetIdentity;
   let contentId: string;
   let templatePath: string;
@@ -49,7 +49,7 @@ describe("members that start immediately", function () {
     }
   });
 
-  const open = async (): Promise<Hypervisor> => {
+  const open = async (): Promise<Libvirt> => {
     const opened = createLibvirt({ spec });
     const seen = await opened.observe({ fleetId: fleet.fleetId, namePrefix: "early", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
     contentId = seen.template!.contentId;
@@ -61,14 +61,14 @@ describe("members that start immediately", function () {
   const serialLog = (host: LabHost) => join(host.poolDir, "..", "log", "qemu", `${name(hosts.indexOf(host))}.serial.log`);
   const serial = async (i: number) => readFile(serialLog(hosts[i]!), "utf8").catch(() => "");
   const template = (): ImageRef => ({ kind: "template", host: hosts[0]!.name });
-  const base = (i: number) => ({ kind: "base", host: hosts[i]!.name, slot: i, generation: 0 }) as const;
+  const base = (i: number) => ({ kind: "base", host: hosts[i]!.name, slot: i, generation: 0, name: name(i) }) as const;
   const replica = (i: number) => ({ kind: "replica", purpose: "replica", host: hosts[i]!.name, contentId }) as const;
   const early = (i: number, image: EarlyOrder["base"] = base(i)): EarlyOrder => ({
-    fleet, host: hosts[i]!.name, slot: i, name: name(i), uuid: memberUuid(fleet.fleetId, i), macs: memberMacs(fleet.fleetId, i, 1),
+    fleet, host: hosts[i]!.name, slot: i, name: name(i), 
     kind: image.kind === "base" ? "full" : "linked", generation: 0, contentId, vm: spec.vm, autostart: false, base: image,
   });
-  const copy = (i: number, source = template(), context: CallContext = {}, target: EarlyOrder["base"] = base(i), reads: Pick<CloneOrder, "readFirst" | "recordReads"> = {}) => (
-    hv.clone({ fleet, contentId, source, target, ...reads }, context)
+  const copy = (i: number, source = template(), context: CallContext = {}, target: CloneTarget = base(i), hints: Pick<HintedCloneOrder, "readFirst" | "recordReads"> = {}) => (
+    hv.abilities.startsEarly.clone({ fleet, contentId, source, target, ...hints }, context)
   );
   const member = async (i: number): Promise<ObservedMember> => {
     const found = (await look()).find((h) => h.name === hosts[i]!.name)?.members.find((m) => m.slot === i);
@@ -96,7 +96,7 @@ describe("members that start immediately", function () {
   /** Its maps remain, as after any run that died: the next one removes them. */
   const startAndDie = async (i: number, before = async (): Promise<void> => undefined) => {
     const cut = copy(i).catch(() => undefined);
-    await hv.startEarly!(early(i));
+    await hv.abilities.startsEarly.startEarly(early(i));
     await before();
     await hv.close();
     await cut;
@@ -127,7 +127,7 @@ describe("members that start immediately", function () {
   const completed = async (i: number, copying: Promise<unknown>, image: EarlyOrder["base"] = base(i)) => {
     await fullSpeed();
     await copying;
-    await hv.settle!(early(i, image));
+    await hv.abilities.startsEarly.settle(early(i, image));
     await says(i, "VMFLEET WALKED");
     await assertSettled(i, image.kind === "base" ? "base" : "replica");
     await assertHealthy(i);
@@ -137,22 +137,22 @@ describe("members that start immediately", function () {
   it("boots a guest before its copy is there and settles it without a restart", async () => {
     let copied = false;
     const copying = copy(1).then(() => { copied = true; });
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     assert.equal((await member(1)).base, "arriving");
     await says(1, "VMFLEET BOOTED");
     assert.equal(copied, false, "the guest was first");
     await completed(1, copying);
-    await hv.settle!(early(1));
+    await hv.abilities.startsEarly.settle(early(1));
   });
 
-  const covers = ({ readProfile = [] }: CloneResult, fromMib: number, toMib: number) => (
+  const covers = ({ readProfile = [] }: HintedCloneResult, fromMib: number, toMib: number) => (
     readProfile.some(({ offsetBytes, lengthBytes }) => offsetBytes <= fromMib * MIB && offsetBytes + lengthBytes >= toMib * MIB)
   );
   const backingNodes = async (i: number) => JSON.parse(await virsh(hosts[i]!, "qemu-monitor-command", name(i), JSON.stringify({ execute: "query-named-block-nodes" }))) as { return: { "node-name": string }[] };
 
   it("records what a booting guest reads, and a copy that is told so boots another without its source", async () => {
     const copying = copy(1, template(), {}, base(1), { recordReads: true });
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     await says(1, "VMFLEET WALKED");
     // At rest it stands over an export that records nothing.
     await lab.until(async () => (await backingNodes(1)).return.some((node) => node["node-name"].startsWith("vmfleet-early-")), { what: "the record to end", timeoutMs: 60_000 });
@@ -166,7 +166,7 @@ describe("members that start immediately", function () {
     let answer = (_: ImageRef): void => undefined;
     const another = new Promise<ImageRef>((resolve) => { answer = resolve; });
     const next = copy(2, template(), { onSourceLost: () => another }, base(2), { readFirst: profile });
-    await hv.startEarly!(early(2));
+    await hv.abilities.startsEarly.startEarly(early(2));
     const copiesTheRest = async (): Promise<boolean> => {
       const helper = (await inventory(hosts[2]!)).domains.find((d) => d.startsWith(`vmfleet-helper-${fleet.fleetId}.`))!;
       const ask = async (execute: string) => (JSON.parse(await virsh(hosts[2]!, "qemu-monitor-command", helper, JSON.stringify({ execute }))) as { return: { "node-name"?: string }[] }).return;
@@ -181,7 +181,7 @@ describe("members that start immediately", function () {
 
   it("says what a guest read until then when the copy ends before the guest rests", async () => {
     const copying = copy(1, template(), {}, base(1), { recordReads: true });
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying);
     assert.ok(covers(await copying, 86, 88), JSON.stringify(await copying));
@@ -189,7 +189,7 @@ describe("members that start immediately", function () {
 
   it("starts linked clones over a replica that arrives", async () => {
     const copying = copy(1, template(), {}, replica(1));
-    await hv.startEarly!(early(1, replica(1)));
+    await hv.abilities.startsEarly.startEarly(early(1, replica(1)));
     assert.deepEqual((await look()).flatMap((h) => h.replicas), [], "the replica is not whole yet");
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying, replica(1));
@@ -198,7 +198,7 @@ describe("members that start immediately", function () {
   it("makes the guest wait, and go on, when the source's QEMU is killed while it boots", async () => {
     let lost = 0;
     const copying = copy(1, template(), { onSourceLost: () => { lost++; return Promise.resolve(template()); } });
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     process.kill(await helperPid(0), "SIGKILL");
     await says(1, "VMFLEET BOOTED");
     assert.ok(lost > 0);
@@ -209,7 +209,7 @@ describe("members that start immediately", function () {
     let answer = (_: ImageRef): void => undefined;
     const another = new Promise<ImageRef>((resolve) => { answer = resolve; });
     const copying = copy(1, template(), { onSourceLost: () => another });
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     const silent = await helperPid(0);
     process.kill(silent, "SIGSTOP");
     try {
@@ -223,7 +223,7 @@ describe("members that start immediately", function () {
 
   it("gives the guest another export when the helper on its own host is killed", async () => {
     const copying = copy(1);
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     process.kill(await helperPid(1), "SIGKILL");
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying);
@@ -234,9 +234,9 @@ describe("members that start immediately", function () {
     await standsStill(1);
     hv = await open();
     assert.equal((await member(1)).base, "arriving");
-    assert.deepEqual((await look()).flatMap((h) => h.partials.map((p) => p.name)).filter((n) => !ofDeadRuns(n)), []);
+    assert.deepEqual((await look()).flatMap((h) => h.leftovers.map((p) => p.name)).filter((n) => !ofDeadRuns(n)), []);
     const copying = copy(1);
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying);
   });
@@ -249,7 +249,7 @@ describe("members that start immediately", function () {
       await standsStill(1);
       hv = await open();
       const copying = copy(1);
-      await hv.startEarly!(early(1));
+      await hv.abilities.startsEarly.startEarly(early(1));
       await says(1, "VMFLEET BOOTED");
       const untouched = async () => {
         assert.equal(await dataDisk(1, "read -P 0xab 0 1M"), "");
@@ -266,18 +266,18 @@ describe("members that start immediately", function () {
 
   it("leaves one alone that was saved, until its state is started or dropped", async () => {
     const copying = copy(1);
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     await says(1, "VMFLEET BOOTED");
     await virsh(hosts[1]!, "managedsave", name(1));
     const before = await virsh(hosts[1]!, "dumpxml", name(1), "--inactive");
-    await assert.rejects(hv.startEarly!(early(1)), /saved state.*virsh start.*managedsave-remove/);
+    await assert.rejects(hv.abilities.startsEarly.startEarly(early(1)), /saved state.*virsh start.*managedsave-remove/);
     await fullSpeed();
     await copying;
-    await assert.rejects(hv.settle!(early(1)), /saved state.*virsh start.*managedsave-remove/);
+    await assert.rejects(hv.abilities.startsEarly.settle(early(1)), /saved state.*virsh start.*managedsave-remove/);
     assert.deepEqual(disksOf(await virsh(hosts[1]!, "dumpxml", name(1), "--inactive")), disksOf(before));
     assert.deepEqual((await inventory(hosts[1]!)).volumes.filter((v) => v.includes(fleet.fleetId) && /early|delta/.test(v)).map((v) => v.replace(/^.*\.g0/, "g0")), ["g0.early.qcow2"]);
     await virsh(hosts[1]!, "managedsave-remove", name(1));
-    await hv.settle!(early(1));
+    await hv.abilities.startsEarly.settle(early(1));
     assert.equal((await member(1)).base, "frozen");
     const path = (await member(1)).chain[0]!.path;
     assert.match((await lab.run(["qemu-io", "-U", "-f", "qcow2", "-r", "-c", "read -v 0 32", path])), /VMFLEET.MAC/);
@@ -285,12 +285,12 @@ describe("members that start immediately", function () {
 
   it("settles one whose image was whole when the provider was killed, also in the middle of the move", async () => {
     const copying = copy(1);
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     await fullSpeed();
     await copying;
-    await Promise.all([hv.settle!(early(1)).catch(() => undefined), lab.delay(150).then(() => hv.close())]);
+    await Promise.all([hv.abilities.startsEarly.settle(early(1)).catch(() => undefined), lab.delay(150).then(() => hv.close())]);
     hv = await open();
-    await hv.settle!(early(1));
+    await hv.abilities.startsEarly.settle(early(1));
     await says(1, "VMFLEET WALKED");
     await assertSettled(1);
     await assertHealthy(1);
@@ -303,19 +303,19 @@ describe("members that start immediately", function () {
     await assert.rejects(virsh(hosts[1]!, "start", name(1)));
     hv = await open();
     const copying = copy(1);
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     await says(1, "VMFLEET BOOTED");
     await completed(1, copying);
   });
 
   it("settles one that does not run, and keeps what its guest wrote", async () => {
     const copying = copy(1);
-    await hv.startEarly!(early(1));
+    await hv.abilities.startsEarly.startEarly(early(1));
     await says(1, "VMFLEET BOOTED");
     await virsh(hosts[1]!, "destroy", name(1));
     await fullSpeed();
     await copying;
-    await hv.settle!(early(1));
+    await hv.abilities.startsEarly.settle(early(1));
     const path = (await member(1)).chain[0]!.path;
     assert.match((await lab.run(["qemu-io", "-U", "-f", "qcow2", "-r", "-c", "read -v 0 32", path])), /VMFLEET.MAC/);
     await hv.power({ ...early(1), to: "running", shutdownMs: 0 });

@@ -44,7 +44,8 @@ describe("a fleet behind a jump host that takes two connections at a time", func
     let seen: Observation["hosts"] = [];
     try {
       const onPlan = (_: unknown, observation: Observation): void => { seen = observation.hosts; };
-      return { result: await applyFleet({ spec, fleetId, incarnation: "one", previous: state, hypervisor, clock: realClock, holder: "test", onPlan }), seen, calls };
+      const result = await applyFleet({ spec, fleetId, incarnation: "one", previous: state, hypervisor, clock: realClock, holder: "test", onPlan });
+      return { result, seen, calls: [...calls] };
     } finally {
       await hypervisor.close();
     }

@@ -2,18 +2,18 @@
 import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { memberUuid, slotName } from "../../../provider/fleet";
+import { slotName } from "../../../provider/fleet";
 import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
 import { ForeignNameError, NoSpaceError, type FleetIdentity, type Hypervisor, type MemberRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
-import { helperXml } from "../../../provider/hypervisors/libvirt/domainXml";
-import { createHelper } from "../../../provider/hypervisors/libvirt/helper";
-import { volumeName } from "../../../provider/hypervisors/libvirt/names";
-import { DISK_DEVICE } from "../../../provider/hypervisors/libvirt/nodes";
+import { helperXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
+import { createHelper } from "../../../provider/hypervisors/libvirt/helper/helper";
+import { volumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
+import { DISK_DEVICE } from "../../../provider/hypervisors/libvirt/helper/nodes";
 import { isLibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { ErrorCode } from "../../../provider/hypervisors/libvirt/rpc/protocol";
-import { HostSession } from "../../../provider/hypervisors/libvirt/session";
-import { ensureVolume } from "../../../provider/hypervisors/libvirt/volumes";
+import { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
+import { ensureVolume } from "../../../provider/hypervisors/libvirt/volumes/volumes";
 import { freshFleetId, lab, LAB_NAME, labSpec, labStatus, virsh, type LabHost } from "./labFleet";
 import { smallPool } from "./smallPool";
 
@@ -50,14 +50,14 @@ describe("daemons that answer in another language", function () {
 
   const name = (): string => slotName(`lang-${fleet.fleetId}`, 0);
   const ref = (slot: number): MemberRef => ({ fleet, host: host.name, slot, name: name(), generation: 0 });
-  const base = () => ({ kind: "base", host: host.name, slot: 0, generation: 0 }) as const;
+  const base = () => ({ kind: "base", host: host.name, slot: 0, generation: 0, name: name() }) as const;
   const look = async (preflight: boolean): Promise<{ host: ReachableHost; contentId: string }> => {
     const { hosts, template } = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "lang", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight });
     return { host: hosts[0] as ReachableHost, contentId: template!.contentId };
   };
   const clone = (with_: Hypervisor) => with_.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target: base() });
   const define = () => hv.reconfigure({
-    fleet, host: host.name, slot: 0, name: name(), uuid: memberUuid(fleet.fleetId, 0), macs: ["56:bb:bb:bb:bb:c0"], kind: "full", generation: 0, contentId, vm: spec.vm, autostart: false,
+    fleet, host: host.name, slot: 0, name: name(), kind: "full", generation: 0, contentId, vm: spec.vm, autostart: false,
   });
 
   it("do so", async () => {
@@ -82,7 +82,7 @@ describe("daemons that answer in another language", function () {
 
   it("merge a running guest's disk, and say by their code that a job is not yet ready for its pivot", async () => {
     await clone(hv);
-    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0, base: base() });
+    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0 });
     await define();
     await hv.power({ ...ref(0), to: "running", shutdownMs: 0 });
     await session.run("write", async (client) => {
@@ -113,14 +113,14 @@ describe("daemons that answer in another language", function () {
     await writeFile(file, "");
     await virsh(host, "pool-refresh", "default");
     await rm(file);
-    assert.deepEqual((await look(false)).host.partials, []);
+    assert.deepEqual((await look(false)).host.leftovers, []);
     const pool = (await session.pool()).pool;
     const volume = `lang-${fleet.fleetId}`;
     const making = virsh(host, "vol-create-as", "default", volume, "300M", "--allocation", "300M", "--format", "raw");
     assert.equal((await look(true)).host.status, "reachable");
     await making;
     await session.run("again", async (client) => {
-      const made = await ensureVolume(client, pool, volume, 1, "raw");
+      const made = await ensureVolume({ client, pool }, volume, 1, "raw");
       assert.equal(made.name, volume, "a name that is taken is found");
       await client.deleteVolume(made);
     });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { BEAT_MS, SILENCE_MS, TERM_MS } from "../../../provider/hypervisors/libvirt/lease";
+import { BEAT_MS, SILENCE_MS, TERM_MS } from "../../../provider/hypervisors/libvirt/connection/lease";
 import { random } from "../../random";
 import { LeaseWorld, Run, type Disturbance, type Faults } from "./leaseWorld";
 

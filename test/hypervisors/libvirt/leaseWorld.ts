@@ -3,7 +3,7 @@
  * are done and yet fail, or are lost; processes stand still and go on with what came meanwhile; machines sleep; daemons
  * drop connections, and die and forget them.
  */
-import { Lease, takeLock, type LockHost, type LockTime, type Sight } from "../../../provider/hypervisors/libvirt/lease";
+import { Lease, takeLock, type LockHost, type LockTime, type Sight } from "../../../provider/hypervisors/libvirt/connection/lease";
 
 export interface Disturbance {
   atMs: number;

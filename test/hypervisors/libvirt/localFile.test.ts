@@ -3,8 +3,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, open, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describeFile, uploadChunks } from "../../../provider/hypervisors/libvirt/localFile";
-import { SharedWork } from "../../../provider/hypervisors/libvirt/sharedWork";
+import { describeFile, uploadChunks } from "../../../provider/hypervisors/libvirt/template/localFile";
+import { SharedWork } from "../../../provider/async/sharedWork";
 import { compressedEntry, qcow2 } from "./qcow2File";
 
 describe("a local template file", () => {

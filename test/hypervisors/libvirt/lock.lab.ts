@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import type { Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import type { FleetSpec } from "../../../provider/fleet/model";
-import { SILENCE_MS } from "../../../provider/hypervisors/libvirt/lease";
-import { realLockTime } from "../../../provider/hypervisors/libvirt/lock";
+import { SILENCE_MS } from "../../../provider/hypervisors/libvirt/connection/lease";
+import { lockTimeBy } from "../../../provider/hypervisors/libvirt/connection/lock";
 import { until } from "../../lab";
 import { freshFleetId, lab, LAB_NAME, labSpec, labStatus, lines, virsh, type LabHost } from "./labFleet";
+
+const realLockTime = lockTimeBy(realClock);
 
 describe("a fleet's lock on real hosts", function () {
   this.timeout(90_000);

@@ -1,21 +1,23 @@
 /** What a copy does when what it reads from ends, on a QEMU that only answers. */
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
 import { SourceLostError, type CallContext, type ImageRef } from "../../../provider/hypervisors/hypervisor";
-import { Copies, Copy } from "../../../provider/hypervisors/libvirt/copies";
-import type { Feed, Resolved, Source } from "../../../provider/hypervisors/libvirt/feeds";
-import type { Helper } from "../../../provider/hypervisors/libvirt/helper";
-import { Pull } from "../../../provider/hypervisors/libvirt/pull";
-import type { Pacer } from "../../../provider/hypervisors/libvirt/rates";
+import { Copies, Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
+import type { Feed, Resolved, Source } from "../../../provider/hypervisors/libvirt/copy/feeds";
+import type { Helper } from "../../../provider/hypervisors/libvirt/helper/helper";
+import { Pull } from "../../../provider/hypervisors/libvirt/copy/pull";
+import type { Pacer } from "../../../provider/hypervisors/libvirt/copy/rates";
 import { LibvirtError, QmpError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import { Transfer } from "../../../provider/hypervisors/libvirt/transfer";
+import { Transfer } from "../../../provider/hypervisors/libvirt/copy/transfer";
 
+const clock = new VirtualClock();
 const FACTS = { capacityBytes: 1 << 20, allocationBytes: 1 << 20 };
 const AT = { host: "10.0.0.1", port: 1, exportName: "x" };
 const base = (host: string): Extract<ImageRef, { kind: "base" }> => ({ kind: "base", host, slot: 1, generation: 0 });
 
 /** Knows the nodes that were added; its job is as far as it is told. */
 class FakeHelper {
+  readonly clock = clock;
   readonly nodes = new Set<string>();
   readonly reopened: (string | null)[] = [];
   failNext: { command: string; error: Error } | undefined;
@@ -68,13 +70,16 @@ interface Ground {
   transfer: Transfer;
   helpers: FakeHelper[];
   resolved: ImageRef[];
+  /** Hosts whose feeds were closed, each time. */
+  closed: string[];
 }
 
 function transferFrom(source: ImageRef, resolve: (ref: ImageRef) => Resolved, context: CallContext = {}, prepare = (_: FakeHelper): void => undefined): Ground {
   const helpers: FakeHelper[] = [];
   const resolved: ImageRef[] = [];
+  const closed: string[] = [];
   const transfer = new Transfer({
-    copy: new Copy("target"), targetHost: "target", pool: "default", facts: FACTS, stallMs: 1000, context,
+    copy: new Copy("target", clock), targetHost: "target", pool: "default", facts: FACTS, stallMs: 1000, clock, context,
     pacer: { feed: () => undefined, end: () => undefined } as unknown as Pacer,
     isPoolFull: () => Promise.resolve(false), arrivedBytes: () => Promise.resolve(undefined),
     resolve: async (ref) => {
@@ -88,13 +93,15 @@ function transferFrom(source: ImageRef, resolve: (ref: ImageRef) => Resolved, co
       prepare(helper);
       return Promise.resolve(asHelper(helper));
     },
-    openFeed: (from): Promise<Feed> => Promise.resolve({
-      host: from.kind === "arriving" ? from.copy.host : from.source.session.name, at: AT, epoch: 0,
-      ...(from.kind === "arriving" && { upstream: from.copy }),
-      extents: () => Promise.resolve(undefined), close: () => Promise.resolve(),
-    }),
+    openFeed: (from): Promise<Feed> => {
+      const host = from.kind === "arriving" ? from.copy.host : from.source.session.name;
+      return Promise.resolve({
+        host, at: AT, epoch: from.kind === "arriving" ? from.copy.epoch : 0, ...(from.kind === "arriving" && { upstream: from.copy }),
+        extents: () => Promise.resolve(undefined), close: () => Promise.resolve(void closed.push(host)),
+      });
+    },
   }, source);
-  return { transfer, helpers, resolved };
+  return { transfer, helpers, resolved, closed };
 }
 const finished = (host: string): Resolved => ({ kind: "finished", local: false, source: { ...FACTS, session: { name: host }, path: `/${host}`, format: "qcow2" } as unknown as Source });
 
@@ -111,14 +118,14 @@ describe("a copy whose source ends", () => {
   };
 
   it("looks for another where it is a relay whose pool is full", async () => {
-    const copies = new Copies();
+    const copies = new Copies(clock);
     const relay = copies.begin("relay", "relay");
     relay.isFed();
     const lost: string[] = [];
     const { transfer, resolved } = transferFrom(base("relay"), (ref) => (
       ref.host === "relay" ? { kind: "arriving", copy: relay, local: false } : finished(ref.host!)
     ), { onSourceLost: (error) => { lost.push(error.sourceHost); return Promise.resolve(base("other")); } }, outOfSpace);
-    setTimeout(() => copies.end("relay", new Error("storage pool default is full")), 50);
+    clock.after(50, () => copies.end("relay", new Error("storage pool default is full")));
     await transfer.run();
     assert.deepEqual([lost, resolved.map(({ host }) => host)], [["relay"], ["relay", "other"]]);
   });
@@ -129,7 +136,7 @@ describe("a copy whose source ends", () => {
   });
 
   it("never takes what a failed relay left for an image, and goes on from another source", async () => {
-    const copies = new Copies();
+    const copies = new Copies(clock);
     const relay = copies.begin("relay", "relay");
     const lost: string[] = [];
     const { transfer, resolved } = transferFrom(base("relay"), (ref) => {
@@ -138,7 +145,7 @@ describe("a copy whose source ends", () => {
       return copy ? { kind: "arriving", copy, local: false } : finished("relay");
     }, { onSourceLost: (error) => { lost.push(error.sourceHost); return Promise.resolve(base("other")); } });
     const running = transfer.run();
-    await sleep(20); // it waits until the relay is fed
+    await clock.sleep(20); // it waits until the relay is fed
     copies.end("relay", new SourceLostError("template", "relay", "gone"));
     await running;
     assert.deepEqual(lost, [relay.host]);
@@ -147,11 +154,11 @@ describe("a copy whose source ends", () => {
   });
 
   it("fails when there is no other", async () => {
-    const copies = new Copies();
+    const copies = new Copies(clock);
     const copy = copies.begin("relay", "relay");
     const { transfer } = transferFrom(base("relay"), () => ({ kind: "arriving", copy, local: false }));
     const running = transfer.run();
-    await sleep(20);
+    await clock.sleep(20);
     copies.end("relay", new SourceLostError("template", "relay", "gone"));
     await assert.rejects(running, SourceLostError);
   });
@@ -181,12 +188,71 @@ describe("a copy that is to change its source", () => {
       helper.jobAtStart = { len: 2, offset: 1, ready: false };
     });
     const running = transfer.run();
-    await sleep(20);
+    await clock.sleep(20);
     const [change] = [transfer.redirect(base("two"))];
     abort.abort(new Error("enough"));
     await assert.rejects(running, /enough/);
     await assert.rejects(change, /enough/);
     await assert.rejects(transfer.redirect(base("two")), /enough/);
+  });
+});
+
+describe("a copy under way", () => {
+  const slow = (helper: FakeHelper): void => { helper.jobAtStart = { len: 2, offset: 1, ready: false }; };
+  const finish = (helper: FakeHelper): void => { helper.job!.ready = true; };
+
+  it("reads from where it is told to, the last order counting, and closes what it read from once", async () => {
+    const { transfer, helpers, resolved, closed } = transferFrom(base("one"), (ref) => finished(ref.host!), {}, slow);
+    const running = transfer.run();
+    await clock.sleep(20);
+    const overtaken = assert.rejects(transfer.redirect(base("two")), /another source was chosen meanwhile/);
+    await transfer.redirect(base("three"));
+    await overtaken;
+    finish(helpers[0]!);
+    await running;
+    await transfer.redirect(base("four")); // it needs none any more
+    assert.deepEqual([resolved.map(({ host }) => host), closed], [["one", "three"], ["one", "three"]]);
+  });
+
+  it("goes back to its relay where that has another helper, and looks for no other source", async () => {
+    const relay = new Copy("relay", clock);
+    relay.isFed();
+    const { transfer, helpers, resolved } = transferFrom(base("relay"), () => ({ kind: "arriving", copy: relay, local: false }), { onSourceLost: () => assert.fail("it has one") }, slow);
+    const running = transfer.run();
+    await clock.sleep(20);
+    relay.epoch++;
+    helpers[0]!.job!["io-status"] = "failed";
+    await clock.sleep(1000);
+    helpers[0]!.job!["io-status"] = "ok";
+    assert.ok(resolved.length > 1);
+    finish(helpers[0]!);
+    await running;
+    assert.deepEqual([...new Set(resolved.map(({ host }) => host))], ["relay"]);
+  });
+
+  it("gives up a source that sends nothing for as long as it may", async () => {
+    const lost: string[] = [];
+    const { transfer, helpers } = transferFrom(base("one"), (ref) => finished(ref.host!), {
+      onSourceLost: (error) => { lost.push(error.message); return Promise.resolve(base("two")); },
+    }, slow);
+    const begunMs = clock.nowMs();
+    const running = transfer.run();
+    while (lost.length === 0) await clock.sleep(100);
+    assert.match(lost[0]!, /no byte from one for 1 s/);
+    assert.ok(clock.nowMs() - begunMs < 1500);
+    finish(helpers[0]!);
+    await running;
+  });
+
+  it("answers an order that comes while its own helper is replaced", async () => {
+    const { transfer, helpers, resolved } = transferFrom(base("one"), (ref) => finished(ref.host!), {}, slow);
+    const running = transfer.run();
+    await clock.sleep(20);
+    helpers[0]!.failNext = { command: "query-block-jobs", error: new LibvirtError(1, 1, "domain is not running") };
+    await transfer.redirect(base("two"));
+    finish(helpers[1]!);
+    await running;
+    assert.deepEqual([helpers.length, resolved.map(({ host }) => host)], [2, ["one", "one", "two"]]);
   });
 });
 
@@ -196,10 +262,10 @@ describe("a copy whose own helper goes", () => {
       if (helpers.length > 1) return;
       helper.jobAtStart = { len: 2, offset: 1, ready: false };
       const gone = new LibvirtError(1, 1, "domain is not running");
-      setTimeout(() => {
+      clock.after(20, () => {
         if (helper.job) helper.job["io-status"] = "failed";
         helper.failNext = { command: "yank", error: gone };
-      }, 20);
+      });
     });
     await transfer.run();
     assert.equal(helpers.length, 2);
@@ -236,7 +302,7 @@ describe("the pull of a disk", () => {
 
 describe("the copies of an adapter", () => {
   it("are remembered as failed until they are begun anew", () => {
-    const copies = new Copies();
+    const copies = new Copies(clock);
     assert.equal(copies.endedWhole("key"), false);
     copies.begin("key", "host");
     copies.end("key", new Error("gone"));

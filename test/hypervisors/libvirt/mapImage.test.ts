@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { allocatedIn } from "../../../provider/hypervisors/libvirt/allocated";
-import { allOf, bytesBefore, worthScanningSeconds, type Extent } from "../../../provider/hypervisors/libvirt/extents";
-import { mapBytes, mapImage } from "../../../provider/hypervisors/libvirt/mapImage";
+import { allocatedIn } from "../../../provider/hypervisors/libvirt/holes/allocated";
+import { allOf, bytesBefore, worthScanningSeconds, type Extent } from "../../../provider/hypervisors/libvirt/holes/extents";
+import { mapFileBytes, mapFileChunks } from "../../../provider/hypervisors/libvirt/holes/mapFile";
 import type { UploadChunk } from "../../../provider/hypervisors/libvirt/rpc/stream";
 
 const CLUSTER = 65_536;
@@ -23,43 +23,43 @@ describe("the map of an image", () => {
         return extent;
       });
       const capacityBytes = (at + 1) * CLUSTER;
-      const file = fileOf(mapImage(extents, capacityBytes));
-      assert.equal(file.length, mapBytes(capacityBytes));
+      const file = fileOf(mapFileChunks(extents, capacityBytes));
+      assert.equal(file.length, mapFileBytes(capacityBytes));
       assert.deepEqual(await extentsIn(file, capacityBytes), extents);
     }), { numRuns: 30 });
   });
 
   it("takes whole clusters for data, the last as far as the image goes", async () => {
     const capacityBytes = 3 * CLUSTER + 512;
-    const file = fileOf(mapImage([{ offsetBytes: 10, lengthBytes: 1 }, { offsetBytes: 3 * CLUSTER, lengthBytes: 512 }], capacityBytes));
+    const file = fileOf(mapFileChunks([{ offsetBytes: 10, lengthBytes: 1 }, { offsetBytes: 3 * CLUSTER, lengthBytes: 512 }], capacityBytes));
     assert.deepEqual(await extentsIn(file, capacityBytes), [{ offsetBytes: 0, lengthBytes: CLUSTER }, { offsetBytes: 3 * CLUSTER, lengthBytes: 512 }]);
   });
 
   it("is small in bytes where all is data", async () => {
     for (const capacityBytes of [GIB / 2 + 512, 64 * GIB]) {
       const all = allOf({ capacityBytes });
-      const chunks = mapImage(all, capacityBytes);
+      const chunks = mapFileChunks(all, capacityBytes);
       assert.ok(chunks.reduce((sum, chunk) => sum + ("data" in chunk ? chunk.data.length : 0), 0) < 800_000);
       const file = fileOf(chunks);
-      assert.equal(file.length, mapBytes(capacityBytes));
+      assert.equal(file.length, mapFileBytes(capacityBytes));
       assert.deepEqual(await extentsIn(file, capacityBytes), all);
     }
   });
 
   it("stays small for large images, by larger clusters", () => {
-    assert.equal(mapBytes(10 * GIB), 1_572_864);
-    assert.ok(mapBytes(64 * GIB)! < 9 * 2 ** 20);
-    assert.ok(mapBytes(1024 * GIB)! < 16 * 2 ** 20);
+    assert.equal(mapFileBytes(10 * GIB), 1_572_864);
+    assert.ok(mapFileBytes(64 * GIB)! < 9 * 2 ** 20);
+    assert.ok(mapFileBytes(1024 * GIB)! < 16 * 2 ** 20);
   });
 
   it("is none for an image that is too large, or that no sectors fill", () => {
-    assert.equal(mapBytes(17 * 1024 * GIB), undefined);
-    assert.equal(mapBytes(GIB + 1), undefined);
-    assert.throws(() => mapImage([], GIB + 1), RangeError);
+    assert.equal(mapFileBytes(17 * 1024 * GIB), undefined);
+    assert.equal(mapFileBytes(GIB + 1), undefined);
+    assert.throws(() => mapFileChunks([], GIB + 1), RangeError);
   });
 
   it("is not read from a file that is none", async () => {
-    await assert.rejects(extentsIn(Buffer.alloc(mapBytes(GIB)!), GIB), RangeError);
+    await assert.rejects(extentsIn(Buffer.alloc(mapFileBytes(GIB)!), GIB), RangeError);
   });
 });
 

@@ -1,14 +1,17 @@
 /** What a redefinition or a removal does with the disks that a member's definition names. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
-import { memberUuid } from "../../../provider/fleet/identity";
-import { destroyMember, reconfigureMember, type Place } from "../../../provider/hypervisors/libvirt/member";
-import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/names";
-import { uuidBytes } from "../../../provider/hypervisors/libvirt/ownership";
-import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
-import type { HostSession } from "../../../provider/hypervisors/libvirt/session";
-import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/tags";
-import { attachedFiles } from "../../../provider/hypervisors/libvirt/domainDisks";
+import { memberUuid } from "../../../provider/fleet/members/identity";
+import { destroyMember, reconfigureMember } from "../../../provider/hypervisors/libvirt/members/member";
+import type { Place } from "../../../provider/hypervisors/libvirt/connection/place";
+import { volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/volumes/names";
+import { uuidBytes } from "../../../provider/hypervisors/libvirt/look/ownership";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Domain, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
+import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
+import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
+import { attachedFiles } from "../../../provider/hypervisors/libvirt/look/domainDisks";
 import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
 
 const scope: VolumeScope = { fleetId: "f1", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
@@ -18,7 +21,7 @@ const ours = (name: VolumeName, on: VolumeScope = scope): string => volumeName(o
 const delta = ours({ kind: "delta", ...of });
 const dataDisk = (label: string, onDelete: "delete" | "keep" = "delete"): string => ours({ kind: "disk", ...of, label, onDelete });
 const order: ReconfigureOrder = {
-  fleet: { fleetId: "f1", incarnation: "i1", namePrefix: "w" }, host: "a1", slot: 3, name: "w-003", uuid: memberUuid("f1", 3), macs: [], kind: "linked", generation: 1,
+  fleet: { fleetId: "f1", incarnation: "i1", namePrefix: "w" }, host: "a1", slot: 3, name: "w-003", kind: "linked", generation: 1,
   contentId: "c1", autostart: false, vm: { numCpus: 2, memory: 64, networks: [], disks: [], domainType: "qemu", arch: "x86_64" },
 };
 
@@ -35,6 +38,7 @@ class OneMember {
   }
 
   private readonly client = {
+    clock: realClock,
     lookupDomain: () => Promise.resolve(this.undefined ? null : this.domain),
     listDomains: (which = 0) => Promise.resolve(which === 0 && !this.undefined ? [this.domain] : []),
     getMetadata: () => Promise.resolve(tagXml(tag)),

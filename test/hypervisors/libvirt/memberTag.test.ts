@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { memberUuid } from "../../../provider/fleet/identity";
-import { setTag } from "../../../provider/hypervisors/libvirt/member";
-import { uuidBytes } from "../../../provider/hypervisors/libvirt/ownership";
-import type { Domain, LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
-import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/tags";
+import { memberUuid } from "../../../provider/fleet/members/identity";
+import { setTag } from "../../../provider/hypervisors/libvirt/members/member";
+import { uuidBytes } from "../../../provider/hypervisors/libvirt/look/ownership";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Domain } from "../../../provider/hypervisors/libvirt/rpc/handles";
+import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
 
 const tag: MemberTag = { purpose: "member", fleetId: "f1", incarnation: "i1", slot: 3, generation: 1, kind: "full", contentId: "c1", base: "consolidating" };
 const domain: Domain = { name: "w-003", id: -1, uuid: uuidBytes(memberUuid("f1", 3)) };

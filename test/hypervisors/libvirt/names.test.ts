@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
-import { memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/domainXml";
-import { parseTag, tagXml } from "../../../provider/hypervisors/libvirt/tags";
-import { all, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
+import { parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
+import { memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
+import { parseTag, tagXml } from "../../../provider/hypervisors/libvirt/xml/tags";
+import { all, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const label = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/);
@@ -49,7 +49,7 @@ describe("XML", () => {
     };
     const fleet = { fleetId: "f", incarnation: hostile, namePrefix: "w" };
     const tag = { purpose: "member" as const, fleetId: "f", incarnation: hostile, slot: 1, generation: 0, kind: "full" as const, contentId: "c", base: "frozen" as const };
-    const xml = memberXml({ fleet, host: "h", slot: 1, name: "w-001", uuid: "u", macs: ["56:00:00:00:00:01"], kind: "full", generation: 0, contentId: "c", vm, autostart: false }, tag, { path: hostile, format: "qcow2" }, []);
+    const xml = memberXml({ fleet, host: "h", slot: 1, name: "w-001", kind: "full", generation: 0, contentId: "c", vm, autostart: false }, tag, { path: hostile, format: "qcow2" }, []);
     const domain = parseXml(xml);
     assert.equal(text(all(domain, "domain", "devices", "interface")[0], "source", "@network"), hostile);
     assert.equal(text(all(domain, "domain", "devices", "disk")[0], "source", "@file"), hostile);

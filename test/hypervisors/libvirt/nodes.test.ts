@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DISK_DEVICE, pickNodes } from "../../../provider/hypervisors/libvirt/nodes";
+import { DISK_DEVICE, pickNodes } from "../../../provider/hypervisors/libvirt/helper/nodes";
 
 const EARLY = "/pool/early.qcow2";
 /** As QEMU names an image that stands over another than its header says. */

@@ -9,10 +9,10 @@ import { copyFile, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { applyFleet, realClock, refreshFleet, removeFleet } from "../../../provider/engine";
-import { memberUuid, slotName } from "../../../provider/fleet";
+import { problemsOfHost, slotName } from "../../../provider/fleet";
 import type { FleetSpec, FleetState, ReachableHost } from "../../../provider/fleet/model";
 import type { Hypervisor, MemberRef } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
@@ -169,19 +169,20 @@ describe("what somebody made of members, or stands on them", function () {
   describe("at one host", () => {
     let host: LabHost;
     let spec: FleetSpec;
-    let hv: Hypervisor;
+    let hv: Libvirt;
     let contentId: string;
     const fleet = () => ({ fleetId, incarnation: "one", namePrefix: prefix });
     const ref = (slot: number, generation = 0): MemberRef => ({ fleet: fleet(), host: host.name, slot, name: slotName(prefix, slot), generation });
-    const base = (slot: number) => ({ kind: "base", host: host.name, slot, generation: 0 }) as const;
+    const base = (slot: number) => ({ kind: "base", host: host.name, slot, generation: 0, name: slotName(prefix, slot) }) as const;
     const replica = () => ({ kind: "replica", purpose: "replica", host: host.name, contentId }) as const;
     const copy = (target: ReturnType<typeof base> | ReturnType<typeof replica>) => hv.clone({ fleet: fleet(), contentId, source: { kind: "template", host: host.name }, target });
     const file = async (part: string): Promise<string> => join(host.poolDir, (await readdir(host.poolDir)).find((one) => one.includes(fleetId) && one.includes(part))!);
     async function make(slot: number, kind: "full" | "linked" = "full"): Promise<void> {
       const target = kind === "full" ? base(slot) : replica();
       await copy(target);
-      await hv.snapshot({ fleet: fleet(), host: host.name, slot, generation: 0, base: target });
-      await hv.reconfigure({ ...ref(slot), uuid: memberUuid(fleetId, slot), macs: [`56:bb:bb:bb:bb:0${slot}`], kind, contentId, vm: { ...spec.vm, disks: [] }, autostart: false });
+      const order = { fleet: fleet(), host: host.name, slot, generation: 0 };
+      await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
+      await hv.reconfigure({ ...ref(slot), kind, contentId, vm: { ...spec.vm, disks: [] }, autostart: false });
     }
     const somebody = (source: string, type: string): string => `<domain type='qemu'><name>${prefix}-somebody</name><memory unit='MiB'>16</memory><os><type arch='x86_64'>hvm</type></os>
       <devices><disk type='${type}' device='disk'><driver name='qemu' type='qcow2'/>${source}<target dev='vda' bus='virtio'/></disk></devices></domain>`;
@@ -211,18 +212,18 @@ describe("what somebody made of members, or stands on them", function () {
     it("a leftover that somebody's machine has by pool and volume is no leftover", async () => {
       await copy(base(0));
       const path = await file(".base.");
-      assert.equal((await look(host)).partials.length, 1);
+      assert.equal((await look(host)).leftovers.length, 1);
       await define(host, somebody(`<source pool='default' volume='${path.split("/").at(-1)!}'/>`, "volume"));
       const seen = await look(host);
-      assert.deepEqual([seen.partials.filter((one) => one.name.includes(".base.")), seen.heldGenerations.some((one) => one.slot === 0)], [[], true]);
-      await assert.rejects(hv.destroy({ kind: "partial", fleet: fleet(), host: host.name, partial: { kind: "volume", name: path.split("/").at(-1)!, bytes: 0 } }), /somebody has it as a disk/);
+      assert.deepEqual([seen.leftovers.filter((one) => one.name.includes(".base.")), seen.heldGenerations.some((one) => one.slot === 0)], [[], true]);
+      await assert.rejects(hv.destroy({ kind: "leftover", fleet: fleet(), host: host.name, leftover: { kind: "volume", name: path.split("/").at(-1)!, bytes: 0 } }), /somebody has it as a disk/);
       await run("qemu-img", ["check", "-q", path]);
     });
 
     it("images that somebody made a machine of since they were copied get no member", async () => {
-      const order = { ...ref(0), uuid: memberUuid(fleetId, 0), macs: ["56:bb:bb:bb:bb:00"], kind: "full" as const, contentId, vm: { ...spec.vm, disks: [] }, autostart: false };
+      const order = { ...ref(0), kind: "full" as const, contentId, vm: { ...spec.vm, disks: [] }, autostart: false };
       await copy(base(0));
-      await hv.snapshot({ fleet: fleet(), host: host.name, slot: 0, generation: 0, base: base(0) });
+      await hv.snapshot({ fleet: fleet(), host: host.name, slot: 0, generation: 0 });
       for (const part of [".delta.", ".base."]) {
         await define(host, somebody(`<source file='${await file(part)}'/>`, "file"));
         await assert.rejects(hv.reconfigure(order), /in use, and nothing was done to it: the domain .*somebody has it/);
@@ -252,7 +253,7 @@ describe("what somebody made of members, or stands on them", function () {
       await copy(replica());
       await define(host, somebody(`<source file='${await file(".replica.")}'/>`, "file"));
       await virsh(host, "start", `${prefix}-somebody`);
-      assert.match((await look(host)).problems.map(({ path, message }) => `${path}: ${message}`).join(), /hosts\[0\]\.pool: expected .*replica.* to be written by nobody, got the running domain .*somebody/);
+      assert.match(problemsOfHost(spec, host.name, (await look(host)).problems).map(({ path, message }) => `${path}: ${message}`).join(), /hosts\[0\]\.pool: expected .*replica.* to be written by nobody, got the running domain .*somebody/);
       await assert.rejects(hv.destroy({ kind: "replica", fleet: fleet(), host: host.name, contentId, purpose: "replica" }), /the running domain .*somebody has it as a disk/);
       assert.equal((await look(host)).replicas.length, 1, "with its mark");
     });
@@ -263,7 +264,7 @@ describe("what somebody made of members, or stands on them", function () {
       await virsh(host, "domrename", slotName(prefix, 0), "renamed");
       await virsh(host, "metadata", slotName(prefix, 1), TAG, "--remove", "--config");
       const seen = await look(host);
-      assert.deepEqual([seen.members, seen.partials, seen.strangers.map((one) => one.name)], [[], [], ["renamed"]]);
+      assert.deepEqual([seen.members, seen.leftovers, seen.strangers.map((one) => one.name)], [[], [], ["renamed"]]);
       assert.deepEqual([...new Set(seen.heldGenerations.map((one) => one.slot))].sort(), [0, 1]);
       assert.deepEqual(seen.takenUuids?.map((one) => one.name).sort(), ["renamed", slotName(prefix, 1)].sort());
       for (const slot of [0, 1]) await assert.rejects(hv.destroy({ kind: "member", ...ref(slot), shutdownMs: 0 }), /is in use/);
@@ -274,7 +275,7 @@ describe("what somebody made of members, or stands on them", function () {
       await make(0);
       await virsh(host, "undefine", slotName(prefix, 0));
       const disks = [{ label: "keep", sizeBytes: 1 << 20, onDelete: "keep" as const }, { label: "scratch", sizeBytes: 1 << 20, onDelete: "delete" as const }];
-      await hv.reconfigure({ ...ref(0), uuid: memberUuid(fleetId, 0), macs: ["56:bb:bb:bb:bb:00"], kind: "full", contentId, vm: { ...spec.vm, disks }, autostart: false });
+      await hv.reconfigure({ ...ref(0), kind: "full", contentId, vm: { ...spec.vm, disks }, autostart: false });
       const kept = await file("disk-keep");
       await virsh(host, "vol-create-as", "default", kept.split("/").at(-1)!.replace("disk-keep.keep.qcow2", "pending.keep"), "1b");
       const copied = (await file("disk-delete")).replace(".qcow2", "-clone.qcow2");
@@ -291,10 +292,10 @@ describe("what somebody made of members, or stands on them", function () {
         await copy(base(0));
         const path = await file(".base.");
         const template = join(host.poolDir, String((inputs.template as { volume: string }).volume));
-        await hv.destroy({ kind: "partial", fleet: fleet(), host: host.name, partial: { kind: "volume", name: path.split("/").at(-1)!, bytes: 0 } });
+        await hv.destroy({ kind: "leftover", fleet: fleet(), host: host.name, leftover: { kind: "volume", name: path.split("/").at(-1)!, bytes: 0 } });
         await put(path, template);
         await virsh(host, "pool-refresh", "default");
-        assert.ok((await look(host)).partials.every((one) => one.resumable === undefined));
+        assert.ok((await look(host)).leftovers.every((one) => one.resumable === undefined));
         await make(0);
         await run("qemu-img", ["compare", "-q", template, path]);
       });
@@ -309,7 +310,7 @@ describe("what somebody made of members, or stands on them", function () {
       assert.deepEqual((await look(host)).replicas, []);
       await writeFile(mark, Buffer.alloc(1 << 20));
       await virsh(host, "pool-refresh", "default");
-      assert.deepEqual([(await look(host)).replicas, (await look(host)).partials], [[], []], "a file of that size is no mark");
+      assert.deepEqual([(await look(host)).replicas, (await look(host)).leftovers], [[], []], "a file of that size is no mark");
       await assert.rejects(copy(replica()), /larger than a mark/);
     });
   });

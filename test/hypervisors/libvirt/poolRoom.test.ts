@@ -1,16 +1,18 @@
 /** Room in pools: what is believed of libvirt's figures and refusals, and how a copy that finds none goes on. */
 import assert from "node:assert/strict";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
 import fc from "fast-check";
 import { NoSpaceError, SourceLostError, type CallContext } from "../../../provider/hypervisors/hypervisor";
-import { Copy } from "../../../provider/hypervisors/libvirt/copies";
-import type { MirrorJob } from "../../../provider/hypervisors/libvirt/mirror";
-import { Moved } from "../../../provider/hypervisors/libvirt/moved";
-import { isPoolFull, saysNoSpace } from "../../../provider/hypervisors/libvirt/noSpace";
-import { poolRoom, refreshPool } from "../../../provider/hypervisors/libvirt/poolRoom";
-import type { LibvirtClient, Pool } from "../../../provider/hypervisors/libvirt/rpc/client";
+import { Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
+import type { MirrorJob } from "../../../provider/hypervisors/libvirt/helper/mirror";
+import { Moved } from "../../../provider/hypervisors/libvirt/copy/moved";
+import { isPoolFull, saysNoSpace } from "../../../provider/hypervisors/libvirt/volumes/noSpace";
+import { poolRoom, refreshPool } from "../../../provider/hypervisors/libvirt/volumes/poolRoom";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Pool } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import { decodeError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { XdrReader, XdrWriter } from "../../../provider/hypervisors/libvirt/rpc/xdr";
-import { WantedRoom } from "../../../provider/hypervisors/libvirt/wantedRoom";
+import { WantedRoom } from "../../../provider/hypervisors/libvirt/copy/wantedRoom";
 
 const POOL: Pool = { name: "default", uuid: Buffer.alloc(16) };
 /** What libvirt says of a busy pool, in the language of a daemon elsewhere; its code is that of any internal error. */
@@ -21,6 +23,7 @@ interface Figures { capacity: number; allocation: number; available: number }
 function client(options: { busyTimes?: number; isActive?: boolean; figures?: Figures; allocates?: LibvirtError } = {}): LibvirtClient & { refreshed: number } {
   const { busyTimes = 0, isActive = true, figures = { capacity: 1000 * MIB, allocation: 400 * MIB, available: 600 * MIB }, allocates } = options;
   const fake = {
+    clock: new VirtualClock(),
     refreshed: 0,
     refreshPool: () => (++fake.refreshed <= busyTimes ? Promise.reject(BUSY) : Promise.resolve()),
     poolIsActive: () => Promise.resolve(isActive),
@@ -30,28 +33,30 @@ function client(options: { busyTimes?: number; isActive?: boolean; figures?: Fig
   };
   return fake as unknown as LibvirtClient & { refreshed: number };
 }
+const clock = new VirtualClock();
+
 /** A clock that sleeping moves. */
-function waiting(): { now(): number; sleep(ms: number): Promise<void> } {
+function waiting(): { nowMs(): number; sleep(ms: number): Promise<void> } {
   let ms = 0;
-  return { now: () => ms, sleep: (by) => { ms += by; return Promise.resolve(); } };
+  return { nowMs: () => ms, sleep: (by) => { ms += by; return Promise.resolve(); } };
 }
 
 describe("a pool that libvirt refuses to look at", () => {
   it("is waited for while it works", async () => {
     const busy = client({ busyTimes: 5 });
-    assert.equal(await refreshPool(busy, POOL, 10_000, waiting()), true);
+    assert.equal(await refreshPool({ client: busy, pool: POOL }, 10_000, waiting()), true);
     assert.equal(busy.refreshed, 6);
   });
 
   it("is done without when that takes long, told by no word of the daemon's", async () => {
     const time = waiting();
-    assert.equal(await refreshPool(client({ busyTimes: Infinity }), POOL, 10_000, time), false);
-    assert.ok(time.now() > 8_000 && time.now() <= 10_000, `${time.now()} ms`);
-    assert.deepEqual(await poolRoom(client({ busyTimes: Infinity }), POOL, 0, time), { freeBytes: 600 * MIB, capacityBytes: 1000 * MIB });
+    assert.equal(await refreshPool({ client: client({ busyTimes: Infinity }), pool: POOL }, 10_000, time), false);
+    assert.ok(time.nowMs() > 8_000 && time.nowMs() <= 10_000, `${time.nowMs()} ms`);
+    assert.deepEqual(await poolRoom({ client: client({ busyTimes: Infinity }), pool: POOL }, 0, time), { freeBytes: 600 * MIB, capacityBytes: 1000 * MIB });
   });
 
   it("is an error where it does not work any more", async () => {
-    await assert.rejects(refreshPool(client({ busyTimes: Infinity, isActive: false }), POOL, 10_000, waiting()), LibvirtError);
+    await assert.rejects(refreshPool({ client: client({ busyTimes: Infinity, isActive: false }), pool: POOL }, 10_000, waiting()), LibvirtError);
   });
 });
 
@@ -61,14 +66,14 @@ describe("a pool's figures", () => {
     await fc.assert(fc.asyncProperty(fc.record({
       capacity: fc.constantFrom(0, 1000 * MIB), allocation: fc.constantFrom(0, 400 * MIB, 1000 * MIB, 1001 * MIB, below), available: fc.constantFrom(0, 600 * MIB, 1001 * MIB, below),
     }), async (figures) => {
-      const room = await poolRoom(client({ figures }), POOL, 0);
+      const room = await poolRoom({ client: client({ figures }), pool: POOL }, 0);
       if ("unknown" in room) assert.ok(figures.capacity === 0 || figures.allocation > figures.capacity || figures.available > figures.capacity);
       else assert.ok(room.freeBytes <= room.capacityBytes);
     }));
   });
 
   it("of nonsense never make it a full one", async () => {
-    assert.equal(await isPoolFull(client({ figures: { capacity: 1000 * MIB, allocation: 2 ** 64 - MIB, available: 0 } }), POOL, { fleetId: "f", hostUuid: "u" }), false);
+    assert.equal(await isPoolFull({ client: client({ figures: { capacity: 1000 * MIB, allocation: 2 ** 64 - MIB, available: 0 } }), pool: POOL }, { fleetId: "f", hostUuid: "u" }), false);
   });
 });
 
@@ -82,10 +87,10 @@ describe("for want of room", () => {
   });
 
   it("is told of a quota by trying, as no figure shows it", async () => {
-    assert.equal(await isPoolFull(client(), POOL, scope), false);
-    assert.equal(await isPoolFull(client({ allocates: systemError(122) }), POOL, scope), true);
-    assert.equal(await isPoolFull(client({ allocates: systemError(13) }), POOL, scope), false);
-    assert.equal(await isPoolFull(client({ figures: { capacity: 1000 * MIB, allocation: 999 * MIB, available: MIB } }), POOL, scope), true);
+    assert.equal(await isPoolFull({ client: client(), pool: POOL }, scope), false);
+    assert.equal(await isPoolFull({ client: client({ allocates: systemError(122) }), pool: POOL }, scope), true);
+    assert.equal(await isPoolFull({ client: client({ allocates: systemError(13) }), pool: POOL }, scope), false);
+    assert.equal(await isPoolFull({ client: client({ figures: { capacity: 1000 * MIB, allocation: 999 * MIB, available: MIB } }), pool: POOL }, scope), true);
   });
 
   it("is read from the wire where the number is there, and does without where it is not", () => {
@@ -106,9 +111,9 @@ describe("for want of room", () => {
 describe("a copy that stands still", () => {
   const job = (status: MirrorJob["io-status"], offset = 5): MirrorJob => ({ device: "x", len: 9, offset, ready: false, "io-status": status });
   function ground(context: CallContext = {}, isFull = false): { room: WantedRoom; copy: Copy; resumed: () => number; resume: () => Promise<void> } {
-    const copy = new Copy("target");
+    const copy = new Copy("target", clock);
     let times = 0;
-    const room = new WantedRoom({ copy, targetHost: "target", pool: "default", context, isPoolFull: () => Promise.resolve(isFull) });
+    const room = new WantedRoom({ copy, clock, targetHost: "target", pool: "default", context, isPoolFull: () => Promise.resolve(isFull) });
     return { room, copy, resumed: () => times, resume: () => { times++; return Promise.resolve(); } };
   }
 
@@ -121,7 +126,7 @@ describe("a copy that stands still", () => {
   });
 
   it("because its relay wants room waits with it, and asks for none itself", async () => {
-    const relay = new Copy("relay");
+    const relay = new Copy("relay", clock);
     relay.lacksRoom = true;
     const { room, copy, resumed, resume } = ground({ onNoSpace: () => assert.fail("it has room") });
     assert.equal(await room.settled(job("nospace"), relay, resume), true);
@@ -174,7 +179,7 @@ describe("what a copy moved", () => {
 
 describe("a copy that serves", () => {
   it("is waited for no longer than its run goes on, however early that ended", async () => {
-    const copy = new Copy("relay");
+    const copy = new Copy("relay", clock);
     const helper = { exportNode: () => Promise.resolve({}), unexport: () => Promise.resolve() };
     await copy.hasHelper(helper as never);
     const reader = await copy.serve("reader");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { allocatedIn } from "../../../provider/hypervisors/libvirt/allocated";
-import { UnfitImageError } from "../../../provider/hypervisors/libvirt/unfitImage";
-import { Boot } from "../../../provider/hypervisors/libvirt/rest";
+import { allocatedIn } from "../../../provider/hypervisors/libvirt/holes/allocated";
+import { UnfitImageError } from "../../../provider/hypervisors/libvirt/qcow2/unfitImage";
+import { Boot } from "../../../provider/hypervisors/libvirt/early/boot";
 
 const CLUSTER = 65536;
 const CAPACITY = 10_000 * CLUSTER + 512;

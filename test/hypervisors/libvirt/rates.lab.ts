@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { FleetIdentity, Hypervisor } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import type { FleetIdentity } from "../../../provider/hypervisors/hypervisor";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
@@ -15,7 +15,7 @@ const LIMIT = 8e7;
 describe("limits to what copies use", function () {
   this.timeout(180_000);
   let hosts: LabHost[];
-  let hv: Hypervisor;
+  let hv: Libvirt;
   const fleet: FleetIdentity = { fleetId: freshFleetId(), incarnation: "one", namePrefix: "rates" };
 
   before(async () => { hosts = (await labStatus()).hosts; });
@@ -44,7 +44,7 @@ describe("limits to what copies use", function () {
     const sampling = (async () => { while (!done) { await lab.until(() => now() - samples.at(-1)!.at > 0.5, { everyMs: 50, what: "half a second" }); await sample(); } })();
     await Promise.all(targets.map((i) => hv.clone({
       fleet, contentId: seen.template!.contentId, source: { kind: "template", host: hosts[0]!.name },
-      target: { kind: "base", host: hosts[i]!.name, slot: i, generation: 0 },
+      target: { kind: "base", host: hosts[i]!.name, slot: i, generation: 0, name: `rates-00${i}` },
     })));
     done = true;
     await sampling;
@@ -78,12 +78,12 @@ describe("limits to what copies use", function () {
     const seen = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "rates", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
     const contentId = seen.template!.contentId;
     const template = { kind: "template", host: a1.name } as const;
-    const base = (host: LabHost) => ({ kind: "base", host: host.name, slot: 7, generation: 0 }) as const;
+    const base = (host: LabHost) => ({ kind: "base", host: host.name, slot: 7, generation: 0, name: "rates-007" }) as const;
     await hv.clone({ fleet, contentId, source: template, target: base(a2) });
     let changed: Promise<void> | undefined;
     const before = await lab.nicBytes(a1);
     await hv.clone({ fleet, contentId, source: template, target: base(b1) }, {
-      onProgress: (done) => { if (done > DATA / 4) changed ??= hv.resource!({ fleet, contentId, target: base(b1), source: base(a2) }); },
+      onProgress: (done) => { if (done > DATA / 4) changed ??= hv.abilities.relaying.refeed({ fleet, contentId, target: base(b1), source: base(a2) }); },
     });
     await changed;
     const sent = (await lab.nicBytes(a1)).tx - before.tx;

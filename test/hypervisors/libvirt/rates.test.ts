@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fairShares, Pacer, type LimitedCopy } from "../../../provider/hypervisors/libvirt/rates";
+import { fairShares, Pacer, type LimitedCopy } from "../../../provider/hypervisors/libvirt/copy/rates";
 import { host, spec } from "../../fleet/build";
 
 /** a1, a2 in rack-a, b1, b2 in rack-b, with limits in bits per second. */

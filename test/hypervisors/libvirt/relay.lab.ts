@@ -4,9 +4,10 @@ import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { slotName } from "../../../provider/fleet";
 import type { FleetSpec } from "../../../provider/fleet/model";
-import { SourceLostError, type CallContext, type CloneResult, type FleetIdentity, type Hypervisor, type ImageRef } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import { SourceLostError, type CallContext, type CloneResult, type FleetIdentity, type ImageRef } from "../../../provider/hypervisors/hypervisor";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
@@ -17,7 +18,7 @@ describe("relays between real hosts", function () {
   this.timeout(120_000);
   let hosts: LabHost[];
   let spec: FleetSpec;
-  let hv: Hypervisor;
+  let hv: Libvirt;
   let fleet: FleetIdentity;
   let contentId: string;
   let templatePath: string;
@@ -43,7 +44,7 @@ describe("relays between real hosts", function () {
   });
 
   const template = (): ImageRef => ({ kind: "template", host: hosts[0]!.name });
-  const base = (i: number, slot = i) => ({ kind: "base", host: hosts[i]!.name, slot, generation: 0 }) as const;
+  const base = (i: number, slot = i) => ({ kind: "base", host: hosts[i]!.name, slot, generation: 0, name: slotName("relay", slot) }) as const;
   const hop = (source: ImageRef, i: number, context: CallContext = {}, slot = i): Promise<CloneResult> =>
     hv.clone({ fleet, contentId, source, target: base(i, slot) }, context);
   const made = async (i: number): Promise<string[]> =>
@@ -167,7 +168,7 @@ describe("relays between real hosts", function () {
 
   it("feeds a copy from another source when told to, while it runs", async () => {
     let changed: Promise<void> | undefined;
-    const change = (): Promise<void> => hv.resource!({ fleet, contentId, target: base(2), source: template() });
+    const change = (): Promise<void> => hv.abilities.relaying.refeed({ fleet, contentId, target: base(2), source: template() });
     await Promise.all([hop(template(), 1), hop(base(1), 2, { onProgress: (done) => { if (done > DATA / 3) changed ??= change(); } }), hop(base(2), 3)]);
     await changed;
     await assertIdentical(1, 2, 3);

@@ -4,7 +4,7 @@ import { execFile, spawn } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { FleetSpec, ObservedPartial, ReachableHost } from "../../../provider/fleet/model";
+import type { FleetSpec, Leftover, ReachableHost } from "../../../provider/fleet/model";
 import type { CloneOrder, FleetIdentity, Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
@@ -51,10 +51,10 @@ describe("copies that a killed run left", function () {
   const helpersGone = () => lab.until(
     async () => (await Promise.all(hosts.map(inventory))).every((i) => !i.domains.some((d) => d.includes(fleet.fleetId))), { timeoutMs: 60_000, what: "helpers to go" },
   );
-  const order = (target: CloneOrder["target"] = { kind: "base", host: to.name, slot: 0, generation: 0 }): CloneOrder =>
+  const order = (target: CloneOrder["target"] = { kind: "base", host: to.name, slot: 0, generation: 0, name: "resume-000" }): CloneOrder =>
     ({ fleet, contentId, source: { kind: "template", host: from.name }, target });
-  const partials = async (host = to): Promise<ObservedPartial[]> =>
-    ((await hv.observe(request())).hosts.find((h) => h.name === host.name) as ReachableHost).partials.filter((p) => p.kind === "volume");
+  const leftovers = async (host = to): Promise<Leftover[]> =>
+    ((await hv.observe(request())).hosts.find((h) => h.name === host.name) as ReachableHost).leftovers.filter((p) => p.kind === "volume");
   const volumes = async (): Promise<string[]> => (await inventory(to)).volumes.filter((v) => v.includes(fleet.fleetId));
   const imageFile = async (): Promise<string> => join(to.poolDir, (await volumes()).find((v) => v.endsWith(".qcow2"))!);
   async function assertIdentical(): Promise<void> {
@@ -100,9 +100,9 @@ describe("copies that a killed run left", function () {
       const what = order(kind === "base" ? undefined : { kind, purpose: "replica", host: to.name, contentId });
       await copyUntil(DATA / 2, what, (pid) => void process.kill(pid, "SIGKILL"));
       // The map of a sparse image is the killed copy's own: the next one makes another.
-      const [partial, ...others] = (await partials()).filter(({ name }) => !name.includes(".map."));
-      assert.deepEqual([partial?.resumable, others], [{ contentId }, []]);
-      const missing = DATA - partial!.bytes;
+      const [leftover, ...others] = (await leftovers()).filter(({ name }) => !name.includes(".map."));
+      assert.deepEqual([leftover?.resumable, others], [{ contentId }, []]);
+      const missing = DATA - leftover!.bytes;
       const { arrived, moved } = await resume(what);
       assert.ok(arrived < missing * 1.1 + MIB, `${arrived} came in of ${missing} missing`);
       assert.ok(Math.abs(moved - arrived) < 0.1 * arrived + 2 * MIB, `told as ${moved}`);
@@ -127,7 +127,7 @@ describe("copies that a killed run left", function () {
   });
 
   it("of the host's own image are gone on with as well", async () => {
-    const local = order({ kind: "base", host: from.name, slot: 0, generation: 0 });
+    const local = order({ kind: "base", host: from.name, slot: 0, generation: 0, name: "resume-000" });
     const abort = new AbortController();
     await assert.rejects(hv.clone(local, { signal: abort.signal, onProgress: (done) => { if (done > DATA / 8) abort.abort(new Error("enough")); } }));
     await hv.clone(local);
@@ -138,8 +138,8 @@ describe("copies that a killed run left", function () {
 
   it("that were complete but without a member are found complete, and nothing is fetched", async () => {
     await hv.clone(order());
-    const [partial] = await partials();
-    assert.deepEqual(partial?.resumable, { contentId });
+    const [leftover] = await leftovers();
+    assert.deepEqual(leftover?.resumable, { contentId });
     const { arrived, moved } = await resume();
     assert.ok(arrived < 2 * MIB && moved < 2 * MIB, `${arrived} came in, told as ${moved}`);
     await assertIdentical();
@@ -153,7 +153,7 @@ describe("copies that a killed run left", function () {
     assert.ok(Math.abs(Date.now() / 1000 - Number(boot) - Number(up)) < 300);
     await virsh(to, "vol-delete", mark, "default");
     await virsh(to, "vol-create-as", "default", mark.replace(/\d+-\d+$/, `${Number(boot) - 86_400}-86000`), "1", "--format", "raw");
-    assert.deepEqual((await partials()).map((p) => p.resumable), [undefined, undefined]);
+    assert.deepEqual((await leftovers()).map((p) => p.resumable), [undefined, undefined]);
     const { arrived } = await resume();
     assert.ok(arrived > DATA);
     await assertIdentical();

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { memberMacs, memberUuid, NO_RUN, parseFleetSpec, recordState, slotName, type FleetSpec, type FleetState, type Observation } from "../../../provider/fleet";
 import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
-import { diskName, memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/domainXml";
-import { helperDomainName, isHelperDomain, parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/names";
-import { parseTag, tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/tags";
-import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
-import { declaredInOutputs, outputsOf, recordedState } from "../../../provider/pulumi/properties";
+import { diskName, memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
+import { helperDomainName, isHelperDomain, parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
+import { parseTag, tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
+import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
+import { declaredInOutputs, outputsOf, recordedState } from "../../../provider/pulumi/dynamic/properties";
 import { acceptedInputs } from "../../fleet/schemaArbitrary";
 import { member, observation, reachable } from "../../fleet/build";
 
@@ -18,7 +18,7 @@ const tag: MemberTag = { purpose: "member", fleetId: "abcdefghij", incarnation: 
 function orderOf(spec: FleetSpec, slot: number): ReconfigureOrder {
   const fleet = { fleetId: spec.fleetId ?? "abcdefghij", incarnation: "i", namePrefix: spec.namePrefix };
   return {
-    fleet, host: spec.hosts[0]!.name, slot, name: slotName(spec.namePrefix, slot), uuid: memberUuid(fleet.fleetId, slot), macs: memberMacs(fleet.fleetId, slot, spec.vm.networks.length),
+    fleet, host: spec.hosts[0]!.name, slot, name: slotName(spec.namePrefix, slot),
     kind: "full", generation: 1, contentId: "c", vm: spec.vm, autostart: spec.vm.autostart ?? false,
   };
 }
@@ -48,8 +48,12 @@ describe("what check accepts", () => {
       const { vm } = spec;
       const fill = (value: string) => value.split("{name}").join(order.name).split("{slot}").join(String(slot));
       const domain = at(parseXml(memberXml(order, tag, { path: `/p/${spec.hosts[0]!.pool}`, format: "qcow2" }, [])), "domain");
-      assert.deepEqual([text(domain, "name"), text(domain, "uuid"), text(domain, "memory"), text(domain, "vcpu")], [order.name, order.uuid, String(vm.memory), String(vm.numCpus)]);
-      assert.deepEqual(all(domain, "devices", "interface").map((nic) => [text(nic, "source", "@network"), text(nic, "model", "@type")]), vm.networks.map((nic) => [nic.network, nic.adapterType]));
+      assert.deepEqual([text(domain, "name"), text(domain, "uuid"), text(domain, "memory"), text(domain, "vcpu")], [order.name, memberUuid(order.fleet.fleetId, slot), String(vm.memory), String(vm.numCpus)]);
+      const macs = memberMacs(order.fleet.fleetId, slot, vm.networks.length);
+      assert.deepEqual(
+        all(domain, "devices", "interface").map((nic) => [text(nic, "source", "@network"), text(nic, "model", "@type"), text(nic, "mac", "@address")]),
+        vm.networks.map((nic, i) => [nic.network, nic.adapterType, macs[i]]),
+      );
       assert.deepEqual([text(domain, "os", "type", "@arch"), text(domain, "os", "type", "@machine")], [vm.arch, vm.machine]);
       assert.deepEqual([text(domain, "os", "kernel"), text(domain, "os", "initrd")], [vm.kernelBoot?.kernel, vm.kernelBoot?.initrd]);
       assert.equal(text(domain, "os", "cmdline"), vm.kernelBoot?.cmdline === undefined ? undefined : fill(vm.kernelBoot.cmdline));

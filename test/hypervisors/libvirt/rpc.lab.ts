@@ -1,23 +1,25 @@
 /** Our client against a real daemon: each call's outcome agrees with virsh, over every transport. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { LibvirtClient, type Pool } from "../../../provider/hypervisors/libvirt/rpc/client";
+import { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Pool } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "../../../provider/hypervisors/libvirt/rpc/errors";
 import { DomainState, ErrorCode, Flag } from "../../../provider/hypervisors/libvirt/rpc/protocol";
-import { openTransport } from "../../../provider/hypervisors/libvirt/rpc/transport";
-import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/rpc/uri";
-import { buildXml, parseXml, text } from "../../../provider/hypervisors/libvirt/xml";
+import { openTransport } from "../../../provider/hypervisors/libvirt/connection/transport";
+import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/connection/uri";
+import { buildXml, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
 import { labStatus, lines, virsh, lab, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
 
 async function open(uri: string): Promise<LibvirtClient> {
   const parsed = parseLibvirtUri(uri);
-  return LibvirtClient.open(await openTransport(parsed, 5_000), uri, parsed.name);
+  return LibvirtClient.open(await openTransport(parsed, 5_000, realClock), uri, parsed.name);
 }
 
 describe("the libvirt client against a real daemon", function () {
@@ -85,7 +87,7 @@ describe("the libvirt client against a real daemon", function () {
     const seen: string[] = [];
     let heard = (): void => undefined;
     const stopped = new Promise<void>((resolve) => { heard = resolve; });
-    await client.onLifecycle((domain, event) => {
+    await client.events.onLifecycle((domain, event) => {
       if (domain.name !== name) return;
       seen.push(String(event));
       if (event === 5) heard();
@@ -146,7 +148,7 @@ describe("the libvirt client against a real daemon", function () {
   it("gives a host that does not answer its deadline, and blocks nothing else", async () => {
     const silent = host.address.replace(/\.\d+$/, ".250");
     const start = Date.now();
-    const failed = assert.rejects(openTransport(parseLibvirtUri(`qemu+tcp://${silent}/system`), 700), ConnectionLostError);
+    const failed = assert.rejects(openTransport(parseLibvirtUri(`qemu+tcp://${silent}/system`), 700, realClock), ConnectionLostError);
     await client.hostname();
     assert.ok(Date.now() - start < 600, "another host's call waits for nobody");
     await failed;

@@ -4,10 +4,10 @@ import { execFile } from "node:child_process";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { memberUuid, slotName } from "../../../provider/fleet";
+import { slotName } from "../../../provider/fleet";
 import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
-import type { FleetIdentity, Hypervisor, MemberRef } from "../../../provider/hypervisors/hypervisor";
-import { createLibvirt } from "../../../provider/hypervisors/libvirt";
+import type { FleetIdentity, MemberRef } from "../../../provider/hypervisors/hypervisor";
+import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, labSpec, labStatus, virsh, type LabHost } from "./labFleet";
 
 const run = promisify(execFile);
@@ -16,7 +16,7 @@ describe("members that somebody else has touched", function () {
   this.timeout(90_000);
   let host: LabHost;
   let spec: FleetSpec;
-  let hv: Hypervisor;
+  let hv: Libvirt;
   let fleet: FleetIdentity;
   let contentId: string;
   const name = (slot: number): string => slotName(`safe-${fleet.fleetId}`, slot);
@@ -46,15 +46,16 @@ describe("members that somebody else has touched", function () {
     (await hv.observe({ fleetId: fleet.fleetId, namePrefix: "safe", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: true })).hosts[0] as ReachableHost;
   async function make(slot: number, kind: "full" | "linked", start = true): Promise<void> {
     const target = kind === "full"
-      ? ({ kind: "base", host: host.name, slot, generation: 0 } as const)
+      ? ({ kind: "base", host: host.name, slot, generation: 0, name: name(slot) } as const)
       : ({ kind: "replica", purpose: "replica", host: host.name, contentId } as const);
     await hv.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target });
-    await hv.snapshot({ fleet, host: host.name, slot, generation: 0, base: target });
+    const order = { fleet, host: host.name, slot, generation: 0 };
+    await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
     await define(slot, kind);
     if (start) await hv.power({ ...ref(slot), to: "running", shutdownMs: 0 });
   }
   const define = (slot: number, kind: "full" | "linked", vm = spec.vm): Promise<void> => hv.reconfigure({
-    fleet, host: host.name, slot, name: name(slot), uuid: memberUuid(fleet.fleetId, slot), macs: [`56:bb:bb:bb:bb:0${slot}`], kind, generation: 0, contentId, vm, autostart: false,
+    fleet, host: host.name, slot, name: name(slot), kind, generation: 0, contentId, vm, autostart: false,
   });
   const untouched = async (action: Promise<unknown>, says: RegExp): Promise<void> => {
     const before = await files();
@@ -67,7 +68,7 @@ describe("members that somebody else has touched", function () {
     await make(1, "linked");
     for (const slot of [0, 1]) await virsh(host, "snapshot-create-as", name(slot), "mine", "--disk-only", "--no-metadata");
     const seen = await look();
-    assert.deepEqual(seen.partials, []);
+    assert.deepEqual(seen.leftovers, []);
     assert.deepEqual(seen.members.map((m) => m.base), ["consolidated", "replica"], "the one is no source, the other still uses its replica");
     assert.deepEqual(seen.replicas[0]?.users, [1]);
     await untouched(hv.consolidate(ref(0)), /merge or remove the snapshot first/);
@@ -83,12 +84,12 @@ describe("members that somebody else has touched", function () {
     await writeFile(file, xml);
     await virsh(host, "define", file);
     await rm(file);
-    assert.deepEqual([(await look()).partials, (await look()).members[0]!.chain.length], [[], 2]);
+    assert.deepEqual([(await look()).leftovers, (await look()).members[0]!.chain.length], [[], 2]);
     await virsh(host, "undefine", name(0));
     const base = (await files()).find((f) => f.includes(".base."))!;
     const overlay = join(host.poolDir, `rescue-${fleet.fleetId}.img`);
     await run("qemu-img", ["create", "-q", "-f", "qcow2", "-b", join(host.poolDir, base), "-F", "qcow2", overlay]);
-    assert.ok((await look()).partials.every((p) => p.name !== base), "somebody's rescue image stands on it");
+    assert.ok((await look()).leftovers.every((p) => p.name !== base), "somebody's rescue image stands on it");
   });
 
   it("are left alone while another job of their disk runs, or a saved state names it", async () => {

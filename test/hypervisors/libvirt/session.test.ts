@@ -1,13 +1,14 @@
 /** One host's connection, over a daemon that answers what it is told to. */
 import assert from "node:assert/strict";
+import { ManualClock } from "../../manualClock";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HostSpec } from "../../../provider/fleet/model";
 import { HostUnreachableError, InUseError, UnansweredError } from "../../../provider/hypervisors/hypervisor";
-import { GuardError } from "../../../provider/hypervisors/libvirt/guardError";
-import { HostSession } from "../../../provider/hypervisors/libvirt/session";
+import { GuardError } from "../../../provider/hypervisors/libvirt/guard/guardError";
+import { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 import { HEADER_BYTES, MessageStatus, MessageType, Proc, Program } from "../../../provider/hypervisors/libvirt/rpc/protocol";
 import { XdrWriter } from "../../../provider/hypervisors/libvirt/rpc/xdr";
 
@@ -19,6 +20,7 @@ const ANSWERS: Record<number, () => XdrWriter> = {
   [Proc.connectGetHostname]: () => new XdrWriter().string("a1"),
   [Proc.domainGetState]: () => new XdrWriter().i32(1).i32(0),
 };
+const TIMEOUTS = { callTimeoutMs: 60, connectTimeoutMs: 500 };
 const guest = { name: "w-000", uuid: Buffer.alloc(16), id: 1 };
 
 describe("a host's session", () => {
@@ -28,12 +30,14 @@ describe("a host's session", () => {
   let silent: Set<number>;
   let received: number[];
   let open: Set<Socket>;
+  let clock: ManualClock;
 
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), "vmfleet-session-"));
     silent = new Set();
     received = [];
     open = new Set();
+    clock = new ManualClock();
     server = createServer((socket) => {
       open.add(socket);
       socket.on("close", () => open.delete(socket)).on("error", () => undefined);
@@ -44,7 +48,11 @@ describe("a host's session", () => {
           const [program, proc, serial] = [rest.readUInt32BE(4), rest.readInt32BE(12), rest.readUInt32BE(20)];
           if (program !== Program.remote) continue;
           received.push(proc);
-          if (silent.has(proc)) continue;
+          if (silent.has(proc)) {
+            const givenMs = proc === Proc.connectGetLibVersion ? TIMEOUTS.connectTimeoutMs : TIMEOUTS.callTimeoutMs;
+            setImmediate(() => clock.advance(givenMs)); // the time it is waited for
+            continue;
+          }
           const body = ANSWERS[proc]!().toBuffer();
           socket.write(Buffer.concat([
             new XdrWriter().u32(HEADER_BYTES + body.length).u32(program).u32(1).i32(proc).u32(MessageType.reply).u32(serial).u32(MessageStatus.ok).toBuffer(), body,
@@ -56,7 +64,7 @@ describe("a host's session", () => {
     await new Promise<void>((resolve) => server.listen(socket, resolve));
     session = new HostSession(
       { name: "a1", uri: `qemu+unix:///system?socket=${socket}`, pool: "default" } as HostSpec,
-      { callTimeoutMs: 60, connectTimeoutMs: 500, allowUnauthenticatedTcp: false },
+      { ...TIMEOUTS, clock, allowUnauthenticatedTcp: false },
     );
   });
   afterEach(async () => {

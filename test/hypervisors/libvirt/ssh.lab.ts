@@ -4,16 +4,18 @@ import { execFile } from "node:child_process";
 import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { realClock } from "../../../provider/async/clock";
 import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
-import { openSession } from "../../../provider/hypervisors/libvirt/rpc/opening";
-import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/rpc/uri";
+import { openSession } from "../../../provider/hypervisors/libvirt/connection/opening";
+import { parseLibvirtUri } from "../../../provider/hypervisors/libvirt/connection/uri";
 import { labStatus, lines, virsh, type LabHost } from "./labFleet";
 import { startSshd, type LabSshd } from "./labSshd";
 
 const run = promisify(execFile);
 const ROOT = join(__dirname, "../../..");
 
-const open = (uri: string): Promise<LibvirtClient> => openSession(parseLibvirtUri(uri), { host: "the host", peer: uri, connectTimeoutMs: 10_000 });
+const open = (uri: string): Promise<LibvirtClient> =>
+  openSession(parseLibvirtUri(uri), { host: "the host", peer: uri, connectTimeoutMs: 10_000, clock: realClock });
 
 describe("the libvirt client over ssh", function () {
   this.timeout(60_000);
@@ -63,9 +65,10 @@ describe("the libvirt client over ssh", function () {
       for (const more of ["", "&proxy=native", "&proxy=netcat", "&mode=direct"]) await reaches(sshd.uri + more);
       await assert.rejects(open(`${sshd.uri}&mode=legacy`), /ended with code 1: nc: .*No such file or directory/);
       const program = `
-        const { openSession } = require("./provider/hypervisors/libvirt/rpc/opening");
-        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/rpc/uri");
-        const open = (uri) => openSession(parseLibvirtUri(uri), { host: "here", peer: uri, connectTimeoutMs: 10000 });
+        const { openSession } = require("./provider/hypervisors/libvirt/connection/opening");
+        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/connection/uri");
+        const { realClock } = require("./provider/async/clock");
+        const open = (uri) => openSession(parseLibvirtUri(uri), { host: "here", peer: uri, connectTimeoutMs: 10000, clock: realClock });
         (async () => {
           const client = await open("qemu:///system");
           console.log(await client.hostname(), (await client.lookupPool("default")).name);

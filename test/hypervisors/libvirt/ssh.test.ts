@@ -1,17 +1,20 @@
 import assert from "node:assert/strict";
+import { ManualClock } from "../../manualClock";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
+import { realClock } from "../../../provider/async/clock";
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ConnectionLostError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import { openSession, Throttle } from "../../../provider/hypervisors/libvirt/rpc/opening";
-import { complaintOf, isEarlyRefusal, openSsh, sshArguments, sshCommand, SshError } from "../../../provider/hypervisors/libvirt/rpc/ssh";
-import { openUnix } from "../../../provider/hypervisors/libvirt/rpc/transport";
-import { parseLibvirtUri, type SshUri } from "../../../provider/hypervisors/libvirt/rpc/uri";
+import { openSession, Throttle } from "../../../provider/hypervisors/libvirt/connection/opening";
+import { complaintOf, isEarlyRefusal, openSsh, sshArguments, sshCommand, SshError } from "../../../provider/hypervisors/libvirt/connection/ssh";
+import { openUnix } from "../../../provider/hypervisors/libvirt/connection/transport";
+import { parseLibvirtUri, type SshUri } from "../../../provider/hypervisors/libvirt/connection/uri";
 import { bastion, fakeSsh, speakLibvirt, type FakeSsh } from "./fakeSsh";
 
 const ssh = (query: string): SshUri => parseLibvirtUri(`qemu+ssh://root@a1:2222/system${query}`) as SshUri;
-const options = { host: "a1", peer: "a1 (qemu+ssh://root@a1/system)", connectTimeoutMs: 10_000 };
+const options = { host: "a1", peer: "a1 (qemu+ssh://root@a1/system)", connectTimeoutMs: 10_000, clock: realClock };
 
 /** Whether a process of this id is there and runs: one that nobody has waited for yet does not. */
 function lives(pid: number): boolean {
@@ -92,7 +95,7 @@ describe("ssh", function () {
     it("ends with the connection, and all that it started", async () => {
       const pidFile = join(fake.dir, "pid");
       const uri = fake.uri("ssh", `#!/bin/sh\nsleep 1000 &\necho $$ $! > ${pidFile}.new\nmv ${pidFile}.new ${pidFile}\nwait\n`);
-      const stream = openSsh(parseLibvirtUri(uri) as SshUri, 10_000);
+      const stream = openSsh(parseLibvirtUri(uri) as SshUri, 10_000, realClock);
       await until(() => existsSync(pidFile));
       const pids = readFileSync(pidFile, "utf8").trim().split(" ").map(Number);
       assert.ok(pids.every(lives));
@@ -104,9 +107,10 @@ describe("ssh", function () {
       const pidFile = join(fake.dir, "pid");
       const uri = fake.uri("ssh", `#!/bin/sh\necho $$ > ${pidFile}.new\nmv ${pidFile}.new ${pidFile}\nexec 0</dev/null sleep 1000\n`);
       const program = `
-        const { openSsh } = require("./provider/hypervisors/libvirt/rpc/ssh");
-        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/rpc/uri");
-        openSsh(parseLibvirtUri(${JSON.stringify(uri)}), 1000);
+        const { openSsh } = require("./provider/hypervisors/libvirt/connection/ssh");
+        const { parseLibvirtUri } = require("./provider/hypervisors/libvirt/connection/uri");
+        const { realClock } = require("./provider/async/clock");
+        openSsh(parseLibvirtUri(${JSON.stringify(uri)}), 1000, realClock);
         setInterval(() => { if (require("fs").existsSync(${JSON.stringify(pidFile)})) process.exit(0); }, 5);`;
       await new Promise<void>((resolve, reject) => {
         execFile(process.execPath, ["--require", "tsx/cjs", "-e", program], { cwd: join(__dirname, "../../..") }, (error) => (error ? reject(error) : resolve()));
@@ -178,28 +182,29 @@ describe("ssh", function () {
 });
 
 describe("the number of attempts at once", () => {
+  const clock = new VirtualClock();
   const refused = new ConnectionLostError("", { cause: new SshError("", true) });
 
   it("grows with each that got through, up to the most", async () => {
     const throttle = new Throttle(8, 10);
     for (const limit of [9, 10, 10]) {
-      await throttle.run(() => Promise.resolve());
+      await throttle.run(clock, () => Promise.resolve());
       assert.equal(throttle.limit, limit);
     }
-    await assert.rejects(throttle.run(() => Promise.reject(new Error("another"))));
+    await assert.rejects(throttle.run(clock, () => Promise.reject(new Error("another"))));
     assert.equal(throttle.limit, 10);
   });
 
   it("halves where some are dropped, once for all that were on their way, and grows slowly from there", async () => {
     const throttle = new Throttle(8);
-    await Promise.allSettled(Array.from({ length: 8 }, () => throttle.run(() => Promise.reject(refused))));
+    await Promise.allSettled(Array.from({ length: 8 }, () => throttle.run(clock, () => Promise.reject(refused))));
     assert.equal(throttle.limit, 4);
     for (const limit of [2, 1, 1]) {
-      await assert.rejects(throttle.run(() => Promise.reject(refused)));
+      await assert.rejects(throttle.run(clock, () => Promise.reject(refused)));
       assert.equal(throttle.limit, limit);
     }
     for (const limit of [2, 2, 2, 3]) {
-      await throttle.run(() => Promise.resolve());
+      await throttle.run(clock, () => Promise.resolve());
       assert.equal(throttle.limit, limit);
     }
   });
@@ -208,7 +213,7 @@ describe("the number of attempts at once", () => {
     const throttle = new Throttle(3, 3, 60_000);
     let under = 0;
     let most = 0;
-    await Promise.all(Array.from({ length: 20 }, () => throttle.run(async () => {
+    await Promise.all(Array.from({ length: 20 }, () => throttle.run(new ManualClock(), async () => {
       most = Math.max(most, ++under);
       await new Promise(setImmediate);
       under--;
@@ -218,8 +223,8 @@ describe("the number of attempts at once", () => {
 
   it("does not let dead hosts keep the living ones waiting", async () => {
     const throttle = new Throttle(1, 1, 5);
-    const dead = throttle.run(() => new Promise<void>(() => undefined));
-    await throttle.run(() => Promise.resolve());
+    const dead = throttle.run(clock, () => new Promise<void>(() => undefined));
+    await throttle.run(clock, () => Promise.resolve());
     void dead;
   });
 });
@@ -240,13 +245,13 @@ describe("daemons on this machine", () => {
   it("are found at the modular daemon's socket or at libvirtd's, whichever somebody listens on", async () => {
     const legacy = await listen("libvirt-sock");
     const direct = join(fake.dir, "virtqemud-sock");
-    (await openUnix([direct, legacy], 1_000)).destroy();
+    (await openUnix([direct, legacy], 1_000, realClock)).destroy();
     await listen("virtqemud-sock");
-    (await openUnix([direct, legacy], 1_000)).destroy();
+    (await openUnix([direct, legacy], 1_000, realClock)).destroy();
   });
 
   it("that are not there are named with both their sockets, and the way out", async () => {
-    await assert.rejects(openUnix([join(fake.dir, "virtqemud-sock"), join(fake.dir, "libvirt-sock")], 1_000),
+    await assert.rejects(openUnix([join(fake.dir, "virtqemud-sock"), join(fake.dir, "libvirt-sock")], 1_000, realClock),
       (e) => e instanceof ConnectionLostError && /no libvirt daemon listens on .*virtqemud-sock or .*libvirt-sock \(ENOENT\): .*\?socket=/.test(e.message));
   });
 });

@@ -1,9 +1,9 @@
 /** A template with all it stands on: nothing is guessed on the way, and nothing is opened that nobody looked at. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { readImageHeader } from "../../../provider/hypervisors/libvirt/imageHeader";
-import { declaredHeader, MAX_CHAIN, readChain, type ChainFile } from "../../../provider/hypervisors/libvirt/templateChain";
-import { UnfitImageError } from "../../../provider/hypervisors/libvirt/unfitImage";
+import { readImageHeader } from "../../../provider/hypervisors/libvirt/qcow2/imageHeader";
+import { declaredHeader, MAX_CHAIN, readChain, type ChainFile } from "../../../provider/hypervisors/libvirt/template/chain";
+import { UnfitImageError } from "../../../provider/hypervisors/libvirt/qcow2/unfitImage";
 import { qcow2 } from "./qcow2File";
 
 type Files = Record<string, Buffer>;

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { formatProblem, problemOfTemplate } from "../../../provider/fleet";
 import type { ObservedTemplate, Problem } from "../../../provider/fleet/model";
 import type { Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
@@ -72,7 +73,7 @@ export class TemplateGround {
   async look(template: Record<string, string>): Promise<Sight> {
     const { hv, spec } = this.hypervisor(template);
     const { template: seen, templateProblem } = await hv.observe({ fleetId: this.id, namePrefix: "tpl", hosts: [], spec, deadlineMs: 5_000, preflight: false, impatient: true });
-    return { ...(seen && { template: seen }), ...(templateProblem && { problem: templateProblem }) };
+    return { ...(seen && { template: seen }), ...(templateProblem && { problem: problemOfTemplate(templateProblem) }) };
   }
 
   hypervisor(template: Record<string, string>): { hv: Hypervisor; spec: ReturnType<typeof specOf> } {
@@ -86,11 +87,11 @@ export class TemplateGround {
   async clone(template: Record<string, string>, where: "here" | "there" = "here"): Promise<{ path: string; bytesMoved: number }> {
     const { hv, spec } = this.hypervisor(template);
     const { template: seen, templateProblem } = await hv.observe({ fleetId: this.id, namePrefix: "tpl", hosts: [], spec, deadlineMs: 5_000, preflight: false });
-    if (!seen) throw new Error(`${templateProblem?.path}: ${templateProblem?.message}`);
+    if (!seen) throw new Error(templateProblem && formatProblem(problemOfTemplate(templateProblem)));
     const target = (await labStatus()).hosts[where === "here" ? 0 : 1]!;
     const { bytesMoved } = await hv.clone({
       fleet: { fleetId: this.id, incarnation: "one", namePrefix: "tpl" }, contentId: seen.contentId,
-      source: { kind: "template", host: this.host.name }, target: { kind: "base", host: target.name, slot: this.slot, generation: 0 },
+      source: { kind: "template", host: this.host.name }, target: { kind: "base", host: target.name, slot: this.slot, generation: 0, name: `tpl-${this.slot}` },
     });
     const path = join(target.poolDir, (await virsh(target, "vol-list", "default")).split(/\s+/).find((word) => word.includes(this.id) && word.includes(`.s${this.slot}.g0.base`))!.split("/").at(-1)!);
     this.files.push(path);

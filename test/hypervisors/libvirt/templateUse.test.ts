@@ -1,13 +1,15 @@
 /** As what the host's domains have a template's image, by whatever name and path they have it. */
 import assert from "node:assert/strict";
+import { realClock } from "../../../provider/async/clock";
 import fc from "fast-check";
-import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/imageUse";
-import type { Domain, LibvirtClient, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/client";
+import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/guard/imageUse";
+import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/client";
+import type { Domain, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import { LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import { diskOwner, formatsOf } from "../../../provider/hypervisors/libvirt/templateUse";
-import { declarations } from "../../../provider/hypervisors/libvirt/templateVolume";
-import { volumeFacts } from "../../../provider/hypervisors/libvirt/volumes";
-import { buildXml } from "../../../provider/hypervisors/libvirt/xml";
+import { diskOwner, formatsOf } from "../../../provider/hypervisors/libvirt/template/use";
+import { declarations } from "../../../provider/hypervisors/libvirt/template/volume";
+import { volumeFacts } from "../../../provider/hypervisors/libvirt/volumes/volumes";
+import { buildXml } from "../../../provider/hypervisors/libvirt/xml/xml";
 
 interface File {
   bytes: number;
@@ -30,6 +32,7 @@ function host(pools: Readonly<Record<string, File>>, paths: Readonly<Record<stri
       // libvirt takes what a guest wrote into a raw disk for a qcow2 image of another size.
       return Promise.resolve(buildXml({ volume: { name, key, capacity: "1000000", allocation: String(bytes), physical: String(bytes), target: { path: key, format: { "@type": "qcow2" }, timestamps: { mtime: "1.0", ctime } } } }));
     },
+    clock: realClock,
     blockInfo: (_domain: Domain, path: string) => {
       const file = paths[path] ?? 2;
       if (typeof file === "number") return Promise.reject(new LibvirtError(38, 18, "no", file));

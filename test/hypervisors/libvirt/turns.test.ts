@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
-import { Copy } from "../../../provider/hypervisors/libvirt/copies";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
+import { Copy } from "../../../provider/hypervisors/libvirt/copy/copies";
+
+const clock = new VirtualClock();
 
 describe("hops of a relay that connect", () => {
-  const line = (): [Copy, Copy, Copy, Copy] => [new Copy("a"), new Copy("b"), new Copy("c"), new Copy("d")];
+  const line = (): [Copy, Copy, Copy, Copy] => [new Copy("a", clock), new Copy("b", clock), new Copy("c", clock), new Copy("d", clock)];
 
   it("do so in turn where they are neighbours, at once where they are not", async () => {
     const [a, b, c, d] = line();
@@ -12,7 +14,7 @@ describe("hops of a relay that connect", () => {
     const connect = (copy: Copy, upstream?: Copy) => copy.connecting(upstream, async () => {
       now.add(copy.host);
       together.push([...now].join(""));
-      await sleep(5);
+      await clock.sleep(5);
       now.delete(copy.host);
     });
     await Promise.all([connect(a), connect(b, a), connect(c, b), connect(d, c)]);
@@ -26,9 +28,9 @@ describe("hops of a relay that connect", () => {
     await assert.rejects(b.connecting(a, () => Promise.reject(new Error("refused"))), /refused/);
     let end = (): void => undefined;
     const dead = b.connecting(a, () => new Promise<void>((resolve) => { end = resolve; }));
-    const began = performance.now();
+    const began = clock.nowMs();
     await c.connecting(b, () => Promise.resolve());
-    assert.ok(performance.now() - began > 900);
+    assert.ok(clock.nowMs() - began > 900);
     end();
     await dead;
   });
@@ -48,7 +50,7 @@ describe("hops of a relay that connect", () => {
 
 describe("what waits for a relay to be fed", () => {
   it("is told when it is, whatever the relay lost meanwhile", async () => {
-    const copy = new Copy("relay");
+    const copy = new Copy("relay", clock);
     copy.isFed();
     copy.lostSource();
     const fed = copy.whenFed();

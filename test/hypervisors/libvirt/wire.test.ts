@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { VirtualClock } from "../../../provider/hypervisors/simulated/clock";
 import fc from "fast-check";
 import { RpcConnection } from "../../../provider/hypervisors/libvirt/rpc/connection";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
@@ -73,7 +74,7 @@ describe("an RPC connection", () => {
 
   it("ends a call at its deadline and goes on with the others", async () => {
     const peer = new Peer();
-    const rpc = new RpcConnection(peer.stream, "peer");
+    const rpc = new RpcConnection(peer.stream, "peer", { clock: new VirtualClock() });
     const slow = call(rpc, 20);
     const fine = call(rpc);
     await assert.rejects(slow, CallTimeoutError);
@@ -85,7 +86,7 @@ describe("an RPC connection", () => {
 
   it("keeps the place of a call that was given up until its late answer, and lets the line go at its deadline", async () => {
     const peer = new Peer();
-    const rpc = new RpcConnection(peer.stream, "peer");
+    const rpc = new RpcConnection(peer.stream, "peer", { clock: new VirtualClock() });
     const hung = [call(rpc, 5), call(rpc, 5), call(rpc, 5)];
     for (const one of hung) await assert.rejects(one, CallTimeoutError);
     assert.deepEqual([rpc.overdueCalls, rpc.isClogged, rpc.isOpen], [3, true, true]);
@@ -102,7 +103,7 @@ describe("an RPC connection", () => {
 
   it("ends the stream of a call that was given up, once the daemon opens it", async () => {
     const peer = new Peer();
-    const rpc = new RpcConnection(peer.stream, "peer");
+    const rpc = new RpcConnection(peer.stream, "peer", { clock: new VirtualClock() });
     await assert.rejects(rpc.callWithSerial(Program.remote, 1, "open a stream", new XdrWriter(), 5), CallTimeoutError);
     const ended = new Promise<Peer["received"][number]>((resolve) => { peer.onMessage = resolve; });
     peer.answer(1, new XdrWriter());
@@ -139,7 +140,7 @@ describe("an RPC connection", () => {
 
   it("gives a silent peer up after the keepalive probes, failing every call", async () => {
     const peer = new Peer();
-    const rpc = new RpcConnection(peer.stream, "peer", { keepaliveIntervalMs: 5, keepaliveCount: 2 });
+    const rpc = new RpcConnection(peer.stream, "peer", { keepaliveIntervalMs: 5, keepaliveCount: 2, clock: new VirtualClock() });
     await assert.rejects(call(rpc), (e) => e instanceof ConnectionLostError && /no longer answers/.test(e.message));
     assert.equal(rpc.isOpen, false);
     await assert.rejects(call(rpc), ConnectionLostError);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { ObservedMember, ObservedReplica } from "../../../provider/fleet/model";
 import type { ObserveRequest } from "../../../provider/hypervisors/hypervisor";
-import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/imageUse";
-import { writtenReplicas } from "../../../provider/hypervisors/libvirt/observe";
+import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/guard/imageUse";
+import { writtenReplicas } from "../../../provider/hypervisors/libvirt/look/observe";
 
 const disk = { volume: "replica.qcow2", path: "/pool/replica.qcow2", format: "qcow2", capacityBytes: 1, allocationBytes: 1 };
 const replica = (users: number[]): ObservedReplica => ({ contentId: "c", purpose: "replica", disk, users });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { all, at, buildXml, element, parseXml, text, XmlError } from "../../../provider/hypervisors/libvirt/xml";
+import { all, at, buildXml, element, parseXml, text, XmlError } from "../../../provider/hypervisors/libvirt/xml/xml";
 
 /** Everything that XML can hold, and what its writers and readers are known to stumble over. */
 const awkward = fc.constantFrom("&", "<", ">", "'", '"', " ", "\t", "\n", "\r", ";", "&amp;", "&#10;", "&lt;", "&copy;", "]]>", "<![CDATA[", "<!--", "%", "é", "😀", "\u0085", "\u2028", "007", "1e3", "true");

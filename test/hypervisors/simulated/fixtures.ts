@@ -34,7 +34,7 @@ const contentId = "0".repeat(64);
 export function world(options: SimulatedOptions = {}) {
   const simulated = createSimulated({ spec: spec(), options });
   const { hypervisor, clock } = simulated;
-  const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0 }) as const;
+  const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0, name: `w-00${slot}` }) as const;
   const template = { kind: "template", host: "a1" } as const;
   return {
     ...simulated, base, template,
@@ -45,7 +45,7 @@ export function world(options: SimulatedOptions = {}) {
     }),
     seconds: () => clock.nowMs() / 1000,
     define: (host: string, slot: number) => hypervisor.reconfigure({
-      fleet, host, slot, name: `w-00${slot}`, uuid: `u${slot}`, macs: [], kind: "full", generation: 0, contentId,
+      fleet, host, slot, name: `w-00${slot}`, kind: "full", generation: 0, contentId,
       vm: spec().vm, autostart: false,
     }),
     member: (host: string, slot: number) => ({ fleet, host, slot, name: `w-00${slot}`, generation: 0 }),

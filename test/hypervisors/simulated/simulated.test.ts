@@ -45,20 +45,20 @@ describe("simulated hypervisor: time", () => {
     const { hypervisor, clock } = createSimulated({ spec: big });
     await Promise.all(big.hosts.flatMap(({ name: host }, i) => [0, 1, 2].map((n) => hypervisor.clone({
       fleet, contentId: "0".repeat(64),
-      source: { kind: "template", host: i === 0 ? "h0" : null }, target: { kind: "base", host, slot: 3 * i + n, generation: 0 },
+      source: { kind: "template", host: i === 0 ? "h0" : null }, target: { kind: "base", host, slot: 3 * i + n, generation: 0, name: `w-${3 * i + n}` },
     }))));
     assert.equal(clock.nowMs(), 3000);
   });
 });
 
 describe("simulated hypervisor: bad days", () => {
-  it("breaks a copy at the given part, leaving a partial of that size, and goes on from it the next time", async () => {
+  it("breaks a copy at the given part, leaving a leftover of that size, and goes on from it the next time", async () => {
     const { clone, template, base, observe, seconds } = world({
       faults: [{ kind: "cloneFails", targetHost: "a2", slot: 0, atFraction: 0.25, error: "sourceLost" }],
     });
     await assert.rejects(clone(template, base("a2", 0)), SourceLostError);
     assert.equal(seconds(), 0.25);
-    assert.deepEqual(reachable(await observe(), "a2").partials.map((p) => [p.slot, p.bytes]), [[0, 2.5e8]]);
+    assert.deepEqual(reachable(await observe(), "a2").leftovers.map((p) => [p.slot, p.bytes]), [[0, 2.5e8]]);
     assert.equal((await clone(template, base("a2", 0))).bytesMoved, 7.5e8);
     assert.equal(seconds(), 1);
   });
@@ -72,7 +72,7 @@ describe("simulated hypervisor: bad days", () => {
     assert.ok((results[1] as PromiseRejectedResult).reason instanceof HostUnreachableError);
     const seen = await observe();
     assert.equal(seen.hosts[0]!.status, "unreachable");
-    assert.equal(seen.templateProblem?.path, "template.host");
+    assert.equal(seen.templateProblem?.property, "host");
     await assert.rejects(clone(template, base("a2", 0)), SourceLostError);
     await clock.sleep(3000);
     await clone(template, base("a2", 0));
@@ -127,7 +127,7 @@ describe("simulated hypervisor: what an engine must not do", () => {
   it("consolidates no base that still feeds clones", async () => {
     const { clone, template, base, define, hypervisor, member } = world();
     await clone(template, base("a2", 0));
-    await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0, base: base("a2", 0) });
+    await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0 });
     await define("a2", 0);
     const copying = clone(base("a2", 0), base("b1", 1));
     await assert.rejects(hypervisor.consolidate(member("a2", 0)), HypervisorError);
@@ -140,7 +140,7 @@ describe("simulated hypervisor: seeded from an observation", () => {
   it("shows again what was observed", async () => {
     const { clone, template, base, define, hypervisor, observe } = world({ poolFreeBytes: { a1: 1e10, a2: 1e10, b1: 1e10 } });
     await clone(template, base("a2", 0));
-    await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0, base: base("a2", 0) });
+    await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0 });
     await define("a2", 0);
     await clone(template, base("b1", 1));
     hypervisor.takeDown("a1");

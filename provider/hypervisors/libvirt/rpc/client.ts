@@ -1,54 +1,29 @@
 import type { Duplex } from "node:stream";
+import type { Clock } from "../../../async/clock";
 import { RpcConnection, type ConnectionOptions } from "./connection";
+import { LONG_CALL_MS } from "./deadlines";
 import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
-import {
-  AuthType, DomainState, ErrorCode, EventId, Flag, PausedReason, Proc, Program, QemuProc,
-} from "./protocol";
+import { AuthType, DomainState, ErrorCode, Flag, PausedReason, Proc, Program, QemuProc } from "./protocol";
 import { downloadStream } from "./download";
+import { HostEvents } from "./events";
+import { type Domain, type Pool, readDomain, readPool, readVolume, type Volume, writeDomain, writePool, writeVolume } from "./handles";
 import { uploadStream, type UploadChunk } from "./stream";
 import { XdrReader, XdrWriter } from "./xdr";
 
-/** virDomainPtr on the wire. `id` is -1 for a domain that does not run. */
-export interface Domain {
-  name: string;
-  uuid: Buffer;
-  id: number;
-}
-export interface Pool {
-  name: string;
-  uuid: Buffer;
-}
-export interface Volume {
-  pool: string;
-  name: string;
-  key: string;
-}
 export interface BlockJobInfo {
   type: number;
   current: number;
   end: number;
 }
-export interface BlockJobEvent {
-  domain: Domain;
-  /** Target name, `vda`. */
-  disk: string;
-  /** BlockJobStatus */
-  status: number;
-}
 
-const writeDomain = (w: XdrWriter, d: Domain): XdrWriter => w.string(d.name).opaque(d.uuid).i32(d.id);
-const readDomain = (r: XdrReader): Domain => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)), id: r.i32() });
-const writePool = (w: XdrWriter, p: Pool): XdrWriter => w.string(p.name).opaque(p.uuid);
-const readPool = (r: XdrReader): Pool => ({ name: r.string(), uuid: Buffer.from(r.bytes(16)) });
-const writeVolume = (w: XdrWriter, v: Volume): XdrWriter => w.string(v.pool).string(v.name).string(v.key);
-/** For calls that make, remove or rewrite something: a slow disk must not pass for a dead host. */
-const LONG_CALL_MS = 120_000;
-
-const readVolume = (r: XdrReader): Volume => ({ pool: r.string(), name: r.string(), key: r.string() });
 
 /** The calls this project makes, each one round trip, named as libvirt's C API names them. */
 export class LibvirtClient {
-  private constructor(private readonly rpc: RpcConnection) {}
+  readonly events: HostEvents;
+
+  private constructor(private readonly rpc: RpcConnection) {
+    this.events = new HostEvents(rpc);
+  }
 
   /** Opens a session on an open byte stream: authentication, driver, server-side keepalive. */
   static async open(stream: Duplex, peer: string, name: string, options: ConnectionOptions = {}): Promise<LibvirtClient> {
@@ -78,6 +53,9 @@ export class LibvirtClient {
     );
   }
 
+  get clock(): Clock {
+    return this.rpc.clock;
+  }
   get isOpen(): boolean {
     return this.rpc.isOpen;
   }
@@ -367,53 +345,5 @@ export class LibvirtClient {
     const answer = JSON.parse(r.string()) as { return?: T; error?: { class: string; desc: string } };
     if (answer.error) throw new QmpError(execute, answer.error.class, answer.error.desc);
     return answer.return as T;
-  }
-
-  // ---- events
-  private readonly lifecycleListeners = new Set<(domain: Domain, event: number) => void>();
-  private readonly blockJobListeners = new Set<(event: BlockJobEvent) => void>();
-  private readonly registrations = new Map<number, Promise<void>>();
-
-  /**
-   * Lifecycle events of every domain of the host. Resolves once the daemon has taken the registration, one for all; the
-   * answer ends the listening.
-   */
-  async onLifecycle(listener: (domain: Domain, event: number) => void): Promise<() => void> {
-    this.lifecycleListeners.add(listener);
-    await this.register(EventId.lifecycle, Proc.domainEventCallbackLifecycle, (r) => {
-      const domain = readDomain(r);
-      const event = r.i32();
-      for (const each of this.lifecycleListeners) each(domain, event);
-    });
-    return () => this.lifecycleListeners.delete(listener);
-  }
-
-  /** Events of every block job of the host: ready, completed, failed, cancelled. The answer ends the listening. */
-  async onBlockJob(listener: (event: BlockJobEvent) => void): Promise<() => void> {
-    this.blockJobListeners.add(listener);
-    await this.register(EventId.blockJob2, Proc.domainEventBlockJob2, (r) => {
-      const domain = readDomain(r);
-      const disk = r.string();
-      r.i32(); // job type
-      const event = { domain, disk, status: r.i32() };
-      for (const each of this.blockJobListeners) each(event);
-    });
-    return () => this.blockJobListeners.delete(listener);
-  }
-
-  /** The daemon takes one registration of an event from a connection; all who listen share it. */
-  private register(id: number, proc: number, handle: (r: XdrReader) => void): Promise<void> {
-    let registration = this.registrations.get(id);
-    if (!registration) {
-      this.rpc.onMessage((program, messageProc, reader) => {
-        if (program !== Program.remote || messageProc !== proc) return;
-        reader.i32(); // callback id
-        handle(reader);
-      });
-      registration = this.remote(Proc.domainEventCallbackRegisterAny, "connectDomainEventCallbackRegisterAny", new XdrWriter().i32(id).u32(0))
-        .then(() => undefined);
-      this.registrations.set(id, registration);
-    }
-    return registration;
   }
 }

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { every, realClock, type Clock } from "../../../async/clock";
 import { CallTimeoutError, ConnectionLostError, decodeError } from "./errors";
 import {
   HEADER_BYTES, KeepaliveProc, MAX_MESSAGE_BYTES, MessageStatus, MessageType, Program, PROGRAM_VERSION,
@@ -13,6 +14,8 @@ export interface ConnectionOptions {
   keepaliveIntervalMs?: number;
   /** Unanswered pings after which the connection counts as dead. @default 3 */
   keepaliveCount?: number;
+  /** @default realClock */
+  clock?: Clock;
   /** Asked right before each call is sent; what it throws the caller gets, and nothing is sent. */
   mayCall?: () => void;
 }
@@ -29,7 +32,7 @@ interface Pending {
   proc: number;
   resolve(reader: XdrReader): void;
   reject(error: Error): void;
-  timer: NodeJS.Timeout | undefined;
+  forget(): void;
 }
 
 export interface StreamHandler {
@@ -58,20 +61,22 @@ export class RpcConnection {
   private buffered = 0;
   private closed: ConnectionLostError | undefined;
   private unanswered = 0;
-  private readonly places = new Places(MAX_IN_FLIGHT);
-  private readonly keepaliveTimer: NodeJS.Timeout;
+  private readonly places: Places;
+  private readonly endKeepalive: () => void;
+  readonly clock: Clock;
   private readonly callTimeoutMs: number;
   private readonly keepaliveCount: number;
 
   constructor(private readonly socket: Duplex, readonly peer: string, private readonly options: ConnectionOptions = {}) {
+    this.clock = options.clock ?? realClock;
+    this.places = new Places(MAX_IN_FLIGHT, this.clock);
     this.callTimeoutMs = options.callTimeoutMs ?? 30_000;
     this.keepaliveCount = options.keepaliveCount ?? 3;
     socket.on("data", (chunk: Buffer) => this.onData(chunk));
     socket.on("error", (error) => this.fail(`connection to ${peer} failed: ${error.message}`, error));
     socket.on("end", () => this.fail(`${peer} closed the connection`));
     socket.on("close", () => this.fail(`connection to ${peer} closed`));
-    this.keepaliveTimer = setInterval(() => this.ping(), options.keepaliveIntervalMs ?? 5_000);
-    this.keepaliveTimer.unref();
+    this.endKeepalive = every(this.clock, options.keepaliveIntervalMs ?? 5_000, () => this.ping());
   }
 
   get isOpen(): boolean {
@@ -152,15 +157,15 @@ export class RpcConnection {
     this.options.mayCall?.();
     const serial = ++this.serial;
     const reader = await new Promise<XdrReader>((resolve, reject) => {
-      const timer = timeoutMs > 0
-        ? setTimeout(() => {
+      const forget = timeoutMs > 0
+        ? this.clock.after(timeoutMs, () => {
           this.pending.delete(serial);
           this.early.delete(serial);
           this.overdue.set(serial, { giveBack, opensStream, proc });
           reject(new CallTimeoutError(`${name} on ${this.peer}`, timeoutMs));
-        }, timeoutMs)
-        : undefined;
-      this.pending.set(serial, { program, proc, resolve, reject, timer });
+        })
+        : () => undefined;
+      this.pending.set(serial, { program, proc, resolve, reject, forget });
       if (opensStream) this.early.set(serial, []);
       this.send(program, proc, MessageType.call, serial, MessageStatus.ok, args.toBuffer());
     });
@@ -272,7 +277,7 @@ export class RpcConnection {
     // Read before the call is forgotten: where reading fails, the connection's end must still find the call.
     const error = status === MessageStatus.ok ? undefined : decodeError(reader);
     this.pending.delete(serial);
-    clearTimeout(pending.timer);
+    pending.forget();
     if (error) {
       this.early.delete(serial);
       pending.reject(error);
@@ -307,10 +312,10 @@ export class RpcConnection {
     if (this.closed) return;
     const error = new ConnectionLostError(message, { cause });
     this.closed = error;
-    clearInterval(this.keepaliveTimer);
+    this.endKeepalive();
     this.socket.destroy();
     for (const pending of this.pending.values()) {
-      clearTimeout(pending.timer);
+      pending.forget();
       pending.reject(error);
     }
     this.pending.clear();

@@ -13,12 +13,11 @@ export async function downloadStream(rpc: RpcConnection, proc: number, serial: n
   const parts: Buffer[] = [];
   let bytes = 0;
   let isEnded = false;
-  let timer: NodeJS.Timeout | undefined;
   const ends: (() => void)[] = [];
   const say = (status: number): void => void rpc.sendStream(proc, serial, MessageType.stream, status, Buffer.alloc(0)).catch(() => undefined);
   try {
     await new Promise<void>((resolve, reject) => {
-      timer = setTimeout(() => reject(new CallTimeoutError(`a read of ${mostBytes} bytes from ${rpc.peer}`, deadlineMs)), deadlineMs);
+      ends.push(rpc.clock.after(deadlineMs, () => reject(new CallTimeoutError(`a read of ${mostBytes} bytes from ${rpc.peer}`, deadlineMs))));
       const end = (): void => {
         isEnded = true;
         resolve();
@@ -41,7 +40,6 @@ export async function downloadStream(rpc: RpcConnection, proc: number, serial: n
     if (rpc.isOpen) say(MessageStatus.error);
     throw error;
   } finally {
-    clearTimeout(timer);
     for (const end of ends) end();
   }
 }

@@ -39,7 +39,7 @@ export async function uploadStream(
   if (signal?.aborted) aborted();
   const orStopped = <T>(wait: Promise<T>): Promise<T> => Promise.race([wait, stopped]);
   const source = chunks[Symbol.asyncIterator]();
-  let lastWord: NodeJS.Timeout | undefined;
+  let forget = (): void => undefined;
   try {
     for (;;) {
       const next = await orStopped(source.next());
@@ -55,7 +55,7 @@ export async function uploadStream(
         await orStopped(rpc.sendStream(proc, serial, MessageType.stream, MessageStatus.continue, part));
       }
     }
-    lastWord = setTimeout(() => stop(new CallTimeoutError(`the end of an upload on ${rpc.peer}`, lastWordMs)), lastWordMs);
+    forget = rpc.clock.after(lastWordMs, () => stop(new CallTimeoutError(`the end of an upload on ${rpc.peer}`, lastWordMs)));
     await orStopped(rpc.sendStream(proc, serial, MessageType.stream, MessageStatus.ok, Buffer.alloc(0)));
     await orStopped(ended);
   } catch (error) {
@@ -64,7 +64,7 @@ export async function uploadStream(
     if (!failure && rpc.isOpen) rpc.sendStream(proc, serial, MessageType.stream, MessageStatus.error, Buffer.alloc(0)).catch(() => undefined);
     throw error;
   } finally {
-    clearTimeout(lastWord);
+    forget();
     signal?.removeEventListener("abort", aborted);
     unregister();
   }

@@ -1,0 +1,87 @@
+/** Hosts as they would look if they could be asked: for previews without any, or without some. */
+import { groupBy, groupOf, UNKNOWN_ROOM_BYTES } from "../../fleet";
+import type {
+  DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
+} from "../../fleet/model";
+
+/**
+ * The observation with what it lacks filled in from the recorded state, so that a plan can be run on the simulator:
+ * hosts that did not answer hold what was recorded, and have room, but for those that were given up: nothing is copied
+ * from them.
+ */
+export function assumeObservation(
+  spec: FleetSpec, hosts: HostSpec[], previous: FleetState | undefined, observation: Observation | undefined,
+  template: { contentId: string; imageBytes: number },
+): Observation {
+  const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
+  const { contentId, imageBytes } = template;
+  const recorded = recordedBy(previous);
+  const isGivenUp = (host: Pick<HostSpec, "name" | "uri">): boolean => {
+    const before = recorded.of(host);
+    return [host.name, host.uri, before?.name, before?.uuid].some((name) => name !== undefined && spec.abandonHosts.includes(name));
+  };
+  const templateHost = spec.template.kind === "file" ? undefined : spec.hosts.find(({ name }) => spec.template.kind !== "file" && name === spec.template.host);
+  return {
+    hosts: hosts.map((host) => {
+      const answer = answers.get(host.name);
+      if (answer?.status === "reachable") return answer;
+      return isGivenUp(host) ? { status: "unreachable", name: host.name, reason: "it is given up" } : assumedHost(host, recorded, imageBytes);
+    }),
+    template: observation?.template ?? {
+      contentId, capacityBytes: imageBytes, allocationBytes: imageBytes, format: "qcow2",
+      ...(templateHost && !isGivenUp(templateHost) && { host: templateHost.name }),
+    },
+  };
+}
+
+/** The record by host: there are many of both. */
+function recordedBy(previous: FleetState | undefined) {
+  const hosts = previous?.hosts ?? [];
+  const [byUri, byName] = [groupBy(hosts, (h) => h.uri), groupBy(hosts, (h) => h.name)];
+  return {
+    incarnation: previous?.incarnation ?? "",
+    members: groupBy((previous?.members ?? []).filter((m) => m.state !== "lost"), (m) => m.host),
+    replicas: groupBy(previous?.replicas ?? [], (r) => r.host),
+    of: ({ name, uri }: Pick<HostSpec, "name" | "uri">) => groupOf(byUri, uri)[0] ?? groupOf(byName, name)[0],
+  };
+}
+
+function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imageBytes: number): ReachableHost {
+  const members = groupOf(before.members, host.name);
+  const replicas = groupOf(before.replicas, host.name);
+  const recorded = before.of(host);
+  return {
+    status: "reachable",
+    name: host.name,
+    uuid: recorded?.uuid ?? host.name,
+    hypervisorVersion: "assumed",
+    members: members.map((member) => assumedMember(member, before.incarnation, imageBytes)),
+    replicas: replicas.map(({ contentId, purpose, volume }) => ({
+      contentId,
+      purpose,
+      disk: assumedDisk(volume, imageBytes),
+      users: members.filter((m) => m.kind === "linked" && m.contentId === contentId).map((m) => m.slot),
+    })),
+    leftovers: [],
+    kept: [],
+    strangers: [],
+    heldGenerations: [],
+    foreignNames: [],
+    poolFreeBytes: UNKNOWN_ROOM_BYTES,
+    problems: [],
+  };
+}
+
+function assumedMember(member: MemberState, incarnation: string, imageBytes: number): ObservedMember {
+  const { slot, name, uuid, kind, generation, contentId, macs, base, state } = member;
+  return {
+    slot, name, uuid, kind, generation, contentId, macs, base, incarnation,
+    power: state === "lost" ? "stopped" : state,
+    chain: member.chain.map((volume) => assumedDisk(volume, imageBytes)),
+    disks: [], numCpus: 0, memory: 0, networks: [],
+  };
+}
+
+function assumedDisk(volume: string, bytes: number): DiskInfo {
+  return { volume, path: volume, format: "qcow2", capacityBytes: bytes, allocationBytes: bytes };
+}

@@ -1,0 +1,42 @@
+/** A member as it is to be defined, and as a host shows it then. */
+import { memberUuid } from "../../fleet/members/identity";
+import type { CloneKind, ObservedMember } from "../../fleet/model";
+import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
+import type { RunContext } from "../run/context";
+
+export interface NewMember {
+  slot: number;
+  name: string;
+  host: string;
+  kind: CloneKind;
+  generation: number;
+}
+
+export function definition(
+  { fleet, spec }: RunContext,
+  member: { slot: number; name: string; host: string; kind: CloneKind; generation: number; contentId: string },
+): ReconfigureOrder {
+  return {
+    fleet,
+    host: member.host,
+    slot: member.slot,
+    name: member.name,
+    kind: member.kind,
+    generation: member.generation,
+    contentId: member.contentId,
+    vm: spec.vm,
+    autostart: spec.vm.autostart ?? false,
+  };
+}
+
+/** As a host shows it once it is defined; what only the host can tell is left for whoever sees it next. */
+export function asDefined(
+  { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm }: ReconfigureOrder,
+): ObservedMember {
+  return {
+    slot, name, uuid: memberUuid(fleetId, slot), macs: identities.cardAddresses(fleetId, slot, vm.networks.length),
+    kind, generation, contentId, incarnation, power: "running",
+    base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
+    numCpus: vm.numCpus, memory: vm.memory, networks: vm.networks.map((one) => one.network),
+  };
+}

@@ -1,0 +1,105 @@
+import { plural } from "../../fleet";
+import type { FleetPlan, Observation } from "../../fleet/model";
+import { asLearned, topologyOf, type Topology } from "../../scheduler";
+import { BaseKeeper } from "./merges";
+import { clear, removeReplicas } from "./removals";
+import type { RunContext } from "../run/context";
+import { Creation } from "./creation";
+import type { ExecuteOptions, Execution } from "./execution";
+import { FoundMembers } from "../run/found";
+import { TransferLog } from "../distribution/transferLog";
+import { changeMember } from "./members";
+import { SourceBook } from "../distribution/sourceBook";
+import { roomFor } from "../distribution/room";
+import { countStanding } from "./standing";
+
+/**
+ * Runs a plan that was accepted, against whatever hypervisor the context has: the real one, or the simulator for a
+ * preview. Resolves when nothing is under way any more, whatever failed: that stands in the context's failures.
+ */
+export async function executePlan(
+  context: RunContext, plan: FleetPlan, observation: Observation, options: ExecuteOptions,
+): Promise<Execution> {
+  const topology = topologyOf(context.spec, {
+    imageBytes: observation.template?.allocationBytes ?? context.spec.imageBytes,
+    time: options.time,
+    freeLocalCopies: context.costs.freeLocalCopies,
+    startupSeconds: context.costs.copyStartupSeconds,
+    hopSeconds: context.abilities.relaying?.hopSeconds,
+  });
+  const book = new SourceBook(asLearned(topology, context.learned), context.spec.limits.maxConcurrentClones, context.abilities.relaying !== undefined);
+  const result = emptyExecution(context, book, topology);
+  const found = new FoundMembers(observation);
+  await guarded(context, async () => {
+    const { destroyed, stuck } = await clear(context, plan, found);
+    result.destroyed = destroyed;
+    const creates = plan.create.filter((create) => !stuck.has(create.slot));
+    const keeper = new BaseKeeper(context, book);
+    context.room = roomFor(book, context.spec, observation, plan);
+    const creation = new Creation(context, plan, [...creates, ...plan.complete], observation, book, keeper, result, context.room, options);
+    announce(context, plan, creation.copies * book.topology.imageBytes);
+    // Before the standing bases are counted: a merge of the same member then waits for its change.
+    changeMembers(context, plan, found, result);
+    countStanding(context, plan, observation, book, keeper);
+    if (creation.isNeeded) {
+      await creation.findSources();
+      context.meter.enter("clone");
+      creation.start();
+    } else {
+      keeper.review();
+      if (plan.reconfigure.length > 0) context.meter.enter("define", `changing ${plural(plan.reconfigure.length, "member")}`);
+      else if (keeper.isMerging) context.meter.enter("consolidate");
+    }
+    await context.tasks.idle();
+    // Whatever the run had to copy, and however that ended: nobody needs a base now that is not kept as a seed.
+    keeper.review();
+    await context.tasks.idle();
+    await removeReplicas(context, plan);
+  });
+  return result;
+}
+
+/** Only takes away: what a removal's plan names, and touches nothing that stays. */
+export async function executeRemoval(context: RunContext, plan: FleetPlan, observation: Observation): Promise<Execution> {
+  const topology = topologyOf(context.spec);
+  const result = emptyExecution(context, new SourceBook(topology, 1), topology);
+  await guarded(context, async () => {
+    result.destroyed = (await clear(context, plan, new FoundMembers(observation))).destroyed;
+    await removeReplicas(context, plan);
+  });
+  return result;
+}
+
+function emptyExecution(context: RunContext, book: SourceBook, topology: Topology): Execution {
+  return { log: new TransferLog(context.clock, book), topology, policy: "none", created: 0, destroyed: 0, reconfigured: 0 };
+}
+
+/** Waits for all that was started; a fault of our own is recorded like any other, so that no state is lost over it. */
+async function guarded(context: RunContext, run: () => Promise<void>): Promise<void> {
+  const record = (error: unknown) => {
+    if (context.signal.aborted) return;
+    const known = context.failures.all.some((failure) => failure.error === error);
+    if (!known) context.failures.add({ host: "this run", step: "internal error", error, next: "tries it again" });
+  };
+  await run().catch(record);
+  await context.tasks.idle().catch(record);
+}
+
+function announce({ meter }: RunContext, plan: FleetPlan, bytes: number): void {
+  const changing = new Set(plan.reconfigure.map((e) => e.slot));
+  const standing = [...plan.keep, ...plan.adopt].filter((e) => !changing.has(e.slot)).length;
+  meter.plan(standing, standing + changing.size + plan.create.length, bytes);
+}
+
+function changeMembers(context: RunContext, plan: FleetPlan, found: FoundMembers, result: Execution): void {
+  for (const planned of plan.reconfigure) {
+    const member = found.at(planned.host, planned);
+    if (!member) continue;
+    context.tasks.start(async () => {
+      const changed = await context.turns.take(planned.host, planned, () => changeMember(context, planned, member));
+      if (!changed) return;
+      result.reconfigured++;
+      context.meter.memberDone(planned.name);
+    });
+  }
+}

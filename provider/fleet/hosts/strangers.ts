@@ -1,0 +1,76 @@
+/** What bears this fleet's tag and is not its member: copies that somebody made, and twins of members on other hosts. */
+import type { Census, Incumbent } from "./census";
+import type { HostTable } from "./table";
+import { memberUuid } from "../members/identity";
+import type { FleetPlan, Problem } from "../model";
+import { compare } from "../words/problems";
+
+/** Whose they are nobody can tell from here; who made them is told what they are, once a run. */
+export function strangerWarnings({ table, census }: { table: HostTable; census: Census }): string[] {
+  const strangers = table.hosts.flatMap(({ name, seen }) => (seen?.strangers ?? []).map((one) => `${one.name} on ${name} is left alone: ${one.reason}`));
+  const holderOf = holders(census);
+  const twins = census.twins.map((twin) => {
+    const { name, host, member, slot } = twin;
+    const holder = holderOf(slot);
+    const whose = holder && holder.host !== host ? `the member stands on ${holder.host.name}` : "another holds its slot";
+    const why = member?.displaced ? "its disks bear another host's name" : "it is of the same generation";
+    return `${name} on ${host.name} is left alone: it is a twin (${whose}, ${why}); ${twinAdvice(twin, holder)}`;
+  });
+  return [...strangers, ...twins].sort(compare);
+}
+
+function holders(census: Census): (slot: number) => Incumbent | undefined {
+  const bySlot = new Map((census.twins.length === 0 ? [] : [...census.present, ...census.stranded, ...census.lost]).map((one) => [one.slot, one]));
+  return (slot) => bySlot.get(slot);
+}
+
+const runs = ({ member }: Incumbent): boolean => member !== undefined && member.power !== "stopped";
+
+/** What to do about a member that is defined twice. One that runs is never told to be undefined: it may be the only one that lives. */
+function twinAdvice(twin: Incumbent, holder: Incumbent | undefined): string {
+  const take = ({ name, host }: Incumbent) => `virsh undefine ${name} on ${host.name}`;
+  if (!runs(twin)) return `where it should not be, take it away: ${take(twin)}`;
+  if (!holder?.member) return "it runs, so leave it until the host of the member answers, and start no other meanwhile";
+  if (runs(holder)) {
+    return `both run: shut down the one that should not (virsh shutdown), and take away what is left of it: ${take(twin)}, or ${take(holder)}`;
+  }
+  return `its guest runs on ${twin.host.name}: bring it back with virsh migrate, or, for it to count where it runs, take away the definition that is shut off: ${take(holder)}. Never start both`;
+}
+
+/**
+ * A member that is defined a second time with its very disks, as after `virsh migrate`, which leaves a definition behind,
+ * or a restore: what would be started, changed or removed may be the disk of the guest that lives elsewhere.
+ * @param acted the slots that the plan does something to
+ */
+export function twinProblems(census: Census, acted: ReadonlySet<number>): Problem[] {
+  const holderOf = holders(census);
+  return census.twins.filter(({ slot, member }) => member?.displaced && acted.has(slot)).map((twin) => {
+    const holder = holderOf(twin.slot);
+    const stands = (one: Incumbent) => `${one.member ? `${runs(one) ? "running" : "shut off"} on` : "on record on"} ${one.host.name}`;
+    return {
+      path: twin.host.declared ? `hosts[${twin.host.declared.index}]` : "hosts",
+      message: `expected one definition of ${twin.name}, which is to be started, changed or removed, got two that may have the same disk: ` +
+        `${holder ? stands(holder) : "one elsewhere"}, and ${stands(twin)}; ${twinAdvice(twin, holder)}`,
+    };
+  });
+}
+
+/** The slots whose guests or disks a plan does something to. */
+export const actedSlots = ({ create, reconfigure, consolidate, complete, move, destroy }: FleetPlan): Set<number> =>
+  new Set([create, reconfigure, consolidate, complete, move, destroy].flat().map(({ slot }) => slot));
+
+/** A domain that has a new member's UUID keeps libvirt from defining it: a member that was renamed, or lost its tag. */
+export function takenUuidProblems(table: HostTable, plan: FleetPlan): Problem[] {
+  const hosts = new Map(table.hosts.filter(({ seen }) => seen?.takenUuids?.length).map((one) => [one.name, one]));
+  if (hosts.size === 0) return [];
+  return plan.create.flatMap(({ slot, name, host }) => {
+    const known = hosts.get(host);
+    const uuid = known && memberUuid(plan.fleetId, slot);
+    const other = known?.seen?.takenUuids?.find((taken) => taken.uuid === uuid && taken.name !== name);
+    return !other ? [] : [{
+      path: known?.declared ? `hosts[${known.declared.index}]` : "hosts",
+      message: `expected the UUID of ${name} to be free on ${host}, got ${JSON.stringify(other.name)}, which has it: a member that was renamed or whose tag was taken away; ` +
+        `bring it back (virsh domrename ${other.name} ${name}), or take its domain away if it is not needed any more`,
+    }];
+  });
+}

@@ -1,0 +1,139 @@
+/**
+ * Which machine is which: declared hosts, recorded hosts and observed hosts are brought together by the hypervisor's
+ * own id, then by URI, then by name, so that renaming a host in the program is no change.
+ */
+import { groupBy, groupOf } from "../groups";
+import type { FleetSpec, FleetState, HostSpec, MemberState, Observation, Problem, ReachableHost } from "../model";
+
+type RecordedHost = FleetState["hosts"][number];
+
+/** A host that is declared, or recorded as holding members. */
+export interface KnownHost {
+  /** The declared name; for a host that is no longer declared the one it was observed or recorded under. */
+  name: string;
+  rack: string;
+  /** Its place in the program; absent: no longer declared. */
+  declared?: { index: number; spec: HostSpec };
+  recorded?: RecordedHost;
+  uuid?: string;
+  /** Absent: it was not asked, or did not answer. */
+  seen?: ReachableHost;
+  /** Why it was not seen, in words. */
+  unseenReason: string;
+  /** Given up in `abandonHosts`, and indeed not answering. */
+  abandoned: boolean;
+}
+
+export interface HostTable {
+  /** Declared ones first, in their order; then the others. */
+  hosts: KnownHost[];
+  /** Two declared hosts that are one machine. */
+  problems: Problem[];
+  hostOf(member: Pick<MemberState, "host" | "hostUuid">): KnownHost | undefined;
+}
+
+/** The recorded hosts that may be other machines than the declared ones, under names of their own. */
+function formerHosts(spec: FleetSpec, previous: FleetState | undefined): { host: HostSpec; recorded: RecordedHost }[] {
+  const uris = new Set(spec.hosts.map((host) => host.uri));
+  const names = new Set(spec.hosts.map((host) => host.name));
+  return (previous?.hosts ?? [])
+    .filter((recorded) => !uris.has(recorded.uri))
+    .map((recorded) => ({ host: { ...recorded, name: names.has(recorded.name) ? `${recorded.name} (former)` : recorded.name }, recorded }));
+}
+
+/**
+ * Whom to observe: the declared hosts and those of the last run that are no longer declared, so that they can be
+ * emptied. A recorded host whose name now stands for another URI is called `a1 (former)`.
+ */
+export function hostsToObserve(spec: FleetSpec, previous: FleetState | undefined): HostSpec[] {
+  return [...spec.hosts, ...formerHosts(spec, previous).map((former) => former.host)];
+}
+
+export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, observation: Observation | undefined): HostTable {
+  const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
+  const hosts: KnownHost[] = spec.hosts.map((host, index) => known(host, answers, { index, spec: host }));
+  const problems = sameMachine(hosts);
+  const former = formerHosts(spec, previous);
+
+  for (const { host, recorded } of former) {
+    const answer = known(host, answers, undefined);
+    const same = hosts.find((one) => isSame(one, recorded, answer.uuid));
+    if (same) same.recorded ??= recorded;
+    else hosts.push({ ...answer, recorded, uuid: answer.uuid ?? recorded.uuid });
+  }
+  const uuids = new Set(hosts.map((one) => one.uuid));
+  const byUri = new Map([...hosts].reverse().flatMap((one) => (one.declared ? [[one.declared.spec.uri, one]] : [])));
+  for (const recorded of previous?.hosts ?? []) {
+    const same = byUri.get(recorded.uri);
+    if (same && (!same.uuid || !recorded.uuid || same.uuid === recorded.uuid)) {
+      same.recorded = recorded;
+      same.uuid ??= recorded.uuid;
+      uuids.add(same.uuid);
+    } else if (same && !uuids.has(recorded.uuid)) {
+      // The URI leads to another machine now; the one that held our members is out of sight.
+      hosts.push({ name: `${recorded.name} (former)`, rack: recorded.rack, recorded, uuid: recorded.uuid, unseenReason: `its URI now reaches another machine`, abandoned: false });
+      uuids.add(recorded.uuid);
+    }
+  }
+  const names = new Set([...hosts.map((one) => one.name), ...former.map((one) => one.host.name)]);
+  for (const answer of answers.values()) {
+    if (names.has(answer.name) || (answer.status === "reachable" && uuids.has(answer.uuid))) continue;
+    hosts.push(known({ name: answer.name, rack: "" }, answers, undefined));
+    if (answer.status === "reachable") uuids.add(answer.uuid);
+  }
+  const given = new Set(spec.abandonHosts);
+  for (const host of hosts) host.abandoned = !host.seen && hostNames(host).some((name) => given.has(name));
+  return { hosts, problems, hostOf: hostFinder(hosts) };
+}
+
+function known(
+  host: Pick<HostSpec, "name" | "rack">, answers: ReadonlyMap<string, Observation["hosts"][number]>, declared: KnownHost["declared"],
+): KnownHost {
+  const answer = answers.get(host.name);
+  const base = { name: host.name, rack: host.rack, abandoned: false, ...(declared && { declared }) };
+  if (answer?.status === "reachable") return { ...base, seen: answer, uuid: answer.uuid, unseenReason: "" };
+  return { ...base, unseenReason: answer?.reason ?? "it was not asked" };
+}
+
+/** A declared host under another URI is the recorded one when the ids agree; without ids, when the names do. */
+function isSame(host: KnownHost, recorded: RecordedHost, observedUuid: string | undefined): boolean {
+  const uuid = observedUuid ?? recorded.uuid;
+  if (host.uuid && uuid) return host.uuid === uuid;
+  return host.name === recorded.name;
+}
+
+function hostFinder(hosts: readonly KnownHost[]): HostTable["hostOf"] {
+  const [byUuid, byRecord, byName] = [groupBy(hosts, (host) => host.uuid), groupBy(hosts, (host) => host.recorded?.name), groupBy(hosts, (host) => host.name)];
+  return (member) => (member.hostUuid ? groupOf(byUuid, member.hostUuid)[0] : undefined)
+    ?? groupOf(byRecord, member.host).find((host) => !contradicts(host, member))
+    ?? groupOf(byName, member.host).find((host) => !contradicts(host, member));
+}
+
+const contradicts = (host: KnownHost, member: { hostUuid: string }) =>
+  Boolean(host.uuid && member.hostUuid && host.uuid !== member.hostUuid);
+
+/** What makes a host that no member is on record for one that must answer, in words after "which". */
+export const unsettledReason = ({ recorded }: KnownHost): string => (recorded?.noted
+  ? "a run that was killed on this machine noted as one it worked on"
+  : "was worked on when it went silent or was left with leftovers or members that are not on record");
+
+/** All that a program may call it by. */
+export function hostNames(host: KnownHost): string[] {
+  return [host.name, host.declared?.spec.uri, host.recorded?.name, host.recorded?.uri, host.uuid].filter((name): name is string => !!name);
+}
+
+function sameMachine(hosts: readonly KnownHost[]): Problem[] {
+  const first = new Map<string, number>();
+  return hosts.flatMap((host, index) => {
+    if (!host.seen) return [];
+    const earlier = first.get(host.seen.uuid);
+    if (earlier === undefined) {
+      first.set(host.seen.uuid, index);
+      return [];
+    }
+    return [{
+      path: `hosts[${index}].uri`,
+      message: `expected a machine of its own for each host, got one (${host.seen.uuid}) that hosts[${earlier}] reaches too; remove one of them`,
+    }];
+  });
+}

@@ -1,0 +1,194 @@
+/** Inputs → FleetSpec, or everything that is wrong with them at once. */
+import { crossProblems, parsePorts } from "./checks";
+import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
+import type { CloneSpec, FleetSpec, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
+import { formatBytes, tidy } from "../words/problems";
+import { structureProblems } from "./structure";
+import { concernsUnknown, prune, shapesThePlan, UNKNOWN, withoutUnknowns } from "./unknowns";
+import { uriParts } from "../uri/uri";
+
+export { fleetInputsSchema, DEFAULTS, type FleetInputs } from "./schema";
+
+export interface ParseOptions {
+  /** Tells values that Pulumi does not know yet at preview. @default nothing is unknown */
+  isUnknown?: (value: unknown) => boolean;
+  /**
+   * Planning without a hypervisor: `uri` may be left out (it becomes ""), and how hosts reach each other does not
+   * matter. @default false
+   */
+  planning?: boolean;
+  /**
+   * Inputs that a check has let pass before, such as a resource's own when it is read or deleted: what later versions
+   * are stricter about must not keep anybody from removing a fleet. @default false
+   */
+  recorded?: boolean;
+}
+
+export type ParseResult = { spec: FleetSpec; problems?: undefined } | { spec?: undefined; problems: Problem[] };
+
+export interface PreviewParseResult {
+  /** Present when nothing is wrong and all that shapes the plan is known. A uri that is unknown is "". */
+  spec?: FleetSpec;
+  /** Never about an unknown value or what is beneath it. */
+  problems: Problem[];
+  /** Paths of the unknown values. */
+  unknown: string[];
+}
+
+/**
+ * Validates and normalises a fleet's inputs. Never throws.
+ * Without `isUnknown` the result has either `spec` or `problems` (all of them, in reading order); with it, see
+ * PreviewParseResult: when anything that shapes the plan is unknown there is no spec, and no problem because of that.
+ */
+export function parseFleetSpec(input: unknown, options: ParseOptions & { isUnknown: (value: unknown) => boolean }): PreviewParseResult;
+export function parseFleetSpec(input: unknown, options?: ParseOptions & { isUnknown?: undefined }): ParseResult;
+export function parseFleetSpec(input: unknown, options: ParseOptions = {}): ParseResult | PreviewParseResult {
+  const { value, unknown } = prune(input, options.isUnknown ?? (() => false));
+  const planning = options.planning ?? false;
+  const known = withUris(value, planning);
+  const problems = tidy(
+    [...structureProblems(known), ...crossProblems(known, { planning, recorded: options.recorded ?? false })].filter((one) => !concernsUnknown(one.path, unknown)),
+  );
+  const parseable = problems.length === 0 && !unknown.some(shapesThePlan);
+  const spec = parseable ? toSpec(fleetInputsSchema.parse(withUris(withoutUnknowns(known), true))) : undefined;
+  if (options.isUnknown) return { ...(spec && { spec }), problems, unknown };
+  return spec ? { spec } : { problems };
+}
+
+/** Stands for a URI that is not known or not needed while the schema, which requires one, looks on. */
+const NO_URI = "qemu+ssh://unknown.invalid/system";
+
+function withUris(input: unknown, fill: boolean): unknown {
+  const hosts = (input as { hosts?: unknown } | null)?.hosts;
+  if (!fill || !Array.isArray(hosts)) return input;
+  const filled = hosts.map((host: unknown) =>
+    typeof host === "object" && host !== null && host !== UNKNOWN && !Array.isArray(host) ? { uri: NO_URI, ...host } : host,
+  );
+  return { ...(input as object), hosts: filled };
+}
+
+const milliseconds = (seconds: number) => Math.round(seconds * 1000);
+
+function toSpec(inputs: ParsedInputs): FleetSpec {
+  const racks = racksOf(inputs);
+  return {
+    ...(inputs.fleetId !== undefined && { fleetId: inputs.fleetId }),
+    namePrefix: inputs.namePrefix,
+    template: templateOf(inputs.template),
+    clone: cloneOf(inputs.clone),
+    policy: inputs.policy,
+    targets: targetsOf(inputs),
+    racks,
+    hosts: inputs.hosts.map(hostOf),
+    vm: vmOf(inputs.vm),
+    powerOn: inputs.powerOn,
+    start: inputs.start,
+    keepSeeds: inputs.keepSeeds,
+    onTemplateChange: inputs.onTemplateChange,
+    allowRecreate: inputs.allowRecreate,
+    deletionProtection: inputs.deletionProtection,
+    abandonHosts: inputs.abandonHosts,
+    allowUnauthenticatedTcp: inputs.allowUnauthenticatedTcp,
+    ...(inputs.transferTls && {
+      transferTls: { directories: inputs.transferTlsDirectory === undefined ? [...DEFAULTS.transferTlsDirectories] : [inputs.transferTlsDirectory] },
+    }),
+    timeouts: {
+      callMs: milliseconds(inputs.callTimeout),
+      connectMs: milliseconds(inputs.connectTimeout),
+      shutdownMs: milliseconds(inputs.shutdownTimeout),
+      lockMs: milliseconds(inputs.lockTimeout),
+      stallMs: milliseconds(inputs.stallTimeout),
+    },
+    limits: {
+      maxConcurrentClones: inputs.maxConcurrentClones,
+      maxConcurrentOperations: inputs.maxConcurrentOperations,
+      retries: inputs.retries,
+      stragglerFactor: inputs.stragglerFactor,
+    },
+    ...(inputs.timelineFile !== undefined && { timelineFile: inputs.timelineFile }),
+    ...(inputs.imageBytes !== undefined && { imageBytes: inputs.imageBytes }),
+    assumed: assumedOf(inputs, racks),
+  };
+}
+
+function templateOf(template: ParsedInputs["template"]): TemplateSpec {
+  if (template.file !== undefined) return { kind: "file", file: template.file };
+  if (template.domain !== undefined) return { kind: "domain", host: template.host!, domain: template.domain };
+  return { kind: "volume", host: template.host!, pool: template.pool!, volume: template.volume! };
+}
+
+function cloneOf(clone: ParsedInputs["clone"]): CloneSpec {
+  return typeof clone === "string" ? { kind: clone } : { kind: "mixed", linkedShare: clone.mixed.linkedShare };
+}
+
+function targetsOf(inputs: ParsedInputs): TargetSpec {
+  if (inputs.count !== undefined) return { kind: "count", count: inputs.count };
+  if (inputs.countPerHost !== undefined) return { kind: "countPerHost", countPerHost: inputs.countPerHost };
+  return { kind: "each", counts: Object.fromEntries(inputs.hosts.map((host) => [host.name, host.count ?? 0])) };
+}
+
+/** The declared racks, then those that hosts imply. */
+function racksOf(inputs: ParsedInputs): RackSpec[] {
+  const declared = (inputs.racks ?? []).map((rack) => ({
+    name: rack.name,
+    uplinkBitsPerSecond: rack.uplinkBitsPerSecond ?? DEFAULTS.uplinkBitsPerSecond,
+    ...(rack.transferRateBitsPerSecond !== undefined && { transferRateBitsPerSecond: rack.transferRateBitsPerSecond }),
+  }));
+  const named = new Set(declared.map((rack) => rack.name));
+  const implied = [...new Set(inputs.hosts.map((host) => host.rack ?? DEFAULTS.rack))].filter((name) => !named.has(name));
+  return [...declared, ...implied.map((name) => ({ name, uplinkBitsPerSecond: DEFAULTS.uplinkBitsPerSecond }))];
+}
+
+function hostOf(host: ParsedInputs["hosts"][number]): HostSpec {
+  const transferAddress = host.transferAddress ?? (host.uri === NO_URI ? undefined : uriParts(host.uri)?.host);
+  return {
+    name: host.name,
+    uri: host.uri === NO_URI ? "" : host.uri,
+    rack: host.rack ?? DEFAULTS.rack,
+    pool: host.pool,
+    ...(transferAddress !== undefined && { transferAddress }),
+    transferPorts: parsePorts(host.transferPorts) ?? { ...DEFAULTS.transferPorts },
+    nicBitsPerSecond: host.nicBitsPerSecond ?? DEFAULTS.nicBitsPerSecond,
+    ...(host.transferRateBitsPerSecond !== undefined && { transferRateBitsPerSecond: host.transferRateBitsPerSecond }),
+    diskBytesPerSecond: host.diskBytesPerSecond ?? DEFAULTS.diskBytesPerSecond,
+    maxConcurrent: host.maxConcurrent,
+    ...(host.capacity !== undefined && { capacity: host.capacity }),
+  };
+}
+
+function vmOf(vm: ParsedInputs["vm"]): VmSpec {
+  return {
+    numCpus: vm.numCpus,
+    memory: vm.memory,
+    networks: vm.networks,
+    disks: vm.disks,
+    domainType: vm.domainType,
+    arch: vm.arch,
+    ...(vm.machine !== undefined && { machine: vm.machine }),
+    ...(vm.kernel !== undefined && {
+      kernelBoot: {
+        kernel: vm.kernel,
+        ...(vm.initrd !== undefined && { initrd: vm.initrd }),
+        ...(vm.cmdline !== undefined && { cmdline: vm.cmdline }),
+      },
+    }),
+    ...(vm.serialLog !== undefined && { serialLog: vm.serialLog }),
+    autostart: vm.autostart,
+  };
+}
+
+/** Which rates took their defaults, in words. */
+function assumedOf(inputs: ParsedInputs, racks: RackSpec[]): string[] {
+  const withoutNic = inputs.hosts.filter((host) => host.nicBitsPerSecond === undefined).map((host) => host.name);
+  const withoutDisk = inputs.hosts.filter((host) => host.diskBytesPerSecond === undefined).map((host) => host.name);
+  const withUplink = new Set((inputs.racks ?? []).filter((rack) => rack.uplinkBitsPerSecond !== undefined).map((rack) => rack.name));
+  const withoutUplink = racks.map((rack) => rack.name).filter((name) => !withUplink.has(name));
+  const gigabits = (rate: number) => `${rate / 1e9} Gbit/s`;
+  const say = (names: string[], all: number, kind: string, what: string) =>
+    names.length === 0 ? [] : [`${what} assumed for ${names.length === all ? `all ${kind}` : `${kind} ${names.join(", ")}`}`];
+  return [
+    ...say(withoutNic, inputs.hosts.length, "hosts", `NICs of ${gigabits(DEFAULTS.nicBitsPerSecond)}`),
+    ...say(withoutUplink, racks.length, "racks", `uplinks of ${gigabits(DEFAULTS.uplinkBitsPerSecond)}`),
+    ...say(withoutDisk, inputs.hosts.length, "hosts", `disks of ${formatBytes(DEFAULTS.diskBytesPerSecond)}/s`),
+  ];
+}

@@ -1,0 +1,169 @@
+/**
+ * The one schema of a fleet's inputs (DESIGN.md section 10). Everything that says what an input is comes from here:
+ * validation, the TypeScript type of the resource's arguments, schema.json and the table in docs/configuration.md.
+ * What concerns several fields at once stands in checks.ts.
+ */
+import { z } from "zod";
+import {
+  absolutePath, bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text, volumeName,
+} from "./fields";
+import { expected } from "../words/problems";
+
+/** Rates and limits that hold where the inputs name none; FleetSpec.assumed says which were taken. */
+export const DEFAULTS = {
+  rack: "default",
+  nicBitsPerSecond: 10e9,
+  uplinkBitsPerSecond: 40e9,
+  diskBytesPerSecond: 1e9,
+  transferPorts: { from: 10809, to: 10872 },
+  hostMaxConcurrent: 8,
+  transferTlsDirectories: ["/etc/pki/libvirt-nbd", "/etc/pki/qemu"],
+} as const;
+
+const fleetIdError = (issue: { input?: unknown }) =>
+  expected("a fleet id of 4 to 32 lowercase letters and digits", issue.input, "leave it out to have one derived");
+
+const templateSchema = object("an object: { host, pool, volume }, { host, domain } or { file }", {
+  host: text("the name of a declared host").optional().describe("Name of the declared host that holds the template (for a volume or a domain)."),
+  pool: text("the name of a storage pool on that host").optional().describe("Storage pool of the template volume."),
+  volume: volumeName().optional().describe("Name of the template volume in `pool`."),
+  domain: text("the name of a domain on that host").optional()
+    .describe("Name of a domain on `host` whose first disk is the template. It must not be running."),
+  file: text("the path of a local image file (qcow2 or raw)", 4096).optional()
+    .describe("Path of a local image file (qcow2 or raw) on the machine that runs Pulumi; uploaded once, to the first host."),
+});
+
+const cloneSchema = z.union([
+  choice(["full", "linked"]),
+  object("an object", {
+    mixed: object("an object: { linkedShare }", {
+      linkedShare: share().describe("Share of the slots that are linked clones, from 0 to 1."),
+    }).describe("Both kinds in one fleet, spread evenly over the slots."),
+  }),
+], { error: (issue) => expected('"full", "linked" or { mixed: { linkedShare: 0.5 } }', issue.input) });
+
+/** Less would not bring one request's answer within the default stallTimeout. */
+const MIN_TRANSFER_BITS_PER_SECOND = 1e6;
+const transferRate = (example: string) => quantity("bits per second", MIN_TRANSFER_BITS_PER_SECOND, example).optional();
+
+const rackSchema = object("an object: { name, uplinkBitsPerSecond, transferRateBitsPerSecond }", {
+  name: name(63).describe("Name of the rack; hosts refer to it."),
+  uplinkBitsPerSecond: quantity("bits per second", 1, "4e10").optional()
+    .describe("Rate of the rack's link to the rest, in bits per second, each way. Default: 4e10 (40 Gbit/s)."),
+  transferRateBitsPerSecond: transferRate("1e10")
+    .describe("Limit to what all copies together use of the uplink, in bits per second, each way; the plan reckons with it. Default: no limit."),
+});
+
+const PORTS = 'a port range such as "10809-10872" within 1024 to 65535';
+const transferPortsSchema = z.union([
+  z.string().regex(/^\s*\d{1,5}\s*-\s*\d{1,5}\s*$/, { error: (issue) => expected(PORTS, issue.input) }),
+  object(PORTS, {
+    from: integer(1024, 65535).describe("First port."),
+    to: integer(1024, 65535).describe("Last port, itself included."),
+  }),
+], { error: (issue) => expected(PORTS, issue.input) });
+
+const ADDRESS = "an IP address or host name that the other hosts reach this one at";
+const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
+  name: name(63).describe("Name of the host in this program. Renaming it is no change: hosts are known by the hypervisor's own id."),
+  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system` or `qemu+tcp://host/system`."),
+  rack: name(63).optional().describe("Name of the rack the host stands in. Default: `default`, a rack shared by all hosts that name none."),
+  pool: text("the name of a storage pool on that host").default("default").describe("Storage pool that receives the clones."),
+  transferAddress: z.string({ error: (issue) => expected(ADDRESS, issue.input) })
+    .regex(/^[A-Za-z0-9._:-]{1,253}$/, { error: (issue) => expected(ADDRESS, issue.input) }).optional()
+    .describe("Address at which the other hosts reach this one for copies. Default: the host part of a remote URI. Needed only with more than one host."),
+  transferPorts: transferPortsSchema.optional()
+    .describe('Ports that copies may open on transferAddress, as "10809-10872" or { from, to }, both ends included. Default: 10809-10872.'),
+  nicBitsPerSecond: quantity("bits per second", 1, "1e10").optional()
+    .describe("Rate of the host's network card, in bits per second, each way. Default: 1e10 (10 Gbit/s)."),
+  transferRateBitsPerSecond: transferRate("2e9")
+    .describe("Limit to what all copies together send, and receive, at this host, in bits per second; the plan reckons with it. Copies within the host are not limited. Default: no limit."),
+  diskBytesPerSecond: quantity("bytes per second", 1, "1e9").optional()
+    .describe("Rate at which the host's storage reads, and writes, in bytes per second. Default: 1e9 (1 GB/s)."),
+  maxConcurrent: integer(1, 1000).default(DEFAULTS.hostMaxConcurrent).describe("Copies that may read from or write to this host at once."),
+  capacity: integer(0, MAX_MEMBERS_PER_HOST).optional()
+    .describe("Members this host may hold at most; weighs how `count` is spread. Default: no cap."),
+  count: integer(0, MAX_MEMBERS_PER_HOST).optional()
+    .describe("Members wanted on this host. Where any host has it, hosts without it get 0. Excludes the fleet's count and countPerHost."),
+});
+
+const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
+  numCpus: integer(1, 1024).default(1).describe("Virtual processors. A change reaches a running member at its next start."),
+  memory: integer(1, 67_108_864).default(1024).describe("Memory in MiB. A change reaches a running member at its next start."),
+  networks: list("a list of { network, adapterType }", object("an object: { network, adapterType }", {
+    network: text("the name of a network on the hosts").describe("Name of the hypervisor's network the card is in."),
+    adapterType: choice(["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"]).default("virtio").describe("Model of the network card."),
+  })).default([]).describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list."),
+  disks: list("a list of { label, sizeBytes, onDelete }", object("an object: { label, sizeBytes, onDelete }", {
+    label: name(32).describe("Name of the disk within its member; part of the volume's name. Its first 20 characters are the disk's serial number, which guests show under /dev/disk/by-id."),
+    sizeBytes: bytes(1_048_576, "10e9").describe("Size of the disk in bytes, at least 1 MiB."),
+    onDelete: choice(["delete", "keep"]).default("delete").describe("What becomes of the disk when its member is removed."),
+  })).default([]).describe("Empty data disks beside the cloned one, with the network cards at most 56. A change concerns new members only."),
+  domainType: choice(["kvm", "qemu"]).default("kvm").describe("kvm: the processor's virtualization; qemu: emulation, for hosts without it."),
+  arch: name(32).default("x86_64").describe("Guest architecture."),
+  machine: name(64).optional().describe("Machine type, such as `q35`. Default: the hypervisor's."),
+  kernel: absolutePath("the path of a kernel on the hosts").optional().describe("Kernel to boot directly; a path on every host. Default: boot from disk."),
+  initrd: absolutePath("the path of an initial ramdisk on the hosts").optional().describe("Initial ramdisk for `kernel`; a path on every host."),
+  cmdline: text("a kernel command line", 4096).optional().describe("Command line for `kernel`."),
+  serialLog: absolutePath("the path of a log file on the hosts").optional()
+    .describe("File on the host that receives the serial console; must hold `{name}` or `{slot}`, which are filled in. Default: a terminal, no file."),
+  autostart: flag().default(false).describe("Start the member when its host starts."),
+});
+
+const POLICIES = ["auto", "rounds", "earliestCompletion", "relay", "singleSource"] as const;
+
+export const fleetInputsSchema = object("an object that describes a fleet", {
+  fleetId: z.string({ error: fleetIdError }).regex(/^[a-z0-9]{4,32}$/, { error: fleetIdError }).optional()
+    .describe("Id that every object of the fleet is tagged with. Give that of an existing fleet to adopt it. Default: derived from the resource's URN and from what tells its Pulumi backend from others."),
+  namePrefix: name(40).refine((prefix) => !/^vmfleet-/i.test(prefix), {
+    error: (issue) => expected("a prefix that does not begin with vmfleet-", issue.input, "that beginning is kept for the provider's own domains"),
+  }).describe("Beginning of every member's name: `workers` makes workers-000, workers-001 and so on."),
+  template: templateSchema.describe("What seeds the fleet: a volume { host, pool, volume }, a domain { host, domain } or a local { file }."),
+  clone: cloneSchema.default("full")
+    .describe("full: every member has its own copy. linked: a delta disk over one replica a host. { mixed: { linkedShare } }: some of each. A change concerns new members only."),
+  policy: choice(POLICIES).default("auto")
+    .describe("Which copy feeds which next. auto simulates the others and takes the fastest."),
+  count: integer(0, MAX_MEMBERS).optional()
+    .describe("Members over the whole fleet, spread over racks, then hosts, by capacity. Exactly one of count, countPerHost and hosts[].count."),
+  countPerHost: integer(0, MAX_MEMBERS_PER_HOST).optional().describe("Members on each host. Exactly one of count, countPerHost and hosts[].count."),
+  racks: list("a list of { name, uplinkBitsPerSecond }", rackSchema).optional()
+    .describe("The racks that hosts name. Left out: those the hosts name, with the default uplink."),
+  hosts: list("a list of hosts", hostSchema).min(1, { error: (issue) => expected("at least one host", issue.input) })
+    .describe("The hosts that may hold members."),
+  vm: vmSchema.prefault({}).describe("Hardware of each member."),
+  powerOn: flag().default(true).describe("true: members run, and one found stopped is started. false: members are stopped."),
+  start: choice(["immediately", "whenCopied"]).default("whenCopied")
+    .describe("whenCopied: a member starts once its disk is there. immediately: it starts at once, what it reads is fetched first and the rest arrives while it runs. Without powerOn, on one host, or where the hypervisor cannot, as whenCopied."),
+  keepSeeds: choice(["none", "rack", "host"]).default("none")
+    .describe("Unwritten bases that stay as sources for later growth: none, one a rack, or one a host."),
+  onTemplateChange: choice(["keep", "replace"]).default("keep")
+    .describe("What a changed template does to existing members: nothing, or they are cloned anew (their data is lost)."),
+  allowRecreate: flag().default(false).describe("Allow what loses data: moves between hosts (a member is destroyed and cloned anew), removing members that another run or resource of this fleet made, and removing disks made with onDelete delete that are declared keep by now."),
+  deletionProtection: flag().default(false).describe("Refuse whatever removes a member: shrinking, moving, replacing, deleting the fleet."),
+  abandonHosts: list("a list of host names", text("a host's name or URI")).default([])
+    .describe("Hosts given up for dead: their members are forgotten and made anew elsewhere. Refused for a host that answers."),
+  allowUnauthenticatedTcp: flag().default(false).describe("Allow qemu+tcp URIs, which carry neither authentication nor encryption."),
+  transferTls: flag().default(false)
+    .describe("Copies between hosts go over TLS, both ends verified, with the certificates of the hosts' QEMU: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem and client-key.pem, readable by QEMU's user; a server's certificate names its transferAddress."),
+  transferTlsDirectory: absolutePath("the path of a directory on the hosts").optional()
+    .describe("Directory of those certificates on every host. Default: `/etc/pki/libvirt-nbd`, or `/etc/pki/qemu` where that has none, as for libvirt's nbd_tls."),
+  shutdownTimeout: seconds(0).default(60).describe("Seconds a guest has to shut down before it is switched off; 0: switched off at once."),
+  connectTimeout: seconds().default(10).describe("Seconds after which a host that does not answer counts as unreachable."),
+  callTimeout: seconds().default(30).describe("Seconds one call to a host may take."),
+  lockTimeout: seconds().default(600).describe("Seconds to wait for another run of the same fleet to end."),
+  stallTimeout: seconds().default(30).describe("Seconds without a byte after which a copy has lost its source."),
+  maxConcurrentClones: integer(1, MAX_MEMBERS).default(MAX_MEMBERS).describe("Copies at once over the whole fleet. Default: as many as the hosts' own caps allow."),
+  maxConcurrentOperations: integer(1, 10_000).default(16).describe("Members defined, started or removed at once over the whole fleet; and, beside those, as many merges of disks."),
+  stragglerFactor: share().default(0.3)
+    .describe("A copy that runs below this share of its estimated rate, measured against the other copies, is given another source; 0: never."),
+  retries: integer(0, 100).default(3).describe("Times one clone is tried anew, from another source where there is one."),
+  timelineFile: text("the path of a local file for the picture", 4096).optional()
+    .describe("Local file (SVG) that each create and update that cloned something writes a picture to: who fed whom, when and how fast. A preview writes none."),
+  imageBytes: bytes(1, "10e9").optional()
+    .describe("Planning only: bytes one copy moves, where the template cannot be asked."),
+});
+
+/** What a program writes. */
+export type FleetInputs = z.input<typeof fleetInputsSchema>;
+/** The same with defaults filled in; becomes a FleetSpec in spec.ts. */
+export type ParsedInputs = z.output<typeof fleetInputsSchema>;

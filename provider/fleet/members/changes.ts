@@ -1,0 +1,78 @@
+/** What differs between a member as found and as declared, and can be changed without making it anew. */
+import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
+
+export interface Difference {
+  changes: Reconfiguration[];
+  reason: string;
+}
+
+/** null: it is as declared. */
+export function differenceOf(spec: FleetSpec, member: ObservedMember): Difference | null {
+  const changes: Reconfiguration[] = [];
+  const reasons: string[] = [];
+  const networks = spec.vm.networks.map((one) => one.network);
+  const hardware = [
+    ...(member.numCpus === spec.vm.numCpus ? [] : [`CPUs ${member.numCpus} → ${spec.vm.numCpus}`]),
+    ...(member.memory === spec.vm.memory ? [] : [`memory ${member.memory} → ${spec.vm.memory} MiB`]),
+    ...(sameList(member.networks, networks) ? [] : [`networks ${listed(member.networks)} → ${listed(networks)}`]),
+  ];
+  if (hardware.length > 0) {
+    changes.push({ kind: "hardware", numCpus: spec.vm.numCpus, memory: spec.vm.memory, networks });
+    reasons.push(`${hardware.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
+  }
+  const wanted = spec.powerOn ? "running" : "stopped";
+  if (member.power !== wanted) {
+    changes.push({ kind: "power", to: wanted });
+    reasons.push(`found ${member.power}, powerOn is ${spec.powerOn}`);
+  }
+  return changes.length > 0 ? { changes, reason: reasons.join("; ") } : null;
+}
+
+const sameList = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((one, index) => one === b[index]);
+const listed = (names: readonly string[]) => (names.length > 0 ? names.join("+") : "none");
+
+/** Extra disks that differ from those declared: told, never touched, because a guest's data may be on them. */
+export function diskWarning(spec: FleetSpec, members: readonly ObservedMember[]): string[] {
+  const declared = spec.vm.disks.map((disk) => disk.label).sort();
+  const differing = members.filter((member) => !sameList(member.disks.map((disk) => disk.label).sort(), declared));
+  const wanted = new Map(spec.vm.disks.map((disk) => [disk.label, disk.onDelete]));
+  const otherEnd = members.filter((member) => member.disks.some((disk) => wanted.has(disk.label) && wanted.get(disk.label) !== disk.onDelete));
+  const keep = (some: readonly unknown[]) => (some.length === 1 ? "keeps its" : "keep their");
+  return [
+    ...(differing.length > 0 ? [`vm.disks: ${namesOf(differing)} ${keep(differing)} disks as they are; the change concerns new members only`] : []),
+    ...(otherEnd.length > 0 ? [`vm.disks: ${namesOf(otherEnd)} ${keep(otherEnd)} disks as they were made, also in what onDelete does with them`] : []),
+  ];
+}
+
+/**
+ * Inputs that members do not follow by themselves: told, because nothing else would show that they have no effect on
+ * members that exist. Hosts do not tell these of a member, so what was declared last is compared.
+ * @param before what the last run was given; undefined: it cannot be told
+ */
+export function quietChanges(before: FleetSpec | undefined, after: FleetSpec): string[] {
+  if (!before) return [];
+  const adapters = ({ vm }: FleetSpec) => vm.networks.map((one) => one.adapterType);
+  const sameNumber = adapters(before).length === adapters(after).length;
+  const told: Record<string, (spec: FleetSpec) => unknown> = {
+    "namePrefix": (spec) => spec.namePrefix,
+    "vm.domainType": (spec) => spec.vm.domainType,
+    "vm.arch": (spec) => spec.vm.arch,
+    "vm.machine": (spec) => spec.vm.machine,
+    "vm.kernel": (spec) => spec.vm.kernelBoot?.kernel,
+    "vm.initrd": (spec) => spec.vm.kernelBoot?.initrd,
+    "vm.cmdline": (spec) => spec.vm.kernelBoot?.cmdline,
+    "vm.serialLog": (spec) => spec.vm.serialLog,
+    "vm.autostart": (spec) => spec.vm.autostart ?? false,
+    // With another number of networks members are redefined anyway.
+    "vm.networks[].adapterType": (spec) => (sameNumber ? adapters(spec).join() : ""),
+  };
+  const changed = Object.entries(told).filter(([, of]) => of(before) !== of(after)).map(([path]) => path);
+  if (changed.length === 0) return [];
+  return [`${changed.join(", ")}: the change concerns new members; those that exist keep what they were made with until something else redefines them`];
+}
+
+/** `workers-001, workers-002 and 5 more` */
+export function namesOf(members: readonly { name: string }[], most = 5): string {
+  const names = members.map((member) => member.name);
+  return names.length <= most ? names.join(", ") : `${names.slice(0, most).join(", ")} and ${names.length - most} more`;
+}

@@ -1,0 +1,146 @@
+/** What was found. */
+import type { MemberId } from "./member";
+import type { CloneKind, HostSpec } from "./spec";
+
+export interface DiskInfo {
+  /** Volume name in the pool (or, for a foreign template, its path). */
+  volume: string;
+  path: string;
+  format: string;
+  capacityBytes: number;
+  allocationBytes: number;
+}
+
+/**
+ * What a member's base is to the fleet.
+ * frozen: holds exactly the template's content, nobody writes it, may be a source.
+ * consolidating: the guest's delta is being merged into it. consolidated: one flat disk, no source any more.
+ * replica: a linked clone's delta stands over the host's replica.
+ * arriving: started before its disk was there; its image (a full member's base, a linked one's replica) is not whole.
+ * arrived: that image is whole, and the member's disk is being put over it.
+ */
+export type BaseState = "frozen" | "consolidating" | "consolidated" | "replica" | "arriving" | "arrived";
+
+export type PowerState = "running" | "stopped" | "paused";
+
+export interface ObservedMember extends MemberId {
+  /**
+   * It is seen away from home, the host that its disks are named after: the hypervisor or somebody moved it here, or it is
+   * a twin of the one that stands there, as after a restore. That is drift and no move of ours: it counts where there is
+   * no other, and is never destroyed. @default false
+   */
+  displaced?: boolean;
+  name: string;
+  uuid: string;
+  kind: CloneKind;
+  incarnation: string;
+  contentId: string;
+  macs: string[];
+  power: PowerState;
+  base: BaseState;
+  /** Top (what the guest writes) first, base last. One entry: flat. */
+  chain: DiskInfo[];
+  disks: (DiskInfo & { label: string; onDelete: "delete" | "keep" })[];
+  numCpus: number;
+  memory: number;
+  networks: string[];
+}
+
+export interface ObservedReplica {
+  contentId: string;
+  /** replica: under linked clones. template: a local file's upload. */
+  purpose: "replica" | "template";
+  disk: DiskInfo;
+  /** Slots whose delta stands over it. */
+  users: number[];
+  /** Others that use it, in words: it is not removed while there are any. @default none */
+  strangers?: string[];
+}
+
+/**
+ * Something of ours that is not whole: a disk that no member owns, a stale helper. Removed before anything is made, unless
+ * the plan goes on from it.
+ */
+export interface Leftover {
+  /** What its hypervisor calls such a thing (libvirt: volume, domain): for messages, and for the adapter when it removes it. */
+  kind: string;
+  name: string;
+  slot?: number;
+  /** Where it can be told from the name. */
+  generation?: number;
+  bytes: number;
+  /** An unfinished copy whose bytes can be trusted: `clone` to the same target goes on from it. */
+  resumable?: { contentId: string };
+}
+
+export interface ReachableHost {
+  status: "reachable";
+  name: string;
+  /** The hypervisor's own id of the host; what identity hangs on. */
+  uuid: string;
+  hypervisorVersion: string;
+  members: ObservedMember[];
+  replicas: ObservedReplica[];
+  leftovers: Leftover[];
+  /** Data disks of removed members that asked to be kept, and what looks like one and may be anybody's. Counted for generations, never touched. */
+  kept: { slot: number; generation: number; label: string; volume: string }[];
+  /**
+   * Domains that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
+   * somebody made of one. Told of, never touched, never counted. `reason`: what they are and what to do, in words.
+   */
+  strangers: { name: string; reason: string }[];
+  /** UUIDs of the kind that members have, of domains that are none: a member with one of them cannot be made here. @default none */
+  takenUuids?: { uuid: string; name: string }[];
+  /** Generations of slots whose volume names anything at all on the host bears, whosever it is: never used again. */
+  heldGenerations: { slot: number; generation: number }[];
+  /** Names of domains without our tag that begin with the fleet's namePrefix. */
+  foreignNames: string[];
+  /** fleet/plan/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */
+  poolFreeBytes: number;
+  roomUnknown?: string;
+  /** Absent: the host does not tell. */
+  poolCapacityBytes?: number;
+  /** Where the pool lies, where other hosts' pools may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
+  store?: string;
+  /** What preflight found wrong with this host; empty: fit. */
+  problems: HostProblem[];
+}
+
+/** One wrong thing about a host, in words; the fleet makes a property path of it (words/paths.ts). */
+export interface HostProblem {
+  /** What of the host, as it was declared. Absent: the host as a whole. */
+  property?: keyof HostSpec;
+  message: string;
+}
+
+/** As a host's. */
+export interface TemplateProblem {
+  property?: "host" | "pool" | "volume" | "domain" | "file";
+  message: string;
+}
+
+export interface UnreachableHost {
+  status: "unreachable";
+  name: string;
+  reason: string;
+}
+
+export interface ObservedTemplate {
+  /** sha256, hex; see DESIGN.md section 1, content id. */
+  contentId: string;
+  /** Name of the host that holds it; absent for a local file that is not uploaded yet. */
+  host?: string;
+  capacityBytes: number;
+  /** Bytes that a clone of it writes, and a copy moves about: its data, decompressed, through all it stands on, and the clone's tables. */
+  allocationBytes: number;
+  format: string;
+}
+
+export interface Observation {
+  hosts: (ReachableHost | UnreachableHost)[];
+  /** Absent: could not be seen (its host unreachable, or it is gone); then `templateProblem` says why. */
+  template?: ObservedTemplate;
+  templateProblem?: TemplateProblem;
+  /** The template is a local file whose content was still being read when the look ended: there, and not known yet. @default false */
+  templateUnread?: boolean;
+}

@@ -1,0 +1,79 @@
+/** What must be done. */
+import type { MemberId, SlotId } from "./member";
+import type { Leftover } from "./observation";
+import type { CloneKind, Problem } from "./spec";
+
+export interface PlannedCreate extends MemberId {
+  name: string;
+  host: string;
+  rack: string;
+  kind: CloneKind;
+  reason: string;
+}
+
+export interface PlannedDestroy extends MemberId {
+  name: string;
+  host: string;
+  reason: string;
+}
+
+/** A member of which there is one, whatever becomes of it. */
+export interface PlannedMember extends SlotId {
+  name: string;
+  host: string;
+  reason: string;
+}
+
+export interface PlannedMove extends SlotId {
+  name: string;
+  from: string;
+  to: string;
+  /** Always says that data is lost. */
+  reason: string;
+}
+
+export type Reconfiguration =
+  | { kind: "power"; to: "running" | "stopped" }
+  | { kind: "hardware"; numCpus: number; memory: number; networks: string[] };
+
+export interface PlannedReconfigure extends SlotId {
+  name: string;
+  host: string;
+  changes: Reconfiguration[];
+  reason: string;
+}
+
+/**
+ * What one run must do. Every entry has its reason in words. A slot stands in exactly one of create, keep, adopt,
+ * reconfigure, destroy, lost, except that an adopted member may need reconfiguring as well (it stands in both), and that
+ * a replaced or moved slot stands in destroy (older generation) and in create; a move is a note about such a pair on two
+ * hosts.
+ */
+export interface FleetPlan {
+  fleetId: string;
+  contentId: string;
+  create: PlannedCreate[];
+  adopt: PlannedMember[];
+  keep: PlannedMember[];
+  reconfigure: PlannedReconfigure[];
+  /** Members, kept otherwise, whose frozen or half-merged base an earlier run left for this one to merge. */
+  consolidate: PlannedMember[];
+  /**
+   * Members, kept otherwise, that an earlier run started before their disk was there and did not get to the end with:
+   * what is missing is fetched, their guests go on. `base` says how far they came.
+   */
+  complete: (PlannedCreate & { base: "arriving" | "arrived"; contentId: string })[];
+  move: PlannedMove[];
+  destroy: PlannedDestroy[];
+  lost: PlannedMember[];
+  /** Leftovers to remove first. */
+  cleanup: { host: string; leftover: Leftover; reason: string }[];
+  /** Replicas and uploads nobody will need once the plan is done, removed last. */
+  removeReplicas: { host: string; contentId: string; purpose: "replica" | "template"; reason: string }[];
+  /** Members, after the plan, per declared host. */
+  placement: Record<string, number>;
+  /** What makes the plan impossible or refused; empty: may run. */
+  problems: Problem[];
+  /** Things the user should know that stop nothing. */
+  warnings: string[];
+}

@@ -1,0 +1,137 @@
+/** What was declared. Sizes are bytes, rates are decimal per second, times are milliseconds unless the name says otherwise; `memory` is MiB, as in @pulumi/vsphere. */
+/** What seeds the fleet. A domain must not be running; a file is local to the machine that runs Pulumi. */
+export type TemplateSpec =
+  | { kind: "volume"; host: string; pool: string; volume: string }
+  | { kind: "domain"; host: string; domain: string }
+  | { kind: "file"; file: string };
+
+export type CloneSpec = { kind: "full" } | { kind: "linked" } | { kind: "mixed"; linkedShare: number };
+
+export type CloneKind = "full" | "linked";
+
+export type StartMode = "immediately" | "whenCopied";
+
+export type PolicyName = "rounds" | "earliestCompletion" | "relay" | "singleSource";
+
+/** Exactly one way to say how many. `each` is keyed by host name and holds every host (0 when left out). */
+export type TargetSpec =
+  | { kind: "count"; count: number }
+  | { kind: "countPerHost"; countPerHost: number }
+  | { kind: "each"; counts: Record<string, number> };
+
+export interface RackSpec {
+  name: string;
+  uplinkBitsPerSecond: number;
+  /** What all copies together may use of the uplink, each way. Absent: all of it. */
+  transferRateBitsPerSecond?: number;
+}
+
+export interface HostSpec {
+  name: string;
+  /** libvirt URI, e.g. `qemu+ssh://root@a1/system`, `qemu+tcp://10.0.0.1/system`, `qemu+unix:///system?socket=/path`. */
+  uri: string;
+  /** Name of a declared rack; hosts that name none share the rack `default`. */
+  rack: string;
+  /** Storage pool that receives clones. */
+  pool: string;
+  /** Address other hosts of the fleet reach this one at, for NBD. */
+  transferAddress?: string;
+  /** Inclusive port range that may be opened on transferAddress. */
+  transferPorts: { from: number; to: number };
+  nicBitsPerSecond: number;
+  /** What all copies together may use of the card, each way. Absent: all of it. Copies within the host use none. */
+  transferRateBitsPerSecond?: number;
+  diskBytesPerSecond: number;
+  /** Copies that may read from or write to this host at once. */
+  maxConcurrent: number;
+  /** Members this host may hold at most; absent: no cap. Weighs placement of `count`. */
+  capacity?: number;
+}
+
+export interface NetworkInterfaceSpec {
+  network: string;
+  /** @default "virtio" */
+  adapterType: string;
+}
+
+export interface ExtraDiskSpec {
+  label: string;
+  sizeBytes: number;
+  onDelete: "delete" | "keep";
+}
+
+export interface VmSpec {
+  numCpus: number;
+  /** MiB */
+  memory: number;
+  networks: NetworkInterfaceSpec[];
+  disks: ExtraDiskSpec[];
+  domainType: "kvm" | "qemu";
+  arch: string;
+  machine?: string;
+  /** Direct kernel boot; paths on the host. Absent: boot from disk. */
+  kernelBoot?: { kernel: string; initrd?: string; cmdline?: string };
+  /** Path of a serial log file on the host; `{name}` and `{slot}` are filled in. Absent: a pty. */
+  serialLog?: string;
+  /** Start the member when its host starts. @default false */
+  autostart?: boolean;
+}
+
+export interface FleetSpec {
+  /** The input; absent: derived from the origin (identity.ts). */
+  fleetId?: string;
+  namePrefix: string;
+  template: TemplateSpec;
+  clone: CloneSpec;
+  policy: "auto" | PolicyName;
+  targets: TargetSpec;
+  racks: RackSpec[];
+  hosts: HostSpec[];
+  vm: VmSpec;
+  powerOn: boolean;
+  /** immediately: a member runs while its disk is still arriving. whenCopied: once it is there. */
+  start: StartMode;
+  keepSeeds: "none" | "rack" | "host";
+  onTemplateChange: "keep" | "replace";
+  allowRecreate: boolean;
+  deletionProtection: boolean;
+  abandonHosts: string[];
+  allowUnauthenticatedTcp: boolean;
+  /** Copies go over TLS; each host's certificates are in the first of these directories that has usable ones. Absent: plain. */
+  transferTls?: { directories: string[] };
+  timeouts: {
+    /** Deadline of one call to a host. */
+    callMs: number;
+    /** A host that does not answer within this is unreachable. */
+    connectMs: number;
+    /** ACPI shutdown, then force. */
+    shutdownMs: number;
+    /** How long a second run waits for the first one's lock. */
+    lockMs: number;
+    /** A copy that moves no byte for this long has lost its source. */
+    stallMs: number;
+  };
+  limits: {
+    /** Transfers at once over the whole fleet. */
+    maxConcurrentClones: number;
+    /** Define, start, destroy at once over the whole fleet; and, beside those, as many merges of disks. */
+    maxConcurrentOperations: number;
+    /** Times one clone is tried anew, with another source where there is one. */
+    retries: number;
+    /** A copy below this share of its estimated rate, measured against the other copies, gets another source. */
+    stragglerFactor: number;
+  };
+  /** Local file that receives the picture of each run that copied something. */
+  timelineFile?: string;
+  /** Planning only: what one copy moves, where the template cannot be asked. */
+  imageBytes?: number;
+  /** Which rates were left out and took their documented defaults, in words (`vmfleet plan` says so). */
+  assumed: string[];
+}
+
+/** One wrong thing about inputs or hosts. `path` is a property path such as `hosts[2].count`; "" is the whole. */
+export interface Problem {
+  path: string;
+  /** Without the path: `expected an integer from 0 to 10000, got -1`. */
+  message: string;
+}

@@ -1,0 +1,120 @@
+/** What is recorded. */
+import type { MemberId } from "./member";
+import type { BaseState, PowerState } from "./observation";
+import type { CloneKind, HostSpec, PolicyName } from "./spec";
+
+export interface MemberState extends MemberId {
+  name: string;
+  host: string;
+  /** Host uuid: survives renaming the host in the program. */
+  hostUuid: string;
+  rack: string;
+  uuid: string;
+  kind: CloneKind;
+  contentId: string;
+  macs: string[];
+  state: PowerState | "lost";
+  base: BaseState;
+  /** Volume names, top first. */
+  chain: string[];
+}
+
+export interface RunSummary {
+  policy: PolicyName | "none";
+  makespanSeconds: number;
+  /** Over the network. */
+  bytesMoved: number;
+  bytesAcrossRacks: number;
+  /** Of bytesMoved, what had arrived before and was fetched again after a source was replaced or a run resumed. */
+  bytesResent: number;
+  created: number;
+  destroyed: number;
+  reconfigured: number;
+  /** What the time model said of the makespan when the copies began. Absent: nothing was copied, or not to be said. */
+  predictedSeconds?: number;
+}
+
+/** One transfer as it happened; the simulated run of a plan and the real one give the same trace form. */
+export interface CloneTrace {
+  /** Slot name, or `replica@host` for a host's replica or upload. */
+  slot: string;
+  /** `template` or a slot name or `replica@host`. */
+  source: string;
+  sourceHost: string;
+  targetHost: string;
+  startSeconds: number;
+  endSeconds: number;
+  /** Sources it had before `source`, oldest first, and until when. Absent: one source all the time. */
+  replaced?: { source: string; sourceHost: string; untilSeconds: number }[];
+}
+
+/** Who fed whom and when: what the picture of a run is drawn from. */
+export interface RunTimeline {
+  policy: PolicyName | "none";
+  /** What one copy moved. */
+  imageBytes: number;
+  /** The hosts of these copies, by rack, as declared. */
+  racks: { name: string; hosts: string[] }[];
+  /** At most timeline.ts's limit, those over the network first; in the order they started. */
+  clones: CloneTrace[];
+  /** Copies beyond that limit. */
+  leftOut: number;
+}
+
+/** What a fleet's own runs taught the time model; rates as parts of the declared ones. */
+export interface Learned {
+  /** Runs that taught. */
+  runs: number;
+  /** Of NICs and uplinks. */
+  networkFactor: number;
+  diskFactor: number;
+  /** Seconds a copy costs besides its bytes. Absent: as the hypervisor says. */
+  startupSeconds?: number;
+  /** Seconds a relay's reader begins after the relay itself. Absent: as the hypervisor says. */
+  hopSeconds?: number;
+  /** From the last copy's end to the last member ready; where `memberSeconds` is known, beyond the members' turns. */
+  finishSeconds: number;
+  /** Of its host's time, for each member once its image is there. Absent: as the hypervisor says. */
+  memberSeconds?: number;
+}
+
+/** Of an image, as its guests see it. */
+export interface ByteRange {
+  offsetBytes: number;
+  lengthBytes: number;
+}
+
+/** What a guest read of a template's content when it first booted; readProfile.ts says how many of each are kept. */
+export interface ReadProfile {
+  contentId: string;
+  /** Ascending, apart from each other. */
+  ranges: ByteRange[];
+}
+
+export interface FleetState {
+  fleetId: string;
+  incarnation: string;
+  contentId: string;
+  members: MemberState[];
+  replicas: { host: string; contentId: string; purpose: "replica" | "template"; volume: string }[];
+  /** Frozen bases that stand under a delta disk, by member. */
+  snapshots: { slot: number; host: string; volume: string }[];
+  placement: Record<string, number>;
+  /** The hosts of the last run, and those that hold anything of ours, so that a host taken out of the program can still be emptied. */
+  hosts: (HostSpec & {
+    uuid?: string;
+    /** Work was begun or left behind there and could not be looked at since: members may run that nobody recorded. */
+    unsettled?: boolean;
+    /** Known only from what a run that was killed on this machine had noted (front/begun.ts): never written into a record. */
+    noted?: boolean;
+    /** Seen nowhere, while what may be their disk stays there in a pool that other hosts may reach. @default none */
+    missed?: { slot: number; generation: number; name: string }[];
+  })[];
+  lastRun: RunSummary;
+  /** Of the last run that copied anything. Absent: none did. */
+  timeline?: RunTimeline;
+  /** Absent: no run taught anything yet. */
+  learned?: Learned;
+  /** The newest last. Absent: no guest was watched while it booted early. */
+  readProfiles?: ReadProfile[];
+}

@@ -1,0 +1,121 @@
+/** Everything that would make a run fail, found before anything is touched, in one list. */
+import { groupBy } from "../groups";
+import { memberKey } from "../members/keys";
+import type { FleetPlan, FleetSpec, Observation, Leftover, Problem, ReachableHost } from "../model";
+import { alike, byStore, freeBytesOf } from "./room";
+import { problemsOfHost } from "../words/paths";
+import { expected, formatBytes, tidy } from "../words/problems";
+
+/** What a delta disk, a definition and a marker volume need at first. */
+const MEMBER_OVERHEAD_BYTES = 1_048_576;
+/** An empty qcow2 file: its tables, rounded up. */
+const EMPTY_DISK_BYTES = 262_144;
+
+/**
+ * The plan's own problems, those that the adapter found on hosts the plan works on, and pools that are too small.
+ * A full clone needs what a copy writes (the template's allocated bytes), a linked one its host's replica and a small
+ * delta. Space that the plan frees on a host counts, because a run removes before it clones; hosts that share a store
+ * share its room.
+ */
+export function preflight(spec: FleetSpec, observation: Observation, plan: FleetPlan): Problem[] {
+  const reachable = reachableOf(observation);
+  const shareOf = sharesOf(spec, plan);
+  const busy = new Set([...plan.create, ...plan.complete, ...plan.reconfigure].map((one) => one.host));
+  return tidy([
+    ...plan.problems,
+    ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => problemsOfHost(spec, host.name, host.problems)),
+    ...byStore(reachable).flatMap((store) => spaceProblems(spec, observation, shareOf, store)),
+  ]);
+}
+
+export type ShareOf = (host: string) => FleetPlan;
+
+/** What of a plan concerns a host: of the first, which a local template is uploaded to, all, since any copy anywhere brings that. */
+export function sharesOf(spec: FleetSpec, plan: FleetPlan): ShareOf {
+  const at = ({ host }: { host: string }) => host;
+  const [create, complete, destroy, cleanup] = [groupBy(plan.create, at), groupBy(plan.complete, at), groupBy(plan.destroy, at), groupBy(plan.cleanup, at)];
+  const of = <T>(groups: Map<string, T[]>, host: string): T[] => groups.get(host) ?? [];
+  return (host) => (host === spec.hosts[0]?.name ? plan : {
+    ...plan, create: of(create, host), complete: of(complete, host), destroy: of(destroy, host), cleanup: of(cleanup, host),
+  });
+}
+
+/** Hosts that would not fit together if their pools were one: whether they are is worth finding out. */
+export function maybeOneStore(spec: FleetSpec, observation: Observation, plan: FleetPlan): string[][] {
+  const shareOf = sharesOf(spec, plan);
+  const writing = reachableOf(observation).filter((host) => bytesNeeded(spec, observation, shareOf(host.name), host) > 0);
+  return alike(writing)
+    .filter((group) => sumOf(group, (host) => bytesNeeded(spec, observation, shareOf(host.name), host)) > roomOf(shareOf, group))
+    .map((group) => group.map(({ name }) => name));
+}
+
+/** Free in the store of these hosts once the plan has removed what it removes. */
+export const roomOf = (shareOf: ShareOf, store: readonly ReachableHost[]): number =>
+  freeBytesOf(store) + sumOf(store, (host) => bytesFreed(shareOf(host.name), host));
+
+const reachableOf = (observation: Observation): ReachableHost[] =>
+  observation.hosts.filter((host): host is ReachableHost => host.status === "reachable");
+
+const sumOf = <T>(all: readonly T[], bytes: (one: T) => number): number => all.reduce((sum, one) => sum + bytes(one), 0);
+
+function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: ShareOf, store: readonly ReachableHost[]): Problem[] {
+  const neededOn = (host: ReachableHost): number => bytesNeeded(spec, observation, shareOf(host.name), host);
+  const needed = sumOf(store, neededOn);
+  const free = roomOf(shareOf, store);
+  if (needed <= free) return [];
+  const writing = store.filter((host) => neededOn(host) > 0);
+  const names = new Set(writing.map(({ name }) => name));
+  const index = spec.hosts.findIndex((one) => names.has(one.name));
+  const pool = spec.hosts[index]?.pool;
+  const where = [...names].join(", ");
+  const shared = names.size > 1 ? ` on ${where} together, which share it` : "";
+  const wanted = `a pool with ${formatBytes(needed)} free for ${sumOf(writing, (host) => shareOf(host.name).create.filter((one) => one.host === host.name).length)} new members${shared}`;
+  return [{
+    path: index < 0 ? "hosts" : `hosts[${index}].pool`,
+    message: `${expected(wanted, pool ?? where)} with ${formatBytes(free)} free; make room on ${names.size > 1 ? "it" : where}, or want fewer members there`,
+  }];
+}
+
+/** Bytes that the plan writes to the host's pool at once. */
+export function bytesNeeded(spec: FleetSpec, observation: Observation, plan: FleetPlan, host: ReachableHost): number {
+  const create = writtenOn(plan, host.name);
+  const image = observation.template?.allocationBytes ?? spec.imageBytes ?? 0;
+  const full = create.filter((one) => one.kind === "full").length;
+  const linked = create.length > full;
+  const holds = (purpose: "replica" | "template") =>
+    host.replicas.some((replica) => replica.purpose === purpose && replica.contentId === plan.contentId);
+  const uploads = spec.template.kind === "file" && plan.create.length > 0 && observation.template?.host === undefined
+    && spec.hosts[0]?.name === host.name && !holds("template");
+  const images = full + (linked && !holds("replica") ? 1 : 0) + (uploads ? 1 : 0);
+  return images * image + overheadBytes(spec, plan, host.name);
+}
+
+/** What its new members take there beside their images. */
+export const overheadBytes = (spec: FleetSpec, plan: FleetPlan, host: string): number =>
+  writtenOn(plan, host).length * (MEMBER_OVERHEAD_BYTES + spec.vm.disks.length * EMPTY_DISK_BYTES);
+
+const writtenOn = (plan: FleetPlan, host: string) =>
+  [...plan.create, ...plan.complete.filter((one) => one.base === "arriving")].filter((one) => one.host === host);
+
+function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
+  const leaving = new Set(plan.destroy.filter((one) => one.host === host.name).map(memberKey));
+  const members = host.members.filter((member) => leaving.has(memberKey(member)));
+  const disks = members.flatMap((member) => [
+    // A linked clone's base is the replica, which stays until the end of the run.
+    ...(member.kind === "linked" ? member.chain.slice(0, -1) : member.chain),
+    ...member.disks.filter((disk) => disk.onDelete === "delete"),
+  ]);
+  // What is removed, and what the plan goes on from: that need not be written again.
+  const removed = new Set(plan.cleanup.filter((one) => one.host === host.name).map((one) => one.leftover));
+  const leftovers = host.leftovers.filter((one) => removed.has(one) || isResumed(plan, host, one)).map((one) => one.bytes);
+  return [...disks.map((disk) => disk.allocationBytes), ...leftovers].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** A copy of the plan goes on from it. One that stays for a member of another host, or until its template is back, frees nothing. */
+function isResumed(plan: FleetPlan, host: ReachableHost, { slot, generation, resumable }: Leftover): boolean {
+  if (!resumable) return false;
+  const { contentId } = resumable;
+  const made = writtenOn(plan, host.name).filter((one) => ("contentId" in one ? one.contentId : plan.contentId) === contentId);
+  if (slot !== undefined) return made.some((one) => one.kind === "full" && one.slot === slot && one.generation === generation);
+  return made.some((one) => one.kind === "linked") && !host.replicas.some((one) => one.purpose === "replica" && one.contentId === contentId);
+}

@@ -1,0 +1,141 @@
+import { randomBytes } from "node:crypto";
+import type { CallContext, EarlyOrder } from "../../hypervisor";
+import { abortable } from "../../../async/abortable";
+import type { Copy } from "../copy/copies";
+import { memberXml, type DiskXml } from "../xml/domainXml";
+import { inPlace, type Here, type Place } from "../connection/place";
+import { deleteVolume } from "../guard/guard";
+import { dataDisks, dropPending, isActive, makeDataDisks, refuseSaved } from "../members/member";
+import { findMember } from "../look/memberDomain";
+import { volumeName } from "../volumes/names";
+import { DISK_DEVICE, firstDiskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
+import type { Recorder } from "./recorder";
+import { Boot, READING_BYTES } from "./boot";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
+import { LONG_CALL_MS } from "../rpc/deadlines";
+import { ConnectionLostError, isLibvirtError, QmpError } from "../rpc/errors";
+import { ErrorCode } from "../rpc/protocol";
+import type { MemberTag } from "../xml/tags";
+import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
+
+const LOOK_MS = 200;
+const NODE_PREFIX = "vmfleet-early-";
+
+/**
+ * Starts a member before its disk is there (docs/adr/0050): its writes go to an overlay of its own, what it reads comes
+ * through the copy-on-read filter of the helper that brings the image to this very host. The overlay's header names no
+ * backing and the export dies with the helper, so the definition cannot be started by anyone until it is settled: what
+ * a guest does not have yet must never be read as zeros.
+ */
+export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, context: CallContext = {}): Promise<void> {
+  const { capacityBytes } = await abortable(copy.facts.wait(), context.signal);
+  const served = await abortable(copy.serveGuest(true), context.signal);
+  await inPlace(place, "start early", async (here) => {
+    const { client, scope } = here;
+    const found = await findMember(client, order);
+    if (found && found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
+    if (found && found.tag.base !== "arriving") throw new Error(`${order.name} has its disk already`);
+    if (found) await refuseSaved(client, found.domain, order.name);
+    if (found && isActive(await client.domainState(found.domain))) {
+      const path = await diskPath(here, volumeName(scope, { kind: "early", slot: order.slot, generation: order.generation }));
+      await feedGuest(client, found.domain, path, served.at);
+      if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
+      void mind(client, found.domain, path, copy, served);
+      return;
+    }
+    const { disk, extra } = await earlyDisks(here, order, capacityBytes, found?.domain);
+    const tag: MemberTag = found?.tag ?? {
+      purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
+      kind: order.kind, contentId: order.contentId, base: "arriving",
+    };
+    const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, extra));
+    await dropPending(here, order);
+    await client.startDomain(defined, LONG_CALL_MS);
+    void mind(client, defined, disk.path, copy, served);
+  });
+}
+
+async function earlyDisks(
+  here: Here, order: EarlyOrder, capacityBytes: number, found: Domain | undefined,
+): Promise<{ disk: DiskXml; extra: (DiskXml & { label: string })[] }> {
+  const { client, pool, scope } = here;
+  const of = { slot: order.slot, generation: order.generation };
+  const name = volumeName(scope, { kind: "early", ...of });
+  if (!found) await deleteVolume(here, name); // of a run that did not get to the member
+  else if (!(await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} is gone`);
+  const volume = await ensureVolume(here, name, capacityBytes, "qcow2");
+  const extra = found ? await dataDisks(here, of, found) : await makeDataDisks(here, of, order);
+  return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
+}
+
+/**
+ * Puts a running guest's overlay, the file at `path`, over another export. The one it stood over may be dead.
+ * @throws where its first disk is another file
+ */
+async function feedGuest(client: LibvirtClient, domain: Domain, path: string, at: NbdExport): Promise<void> {
+  const qmp = <T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> => client.qmp<T>(domain, command, args, timeoutMs);
+  const overlay = await firstDiskNodes(qmp, path);
+  const name = `${NODE_PREFIX}${randomBytes(4).toString("hex")}`;
+  const nodes = await qmp<{ "node-name"?: string }[]>("query-named-block-nodes", { flat: true });
+  await openExport(qmp, name, at);
+  await reopenOver(qmp, overlay, name);
+  // libvirt's own node of the first export stays: it takes that away itself when the disk moves.
+  for (const node of nodes) {
+    if (node["node-name"]?.startsWith(NODE_PREFIX)) await qmp("blockdev-del", { "node-name": node["node-name"] });
+  }
+}
+
+/**
+ * Keeps an early guest going until its copy ends: one that stands still because a read failed is resumed when the copy
+ * has a source again, over another export where the helper is another; and while it reads, the copy leaves it the way.
+ * Ends with its connection: so does the copy.
+ */
+async function mind(client: LibvirtClient, domain: Domain, path: string, copy: Copy, first: { epoch: number; recording?: Recorder }): Promise<void> {
+  let { epoch, recording } = first;
+  let readBytes = 0;
+  const boot = new Boot();
+  let asked = false;
+  /** Over an export that records nothing. */
+  const feedAnew = async (): Promise<void> => {
+    const served = await copy.serveGuest();
+    await feedGuest(client, domain, path, served.at);
+    ({ epoch } = served);
+    const recorded = recording;
+    recording = undefined;
+    await recorded?.finish();
+  };
+  while (!copy.ended) {
+    await client.clock.sleep(LOOK_MS);
+    try {
+      if (await client.isStoppedByDisk(domain)) {
+        recording?.spoil();
+        await copy.whenFed();
+        if (copy.epoch !== epoch || recording) await feedAnew();
+        await client.resumeDomain(domain);
+      } else {
+        const now = await bytesRead(client, domain);
+        if (now - readBytes > READING_BYTES) copy.guestsWait();
+        readBytes = now;
+        if (recording && !asked && boot.hasEnded(now, client.clock.nowMs())) {
+          asked = true; // where it does not work the record ends with the copy
+          await feedAnew();
+        }
+      }
+    } catch (error) {
+      if (error instanceof ConnectionLostError || isLibvirtError(error, ErrorCode.noDomain)) return;
+      // It does not run now, or the export went once more: looked at again.
+    }
+  }
+}
+
+/** From its first disk: the others are not copied. */
+async function bytesRead(client: LibvirtClient, domain: Domain): Promise<number> {
+  try {
+    const stats = await client.qmp<{ qdev?: string; stats: { rd_bytes: number } }[]>(domain, "query-blockstats");
+    return stats.find(({ qdev }) => qdev === DISK_DEVICE)?.stats.rd_bytes ?? 0;
+  } catch (error) {
+    if (error instanceof QmpError) return 0;
+    throw error;
+  }
+}

@@ -1,0 +1,50 @@
+import { isOtherHostsVolume, type VolumeScope } from "../volumes/names";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
+import { Flag } from "../rpc/protocol";
+import { FIRST_DISK } from "../xml/domainXml";
+import { all, parseXml, text, type ParsedXml } from "../xml/xml";
+
+export const baseName = (path: string | undefined): string | undefined => path?.split("/").at(-1);
+
+/** File names of a member's first disk: what it runs on (as now defined, where it does not run), and will start with. */
+export interface RootDisk {
+  current?: string;
+  persistent?: string;
+  persistentPath?: string;
+}
+
+export async function rootDisk(client: LibvirtClient, domain: Domain): Promise<RootDisk> {
+  const current = rootPath(parseXml(await client.domainXml(domain)));
+  const persistent = rootPath(parseXml(await client.domainXml(domain, Flag.xmlInactive)));
+  return { current: baseName(current), persistent: baseName(persistent), persistentPath: persistent };
+}
+
+/** A member's first disk is one of its own, by name: else somebody took a snapshot or a copy, and what stands on it must find it there. */
+export const isOwnDisk = (file: string | undefined, own: readonly string[]): file is string => file !== undefined && own.includes(file);
+
+/** @throws where a member's first disk is none of its own; `of`: what the message calls it */
+export function assertOwnDisk(scope: VolumeScope, file: string | undefined, own: readonly string[], of: string): asserts file is string {
+  if (file !== undefined && isOtherHostsVolume(scope, file)) {
+    throw new Error(`${of}, ${file}, bears another host's name: it was moved here by hand, or is a second definition of a member. Take it away by hand if it is not needed: virsh undefine`);
+  }
+  if (!isOwnDisk(file, own)) throw new Error(`${of} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
+}
+
+/** The file of the disk `vda`; else of the first that is a disk at all. */
+export function rootPath(domain: ParsedXml): string | undefined {
+  const disks = all(domain, "domain", "devices", "disk").filter((disk) => (text(disk, "@device") ?? "disk") === "disk");
+  return text(disks.find((disk) => text(disk, "target", "@dev") === FIRST_DISK) ?? disks[0], "source", "@file");
+}
+
+/** Last names of the files and volumes that a definition has as disks, in its order. */
+export function attachedFiles(domainXml: string): string[] {
+  return all(parseXml(domainXml), "domain", "devices", "disk")
+    .flatMap((disk) => baseName(text(disk, "source", "@file")) ?? text(disk, "source", "@volume") ?? []);
+}
+
+/** The file that its firmware keeps its variables in. */
+export function firmwareVariables(domainXml: string): string | undefined {
+  const domain = parseXml(domainXml);
+  return text(domain, "domain", "os", "nvram") ?? text(domain, "domain", "os", "nvram", "source", "@file");
+}

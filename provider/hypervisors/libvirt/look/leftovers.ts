@@ -1,0 +1,71 @@
+import type { ObservedMember, Leftover, ReachableHost } from "../../../fleet/model";
+import { contentPrefix, type VolumeName } from "../volumes/names";
+import type { VolumeFacts } from "../volumes/volumes";
+
+export interface OwnVolume {
+  name: VolumeName;
+  facts: VolumeFacts;
+}
+
+/** A member as far as leftovers are concerned. */
+export interface Owner extends Pick<ObservedMember, "slot" | "generation" | "chain" | "disks"> {
+  /** Its disk is its base, running and defined: a delta beside it was merged and forgotten. */
+  flat: boolean;
+  /** Its writes stand, or may stand, in its early disk. */
+  unarrived: boolean;
+}
+
+export const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind: "replica" | "template" }>): boolean =>
+  marker.kind === "complete" && marker.of === image.kind && contentPrefix(marker.contentId) === image.contentPrefix;
+
+/**
+ * Volumes of ours that belong to no whole thing. What is removed as a leftover is gone for good, so in doubt nothing
+ * is: of a member that exists only marks, and the delta of one proven flat; a data disk only while its `pending` mark
+ * exists, since somebody's copy of one may look like it. The caller still spares whatever any domain or image of the host refers to.
+ */
+export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolume[] {
+  const used = new Set(owners.flatMap((m) => [...m.chain, ...m.disks].map((disk) => disk.volume)));
+  const names = volumes.map((v) => v.name);
+  return volumes.filter(({ name, facts }) => {
+    if (used.has(facts.volume)) return false;
+    const owner = "slot" in name ? owners.find((m) => m.slot === name.slot && m.generation === name.generation) : undefined;
+    switch (name.kind) {
+      case "base":
+        return owner === undefined;
+      case "delta":
+        return owner === undefined || owner.flat;
+      case "early":
+        return owner === undefined || !owner.unarrived;
+      case "pending":
+      case "map":
+        return true;
+      case "arriving":
+        return !owner?.unarrived;
+      case "disk":
+        return owner === undefined && isPending(name, names);
+      case "replica":
+      case "template":
+        return !names.some((marker) => isMarkerOf(marker, name));
+      case "complete":
+        return !names.some((n) => (n.kind === "replica" || n.kind === "template") && isMarkerOf(name, n));
+    }
+  });
+}
+
+const isPending = (disk: Extract<VolumeName, { kind: "disk" }>, names: VolumeName[]): boolean =>
+  names.some((p) => p.kind === "pending" && p.slot === disk.slot && p.generation === disk.generation && p.label === disk.label);
+
+export const asLeftover = ({ name, facts }: OwnVolume): Leftover => ({
+  kind: "volume", name: facts.volume, bytes: facts.allocationBytes,
+  ...("slot" in name ? { slot: name.slot, generation: name.generation } : {}),
+});
+
+/** What looks like a data disk of a member that is no more, and was to be kept or bears no mark that says it is ours to remove. */
+export function keptDisks(volumes: OwnVolume[], owners: Owner[]): ReachableHost["kept"] {
+  const names = volumes.map((v) => v.name);
+  return volumes.flatMap(({ name, facts }) =>
+    name.kind === "disk" && !isPending(name, names) &&
+    !owners.some((m) => m.slot === name.slot && m.generation === name.generation)
+      ? [{ slot: name.slot, generation: name.generation, label: name.label, volume: facts.volume }]
+      : []);
+}

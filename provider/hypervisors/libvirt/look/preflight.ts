@@ -1,0 +1,46 @@
+import type { HostProblem, HostSpec } from "../../../fleet/model";
+import type { ObserveRequest } from "../../hypervisor";
+import type { LibvirtClient } from "../rpc/client";
+import { LibvirtError } from "../rpc/errors";
+import type { PoolFacts } from "../connection/session";
+
+/** blockdev nodes of libvirt's own naming, and active commit on them, since 6.0; older ones were never tried. */
+const OLDEST = 6_000_000;
+/** `block-export-add` since 5.2, `yank` since 6.0. */
+const OLDEST_QEMU = 6_000_000;
+const versionText = (n: number): string => `${Math.floor(n / 1e6)}.${Math.floor(n / 1e3) % 1e3}`;
+/** Pools whose volumes are files that QEMU opens by path. */
+const POOL_TYPES = ["dir", "fs", "netfs"];
+
+/** Whether this host can take clones; every problem at once, in the words of DESIGN.md section 9. */
+export async function preflightHost(
+  client: LibvirtClient, host: HostSpec, pool: PoolFacts | null, request: ObserveRequest,
+): Promise<HostProblem[]> {
+  if (!request.spec.hosts.some(({ name }) => name === host.name)) return []; // no longer declared: nothing will be made on it
+  const problems: HostProblem[] = [];
+  const add = (message: string, property?: HostProblem["property"]): void => void problems.push({ message, ...(property && { property }) });
+
+  const version = await client.libVersion();
+  if (version < OLDEST) add(`expected libvirt 6.0 or newer on ${host.name}, got ${versionText(version)}`);
+  const qemu = await client.hypervisorVersion();
+  if (qemu < OLDEST_QEMU) add(`expected QEMU 6.0 or newer on ${host.name}, got ${versionText(qemu)}`);
+  if (!pool) add(`expected a storage pool of host ${host.name}, got ${JSON.stringify(host.pool)}, which it does not have`, "pool");
+  else if (!(await client.poolIsActive(pool.pool))) add(`expected an active storage pool, but ${host.pool} on ${host.name} is not started: virsh pool-start ${host.pool}`, "pool");
+  else if (!POOL_TYPES.includes(pool.type)) add(`expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.pool} on ${host.name} is of type ${pool.type}`, "pool");
+
+  const networks = new Set(request.spec.vm.networks.map((n) => n.network));
+  for (const network of networks) {
+    const active = await client.networkIsActive(network);
+    if (active === undefined) add(`host ${host.name} has no network ${JSON.stringify(network)} (vm.networks)`);
+    else if (!active) add(`network ${network} on host ${host.name} is not started: virsh net-start ${network}`);
+  }
+
+  const { domainType, arch, machine } = request.spec.vm;
+  try {
+    await client.domainCapabilities(arch, domainType, machine);
+  } catch (error) {
+    if (!(error instanceof LibvirtError)) throw error;
+    add(`host ${host.name} cannot run domainType ${domainType} for ${arch}: ${error.message}${domainType === "kvm" ? ' (without usable KVM set vm.domainType to "qemu")' : ""}`);
+  }
+  return problems;
+}

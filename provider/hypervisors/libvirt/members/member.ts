@@ -1,0 +1,299 @@
+import {
+  ForeignNameError, type CallContext, type CopyRef, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
+} from "../../hypervisor";
+import { endArrival } from "../volumes/arrivals";
+import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "../look/domainDisks";
+import { memberXml, type DiskXml } from "../xml/domainXml";
+import { GuardError } from "../guard/guardError";
+import { inPlace, type Here, type Place } from "../connection/place";
+import { assertUnused, deleteUnused, deleteVolume, lookAround } from "../guard/guard";
+import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "../volumes/names";
+import { findMember, memberInSlot, tagOf } from "../look/memberDomain";
+import { memberTagOf } from "../look/ownership";
+import type { LibvirtClient } from "../rpc/client";
+import type { Domain } from "../rpc/handles";
+import { LONG_CALL_MS } from "../rpc/deadlines";
+import { CallTimeoutError, LibvirtError } from "../rpc/errors";
+import { DomainState, Flag } from "../rpc/protocol";
+import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";
+import { targetVolumeName } from "../volumes/images";
+import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
+
+const POLL_MS = 200;
+
+/**
+ * Freeze: the writes go to a delta from now on; the base is never written again until it is consolidated. Or link: the
+ * base is the host's replica then.
+ */
+export async function putDeltaOver(image: CopyRef, order: SnapshotOrder, place: Place): Promise<void> {
+  await inPlace(place, "freeze", async (here) => {
+    const { client, pool, scope } = here;
+    const base = await client.lookupVolume(pool, targetVolumeName(scope, image));
+    if ((await memberInSlot(client, order.fleet.fleetId, order.slot))?.generation === order.generation) return; // done before: what stands there has been written
+    if (!base) throw new Error(`the base ${targetVolumeName(scope, image)} is gone`);
+    const facts = await volumeFacts(client, base);
+    const delta = volumeName(scope, { kind: "delta", slot: order.slot, generation: order.generation });
+    await deleteVolume(here, delta); // of a run that did not get to the member: over another base, perhaps
+    await ensureVolume(here, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: "qcow2" });
+  });
+}
+
+/** Defines the member, or brings its definition to this shape; what runs takes it at its next start. */
+export async function reconfigureMember(order: ReconfigureOrder, place: Place): Promise<void> {
+  await inPlace(place, "define", async (here) => {
+    const { client, scope } = here;
+    const found = await findMember(client, order);
+    if (found && found.tag.generation !== order.generation) {
+      throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
+    }
+    const of = { slot: order.slot, generation: order.generation };
+    const deltaName = volumeName(scope, { kind: "delta", ...of });
+    const flatName = volumeName(scope, { kind: "base", ...of });
+    if (found && (found.tag.base === "arriving" || found.tag.base === "arrived")) throw new Error(`the disk of ${order.name} is still arriving`);
+    const disk = found ? await rootDisk(client, found.domain) : undefined;
+    if (disk) assertOwnDisk(scope, disk.persistent, [flatName, deltaName], `the disk of ${order.name}`);
+    // Whoever made a machine of these images since they were copied has them: two over one disk would destroy it.
+    if (!found) await assertUnused(here, imageNames(scope, of));
+    const flat = disk?.persistent === flatName;
+    const path = await diskPath(here, flat ? flatName : deltaName);
+    const extra = found ? await dataDisks(here, of, found.domain) : await makeDataDisks(here, of, order);
+    const tag: MemberTag = found ? { ...found.tag, ...(flat && found.tag.kind === "full" ? { base: "consolidated" as const } : {}) } : {
+      purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
+      contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen",
+    };
+    const xml = memberXml(order, tag, { path, format: "qcow2" }, extra);
+    // Before it is a member's: what a guest may have written is no copy to go on with.
+    if (!found && order.kind === "full") await endArrival(here, { kind: "base", ...of });
+    const domain = await client.defineDomain(xml);
+    if (order.autostart || found) await client.setAutostart(domain, order.autostart);
+    await dropPending(here, order);
+  });
+}
+
+/** The member exists, and its definition names its disks: they need their marks no more. */
+export async function dropPending(here: Here, { slot, generation, vm }: ReconfigureOrder): Promise<void> {
+  for (const { label } of vm.disks) await deleteVolume(here, volumeName(here.scope, { kind: "pending", slot, generation, label }));
+}
+
+type Slot = { slot: number; generation: number };
+type DataDisk = DiskXml & { label: string };
+
+/**
+ * A new member's data disks. Each bears its mark until a member's definition names it: without either a volume that
+ * looks like one of ours may be somebody's copy, and is left alone.
+ */
+export async function makeDataDisks(here: Here, of: Slot, order: ReconfigureOrder): Promise<DataDisk[]> {
+  const { client, pool, scope } = here;
+  const made: DataDisk[] = [];
+  for (const disk of order.vm.disks) {
+    const name = volumeName(scope, { kind: "disk", ...of, label: disk.label, onDelete: disk.onDelete });
+    const pending = volumeName(scope, { kind: "pending", ...of, label: disk.label });
+    const unused = (await client.lookupVolume(pool, pending)) !== null;
+    if (!unused && (await client.lookupVolume(pool, name))) {
+      throw new Error(disk.onDelete === "keep" ? `the disk ${name} of an earlier member is there: it is kept, move it away first` : `a volume named ${name} is there already, and nothing says that it is ours: move it away first`);
+    }
+    await ensureVolume(here, pending, 1, "raw");
+    await deleteVolume(here, name); // of a run that did not get to the member
+    const volume = await ensureVolume(here, name, disk.sizeBytes, "qcow2");
+    made.push({ path: (await volumeFacts(client, volume)).path, format: "qcow2", label: disk.label });
+  }
+  return made;
+}
+
+/**
+ * The disks that a member's definition names, in its order, whatever is declared by now: a redefinition takes none away,
+ * and adds none. @throws where one of them is a snapshot, which a redefinition would take away
+ */
+export async function dataDisks(here: Here, of: Slot, domain: Domain): Promise<DataDisk[]> {
+  const { client, scope } = here;
+  const files = attachedFiles(await client.domainXml(domain, Flag.xmlInactive));
+  await assertNoSnapshot(here, of, files, domain.name);
+  const named = ownDataDisks(scope, of, files);
+  return Promise.all(named.map(async ({ volume, label }) => ({ path: await diskPath(here, volume), format: "qcow2", label })));
+}
+
+/** Of the files that a member's definition names, those that are its data disks. */
+export function ownDataDisks(scope: VolumeScope, of: Slot, files: readonly string[]): (Extract<VolumeName, { kind: "disk" }> & { volume: string })[] {
+  return [...new Set(files)].flatMap((volume) => {
+    const name = parseVolumeName(scope, volume);
+    return name?.kind === "disk" && name.slot === of.slot && name.generation === of.generation ? [{ ...name, volume }] : [];
+  });
+}
+
+/**
+ * A snapshot of a data disk takes its name from the disk, and stands on it, while nothing of ours does but a first disk.
+ * @throws where one of the files that a member's definition names is such
+ */
+async function assertNoSnapshot({ client, pool, scope }: Here, of: Slot, files: readonly string[], name: string): Promise<void> {
+  const data = new Set(ownDataDisks(scope, of, files).map(({ volume }) => volume));
+  const first = imageNames(scope, of);
+  for (const file of files) {
+    const held = heldGeneration(scope, file);
+    if (held?.slot !== of.slot || held.generation !== of.generation || first.includes(file)) continue;
+    const volume = data.has(file) ? await client.lookupVolume(pool, file) : null;
+    const isOwn = data.has(file) && (!volume || (await volumeFacts(client, volume)).backingPath === undefined);
+    if (!isOwn) throw new Error(`${name} has the disk ${file}, not one of this fleet's but named after one: merge or remove the snapshot first`);
+  }
+}
+
+export async function setTag(client: LibvirtClient, domain: Domain, tag: MemberTag): Promise<void> {
+  const own = memberTagOf(domain, await tagOf(client, domain), tag.fleetId, tag.slot);
+  if (own?.generation !== tag.generation) {
+    throw new Error(`${domain.name} does not bear this member's tag any more: it was taken away or given another meanwhile, and the domain was left as it is`);
+  }
+  const live = isActive(await client.domainState(domain));
+  await client.setMetadata(domain, TAG_URI, TAG_KEY, tagXml(tag), live);
+}
+
+/**
+ * A saved state names the disks that its guest had, and goes on with what it held of them in memory: neither their
+ * places nor the definition may change under it. @throws when there is one
+ */
+export async function refuseSaved(client: LibvirtClient, domain: Domain, name: string): Promise<void> {
+  if (!(await client.hasManagedSave(domain))) return;
+  throw new Error(`${name} has a saved state that names its present disk: start it (virsh start) or drop the state (virsh managedsave-remove)`);
+}
+
+export async function adoptMember(order: MemberRef, place: Place): Promise<void> {
+  await place.session.run("adopt", async (client) => {
+    const found = await findMember(client, order);
+    if (!found) throw new Error(`${order.name} is gone`);
+    await setTag(client, found.domain, { ...found.tag, incarnation: order.fleet.incarnation });
+  });
+}
+
+export const isActive = (state: number): boolean =>
+  state === DomainState.running || state === DomainState.blocked || state === DomainState.paused ||
+  state === DomainState.shutdown || state === DomainState.pmsuspended;
+
+export async function powerMember(
+  order: MemberRef & { to: "running" | "stopped"; shutdownMs: number }, place: Place, context: CallContext = {},
+): Promise<void> {
+  await place.session.run(order.to === "running" ? "start" : "stop", async (client) => {
+    const found = await findMember(client, order);
+    if (!found) throw new Error(`${order.name} is gone`);
+    const state = await client.domainState(found.domain);
+    const active = isActive(state);
+    if (order.to === "running" && !active) await client.startDomain(found.domain, LONG_CALL_MS);
+    if (order.to === "running" && state === DomainState.paused) await client.resumeDomain(found.domain);
+    if (order.to === "stopped" && active) await shutdown(client, found.domain, order.shutdownMs, context.signal);
+  });
+}
+
+/** ACPI first, then force when the guest has not gone within `shutdownMs`. */
+async function shutdown(client: LibvirtClient, domain: Domain, shutdownMs: number, signal?: AbortSignal): Promise<void> {
+  const deadline = client.clock.nowMs() + shutdownMs;
+  const state = await client.domainState(domain);
+  if (shutdownMs > 0 && (state === DomainState.running || state === DomainState.blocked)) {
+    try {
+      await client.shutdownDomain(domain);
+      while (client.clock.nowMs() < deadline) {
+        signal?.throwIfAborted();
+        if (!isActive(await client.domainState(domain))) return;
+        await client.clock.sleep(POLL_MS);
+      }
+    } catch (error) {
+      if (!(error instanceof LibvirtError || error instanceof CallTimeoutError)) throw error; // a guest that cannot be asked is ended
+    }
+  }
+  if (isActive(await client.domainState(domain))) await client.destroyDomain(domain, 0, LONG_CALL_MS);
+}
+
+/**
+ * Stops, undefines, then removes its volumes; a crash in between leaves leftovers, which the next run removes. What
+ * somebody else uses of them is found before anything is touched.
+ */
+export async function destroyMember(order: MemberRef & { shutdownMs: number }, place: Place, context: CallContext = {}): Promise<void> {
+  await inPlace(place, "destroy", async (here) => {
+    const { client, scope } = here;
+    // A domain of that name that is not this member is somebody's: nothing of this member is there to destroy.
+    const found = await findMember(client, order).catch(ignoreForeign);
+    if (found) {
+      if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
+      await assertOwnDisks(here, found.domain, order);
+    }
+    const marks = new Set(await pendingMarks(here, order));
+    if (found) {
+      const named = await namedDisks(client, found.domain, scope, order);
+      const disks = named.filter(({ onDelete }) => onDelete === "delete");
+      await assertUnused(here, [...imageNames(scope, order), ...disks.map(({ volume }) => volume)], found.domain.uuid);
+      await assertFirmwareUnused(here, found.domain);
+      await shutdown(client, found.domain, order.shutdownMs, context.signal);
+      // With its definition goes the one thing that says whose they are: from here on the marks say it.
+      for (const { label, onDelete } of named) {
+        const mark = volumeName(scope, { kind: "pending", slot: order.slot, generation: order.generation, label });
+        marks.delete(mark);
+        // One to be kept was a member's: a mark that a killed run left beside it says nothing any more.
+        if (onDelete === "keep") await deleteVolume(here, mark);
+        else {
+          await ensureVolume(here, mark, 1, "raw");
+          marks.add(mark);
+        }
+      }
+      await client.undefineDomain(found.domain);
+    }
+    const images = imageNames(scope, order).reverse();
+    const staying = await deleteUnused(here, [...images, ...[...marks].flatMap((mark) => markedDisks(scope, mark))]);
+    for (const image of images) if (staying.has(image)) throw staying.get(image)!;
+    for (const mark of marks) await deleteVolume(here, mark);
+    await endArrival(here, { kind: "base", slot: order.slot, generation: order.generation });
+  });
+}
+
+/** From what stands on nothing of its own up. */
+const imageNames = (scope: VolumeScope, { slot, generation }: Slot): string[] =>
+  (["base", "delta", "early"] as const).map((kind) => volumeName(scope, { kind, slot, generation }));
+
+/** As it runs and as it will start. */
+async function namedDisks(client: LibvirtClient, domain: Domain, scope: VolumeScope, of: Slot): Promise<ReturnType<typeof ownDataDisks>> {
+  const xmls = await Promise.all([client.domainXml(domain), client.domainXml(domain, Flag.xmlInactive)]);
+  return ownDataDisks(scope, of, xmls.flatMap(attachedFiles));
+}
+
+/** Undefining takes the file of its firmware's variables along. */
+async function assertFirmwareUnused(here: Here, domain: Domain): Promise<void> {
+  const path = firmwareVariables(await here.client.domainXml(domain, Flag.xmlInactive));
+  if (path === undefined) return;
+  const users = (await lookAround(here)).usersOf({ path }, domain.uuid);
+  if (users.length > 0) throw new GuardError(`${path}, which goes with its definition, is in use: ${users.join("; ")}. Take it from there first`);
+}
+
+async function pendingMarks({ client, pool, scope }: Here, of: Slot): Promise<string[]> {
+  return (await client.listVolumes(pool)).map(({ name }) => name).filter((volume) => {
+    const name = parseVolumeName(scope, volume);
+    return name?.kind === "pending" && name.slot === of.slot && name.generation === of.generation;
+  });
+}
+
+/** The disk that it marks goes first, unless somebody has it: without its mark nobody would know it for ours. */
+export async function deletePending(here: Here, mark: string): Promise<void> {
+  await deleteUnused(here, markedDisks(here.scope, mark));
+  await deleteVolume(here, mark);
+}
+
+function markedDisks(scope: VolumeScope, mark: string): string[] {
+  const name = parseVolumeName(scope, mark);
+  if (name?.kind !== "pending") throw new Error(`${mark} is no mark of a disk`);
+  const { slot, generation, label } = name;
+  return (["delete", "keep"] as const).map((onDelete) => volumeName(scope, { kind: "disk", slot, generation, label, onDelete }));
+}
+
+/**
+ * Without its domain a disk would be nobody's. So before anything is touched: the disks must be this fleet's, in this
+ * pool, and nothing of somebody else's (a snapshot) may stand on them.
+ */
+async function assertOwnDisks(here: Here, domain: Domain, of: Slot): Promise<void> {
+  const { client, pool, session, scope } = here;
+  if (!(await client.poolIsActive(pool))) throw new Error(`its storage pool ${pool.name} is not active: virsh pool-start it on ${session.name}`);
+  const { current, persistent } = await rootDisk(client, domain);
+  for (const file of [current, persistent]) {
+    assertOwnDisk(scope, file, imageNames(scope, of), "its disk");
+    if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
+  }
+  for (const flags of [0, Flag.xmlInactive]) await assertNoSnapshot(here, of, attachedFiles(await client.domainXml(domain, flags)), domain.name);
+}
+
+function ignoreForeign(error: unknown): null {
+  if (error instanceof ForeignNameError) return null;
+  throw error;
+}

@@ -1,0 +1,36 @@
+/** What no member owns goes: replicas and uploads that nobody needs, and what runs left that did not end. */
+import type { DestroyOrder } from "../../hypervisor";
+import { endArrival } from "../volumes/arrivals";
+import { inPlace, type Place } from "../connection/place";
+import { assertBare, deleteVolume } from "../guard/guard";
+import { markerName, targetVolumeName } from "../volumes/images";
+import { deletePending } from "./member";
+import { tagOf } from "../look/memberDomain";
+import { isHelperDomain, parseVolumeName } from "../volumes/names";
+
+export async function removeReplica({ host, contentId, purpose }: Extract<DestroyOrder, { kind: "replica" }>, place: Place): Promise<void> {
+  const ref = { kind: "replica" as const, host, contentId, purpose };
+  const images = (["qcow2", "raw"] as const).map((format) => targetVolumeName(place.scope, ref, format));
+  await inPlace(place, "remove", async (here) => {
+    await assertBare(here, images); // before its mark goes: whoever uses it stands on a whole one
+    await deleteVolume(here, markerName(here.scope, ref)); // without its mark it is partial, whatever comes
+    for (const image of images) await deleteVolume(here, image);
+    await endArrival(here, parseVolumeName(here.scope, images[0]!)!);
+  });
+}
+
+export async function removeLeftover({ fleet, leftover }: Extract<DestroyOrder, { kind: "leftover" }>, place: Place): Promise<void> {
+  // Also where its pool is no more.
+  if (leftover.kind === "domain") return place.session.run("remove", async (client) => {
+    const domain = isHelperDomain(fleet.fleetId, leftover.name) ? await client.lookupDomain(leftover.name) : null;
+    const tag = domain && await tagOf(client, domain);
+    if (domain && tag?.purpose === "helper" && tag.fleetId === fleet.fleetId) await client.destroyDomain(domain, 0);
+  });
+  await inPlace(place, "remove", async (here) => {
+    const name = parseVolumeName(here.scope, leftover.name);
+    if (!name) return;
+    if (name.kind === "pending") return deletePending(here, leftover.name);
+    await deleteVolume(here, leftover.name);
+    await endArrival(here, name);
+  });
+}

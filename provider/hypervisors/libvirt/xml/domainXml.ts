@@ -1,0 +1,182 @@
+import { memberMacs } from "../../../fleet/members/addresses";
+import { memberUuid } from "../../../fleet/members/identity";
+import type { ReconfigureOrder } from "../../hypervisor";
+import { taggedMetadata, type HelperTag, type MemberTag } from "./tags";
+import { buildXml, type XmlNode } from "./xml";
+
+export type Drive = "cdrom" | "floppy";
+/** libvirt's names of them. */
+export const DRIVE_NAMES: Readonly<Record<Drive, string>> = { cdrom: "hda", floppy: "fda" };
+const DRIVE_BUSES: Readonly<Record<Drive, string>> = { cdrom: "ide", floppy: "fdc" };
+
+export interface DiskXml {
+  path: string;
+  format: string;
+  readOnly?: boolean;
+  copyOnRead?: boolean;
+  /** The guest stands still where a read or write fails, and tries it again when it is resumed. */
+  stopOnError?: boolean;
+  /**
+   * Of a helper: in a drive whose medium can be taken out, and so in nobody's way. Such disks leave the names of the
+   * others and of QEMU's nodes as if they were not there: they are listed first, and libvirt counts from the last on.
+   */
+  drive?: Drive;
+  /**
+   * What it stands on, in the XML instead of in the image's header, which then says nothing to anyone. `null`: on nothing.
+   * Only an image of our own whose header nobody else could write may leave it to that header.
+   */
+  backing?: BackingXml | null;
+}
+/** A disk of a helper: nothing of it is left to be guessed. */
+export type HelperDiskXml = DiskXml & { backing: BackingXml | null };
+export type BackingXml =
+  | { kind: "nbd"; host: string; port: number; exportName: string }
+  | { kind: "file"; path: string; format: string; backing: BackingXml | null };
+
+function backingXml(backing: BackingXml | null | undefined): XmlNode | undefined {
+  if (backing === undefined) return undefined;
+  if (backing === null) return {};
+  if (backing.kind === "file") {
+    return { "@type": "file", format: { "@type": backing.format }, source: { "@file": backing.path }, backingStore: backingXml(backing.backing) };
+  }
+  return {
+    "@type": "network", format: { "@type": "raw" },
+    source: { "@protocol": "nbd", "@name": backing.exportName, host: { "@name": backing.host, "@port": backing.port } },
+    backingStore: {},
+  };
+}
+
+/** As libvirt names them: vda to vdz, then vdaa. */
+export function diskName(index: number): string {
+  const last = String.fromCharCode(97 + (index % 26));
+  return index < 26 ? `vd${last}` : `${diskName(Math.floor(index / 26) - 1)}${last}`;
+}
+
+/** The one that is cloned; others of a member are its data disks. */
+export const FIRST_DISK = diskName(0);
+
+function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
+  return {
+    "@type": "file", "@device": "disk",
+    driver: {
+      "@name": "qemu", "@type": disk.format, "@cache": "none", "@discard": "unmap",
+      "@error_policy": disk.stopOnError ? "stop" : undefined, "@rerror_policy": disk.stopOnError ? "stop" : undefined,
+      "@copy_on_read": disk.copyOnRead ? "on" : undefined,
+    },
+    source: { "@file": disk.path },
+    backingStore: backingXml(disk.backing),
+    target: { "@dev": diskName(index), "@bus": "virtio" },
+    // Given, QEMU reads no sector to guess it: through a copy-on-read filter that has no backing yet, that read would
+    // put zeros into the image for good.
+    geometry: disk.copyOnRead ? { "@cyls": "16383", "@heads": "16", "@secs": "63" } : undefined,
+    serial,
+    readonly: disk.readOnly ? {} : undefined,
+  };
+}
+
+const mediumXml = (disk: DiskXml, drive: Drive): XmlNode => ({
+  "@type": "file", "@device": drive,
+  driver: { "@name": "qemu", "@type": disk.format, "@cache": "none" },
+  source: { "@file": disk.path },
+  backingStore: backingXml(disk.backing),
+  target: { "@dev": DRIVE_NAMES[drive], "@bus": DRIVE_BUSES[drive] },
+  readonly: disk.readOnly ? {} : undefined,
+});
+
+const QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0";
+/**
+ * With it libvirt asks a new QEMU for each of its 400 CPU features, 47 kB that QEMU's monitor takes byte by byte: 0.2 of
+ * the 0.3 seconds that a helper's start took. Without it two questions do, and nobody runs on that CPU.
+ */
+const CPU_QUESTIONS = "cpu-unavailable-features";
+
+/**
+ * A helper: transient, paused, 2 MiB, no guest. It exists for the QEMU process behind it, which opens disks with the
+ * labels and the user that the host gives to any guest. `machine='pc'` starts fastest of those that carry virtio.
+ * @param quick libvirt asks its QEMU for no CPU features; where it knows no such wish it refuses the domain
+ */
+export function helperXml(name: string, tag: HelperTag, domainType: string, arch: string, disks: HelperDiskXml[], quick: boolean): string {
+  return buildXml({
+    domain: {
+      "@type": domainType,
+      ...(quick && { "@xmlns:qemu": QEMU_NAMESPACE }),
+      name,
+      metadata: taggedMetadata(tag),
+      memory: { "@unit": "MiB", "#": "2" },
+      vcpu: "1",
+      os: { type: { "@arch": arch, ...(arch === "x86_64" ? { "@machine": "pc" } : {}), "#": "hvm" } },
+      on_poweroff: "destroy",
+      devices: {
+        disk: [...disks.flatMap((disk) => (disk.drive ? [mediumXml(disk, disk.drive)] : [])), ...disks.filter((disk) => !disk.drive).map((disk, index) => diskXml(disk, index))],
+        controller: [{ "@type": "usb", "@model": "none" }],
+        memballoon: { "@model": "none" },
+      },
+      ...(quick && { "qemu:capabilities": { "qemu:del": { "@capability": CPU_QUESTIONS } } }),
+    },
+  });
+}
+
+/** A member's persistent definition. Its first disk is the delta over the frozen base, or the flat base. */
+export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml, extra: (DiskXml & { label: string })[]): string {
+  const { vm } = order;
+  const macs = memberMacs(order.fleet.fleetId, order.slot, vm.networks.length);
+  const fill = (template: string): string => template.replaceAll("{name}", order.name).replaceAll("{slot}", String(order.slot));
+  const serial: XmlNode = vm.serialLog === undefined
+    ? { "@type": "pty", target: { "@port": "0" } }
+    : { "@type": "file", source: { "@path": fill(vm.serialLog), "@append": "on" }, target: { "@port": "0" } };
+  return buildXml({
+    domain: {
+      "@type": vm.domainType,
+      name: order.name,
+      uuid: memberUuid(order.fleet.fleetId, order.slot),
+      metadata: taggedMetadata(tag),
+      memory: { "@unit": "MiB", "#": String(vm.memory) },
+      vcpu: String(vm.numCpus),
+      os: {
+        type: { "@arch": vm.arch, "@machine": vm.machine, "#": "hvm" },
+        kernel: vm.kernelBoot?.kernel,
+        initrd: vm.kernelBoot?.initrd,
+        cmdline: vm.kernelBoot?.cmdline === undefined ? undefined : fill(vm.kernelBoot.cmdline),
+        boot: vm.kernelBoot ? undefined : { "@dev": "hd" },
+      },
+      features: { acpi: {}, ...(vm.arch === "x86_64" ? { apic: {} } : {}) },
+      cpu: vm.domainType === "kvm" ? { "@mode": "host-model" } : undefined,
+      clock: { "@offset": "utc" },
+      on_poweroff: "destroy",
+      on_reboot: "restart",
+      on_crash: "destroy",
+      devices: {
+        disk: [diskXml(top, 0), ...extra.map((disk, index) => diskXml(disk, index + 1, disk.label.slice(0, 20)))],
+        controller: [{ "@type": "usb", "@model": "none" }],
+        interface: vm.networks.map((nic, index) => ({
+          "@type": "network", mac: { "@address": macs[index] }, source: { "@network": nic.network },
+          model: { "@type": nic.adapterType },
+        })),
+        serial,
+        console: { "@type": vm.serialLog === undefined ? "pty" : "file", ...(vm.serialLog === undefined ? {} : { source: { "@path": fill(vm.serialLog), "@append": "on" } }), target: { "@type": "serial", "@port": "0" } },
+        memballoon: { "@model": "virtio" },
+        rng: { "@model": "virtio", backend: { "@model": "random", "#": "/dev/urandom" } },
+      },
+    },
+  });
+}
+
+/** Where a block copy goes: an image that exists, with the backing its header names. */
+export const blockCopyTargetXml = (path: string): string => buildXml({
+  disk: { "@type": "file", "@device": "disk", driver: { "@name": "qemu", "@type": "qcow2" }, source: { "@file": path } },
+});
+
+/** A volume to be made; `backingPath` makes it a delta over a qcow2 base. */
+export function volumeXml(
+  name: string, capacityBytes: number, format: "qcow2" | "raw", backing?: { path: string; format: string }, allocationBytes = 0,
+): string {
+  return buildXml({
+    volume: {
+      name,
+      capacity: { "@unit": "bytes", "#": String(capacityBytes) },
+      allocation: { "@unit": "bytes", "#": String(allocationBytes) },
+      target: { format: { "@type": format }, ...(format === "qcow2" ? { compat: "1.1" } : {}) },
+      ...(backing ? { backingStore: { path: backing.path, format: { "@type": backing.format } } } : {}),
+    },
+  });
+}
