@@ -1,4 +1,4 @@
-import type { Clock } from "../provider/async/clock";
+import { sleepBy, type Clock } from "../provider/async/clock";
 
 /** Time that passes when a test says so: for what waits on sockets, too, where a virtual clock would run ahead. */
 export class ManualClock implements Clock {
@@ -10,18 +10,7 @@ export class ManualClock implements Clock {
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason);
-      const abort = (): void => {
-        cancel();
-        reject(signal!.reason);
-      };
-      const cancel = this.after(ms, () => {
-        signal?.removeEventListener("abort", abort);
-        resolve();
-      });
-      signal?.addEventListener("abort", abort, { once: true });
-    });
+    return sleepBy(this, ms, signal);
   }
 
   after(ms: number, act: () => void): () => void {

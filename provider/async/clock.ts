@@ -26,6 +26,22 @@ export const realClock: Clock = {
   },
 };
 
+/** `sleep` of a clock that has `after`. Rejects with the signal's reason when aborted. */
+export function sleepBy(clock: Pick<Clock, "after">, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const onAbort = (): void => {
+      cancel();
+      reject(signal!.reason);
+    };
+    const cancel = clock.after(ms, () => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
 /** Calls back again and again, until it is cancelled; nothing waits for it. @returns cancels it */
 export function every(clock: Clock, ms: number, act: () => void): () => void {
   let cancel = (): void => undefined;

@@ -55,7 +55,7 @@ export interface Front {
 }
 
 export function createFront(dependencies: FrontDependencies): Front {
-  const runs = createRuns(dependencies.otherSide, dependencies.exit);
+  const runs = createRuns(dependencies.otherSide, dependencies.exit, dependencies.clock);
 
   const recordedRun = ({ resource, declaredBefore, recorded }: Parameters<Front["refresh"]>[0]): FleetRun => ({
     resource, previous: recorded, spec: specOf(declaredBefore, true), fleetId: recorded.fleetId, incarnation: recorded.incarnation,

@@ -1,4 +1,5 @@
 /** What a preview says of a fleet: the plan in one line, and what stands in its way. It never fails for a host's sake. */
+import { within } from "../async/within";
 import { formatProblem, hostsToObserve, problemOfTemplate, problemsOfHost } from "../fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
@@ -62,7 +63,6 @@ async function look(
 ): Promise<Look> {
   const deadlineMs = dependencies.previewDeadlineMs;
   const abort = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
   let hypervisor: Hypervisor | undefined;
   try {
     hypervisor = dependencies.createHypervisor({ spec, holder: dependencies.holder() });
@@ -71,15 +71,13 @@ async function look(
       { signal: abort.signal },
     );
     // The adapter keeps the deadline itself; the margin is for one that does not.
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs + 1000);
-    });
-    return { observation: await Promise.race([observing, late]), traits: hypervisor };
+    const observation = await within(dependencies.clock, deadlineMs + 1000, observing);
+    if (!observation) throw new Error(`no answer within ${deadlineMs / 1000} s`);
+    return { observation, traits: hypervisor };
   } catch (error) {
     abort.abort();
     return { failure: error instanceof Error ? error.message : String(error) };
   } finally {
-    clearTimeout(timer);
     // Not waited for: a connection that is still being made would hold up the preview.
     hypervisor?.close().catch(() => undefined);
   }

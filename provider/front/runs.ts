@@ -1,4 +1,6 @@
 /** What this process does now, and its end: a provider whose Pulumi is gone must not go on moving disks. */
+import type { Clock } from "../async/clock";
+import { within } from "../async/within";
 import type { OtherSide } from "./otherSide";
 
 export class EngineGoneError extends Error {
@@ -19,15 +21,12 @@ export interface Runs {
 }
 
 /** @param exit ends the process */
-export function createRuns(otherSide: OtherSide, exit: (code: number) => void, settleMs = SETTLE_MS): Runs {
+export function createRuns(otherSide: OtherSide, exit: (code: number) => void, clock: Clock): Runs {
   const active = new Map<AbortController, Promise<unknown>>();
 
   const abortAll = async () => {
     for (const controller of active.keys()) controller.abort(new EngineGoneError());
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<void>((resolve) => { timer = setTimeout(resolve, settleMs); });
-    await Promise.race([Promise.allSettled(active.values()), limit]);
-    clearTimeout(timer);
+    await within(clock, SETTLE_MS, Promise.allSettled(active.values()));
     exit(1);
   };
 

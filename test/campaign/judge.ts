@@ -2,7 +2,7 @@
  * What must hold whatever anybody did: of the simulated world itself, never of what the provider says of it. Each
  * function returns its findings in words; none is well.
  */
-import type { FleetSpec, FleetState } from "../../provider/fleet";
+import { memberKey, type FleetSpec, type FleetState } from "../../provider/fleet";
 import { replicaKey, volumeKey, type SimulatedHost, type SimulatedMember } from "../../provider/hypervisors/simulated/world";
 
 /** Members that live, and where somebody could look. */
@@ -134,7 +134,7 @@ export function leftBehind(hosts: readonly SimulatedHost[], fleetId: string): st
 
 export const heldTwice = (hosts: readonly SimulatedHost[], fleetId: string): boolean => {
   const seen = new Map<string, number>();
-  for (const host of hosts) for (const { slot, generation } of membersOf(host, fleetId)) seen.set(`${slot}/${generation}`, (seen.get(`${slot}/${generation}`) ?? 0) + 1);
+  for (const host of hosts) for (const key of membersOf(host, fleetId).map(memberKey)) seen.set(key, (seen.get(key) ?? 0) + 1);
   return [...seen.values()].some((times) => times > 1);
 };
 

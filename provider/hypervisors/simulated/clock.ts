@@ -1,4 +1,4 @@
-import type { Clock } from "../../async/clock";
+import { sleepBy, type Clock } from "../../async/clock";
 import { Heap } from "../../heap";
 
 interface Timer {
@@ -38,18 +38,7 @@ export class VirtualClock implements Clock {
 
   /** Rejects with the signal's reason when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason);
-      const onAbort = (): void => {
-        cancel();
-        reject(signal!.reason);
-      };
-      const cancel = this.at(this.currentMs + Math.max(0, ms), () => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      });
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    return sleepBy(this, ms, signal);
   }
 
   after(ms: number, act: () => void, isDaemon = false): () => void {

@@ -1,5 +1,6 @@
 /** What the simulated hosts hold, and how they look from outside. No time passes here. */
 import { createHash } from "node:crypto";
+import { memberKey, slotKey as keyOfSlot } from "../../fleet/members/keys";
 import { memberMacs } from "../../fleet/members/addresses";
 import { memberUuid } from "../../fleet/members/identity";
 import type {
@@ -50,8 +51,8 @@ export interface SimulatedReplica {
 export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string };
 
 /** Keys join by a character that no fleet id has. */
-export const slotKey = (fleetId: string, slot: number): string => `${fleetId}/${slot}`;
-export const volumeKey = (fleetId: string, slot: number, generation: number): string => `${fleetId}/${slot}/${generation}`;
+export const slotKey = (fleetId: string, slot: number): string => `${fleetId}/${keyOfSlot({ slot })}`;
+export const volumeKey = (fleetId: string, slot: number, generation: number): string => `${fleetId}/${memberKey({ slot, generation })}`;
 export const replicaKey = (fleetId: string, purpose: string, contentId: string): string =>
   `${fleetId}/${purpose}/${contentId}`;
 
@@ -313,7 +314,7 @@ const resumable = (contentId: string | undefined): Pick<Leftover, "resumable"> =
 
 function distinct(held: readonly { slot?: number; generation?: number }[]): ReachableHost["heldGenerations"] {
   const bySlot = new Map(held.flatMap(({ slot, generation }) => (
-    slot === undefined || generation === undefined ? [] : [[`${slot}/${generation}`, { slot, generation }] as const]
+    slot === undefined || generation === undefined ? [] : [[memberKey({ slot, generation }), { slot, generation }] as const]
   )));
   return [...bySlot.values()].sort((a, b) => a.slot - b.slot || a.generation - b.generation);
 }
