@@ -21,7 +21,7 @@ export { isUnarrived } from "./members/arrival";
 export { seedKeeper } from "./members/seeds";
 export { planRemoval, type RemovalRequest } from "./plan/removal";
 export { preflight, bytesNeeded, maybeOneStore, overheadBytes, roomOf, sharesOf } from "./plan/preflight";
-export { byStore, UNKNOWN_ROOM_BYTES } from "./plan/room";
+export { byStore } from "./plan/room";
 export { describePlan, describePlanAtLength, formatSeconds } from "./plan/describe";
 export { coalesce, keptProfiles, MAX_PROFILES, MAX_RANGES } from "./record/readProfile";
 export { recordState, parseState, DamagedRecordError, timelineSchema, NO_RUN, type RecordRequest } from "./record/record";

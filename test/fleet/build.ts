@@ -33,19 +33,19 @@ export function spec(changes: Partial<FleetInputs> = {}): FleetSpec {
 export function member(slot: number, changes: Partial<ObservedMember> = {}): ObservedMember {
   return {
     slot, name: `workers-${String(slot).padStart(3, "0")}`, uuid: memberUuid(FLEET, slot), kind: "full", generation: 0,
-    incarnation: INCARNATION, contentId: CONTENT, macs: memberMacs(FLEET, slot, 1), power: "running", base: "consolidated",
+    incarnation: INCARNATION, contentId: CONTENT, cardAddresses: memberMacs(FLEET, slot, 1), power: "running", base: "consolidated",
     chain: [disk(`base-${slot}`)], disks: [], numCpus: 1, memory: 1024, networks: ["default"], ...changes,
   };
 }
 
-export function disk(volume: string, allocationBytes = 300e6) {
-  return { volume, path: `/pool/${volume}`, format: "qcow2", capacityBytes: 10e9, allocationBytes };
+export function disk(name: string, allocationBytes = 300e6) {
+  return { name, path: `/pool/${name}`, format: "qcow2", capacityBytes: 10e9, allocationBytes };
 }
 
 export function reachable(name: string, members: ObservedMember[] = [], changes: Partial<ReachableHost> = {}): ReachableHost {
   return {
     status: "reachable", name, uuid: `uuid-${name}`, hypervisorVersion: "9.0.0", members, replicas: [], leftovers: [], kept: [],
-    strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [], ...changes,
+    strangers: [], heldGenerations: [], foreignNames: [], room: { freeBytes: 1e12 }, problems: [], ...changes,
   };
 }
 

@@ -114,5 +114,5 @@ describe("check", () => {
 
 const reachable = (name: string) => ({
   status: "reachable" as const, name, uuid: name, hypervisorVersion: "9", members: [], replicas: [], leftovers: [], kept: [],
-  strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [],
+  strangers: [], heldGenerations: [], foreignNames: [], room: { freeBytes: 1e12 }, problems: [],
 });

@@ -1,5 +1,5 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
-import { groupBy, groupOf, UNKNOWN_ROOM_BYTES } from "../../fleet";
+import { groupBy, groupOf } from "../../fleet";
 import type {
   DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../../fleet/model";
@@ -67,7 +67,7 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
     strangers: [],
     heldGenerations: [],
     foreignNames: [],
-    poolFreeBytes: UNKNOWN_ROOM_BYTES,
+    room: { unknown: "it was not asked" },
     problems: [],
   };
 }
@@ -75,7 +75,7 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
 function assumedMember(member: MemberState, incarnation: string, imageBytes: number): ObservedMember {
   const { slot, name, uuid, kind, generation, contentId, macs, base, state } = member;
   return {
-    slot, name, uuid, kind, generation, contentId, macs, base, incarnation,
+    slot, name, uuid, kind, generation, contentId, cardAddresses: macs, base, incarnation,
     power: state === "lost" ? "stopped" : state,
     chain: member.chain.map((volume) => assumedDisk(volume, imageBytes)),
     disks: [], numCpus: 0, memory: 0, networks: [],
@@ -83,5 +83,5 @@ function assumedMember(member: MemberState, incarnation: string, imageBytes: num
 }
 
 function assumedDisk(volume: string, bytes: number): DiskInfo {
-  return { volume, path: volume, format: "qcow2", capacityBytes: bytes, allocationBytes: bytes };
+  return { name: volume, path: volume, format: "qcow2", capacityBytes: bytes, allocationBytes: bytes };
 }

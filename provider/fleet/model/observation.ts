@@ -3,8 +3,9 @@ import type { MemberId } from "./member";
 import type { CloneKind, HostSpec } from "./spec";
 
 export interface DiskInfo {
-  /** Volume name in the pool (or, for a foreign template, its path). */
-  volume: string;
+  /** What its store calls it. */
+  name: string;
+  /** Where it lies, as its hypervisor names places. */
   path: string;
   format: string;
   capacityBytes: number;
@@ -35,7 +36,8 @@ export interface ObservedMember extends MemberId {
   kind: CloneKind;
   incarnation: string;
   contentId: string;
-  macs: string[];
+  /** Hardware addresses of its network cards, in their order. */
+  cardAddresses: string[];
   power: PowerState;
   base: BaseState;
   /** Top (what the guest writes) first, base last. One entry: flat. */
@@ -73,6 +75,13 @@ export interface Leftover {
   resumable?: { contentId: string };
 }
 
+/** What is free in the store that a host's copies are made in. */
+export type StoreRoom =
+  /** `capacityBytes` absent: the host does not tell. */
+  | { freeBytes: number; capacityBytes?: number }
+  /** Why its figures cannot be had or believed, in words: it is taken to have room, and who writes there finds out. */
+  | { unknown: string };
+
 export interface ReachableHost {
   status: "reachable";
   name: string;
@@ -83,24 +92,20 @@ export interface ReachableHost {
   replicas: ObservedReplica[];
   leftovers: Leftover[];
   /** Data disks of removed members that asked to be kept, and what looks like one and may be anybody's. Counted for generations, never touched. */
-  kept: { slot: number; generation: number; label: string; volume: string }[];
+  kept: { slot: number; generation: number; label: string; name: string }[];
   /**
-   * Domains that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
+   * Machines that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
    * somebody made of one. Told of, never touched, never counted. `reason`: what they are and what to do, in words.
    */
   strangers: { name: string; reason: string }[];
-  /** UUIDs of the kind that members have, of domains that are none: a member with one of them cannot be made here. @default none */
+  /** UUIDs of the kind that members have, of machines that are none: a member with one of them cannot be made here. @default none */
   takenUuids?: { uuid: string; name: string }[];
-  /** Generations of slots whose volume names anything at all on the host bears, whosever it is: never used again. */
+  /** Generations of slots whose images' names anything at all on the host bears, whosever it is: never used again. */
   heldGenerations: { slot: number; generation: number }[];
-  /** Names of domains without our tag that begin with the fleet's namePrefix. */
+  /** Names of machines without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
-  /** fleet/plan/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */
-  poolFreeBytes: number;
-  roomUnknown?: string;
-  /** Absent: the host does not tell. */
-  poolCapacityBytes?: number;
-  /** Where the pool lies, where other hosts' pools may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
+  room: StoreRoom;
+  /** Where its store lies, where other hosts' may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
   store?: string;
   /** What preflight found wrong with this host; empty: fit. */
   problems: HostProblem[];

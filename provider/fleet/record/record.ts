@@ -96,15 +96,15 @@ function replicasOn({ name, seen, recorded, abandoned }: KnownHost, before: Read
     return groupOf(before, recorded?.name ?? name).map((one) => ({ ...one, host: name }));
   }
   return seen.replicas
-    .map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.volume }))
+    .map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.name }))
     .sort((a, b) => compare(a.volume, b.volume));
 }
 
 function memberState(member: ObservedMember, host: KnownHost): MemberState {
-  const { slot, name, uuid, kind, generation, contentId, macs, power, base, chain } = member;
+  const { slot, name, uuid, kind, generation, contentId, cardAddresses, power, base, chain } = member;
   return {
-    slot, name, host: host.name, hostUuid: host.uuid ?? "", rack: host.rack, uuid, kind, generation, contentId, macs,
-    state: power, base, chain: chain.map((disk) => disk.volume),
+    slot, name, host: host.name, hostUuid: host.uuid ?? "", rack: host.rack, uuid, kind, generation, contentId, macs: cardAddresses,
+    state: power, base, chain: chain.map((disk) => disk.name),
   };
 }
 

@@ -304,7 +304,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const found = await session.run("inspect", (client) => findMember(client, order));
     if (!found || found.tag.generation !== order.generation) return null;
     const member = (await observeHost(session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
-    return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.volume) } : null;
+    return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.name) } : null;
   }
 
   async close(): Promise<void> {

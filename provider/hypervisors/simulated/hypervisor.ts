@@ -133,10 +133,10 @@ export class SimulatedHypervisor implements Hypervisor {
     if (image.whole) return { bytesMoved: 0 };
     const first = this.sourceOf(order, source);
     const neededBytes = imageBytes - image.arrivedBytes;
-    if (host.poolFreeBytes < neededBytes) {
-      throw new NoSpaceError(target.host, "clone", `the pool has ${host.poolFreeBytes} bytes free, the copy needs ${neededBytes}`);
+    if (host.freeBytes < neededBytes) {
+      throw new NoSpaceError(target.host, "clone", `the pool has ${host.freeBytes} bytes free, the copy needs ${neededBytes}`);
     }
-    host.poolFreeBytes -= imageBytes;
+    host.freeBytes -= imageBytes;
     image.begin();
     try {
       const result = await this.copies.run({
@@ -152,7 +152,7 @@ export class SimulatedHypervisor implements Hypervisor {
       image.finish();
       return result;
     } catch (error) {
-      host.poolFreeBytes += imageBytes - image.bytes();
+      host.freeBytes += imageBytes - image.bytes();
       if (!context.signal?.aborted && !(error instanceof SourceLostError) && !(error instanceof HostUnreachableError)) image.spoil();
       // Guests that read from it stand still.
       for (const member of guestsOver(host, order)) member.power = "paused";
@@ -256,7 +256,7 @@ export class SimulatedHypervisor implements Hypervisor {
       throw new HypervisorError(order.host, "destroy", `slots ${users.join(", ")} stand over this replica`);
     }
     const replica = host.replicas.get(replicaKey(fleetId, order.purpose, order.contentId));
-    host.byHand.assertUnused(order.host, "destroy", replica ? [replica.disk.volume] : []);
+    host.byHand.assertUnused(order.host, "destroy", replica ? [replica.disk.name] : []);
     host.removeReplica(replicaKey(fleetId, order.purpose, order.contentId));
     this.copies.breakSource(sourceKeyOf(fleetId, { ...order, kind: "replica" }));
   }
@@ -270,7 +270,7 @@ export class SimulatedHypervisor implements Hypervisor {
     return {
       power: member.power,
       base: host.baseStateOf(member),
-      chain: host.chainOf(member).map((disk) => disk.volume),
+      chain: host.chainOf(member).map((disk) => disk.name),
     };
   }
 

@@ -38,16 +38,16 @@ export function imageAt(order: CloneOrder, host: SimulatedHost, imageBytes: numb
   const resumed = existing && !existing.whole && existing.arriving === order.contentId ? existing.disk : undefined;
   const arrivedBytes = Math.min(resumed?.allocationBytes ?? 0, imageBytes);
   const fresh = {
-    fleetId, disk: host.disk(resumed?.volume ?? volume, imageBytes, arrivedBytes), whole: false,
+    fleetId, disk: host.disk(resumed?.name ?? volume, imageBytes, arrivedBytes), whole: false,
     arriving: order.contentId as string | undefined,
   };
   return {
     whole: existing?.whole ?? false,
-    volume: existing?.disk.volume ?? volume,
+    volume: existing?.disk.name ?? volume,
     arrivedBytes,
     begin: () => {
       // What an earlier attempt left is gone on from, or overwritten.
-      host.poolFreeBytes += existing?.disk.allocationBytes ?? 0;
+      host.freeBytes += existing?.disk.allocationBytes ?? 0;
       if (target.kind === "base") {
         const { slot, generation } = target;
         host.bases.set(volumeKey(fleetId, slot, generation), Object.assign(fresh, { slot, generation, state: "frozen" as const }));

@@ -33,7 +33,7 @@ export function createSimulated(
     format: observed?.format ?? "qcow2",
   }, options);
   for (const found of observation?.hosts ?? []) hypervisor.host(found.name).restore(fleetId!, found);
-  for (const [name, bytes] of Object.entries(options.poolFreeBytes ?? {})) hypervisor.host(name).poolFreeBytes = bytes;
+  for (const [name, bytes] of Object.entries(options.freeBytes ?? {})) hypervisor.host(name).freeBytes = bytes;
   for (const [name, names] of Object.entries(options.foreignNames ?? {})) hypervisor.host(name).foreignNames = [...names];
   return { hypervisor, clock };
 }

@@ -79,7 +79,7 @@ describe("simulated hypervisor: bad days", () => {
   });
 
   it("refuses a copy for which the pool has no room, and gives the room back when one is removed", async () => {
-    const { clone, template, base, hypervisor, member } = world({ poolFreeBytes: { a2: 1.5e9 } });
+    const { clone, template, base, hypervisor, member } = world({ freeBytes: { a2: 1.5e9 } });
     await clone(template, base("a2", 0));
     await assert.rejects(clone(template, base("a2", 1)), NoSpaceError);
     await hypervisor.destroy({ kind: "member", ...member("a2", 0), shutdownMs: 0 });
@@ -138,7 +138,7 @@ describe("simulated hypervisor: what an engine must not do", () => {
 
 describe("simulated hypervisor: seeded from an observation", () => {
   it("shows again what was observed", async () => {
-    const { clone, template, base, define, hypervisor, observe } = world({ poolFreeBytes: { a1: 1e10, a2: 1e10, b1: 1e10 } });
+    const { clone, template, base, define, hypervisor, observe } = world({ freeBytes: { a1: 1e10, a2: 1e10, b1: 1e10 } });
     await clone(template, base("a2", 0));
     await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0 });
     await define("a2", 0);
