@@ -1,5 +1,5 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
-import { groupBy, groupOf } from "../../fleet";
+import { addressOf, groupBy, groupOf, recordedAddress } from "../../fleet";
 import type {
   DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../../fleet/model";
@@ -16,9 +16,9 @@ export function assumeObservation(
   const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
   const { contentId, imageBytes } = template;
   const recorded = recordedBy(previous);
-  const isGivenUp = (host: Pick<HostSpec, "name" | "uri">): boolean => {
+  const isGivenUp = (host: HostSpec): boolean => {
     const before = recorded.of(host);
-    return [host.name, host.uri, before?.name, before?.uuid].some((name) => name !== undefined && spec.abandonHosts.includes(name));
+    return [host.name, addressOf(host), before?.name, before?.uuid].some((name) => name !== undefined && spec.abandonHosts.includes(name));
   };
   const templateHost = spec.template.kind === "file" ? undefined : spec.hosts.find(({ name }) => spec.template.kind !== "file" && name === spec.template.host);
   return {
@@ -37,12 +37,12 @@ export function assumeObservation(
 /** The record by host: there are many of both. */
 function recordedBy(previous: FleetState | undefined) {
   const hosts = previous?.hosts ?? [];
-  const [byUri, byName] = [groupBy(hosts, (h) => h.uri), groupBy(hosts, (h) => h.name)];
+  const [byAddress, byName] = [groupBy(hosts, recordedAddress), groupBy(hosts, (h) => h.name)];
   return {
     incarnation: previous?.incarnation ?? "",
     members: groupBy((previous?.members ?? []).filter((m) => m.state !== "lost"), (m) => m.host),
     replicas: groupBy(previous?.replicas ?? [], (r) => r.host),
-    of: ({ name, uri }: Pick<HostSpec, "name" | "uri">) => groupOf(byUri, uri)[0] ?? groupOf(byName, name)[0],
+    of: (host: HostSpec) => groupOf(byAddress, addressOf(host))[0] ?? groupOf(byName, host.name)[0],
   };
 }
 

@@ -6,6 +6,7 @@
  * unless the name says otherwise; `memory` is MiB, as in @pulumi/vsphere.
  */
 export type * from "./member";
+export type * from "./libvirt";
 export type * from "./spec";
 export type * from "./observation";
 export type * from "./plan";

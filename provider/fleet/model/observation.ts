@@ -1,6 +1,6 @@
 /** What was found. */
 import type { MemberId } from "./member";
-import type { CloneKind, HostSpec } from "./spec";
+import type { CloneKind, HostOwn, HostSpec, TemplateSpec } from "./spec";
 
 export interface DiskInfo {
   /** What its store calls it. */
@@ -114,15 +114,18 @@ export interface ReachableHost {
 /** One wrong thing about a host, in words; the fleet makes a property path of it (words/paths.ts). */
 export interface HostProblem {
   /** What of the host, as it was declared. Absent: the host as a whole. */
-  property?: keyof HostSpec;
+  property?: Exclude<keyof HostSpec, "own"> | Exclude<PropertyOf<HostOwn>, "hypervisor">;
   message: string;
 }
 
 /** As a host's. */
 export interface TemplateProblem {
-  property?: "host" | "pool" | "volume" | "domain" | "file";
+  property?: Exclude<PropertyOf<TemplateSpec>, "kind">;
   message: string;
 }
+
+/** Of any arm of a union. */
+type PropertyOf<T> = T extends unknown ? keyof T : never;
 
 export interface UnreachableHost {
   status: "unreachable";

@@ -29,13 +29,13 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
   const scope: VolumeScope = { fleetId: request.fleetId, hostUuid: uuid };
   const pool = await session.poolFacts();
   return session.run("observe", async (client) => {
-    const problems = request.preflight ? await preflightHost(client, session.spec, pool, request) : [];
+    const problems = request.preflight ? await preflightHost(client, session, pool, request) : [];
     const usable = pool !== null && (await client.poolIsActive(pool.pool)) ? pool : null;
     // Before the volumes are listed: a pool that is too busy to be looked at shows what libvirt saw last.
     const room = usable ? request.preflight ? await poolRoom({ client, pool: usable.pool }, PREFLIGHT_BUSY_MS) : await knownRoom({ client, pool: usable.pool }) : null;
     const domains = await ownDomains(client, request);
     if (!usable && (domains.members.length > 0 || !request.preflight)) {
-      throw new Error(`its storage pool ${session.spec.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
+      throw new Error(`its storage pool ${session.own.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
     }
     const volumes = usable ? await ownVolumes(client, usable, scope) : NO_VOLUMES;
     const looked = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes, scope)));
