@@ -1,5 +1,6 @@
 /** Small fleets for tests: inputs, specs, and hosts as they look once a plan has been carried out. */
 import assert from "node:assert/strict";
+import { SIMULATED_WORDS } from "../../provider/hypervisors/simulated";
 import {
   memberMacs, memberUuid, parseFleetSpec, reconcile, recordState, NO_RUN,
   type FleetInputs, type FleetPlan, type FleetSpec, type FleetState, type Observation, type ObservedMember, type ReachableHost,
@@ -44,7 +45,7 @@ export function disk(name: string, allocationBytes = 300e6) {
 
 export function reachable(name: string, members: ObservedMember[] = [], changes: Partial<ReachableHost> = {}): ReachableHost {
   return {
-    status: "reachable", name, uuid: `uuid-${name}`, hypervisorVersion: "9.0.0", members, replicas: [], leftovers: [], kept: [],
+    status: "reachable", name, uuid: `uuid-${name}`, hypervisorVersion: "9.0.0", words: SIMULATED_WORDS, members, replicas: [], leftovers: [], kept: [],
     strangers: [], heldGenerations: [], foreignNames: [], room: { freeBytes: 1e12 }, problems: [], ...changes,
   };
 }

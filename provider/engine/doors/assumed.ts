@@ -1,5 +1,6 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
-import { addressOf, groupBy, groupOf, recordedAddress } from "../../fleet";
+import { SIMULATED_WORDS } from "../../hypervisors/simulated";
+import { addressOf, groupBy, groupOf, recordedAddress, templateHostOf } from "../../fleet";
 import type {
   DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../../fleet/model";
@@ -20,7 +21,7 @@ export function assumeObservation(
     const before = recorded.of(host);
     return [host.name, addressOf(host), before?.name, before?.uuid].some((name) => name !== undefined && spec.abandonHosts.includes(name));
   };
-  const templateHost = spec.template.kind === "file" ? undefined : spec.hosts.find(({ name }) => spec.template.kind !== "file" && name === spec.template.host);
+  const templateHost = spec.hosts.find(({ name }) => name === templateHostOf(spec.template));
   return {
     hosts: hosts.map((host) => {
       const answer = answers.get(host.name);
@@ -55,6 +56,7 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
     name: host.name,
     uuid: recorded?.uuid ?? host.name,
     hypervisorVersion: "assumed",
+    words: SIMULATED_WORDS,
     members: members.map((member) => assumedMember(member, before.incarnation, imageBytes)),
     replicas: replicas.map(({ contentId, purpose, volume }) => ({
       contentId,

@@ -71,7 +71,7 @@ export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, obs
       uuids.add(same.uuid);
     } else if (same && !uuids.has(recorded.uuid)) {
       // The address leads to another machine now; the one that held our members is out of sight.
-      const unseenReason = `its ${hostFacts(declaredHost(recorded).own).addressNoun} now reaches another machine`;
+      const unseenReason = hostFacts(declaredHost(recorded).own).addressMoved;
       hosts.push({ name: `${recorded.name} (former)`, rack: recorded.rack, recorded, uuid: recorded.uuid, unseenReason, abandoned: false });
       uuids.add(recorded.uuid);
     }

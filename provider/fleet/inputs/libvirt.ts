@@ -88,8 +88,8 @@ export function parsePorts(value: unknown): { from: number; to: number } | undef
 type Given<Fields extends z.core.$ZodLooseShape> = z.output<z.ZodObject<Fields>>;
 
 export function libvirtTemplate(template: Given<typeof libvirtTemplateFields>): LibvirtTemplate {
-  if (template.domain !== undefined) return { kind: "domain", host: template.host!, domain: template.domain };
-  return { kind: "volume", host: template.host!, pool: template.pool!, volume: template.volume! };
+  if (template.domain !== undefined) return { hypervisor: "libvirt", kind: "domain", host: template.host!, domain: template.domain };
+  return { hypervisor: "libvirt", kind: "volume", host: template.host!, pool: template.pool!, volume: template.volume! };
 }
 
 /** @returns with the URI "" where none was given */

@@ -32,5 +32,5 @@ export interface LibvirtFleet {
 
 /** A domain must not be running. */
 export type LibvirtTemplate =
-  | { kind: "volume"; host: string; pool: string; volume: string }
-  | { kind: "domain"; host: string; domain: string };
+  | { hypervisor: "libvirt"; kind: "volume"; host: string; pool: string; volume: string }
+  | { hypervisor: "libvirt"; kind: "domain"; host: string; domain: string };

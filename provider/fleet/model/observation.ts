@@ -82,12 +82,29 @@ export type StoreRoom =
   /** Why its figures cannot be had or believed, in words: it is taken to have room, and who writes there finds out. */
   | { unknown: string };
 
+/**
+ * What an administrator calls things on a host, and does by hand there with the tools that its hypervisor brings: messages
+ * are made with these words. `{name}` stands for a machine's name.
+ */
+export interface HostWords {
+  machine: string;
+  store: string;
+  /** Forgets a machine and leaves its disks. */
+  takeAway: string;
+  shutDown: string;
+  moveBack: string;
+  /** `{to}` stands for the name it gets. */
+  rename: string;
+  removeImage: string;
+}
+
 export interface ReachableHost {
   status: "reachable";
   name: string;
   /** The hypervisor's own id of the host; what identity hangs on. */
   uuid: string;
   hypervisorVersion: string;
+  words: HostWords;
   members: ObservedMember[];
   replicas: ObservedReplica[];
   leftovers: Leftover[];
@@ -120,7 +137,7 @@ export interface HostProblem {
 
 /** As a host's. */
 export interface TemplateProblem {
-  property?: Exclude<PropertyOf<TemplateSpec>, "kind">;
+  property?: Exclude<PropertyOf<TemplateSpec>, "kind" | "hypervisor">;
   message: string;
 }
 

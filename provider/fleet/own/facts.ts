@@ -2,10 +2,10 @@
 export interface HostFacts {
   /** Where it is found. Hosts of one address are one host, until their own ids say otherwise. */
   address: string;
-  /** What the address is called. */
-  addressNoun: string;
   /** The declared property that holds it. */
   addressProperty: string;
+  /** Said where another machine is found there than was before. */
+  addressMoved: string;
   /** The store that copies are made in, as declared. */
   store: string;
   storeProperty: string;

@@ -2,7 +2,7 @@ import type { LibvirtHost, LibvirtMachine } from "../model";
 import type { HostFacts } from "./facts";
 
 export const libvirtHost = ({ uri, pool }: LibvirtHost): HostFacts => ({
-  address: uri, addressNoun: "URI", addressProperty: "uri", store: pool, storeProperty: "pool",
+  address: uri, addressProperty: "uri", addressMoved: "its URI now reaches another machine", store: pool, storeProperty: "pool",
 });
 
 export const libvirtInputs = ({ domainType, arch, machine, kernelBoot, serialLog }: LibvirtMachine): Record<string, unknown> => ({

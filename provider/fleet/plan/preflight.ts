@@ -70,7 +70,7 @@ function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: Share
   const declared = spec.hosts[index] && hostFacts(spec.hosts[index].own);
   const where = [...names].join(", ");
   const shared = names.size > 1 ? ` on ${where} together, which share it` : "";
-  const wanted = `a pool with ${formatBytes(needed)} free for ${sumOf(writing, (host) => shareOf(host.name).create.filter((one) => one.host === host.name).length)} new members${shared}`;
+  const wanted = `a ${store[0]!.words.store} with ${formatBytes(needed)} free for ${sumOf(writing, (host) => shareOf(host.name).create.filter((one) => one.host === host.name).length)} new members${shared}`;
   return [{
     path: declared ? `hosts[${index}].${declared.storeProperty}` : "hosts",
     message: `${expected(wanted, declared?.store ?? where)} with ${formatBytes(free)} free; make room on ${names.size > 1 ? "it" : where}, or want fewer members there`,

@@ -54,7 +54,7 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
   }
   for (const { name, seen } of table.hosts) {
-    if (seen && "unknown" in seen.room) warnings.push(`${name}: what is free in its pool is not known, so nothing says whether the plan fits (${seen.room.unknown})`);
+    if (seen && "unknown" in seen.room) warnings.push(`${name}: what is free in its ${seen.words.store} is not known, so nothing says whether the plan fits (${seen.room.unknown})`);
   }
   return warnings;
 }

@@ -1,3 +1,4 @@
+import { templateHostOf } from "../../fleet/own";
 import { asLearned } from "../../scheduler/learned";
 import { topologyOf } from "../../scheduler/topology";
 import { VirtualClock } from "./clock";
@@ -6,6 +7,7 @@ import type { SimulatedSetup } from "./options";
 
 export { VirtualClock } from "./clock";
 export { SimulatedHypervisor } from "./hypervisor";
+export { SIMULATED_WORDS } from "./words";
 export { UNBOUNDED, type Fault, type SimulatedCosts, type SimulatedOptions, type SimulatedSetup } from "./options";
 
 /** Content id of a template nobody has looked at. */
@@ -25,7 +27,7 @@ export function createSimulated(
     time: options.time,
     freeLocalCopies: options.traits?.costs.freeLocalCopies,
   }), options.learned);
-  const declaredHost = spec.template.kind === "file" ? null : spec.template.host;
+  const declaredHost = templateHostOf(spec.template) ?? null;
   const hypervisor = new SimulatedHypervisor(clock, topology, {
     contentId: options.contentId ?? observed?.contentId ?? UNSEEN_CONTENT,
     host: declaredHost,

@@ -7,6 +7,7 @@ import type {
   BaseState, DiskInfo, ObservedMember, Leftover, ReachableHost, UnreachableHost,
 } from "../../fleet/model";
 import type { CopyRef, DestroyOrder, ReconfigureOrder } from "../hypervisor";
+import { SIMULATED_WORDS } from "./words";
 import { ByHand } from "./byHand";
 
 export interface SimulatedBase {
@@ -164,6 +165,7 @@ export class SimulatedHost {
       name: this.name,
       uuid: this.uuid,
       hypervisorVersion: this.hypervisorVersion,
+      words: SIMULATED_WORDS,
       members: members.map((member) => this.observeMember(member)),
       replicas: ours(this.replicas.values()).filter((replica) => replica.whole).map(({ contentId, purpose, disk }) => ({
         contentId, purpose, disk: { ...disk }, users: purpose === "replica" ? this.usersOf(fleetId, contentId) : [],

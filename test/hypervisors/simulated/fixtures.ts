@@ -12,7 +12,7 @@ export function spec(): FleetSpec {
   });
   return {
     namePrefix: "w",
-    template: { kind: "volume", host: "a1", pool: "default", volume: "golden.qcow2" },
+    template: { hypervisor: "libvirt", kind: "volume", host: "a1", pool: "default", volume: "golden.qcow2" },
     clone: { kind: "full" }, policy: "auto", targets: { kind: "countPerHost", countPerHost: 1 },
     racks: [{ name: "a", uplinkBitsPerSecond: 4e10 }, { name: "b", uplinkBitsPerSecond: 4e10 }],
     hosts: [host("a1", "a"), host("a2", "a"), host("b1", "b")],

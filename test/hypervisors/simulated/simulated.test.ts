@@ -41,7 +41,7 @@ describe("simulated hypervisor: time", () => {
     this.timeout(60_000);
     const big = spec();
     big.hosts = Array.from({ length: 1000 }, (_, i) => ({ ...big.hosts[0]!, name: `h${i}`, maxConcurrent: 8 }));
-    big.template = { kind: "volume", host: "h0", pool: "default", volume: "golden.qcow2" };
+    big.template = { hypervisor: "libvirt", kind: "volume", host: "h0", pool: "default", volume: "golden.qcow2" };
     const { hypervisor, clock } = createSimulated({ spec: big });
     await Promise.all(big.hosts.flatMap(({ name: host }, i) => [0, 1, 2].map((n) => hypervisor.clone({
       fleet, contentId: "0".repeat(64),

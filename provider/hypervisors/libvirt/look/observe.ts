@@ -18,6 +18,7 @@ import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession, PoolFacts } from "../connection/session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "../xml/tags";
 import { all, at, parseXml, text, type ParsedXml } from "../xml/xml";
+import { WORDS } from "../words";
 import { factsUnlessGone, type VolumeFacts } from "../volumes/volumes";
 
 /**
@@ -57,6 +58,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       name: session.name,
       uuid,
       hypervisorVersion: versionText(await client.libVersion()),
+      words: WORDS,
       members,
       replicas: look ? whole.map((replica) => told(replica, look, usable!, domains.members)) : whole,
       leftovers: [
