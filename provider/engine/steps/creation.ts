@@ -1,6 +1,6 @@
 import { groupBy } from "../../fleet";
 import type { FleetPlan, Observation, PlannedCreate } from "../../fleet/model";
-import type { BaseKeeper } from "./merges";
+import type { BaseKeeper } from "./baseKeeper";
 import type { RunContext } from "../run/context";
 import { Distributor } from "../distribution/distributor";
 import { EarlyStart } from "./early";

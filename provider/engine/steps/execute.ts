@@ -1,7 +1,7 @@
 import { plural } from "../../fleet";
 import type { FleetPlan, Observation } from "../../fleet/model";
 import { asLearned, topologyOf, type Topology } from "../../scheduler";
-import { BaseKeeper } from "./merges";
+import { BaseKeeper } from "./baseKeeper";
 import { clear, removeReplicas } from "./removals";
 import type { RunContext } from "../run/context";
 import { Creation } from "./creation";
