@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { type InlineProgramArgs, type LocalWorkspaceOptions, LocalWorkspace, type Stack } from "@pulumi/pulumi/automation";
 import type { EngineEvent } from "@pulumi/pulumi/automation";
 import type { FleetState, MemberState } from "../../provider/fleet/model";
+import { guardProgram, LOST } from "./wholePrograms";
 
 export const ROOT = resolve(__dirname, "../..");
 /** Its own lab, so that a developer's or the demo's is left alone. */
@@ -121,28 +122,29 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
   // A folder with a Pulumi.yaml of its own keeps it: settings given here would overwrite the file.
   if (options.workDir === undefined) delete workspace.projectSettings;
   const project = options.workDir === undefined ? "vmfleet-e2e" : projectName;
-  let declared: string[] = [];
-  const program = async (): Promise<Record<string, unknown> | void> => {
-    const outputs = await options.program() as Record<string, unknown> | void;
-    declared = Object.keys(outputs ?? {});
-    return outputs;
-  };
+  /** Whether the engine said in this run that it deals with a fleet. */
+  let isKnown = false;
+  const program = async () => await options.program() as Record<string, unknown> | void;
+  guardProgram(program, () => isKnown);
   const stack = await LocalWorkspace.createOrSelectStack({ stackName: name, projectName: project, program }, workspace);
   for (const [key, value] of Object.entries(options.config ?? {})) await stack.setConfig(key, { value });
 
   async function watched(action: (hooks: Hooks) => Promise<unknown>): Promise<Outcome> {
-    const outcome: Outcome = { output: "", said: [], changes: {} };
-    const hooks: Hooks = {
-      color: "never",
-      onOutput: (text) => { outcome.output += text; },
-      onEvent: (event) => note(outcome, event),
-    };
     for (let attempt = 1; ; attempt++) {
+      const outcome: Outcome = { output: "", said: [], changes: {} };
+      isKnown = false;
       try {
-        await action(hooks);
+        await action({
+          color: "never",
+          onOutput: (text) => { outcome.output += text; },
+          onEvent: (event) => {
+            isKnown ||= /ClonedVmFleet/.test(event.resourcePreEvent?.metadata.type ?? event.diagnosticEvent?.urn ?? "");
+            note(outcome, event);
+          },
+        });
         return outcome;
       } catch (error) {
-        if (attempt === 3 || !neverBegan(error)) throw error;
+        if (attempt === 3 || isKnown || !neverBegan(error)) throw error;
       }
     }
   }
@@ -151,19 +153,8 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
     stack,
     folder,
     env,
-    preview: ({ plan } = {}) => watched(async (hooks) => {
-      let asked = false;
-      await stack.preview({ ...hooks, ...(plan && { plan }), onEvent: (event) => {
-        asked ||= /ClonedVmFleet/.test(event.resourcePreEvent?.metadata.type ?? "");
-        hooks.onEvent(event);
-      } });
-      if (!asked) throw new Error("OutputsLost: of a program that declares a fleet no fleet was seen");
-    }),
-    up: ({ replace, plan } = {}) => watched(async (hooks) => {
-      const { outputs } = await stack.up({ ...hooks, ...(replace && { replace }), ...(plan && { plan }) });
-      // Pulumi's inline program says nothing of a call to its engine that got no connection.
-      if (declared.some((key) => !(key in outputs))) throw new Error(`OutputsLost: ${declared.join(", ")}`);
-    }),
+    preview: ({ plan } = {}) => watched((hooks) => stack.preview({ ...hooks, ...(plan && { plan }) })),
+    up: ({ replace, plan } = {}) => watched((hooks) => stack.up({ ...hooks, ...(replace && { replace }), ...(plan && { plan }) })),
     async failingUp() {
       let failed = false;
       const outcome = await watched(async (hooks) => {
@@ -194,7 +185,7 @@ export async function openStack(name: string, options: StackOptions): Promise<Te
 }
 
 /** Pulumi's own inline program could not reach its engine, on a loaded machine. */
-const neverBegan = (error: unknown): boolean => /14 UNAVAILABLE: No connection established|OutputsLost/.test(String(error));
+const neverBegan = (error: unknown): boolean => String(error).includes("14 UNAVAILABLE: No connection established") || String(error).includes(LOST);
 
 interface Hooks {
   color: "never";
