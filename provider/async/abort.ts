@@ -20,7 +20,15 @@ function childrenOf(parent: AbortSignal): Set<(reason: unknown) => void> {
   if (!set) {
     const fresh = new Set<(reason: unknown) => void>();
     children.set(parent, set = fresh);
-    parent.addEventListener("abort", () => { for (const tell of [...fresh]) tell(parent.reason); }, { once: true });
+    parent.addEventListener("abort", () => {
+      for (const tell of [...fresh]) {
+        try {
+          tell(parent.reason);
+        } catch (error) {
+          process.nextTick(() => { throw error; }); // as of a listener of its own: it keeps nobody from being told
+        }
+      }
+    }, { once: true });
   }
   return set;
 }

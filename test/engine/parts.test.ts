@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { realClock, throttled, type Progress } from "../../provider/engine";
-import { linkSignals } from "../../provider/async/abort";
+import { linkSignals, onAbort } from "../../provider/async/abort";
 import { Failures } from "../../provider/engine/run/failures";
 import { Limiter } from "../../provider/async/limiter";
 import type { BookedTransfer } from "../../provider/engine/distribution/sourceBook";
@@ -112,6 +112,18 @@ describe("Tasks", () => {
 });
 
 describe("linkSignals", () => {
+  it("aborts though another that is told fails, whose error is uncaught as a listener's is", async () => {
+    const parent = new AbortController();
+    onAbort(parent.signal, () => { throw new Error("its own"); });
+    const linked = linkSignals(parent.signal);
+    const others = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    const uncaught = new Promise<Error>((resolve) => process.once("uncaughtException", resolve));
+    parent.abort("why");
+    assert.deepEqual([linked.signal.reason, (await uncaught).message], ["why", "its own"]);
+    for (const other of others) process.on("uncaughtException", other);
+  });
+
   it("aborts with the parent's reason, and no more once unlinked", () => {
     const parent = new AbortController();
     const linked = linkSignals(undefined, parent.signal);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { hostsToObserve, knowHosts } from "../../provider/fleet";
 import type { FleetSpec, FleetState } from "../../provider/fleet/model";
 import { hostNames } from "../../provider/fleet/hosts/table";
@@ -66,5 +67,22 @@ describe("which machine a host is", () => {
     assert.deepEqual(names(), [["a1", at("a1")]]);
     assert.deepEqual(names(stateOf(recordedAs("a1"), recordedAs("b1"))), [["a1", at("a1")], ["b1", at("b1")]]);
     assert.deepEqual(names(stateOf(recordedAs("a1", { uri: at("before") }))), [["a1", at("a1")], ["a1 (former)", at("before")]]);
+    assert.deepEqual(names(stateOf(recordedAs("a1", { uri: at("first") }), recordedAs("a1", { uri: at("second") }))),
+      [["a1", at("a1")], ["a1 (former)", at("first")], ["a1 (former 2)", at("second")]]);
+  });
+
+  it("has a name of its own, whatever was declared, recorded and seen", () => {
+    const name = fc.constantFrom("a1", "b1", "c1");
+    const machine = fc.constantFrom("m1", "m2", "m3");
+    const places = fc.uniqueArray(fc.record({ name, uri: fc.constantFrom("x", "y", "z"), uuid: machine }), { minLength: 1, maxLength: 4, selector: ({ name: each }) => each });
+    const records = fc.array(fc.record({ name, uri: fc.constantFrom("x", "y", "z"), uuid: machine }), { maxLength: 4 });
+    fc.assert(fc.property(places, records, fc.array(machine, { minLength: 8, maxLength: 8 }), (now, before, seen) => {
+      const program: FleetSpec = { ...declared("a1"), hosts: now.map((one) => ({ ...declared("a1").hosts[0]!, name: one.name, own: { ...declared("a1").hosts[0]!.own, uri: at(one.uri) } })) };
+      const previous = stateOf(...before.map((one) => recordedAs(one.name, { uri: at(one.uri), uuid: one.uuid })));
+      const asked = hostsToObserve(program, previous);
+      const known = knowHosts(program, previous, observation(asked.map((one, index) => (
+        index % 3 === 2 ? { status: "unreachable", name: one.name, reason: "no" } : reachable(one.name, [], { uuid: seen[index]! })))));
+      for (const names of [asked, known.hosts].map((hosts) => hosts.map((one) => one.name))) assert.equal(new Set(names).size, names.length, names.join());
+    }));
   });
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parseState, planRemoval, type Leftover, type ReachableHost } from "../../provider/fleet";
-import { carryOut, FLEET, INCARNATION, made, member, plan, record, spec, unreachable, withHost } from "./build";
+import { carryOut, FLEET, INCARNATION, made, member, plan, reachable, record, spec, unreachable, withHost } from "./build";
 
 const volume = (name: string, slot: number, generation = 0): Leftover => ({ kind: "volume", name, slot, generation, bytes: 1 });
 const names = ({ cleanup }: { cleanup: { leftover: Leftover }[] }) => cleanup.map(({ leftover }) => leftover.name);
@@ -18,6 +18,15 @@ describe("what looks left over of a member that is seen nowhere", () => {
     assert.match(result.warnings.join("\n"), /base-1 on a2 looks left over and stays: it may be a disk of workers-001, which is seen nowhere.*virsh vol-delete it\ndelta-1 on a2/);
     const removal = planRemoval({ spec: declared, fleetId: FLEET, incarnation: INCARNATION, observation: gone({ store: "netfs nas:/pool" }), previous: state });
     assert.deepEqual(names(removal), ["other"]);
+  });
+
+  it("stays where its host's name is that of one out of sight, too", () => {
+    // Of the two that were once reached under a2's name one is seen at its old address, of the other there is a new machine.
+    const [before] = state.hosts.filter(({ name }) => name === "a2");
+    const recorded = { ...state, hosts: [...state.hosts.map((one) => (one === before ? { ...one, uri: "qemu+ssh://root@before/system" } : one)), { ...before!, uuid: "uuid-gone" }] };
+    const seen = gone({ store: "netfs nas:/pool" }).hosts.find(({ name }) => name === "a2") as ReachableHost;
+    const observed = { ...found, hosts: [...found.hosts.map((one) => (one.name === "a2" ? reachable("a2", [], { uuid: "uuid-new" }) : one)), { ...seen, name: "a2 (former)" }] };
+    assert.deepEqual(names(plan({ ...declared, allowRecreate: true }, observed, recorded)), ["other"]);
   });
 
   it("is removed as ever from a pool of the host's own", () => {

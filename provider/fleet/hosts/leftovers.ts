@@ -51,7 +51,7 @@ export function ownersOf(table: HostTable, previous: FleetState | undefined): (l
     (seen?.members ?? []).map((member) => ({ slot: member.slot, generation: member.generation, name: member.name, host: name }))), bySlot);
   const recorded = groupBy(previous?.members ?? [], bySlot);
   const missedAt = new Map([...missedMembers(table, previous)].map(([one, missed]) => [one.name, missed]));
-  const wordsAt = new Map(table.hosts.map(({ name, seen }) => [name, seen?.words]));
+  const wordsAt = new Map(table.hosts.flatMap(({ name, seen }) => (seen ? [[name, seen.words] as const] : [])));
   return ({ slot, generation }, host) => {
     // What bears no slot is no member's, and a helper holds no data.
     if (slot === undefined) return undefined;
@@ -61,8 +61,9 @@ export function ownersOf(table: HostTable, previous: FleetState | undefined): (l
     const unseen = groupOf(recorded, slot).find((member) => isIts(member) && !table.hostOf(member)?.seen);
     if (unseen) return `${unseen.name}, recorded on ${unseen.host}`;
     const missed = groupOf(missedAt, host).find((member) => member.slot === slot && isIts(member));
+    if (!missed) return undefined;
     const words = wordsAt.get(host);
-    return missed && words && `${missed.name}, which is seen nowhere: other machines may reach the ${words.store}. If none of them has it, ${words.removeImage} it`;
+    return `${missed.name}, which is seen nowhere: other machines may reach the ${words?.store ?? "store"}. If none of them has it, ${words?.removeImage ?? "remove"} it`;
   };
 }
 

@@ -32,18 +32,29 @@ export interface HostTable {
   hostOf(member: Pick<MemberState, "host" | "hostUuid">): KnownHost | undefined;
 }
 
+/**
+ * A name that no other host has, which it then has: what is known of hosts by their names is known of one each.
+ * @returns the name, or where that is taken `a1 (former)`, `a1 (former 2)` and so on
+ */
+function ownName(name: string, taken: Set<string>): string {
+  let own = name;
+  for (let other = 1; taken.has(own); other++) own = `${name} (former${other > 1 ? ` ${other}` : ""})`;
+  taken.add(own);
+  return own;
+}
+
 /** The recorded hosts that may be other machines than the declared ones, under names of their own. */
 function formerHosts(spec: FleetSpec, previous: FleetState | undefined): { host: HostSpec; recorded: RecordedHost }[] {
   const addresses = new Set(spec.hosts.map(addressOf));
   const names = new Set(spec.hosts.map((host) => host.name));
   return (previous?.hosts ?? [])
     .filter((recorded) => !addresses.has(recordedAddress(recorded)))
-    .map((recorded) => ({ host: { ...declaredHost(recorded), name: names.has(recorded.name) ? `${recorded.name} (former)` : recorded.name }, recorded }));
+    .map((recorded) => ({ host: { ...declaredHost(recorded), name: ownName(recorded.name, names) }, recorded }));
 }
 
 /**
  * Whom to observe: the declared hosts and those of the last run that are no longer declared, so that they can be
- * emptied. A recorded host whose name now stands for another address is called `a1 (former)`.
+ * emptied. A recorded host whose name now stands for another address is called `a1 (former)`; no two have one name.
  */
 export function hostsToObserve(spec: FleetSpec, previous: FleetState | undefined): HostSpec[] {
   return [...spec.hosts, ...formerHosts(spec, previous).map((former) => former.host)];
@@ -61,6 +72,7 @@ export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, obs
     if (same) same.recorded ??= recorded;
     else hosts.push({ ...answer, recorded, uuid: answer.uuid ?? recorded.uuid });
   }
+  const names = new Set([...hosts.map((one) => one.name), ...former.map((one) => one.host.name)]);
   const uuids = new Set(hosts.map((one) => one.uuid));
   const byAddress = new Map([...hosts].reverse().flatMap((one) => (one.declared ? [[addressOf(one.declared.spec), one]] : [])));
   for (const recorded of previous?.hosts ?? []) {
@@ -72,11 +84,10 @@ export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, obs
     } else if (same && !uuids.has(recorded.uuid)) {
       // The address leads to another machine now; the one that held our members is out of sight.
       const unseenReason = hostFacts(declaredHost(recorded).own).addressMoved;
-      hosts.push({ name: `${recorded.name} (former)`, rack: recorded.rack, recorded, uuid: recorded.uuid, unseenReason, abandoned: false });
+      hosts.push({ name: ownName(recorded.name, names), rack: recorded.rack, recorded, uuid: recorded.uuid, unseenReason, abandoned: false });
       uuids.add(recorded.uuid);
     }
   }
-  const names = new Set([...hosts.map((one) => one.name), ...former.map((one) => one.host.name)]);
   for (const answer of answers.values()) {
     if (names.has(answer.name) || (answer.status === "reachable" && uuids.has(answer.uuid))) continue;
     hosts.push(known({ name: answer.name, rack: "" }, answers, undefined));
