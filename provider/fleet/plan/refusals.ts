@@ -178,14 +178,14 @@ function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
 }
 
 /** Something is made, or runs already and waits for the rest of its disk: before a first run ended nobody knows of which content. */
-function isCopying({ census, contentId }: PlanContext, plan: FleetPlan): boolean {
+function isCopying({ census, image: { contentId } }: PlanContext, plan: FleetPlan): boolean {
   if (plan.create.length > 0 || plan.complete.some((one) => one.base === "arriving")) return true;
   const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   return contentId === "" && census.present.some(({ host, member }) => member?.base === "arriving" && !leaving.has(memberKeyOn(host.name, member)));
 }
 
 /** Planned without any host: the record alone says whether a copy of the template's content is left elsewhere. */
-function givenUpProblems({ table, spec, previous, contentId }: PlanContext): Problem[] {
+function givenUpProblems({ table, spec, previous, image: { contentId } }: PlanContext): Problem[] {
   const { template } = spec;
   const holder = template.kind === "file" ? undefined : table.hosts.find((host) => host.name === template.host);
   if (!holder?.abandoned) return [];
@@ -200,7 +200,7 @@ const givenUpProblem = ({ name }: KnownHost): Problem => ({
 });
 
 /** A frozen base or a replica of the recorded content that the plan leaves in place. */
-export function hasSeed({ table, contentId }: PlanContext, plan: FleetPlan): boolean {
+export function hasSeed({ table, image: { contentId } }: PlanContext, plan: FleetPlan): boolean {
   const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   return contentId !== "" && table.hosts.some(({ name, seen }) =>
     (seen?.replicas ?? []).some((replica) => replica.contentId === contentId)
