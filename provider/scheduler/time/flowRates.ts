@@ -17,15 +17,16 @@ const FEW_ROUNDS = 50;
 export class FlowRates<T> {
   private readonly capacities: Float64Array;
   private readonly users: (Set<LiveFlow<T>> | undefined)[] = [];
-  private readonly imageBytes: number;
   private dirty: number[] = [];
   private dirtyFlows: LiveFlow<T>[] = [];
   private marks = 0;
 
-  /** @param onForeseen called with each copy whose next event is another now */
-  constructor(topology: Topology, private readonly onForeseen: (flow: LiveFlow<T>) => void) {
+  /**
+   * @param copyBytes what one copy moves
+   * @param onForeseen called with each copy whose next event is another now
+   */
+  constructor(topology: Topology, private readonly copyBytes: number, private readonly onForeseen: (flow: LiveFlow<T>) => void) {
     this.capacities = capacitiesOf(topology);
-    this.imageBytes = topology.imageBytes;
   }
 
   setCapacity(resource: number, bytesPerSecond: number): void {
@@ -68,7 +69,7 @@ export class FlowRates<T> {
       paths.push(flow.cost.path);
       const relay = relayOf(flow);
       flow.caughtUp = relay !== undefined &&
-        arrivedAt(relay, now) - arrivedAt(flow, now) <= CAUGHT_UP * this.imageBytes;
+        arrivedAt(relay, now) - arrivedAt(flow, now) <= CAUGHT_UP * this.copyBytes;
       if (!relay || !flow.caughtUp) return;
       if (relay.mark === this.marks) (followers[relay.position] ??= []).push(i);
       else (limits ??= new Float64Array(affected.length).fill(Infinity))[i] = relay.bytesPerSecond;
