@@ -1,7 +1,7 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
-import { groupBy, groupOf, UNKNOWN_ROOM_BYTES } from "../../fleet";
+import { groupBy, groupOf, imageBytes, UNKNOWN_ROOM_BYTES } from "../../fleet";
 import type {
-  DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
+  DiskInfo, FleetSpec, FleetState, HostSpec, Image, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../../fleet/model";
 
 /**
@@ -11,10 +11,10 @@ import type {
  */
 export function assumeObservation(
   spec: FleetSpec, hosts: HostSpec[], previous: FleetState | undefined, observation: Observation | undefined,
-  template: { contentId: string; imageBytes: number },
+  image: Image,
 ): Observation {
   const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
-  const { contentId, imageBytes } = template;
+  const bytes = imageBytes(image);
   const recorded = recordedBy(previous);
   const isGivenUp = (host: Pick<HostSpec, "name" | "uri">): boolean => {
     const before = recorded.of(host);
@@ -25,10 +25,10 @@ export function assumeObservation(
     hosts: hosts.map((host) => {
       const answer = answers.get(host.name);
       if (answer?.status === "reachable") return answer;
-      return isGivenUp(host) ? { status: "unreachable", name: host.name, reason: "it is given up" } : assumedHost(host, recorded, imageBytes);
+      return isGivenUp(host) ? { status: "unreachable", name: host.name, reason: "it is given up" } : assumedHost(host, recorded, bytes);
     }),
     template: observation?.template ?? {
-      contentId, capacityBytes: imageBytes, allocationBytes: imageBytes, format: "qcow2",
+      contentId: image.contentId, disks: image.disks.map((disk) => ({ ...disk, capacityBytes: disk.bytes, format: "qcow2" })),
       ...(templateHost && !isGivenUp(templateHost) && { host: templateHost.name }),
     },
   };
@@ -46,7 +46,7 @@ function recordedBy(previous: FleetState | undefined) {
   };
 }
 
-function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imageBytes: number): ReachableHost {
+function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, bytes: number): ReachableHost {
   const members = groupOf(before.members, host.name);
   const replicas = groupOf(before.replicas, host.name);
   const recorded = before.of(host);
@@ -55,11 +55,11 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
     name: host.name,
     uuid: recorded?.uuid ?? host.name,
     hypervisorVersion: "assumed",
-    members: members.map((member) => assumedMember(member, before.incarnation, imageBytes)),
+    members: members.map((member) => assumedMember(member, before.incarnation, bytes)),
     replicas: replicas.map(({ contentId, purpose, volume }) => ({
       contentId,
       purpose,
-      disk: assumedDisk(volume, imageBytes),
+      disk: assumedDisk(volume, bytes),
       users: members.filter((m) => m.kind === "linked" && m.contentId === contentId).map((m) => m.slot),
     })),
     leftovers: [],
@@ -72,12 +72,12 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
   };
 }
 
-function assumedMember(member: MemberState, incarnation: string, imageBytes: number): ObservedMember {
+function assumedMember(member: MemberState, incarnation: string, bytes: number): ObservedMember {
   const { slot, name, uuid, kind, generation, contentId, macs, base, state } = member;
   return {
     slot, name, uuid, kind, generation, contentId, macs, base, incarnation,
     power: state === "lost" ? "stopped" : state,
-    chain: member.chain.map((volume) => assumedDisk(volume, imageBytes)),
+    chain: member.chain.map((volume) => assumedDisk(volume, bytes)),
     disks: [], numCpus: 0, memory: 0, networks: [],
   };
 }

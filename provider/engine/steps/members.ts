@@ -13,8 +13,7 @@ export type Made = "nothing" | "whole" | "ready";
  * never thrown.
  */
 export async function makeMember(
-  context: RunContext, member: NewMember, contentId: string, base: CopyRef,
-  early?: EarlyStart,
+  context: RunContext, member: NewMember, base: CopyRef, early?: EarlyStart,
 ): Promise<Made> {
   const { hypervisor, abilities, spec, fleet, failures, signal, ledger, hostBook } = context;
   if (context.copiesOnly) return "ready";
@@ -33,7 +32,7 @@ export async function makeMember(
       : abilities.linksClones!.link({ fleet, host, slot, generation, replica: base }, call)
     ));
     step = "define";
-    const order = definition(context, { ...member, contentId });
+    const order = definition(context, { ...member, contentId: member.image.contentId });
     ledger.defining(host, asDefined(context, order));
     await operate(context, host, (call) => hypervisor.reconfigure(order, call));
     made = "whole";
