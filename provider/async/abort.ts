@@ -25,6 +25,16 @@ function childrenOf(parent: AbortSignal): Set<(reason: unknown) => void> {
   return set;
 }
 
+/**
+ * Calls back when the signal aborts, which it has not yet. Cheaper than a listener of one's own where there are very many.
+ * @returns ends that
+ */
+export function onAbort(signal: AbortSignal, tell: (reason: unknown) => void): () => void {
+  const tells = childrenOf(signal);
+  tells.add(tell);
+  return () => tells.delete(tell);
+}
+
 /** Aborts with the first parent that aborts, or by its own `abort`. */
 export function linkSignals(...parents: (AbortSignal | undefined)[]): LinkedSignal {
   const controller = new AbortController();

@@ -6,14 +6,17 @@ export class Tasks {
 
   start(task: () => Promise<void>): void {
     this.open++;
-    const ended = () => {
-      if (--this.open === 0) this.wake.splice(0).forEach((resolve) => resolve());
-    };
-    task().then(ended, (error: unknown) => {
-      this.failure ??= { error };
-      ended();
-    });
+    task().then(this.ended, this.failed);
   }
+
+  private readonly ended = (): void => {
+    if (--this.open === 0) this.wake.splice(0).forEach((resolve) => resolve());
+  };
+
+  private readonly failed = (error: unknown): void => {
+    this.failure ??= { error };
+    this.ended();
+  };
 
   /** Resolves once nothing runs any more, tasks started by tasks included. */
   async idle(): Promise<void> {

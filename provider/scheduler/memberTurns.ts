@@ -26,6 +26,8 @@ const LATEST_WEIGHT = 0.6;
 
 /** When the last member's turn is over. 0 without members. @param atOnce over all hosts, at least 1 */
 export function lastTurnSeconds(images: readonly ReadyImage[], memberSeconds: number, atOnce: number): number {
+  // Who takes no time keeps nobody waiting.
+  if (memberSeconds === 0) return images.reduce((last, { atSeconds }) => Math.max(last, atSeconds), 0);
   const queues = new Map<string, number[]>();
   for (const { host, atSeconds } of [...images].sort((a, b) => a.atSeconds - b.atSeconds)) {
     const queue = queues.get(host);
@@ -42,7 +44,9 @@ export function lastTurnSeconds(images: readonly ReadyImage[], memberSeconds: nu
     places.push(end);
     last = Math.max(last, end);
     const next = host.queue[++host.done];
-    if (next !== undefined) hosts.push({ ...host, fromSeconds: Math.max(next, end) });
+    if (next === undefined) continue;
+    host.fromSeconds = Math.max(next, end);
+    hosts.push(host);
   }
   return last;
 }

@@ -52,13 +52,34 @@ function leastSecondsLeft({ topology, image, targets, made, transfers, excluded 
   return images.reduce((most, lacking, host) => Math.max(most, (lacking * bytes) / storeRate(topology, host)), 0);
 }
 
-/** A copy under way and what goes with it. */
-interface Copy extends TransferEntry {
-  record: SimulatedTransfer;
-  feeder: SourceEntry;
-  /** What it makes: serves already while it arrives, where copies can relay. */
-  makes: SourceEntry;
-  flow: Flow<Copy>;
+/** A copy under way and what goes with it. A class, as an object with a getter of its own takes ten times the memory. */
+class Copy implements TransferEntry {
+  readonly source: number;
+  readonly madeId: number;
+  readonly sourceHost: number;
+  readonly targetHost: number;
+  readonly startedAtSeconds: number;
+  readonly straggling = false;
+  position = -1;
+  readonly flow: Flow<Copy>;
+
+  /** @param makes what the copy makes: serves already while it arrives, where copies can relay */
+  constructor(
+    readonly record: SimulatedTransfer, readonly feeder: SourceEntry, readonly makes: SourceEntry, readonly bytesPerSecond: number | undefined,
+    private readonly network: FlowNetwork<Copy>, private readonly view: BookView, upstream: Flow<Copy> | undefined,
+  ) {
+    this.source = feeder.id;
+    this.madeId = makes.id;
+    this.sourceHost = feeder.host;
+    this.targetHost = makes.host;
+    this.startedAtSeconds = record.startSeconds;
+    this.flow = network.start(feeder.host, makes.host, this, record.startSeconds, { upstream });
+  }
+
+  /** Worked out only when asked for. */
+  get done(): number {
+    return this.network.fraction(this.flow, this.view.nowSeconds);
+  }
 }
 
 /**
@@ -105,14 +126,8 @@ export function* simulationSteps(
     const record: SimulatedTransfer = {
       source: feeder.id, made: id, sourceHost: feeder.host, targetHost, startSeconds: nowSeconds, endSeconds: Infinity,
     };
-    const copy = {
-      source: feeder.id, madeId: id, sourceHost: feeder.host, targetHost, startedAtSeconds: nowSeconds, straggling: false, position: -1,
-      ...(bytesPerSecond !== undefined && { bytesPerSecond }),
-      record, feeder, makes: { id, host: targetHost, kind: "base", serving: 0, arriving: relay, position: -1 },
-      // Worked out only when asked for.
-      get done() { return network.fraction(this.flow, book.view.nowSeconds); },
-    } as Copy;
-    copy.flow = network.start(feeder.host, targetHost, copy, nowSeconds, { upstream: relaying.get(feeder.id)?.flow });
+    const makes: SourceEntry = { id, host: targetHost, kind: "base", serving: 0, arriving: relay, position: -1 };
+    const copy = new Copy(record, feeder, makes, bytesPerSecond, network, book.view, relaying.get(feeder.id)?.flow);
     book.enterTransfer(copy);
     if (relay) {
       book.enter(copy.makes);

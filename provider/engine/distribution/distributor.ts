@@ -117,7 +117,7 @@ export class Distributor {
     this.room.begin(transfer);
     // Where copies can go on from another source, one whose source's host is gone does.
     const sourceGone = abilities.relaying ? undefined : hostBook.signal(source.hostName);
-    const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: () => undefined, unlink: () => undefined };
+    const link = sourceGone ? linkSignals(ours, sourceGone) : { signal: ours, abort: nothing, unlink: nothing };
     this.underWay.set(transfer, { copy, abort: link.abort });
     this.context.ledger.worked.add(this.book.topology.hosts[copy.host]!.name);
     if (this.watches && !this.policy?.keepsSources) this.looks.begun(1000 * this.watch.paceSeconds(transfer));
@@ -151,25 +151,27 @@ export class Distributor {
   private async cloned(
     order: CloneOrder, hints: ReadHints | undefined, transfer: BookedTransfer, signal: AbortSignal, begun: () => void,
   ): Promise<HintedCloneResult> {
-    const { hypervisor, abilities, meter } = this.context;
+    const { hypervisor, abilities } = this.context;
     const call: CallContext = {
       signal,
-      ...(abilities.relaying && { onSourceLost: () => this.sourceLost(transfer) }),
+      onSourceLost: abilities.relaying && (() => this.sourceLost(transfer)),
       onNoSpace: () => this.room.starves(transfer),
       onBroken: (moved) => this.log.broken(transfer, moved),
-      onProgress: (done, total) => {
-        const before = transfer.done;
-        transfer.bytesDone = done;
-        transfer.done = total > 0 ? Math.min(1, done / total) : 0;
-        if (this.watches) this.log.progress(transfer);
-        meter.moved(transfer, done);
-        // All there: it may go on serving for long, and leaves room for others.
-        if (abilities.relaying && transfer.done >= 1 && before < 1) this.allThere(transfer);
-      },
+      onProgress: (done, total) => this.progressed(transfer, done, total),
     };
     const cloning = hints ? abilities.startsEarly!.clone({ ...order, ...hints }, call) : hypervisor.clone(order, call);
     begun();
     return cloning;
+  }
+
+  private progressed(transfer: BookedTransfer, done: number, total: number): void {
+    const before = transfer.done;
+    transfer.bytesDone = done;
+    transfer.done = total > 0 ? Math.min(1, done / total) : 0;
+    if (this.watches) this.log.progress(transfer);
+    this.context.meter.moved(transfer, done);
+    // All there: it may go on serving for long, and leaves room for others.
+    if (this.context.abilities.relaying && transfer.done >= 1 && before < 1) this.allThere(transfer);
   }
 
   private allThere(transfer: BookedTransfer): void {
@@ -327,6 +329,8 @@ export class Distributor {
     }
   }
 }
+
+const nothing = (): void => undefined;
 
 function noSource(policy: Policy, book: SourceBook): Error {
   return new Error(book.sources.length === 0

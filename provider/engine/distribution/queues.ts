@@ -34,8 +34,9 @@ export class CopyQueues {
     this.byHost = book.topology.hosts.map(() => []);
   }
 
+  /** @param copy is the queues' own from now on: there are very many, too many for a second one of each */
   add(copy: WantedCopy): void {
-    this.byHost[copy.host]!.push({ ...copy, attempts: 0, overtaken: false });
+    this.byHost[copy.host]!.push(Object.assign(copy, { attempts: 0, overtaken: false }));
     this.book.want(copy.host, 1);
   }
 

@@ -46,7 +46,7 @@ export class TransferLog {
   copied(transfer: BookedTransfer, label: string, result: CloneResult): void {
     const { hosts } = this.book.topology;
     const { earlier, from, targetHost } = transfer;
-    const replaced = earlier.map((e) => ({ source: e.from.label, sourceHost: e.from.hostName, untilSeconds: e.untilSeconds }));
+    const replaced = earlier.length === 0 ? undefined : earlier.map((e) => ({ source: e.from.label, sourceHost: e.from.hostName, untilSeconds: e.untilSeconds }));
     const trace = this.record(label, from.label, from.hostName, hosts[targetHost]!.name, transfer.startedAtSeconds, replaced);
     const times = this.reported.get(transfer);
     if (times) this.times.set(trace, times);
@@ -63,6 +63,7 @@ export class TransferLog {
     const { hosts } = this.book.topology;
     this.bytesResent += bytesResent;
     this.bytesMoved += bytesMoved;
+    if (bytesMoved === 0) return;
     // What each gave is known to a look's precision: the last one that is not its own host gave the rest.
     const remote = [...earlier, { from, bytes: Infinity }].filter((one) => one.from.host !== targetHost);
     let left = bytesMoved;
@@ -110,10 +111,11 @@ export class TransferLog {
   }
 
   private record(
-    slot: string, source: string, sourceHost: string, targetHost: string, startSeconds: number, replaced: CloneTrace["replaced"] = [],
+    slot: string, source: string, sourceHost: string, targetHost: string, startSeconds: number, replaced?: CloneTrace["replaced"],
   ): CloneTrace {
     this.firstSeconds = Math.min(this.firstSeconds ?? startSeconds, startSeconds);
-    const trace = { slot, source, sourceHost, targetHost, startSeconds, endSeconds: this.nowSeconds(), ...(replaced.length > 0 && { replaced }) };
+    const trace: CloneTrace = { slot, source, sourceHost, targetHost, startSeconds, endSeconds: this.nowSeconds() };
+    if (replaced) trace.replaced = replaced;
     this.traces.push(trace);
     this.ready();
     return trace;

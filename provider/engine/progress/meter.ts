@@ -45,6 +45,7 @@ export class ProgressMeter {
   }
 
   moved(transfer: object, bytes: number): void {
+    if (!this.sink) return;
     const before = this.inFlight.get(transfer) ?? 0;
     if (bytes <= before) return;
     this.inFlight.set(transfer, bytes);

@@ -18,7 +18,9 @@ export function imagesOfRun(
   const ends = new Map<string, number[]>();
   for (const { targetHost, endSeconds } of [...transfers].sort((a, b) => a.endSeconds - b.endSeconds)) {
     const host = hostNames[targetHost]!;
-    ends.set(host, [...(ends.get(host) ?? []), endSeconds]);
+    const ofHost = ends.get(host);
+    if (ofHost) ofHost.push(endSeconds);
+    else ends.set(host, [endSeconds]);
   }
   const replicas = new Map([...lacking].map((host) => [host, ends.get(host)?.shift() ?? 0]));
   return members.map(({ host, kind, base }) => ({

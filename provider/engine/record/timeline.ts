@@ -38,7 +38,9 @@ const byTime = (a: CloneTrace, b: CloneTrace): number =>
 /** As they start; of those that start together, feeders before whom they feed. */
 export function inOrder(clones: readonly CloneTrace[]): CloneTrace[] {
   const depths = depthsOf(clones);
-  return [...clones].sort((a, b) => a.startSeconds - b.startSeconds || depths.get(a.slot)! - depths.get(b.slot)! || byTime(a, b));
+  return clones.map((clone) => ({ clone, depth: depths.get(clone.slot)! }))
+    .sort((a, b) => a.clone.startSeconds - b.clone.startSeconds || a.depth - b.depth || byTime(a.clone, b.clone))
+    .map(({ clone }) => clone);
 }
 
 /** Hops from the template or from what was there before. */

@@ -12,11 +12,14 @@ export type Made = "nothing" | "whole" | "ready";
  * was started early runs already: its disk is put over the base first. Waits for no other member. Errors are recorded,
  * never thrown.
  */
-export async function makeMember(
-  context: RunContext, member: NewMember, base: CopyRef, early?: EarlyStart,
-): Promise<Made> {
+export function makeMember(context: RunContext, member: NewMember, base: CopyRef, early?: EarlyStart): Promise<Made> {
+  return context.copiesOnly ? TAKEN_AS_READY : make(context, member, base, early);
+}
+
+const TAKEN_AS_READY = Promise.resolve<Made>("ready");
+
+async function make(context: RunContext, member: NewMember, base: CopyRef, early: EarlyStart | undefined): Promise<Made> {
   const { hypervisor, abilities, spec, fleet, failures, signal, ledger, hostBook } = context;
-  if (context.copiesOnly) return "ready";
   const { slot, name, host, generation, kind } = member;
   let step = "snapshot";
   let made: Made = "nothing";

@@ -15,13 +15,17 @@ export interface FrozenBase {
   seed: boolean;
 }
 
+type SourceBase = FrozenBase & { source: BookedSource };
+
+const isSource = (base: FrozenBase): base is SourceBase => base.source !== undefined;
+
 /**
  * Keeps frozen bases as long as a clone may need them, then merges each with its delta, once (claim 9, FIG. 5).
  * `keepSeeds` leaves the first of each rack or host; the same ones stay from run to run.
  */
 export class BaseKeeper {
   /** By rack: there are very many, and most racks keep theirs for long. */
-  private readonly waiting = new Map<number, Set<FrozenBase & { source: BookedSource }>>();
+  private readonly waiting = new Map<number, Set<SourceBase>>();
   private readonly isSeed: ReturnType<typeof seedKeeper>;
   private merging = 0;
 
@@ -37,10 +41,11 @@ export class BaseKeeper {
   /** The member over this base is whole: from now on the base is merged as soon as nobody needs it. */
   add(base: FrozenBase): void {
     if (base.seed && this.isSeed(base)) return;
-    if (!base.source) return this.merge(base);
+    if (!isSource(base)) return this.merge(base);
     const { rack } = this.book.topology.hosts[base.source.host]!;
-    const waiting = this.waiting.get(rack) ?? new Set();
-    this.waiting.set(rack, waiting.add({ ...base, source: base.source }));
+    let waiting = this.waiting.get(rack);
+    if (!waiting) this.waiting.set(rack, waiting = new Set());
+    waiting.add(base);
   }
 
   /** Starts merging what nobody can need any more. Called after every event. */

@@ -31,7 +31,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
   const create = [
     ...recreations(context, staying.filter((one) => missing.has(one)), [...replaced]),
     ...moves.paired.map(({ from, to }) => ({
-      ...created(context, from.slot, to), reason: `moved from ${from.host.name}: cloned anew, data is lost`,
+      ...created(context, from.slot, to, `moved from ${from.host.name}: cloned anew, data is lost`),
     })),
     ...growth(context, staying, moves),
   ].sort(bySlot);
@@ -135,18 +135,18 @@ function pairMoves(context: PlanContext, targets: ReadonlyMap<string, number>, s
   return { paired: moved.map((from, index) => ({ from, to: open[index]! })), open: open.slice(moved.length) };
 }
 
-function created(context: PlanContext, slot: number, host: KnownHost): Omit<PlannedCreate, "reason"> {
+function created(context: PlanContext, slot: number, host: KnownHost, reason: string): PlannedCreate {
   const { spec, image } = context;
   const kind = kindOfSlot(spec.clone, slot);
   const unfinished = context.unfinished.get(slot);
   const generation = kind === "full" && unfinished?.host === host.name ? unfinished.generation : context.nextGeneration.get(slot) ?? 0;
-  return { slot, name: slotName(spec.namePrefix, slot), host: host.name, rack: host.rack, kind, generation, image, wave: FIRST_WAVE };
+  return { slot, name: slotName(spec.namePrefix, slot), host: host.name, rack: host.rack, kind, generation, image, wave: FIRST_WAVE, reason };
 }
 
 function recreations(context: PlanContext, missing: readonly Incumbent[], replaced: readonly Incumbent[]): PlannedCreate[] {
   return [
-    ...missing.map((one) => ({ ...created(context, one.slot, one.host), reason: `recorded on ${one.host.name} but not found there: removed outside Pulumi` })),
-    ...replaced.map((one) => ({ ...created(context, one.slot, one.host), reason: "cloned anew from the changed template" })),
+    ...missing.map((one) => created(context, one.slot, one.host, `recorded on ${one.host.name} but not found there: removed outside Pulumi`)),
+    ...replaced.map((one) => created(context, one.slot, one.host, "cloned anew from the changed template")),
   ];
 }
 
@@ -166,7 +166,7 @@ function growth(context: PlanContext, staying: readonly Incumbent[], moves: Move
     const before = forgotten.get(slot);
     const reason = before ? `replaces the one lost with the abandoned host ${before.host.name}`
       : `${host.name} is below its target${resumed[index] === undefined ? "" : "; goes on from the copy that an earlier run began"}`;
-    return { ...created(context, slot, host), reason };
+    return created(context, slot, host, reason);
   });
 }
 

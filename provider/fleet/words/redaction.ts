@@ -12,6 +12,7 @@ const HIDDEN = "***";
  * the last `@`: rather too much than too little.
  */
 export function redact(text: string): string {
+  if (!text.includes("//")) return text;
   return text.replace(/((?:[A-Za-z][A-Za-z0-9+.-]*:)?\/\/)(\S+)/g, (_whole, scheme: string, rest: string) => scheme + cut(scheme, rest));
 }
 

@@ -4,6 +4,7 @@ import { HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError } 
 import { FlowNetwork, type Flow } from "../../scheduler/time/flows";
 import { PROVIDER_HOST, soloSeconds } from "../../scheduler/time/timeModel";
 import type { Topology } from "../../scheduler/types";
+import { onAbort } from "../../async/abort";
 import type { VirtualClock } from "./clock";
 import type { Fault } from "./options";
 
@@ -27,8 +28,8 @@ export interface CopyOrder {
   /** There already, of an earlier attempt. @default 0 */
   arrivedBytes?: number;
   context: CallContext;
-  /** Called with the bytes that are there, when they are asked for and at the end. */
-  onBytes: (bytes: number) => void;
+  /** What arrives: its bytes are written there when somebody asks for them, and at the end. */
+  image: { bytes: number };
 }
 
 interface Copy {
@@ -49,7 +50,10 @@ interface Copy {
   bytesResent: number;
   /** Of the image, when its present source took over. */
   bytesBefore: number;
-  settle: (error: Error | undefined) => void;
+  resolve(result: CloneResult): void;
+  reject(error: Error): void;
+  /** It hears of the run's abort no more. */
+  unlisten: (() => void) | undefined;
 }
 
 export class Copies {
@@ -93,36 +97,40 @@ export class Copies {
     const { signal } = order.context;
     return new Promise((resolve, reject) => {
       if (!this.index.has(order.targetHost)) throw new HypervisorError(order.targetHost, "clone", "not a host of the topology");
-      const copy = {
-        order, source: { host: order.targetHost, key: "" }, upstream: undefined, turning: undefined, readers: undefined, loads: [], part: 1, failure: undefined,
-        bytesMoved: 0, bytesResent: 0, bytesBefore: order.arrivedBytes ?? 0,
-      } as unknown as Copy;
-      const onAbort = (): void => this.break(copy, signal!.reason as Error);
-      copy.settle = (error) => {
-        if (!this.active.delete(copy)) return;
-        this.underWay.delete(order.targetKey);
-        copy.turning?.over(new HypervisorError(order.targetHost, "change source", "the copy ended"));
-        copy.turning = undefined;
-        signal?.removeEventListener("abort", onAbort);
-        this.occupy(copy, []);
-        this.account(copy);
-        this.reads(copy, { host: order.targetHost, key: "" });
-        copy.upstream?.readers?.delete(copy);
-        if (error) {
-          order.context.onBroken?.({ bytesMoved: copy.bytesMoved, bytesResent: copy.bytesResent });
-          reject(error);
-        } else resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }), ...((order.arrivedBytes ?? 0) > 0 && { resumed: true }) });
-        const { host } = order.source;
-        if (copy.readers) for (const reader of [...copy.readers]) this.lose(reader, lost(host ?? "", reader, `the copy on ${order.targetHost} broke off`));
+      const copy: Copy = {
+        // feed() gives it its flow.
+        flow: undefined as unknown as Flow<Copy>,
+        order, source: { host: order.targetHost, key: "" }, upstream: undefined, turning: undefined, readers: undefined, loads: [],
+        part: 1, failure: undefined, bytesMoved: 0, bytesResent: 0, bytesBefore: order.arrivedBytes ?? 0, resolve, reject, unlisten: undefined,
       };
       this.occupy(copy, this.hostsOf(order.source, order.targetHost));
       this.feed(copy, order.source);
       this.active.add(copy);
       this.underWay.set(order.targetKey, copy);
-      signal?.addEventListener("abort", onAbort, { once: true });
+      if (signal) copy.unlisten = onAbort(signal, (reason) => this.break(copy, reason as Error));
       this.clock.kick();
       this.tick();
     });
+  }
+
+  /** @param error absent: it is whole */
+  private settle(copy: Copy, error: Error | undefined): void {
+    const { order } = copy;
+    if (!this.active.delete(copy)) return;
+    this.underWay.delete(order.targetKey);
+    copy.turning?.over(new HypervisorError(order.targetHost, "change source", "the copy ended"));
+    copy.turning = undefined;
+    copy.unlisten?.();
+    this.occupy(copy, []);
+    this.account(copy);
+    this.reads(copy, { host: order.targetHost, key: "" });
+    copy.upstream?.readers?.delete(copy);
+    if (error) {
+      order.context.onBroken?.({ bytesMoved: copy.bytesMoved, bytesResent: copy.bytesResent });
+      copy.reject(error);
+    } else copy.resolve({ bytesMoved: copy.bytesMoved, ...(copy.bytesResent > 0 && { bytesResent: copy.bytesResent }), ...((order.arrivedBytes ?? 0) > 0 && { resumed: true }) });
+    const { host } = order.source;
+    if (copy.readers) for (const reader of [...copy.readers]) this.lose(reader, lost(host ?? "", reader, `the copy on ${order.targetHost} broke off`));
   }
 
   /** Feeds a copy under way from elsewhere; what has arrived stays. @throws HypervisorError when there is no such copy */
@@ -213,10 +221,16 @@ export class Copies {
   }
 
   private reads(copy: Copy, source: CopySource): void {
-    const count = (key: string, by: number): unknown => key !== "" && this.readersOf.set(key, (this.readersOf.get(key) ?? 0) + by);
-    count(copy.source.key, -1);
-    count(source.key, 1);
+    this.countReader(copy.source.key, -1);
+    this.countReader(source.key, 1);
     copy.source = source;
+  }
+
+  private countReader(key: string, by: 1 | -1): void {
+    if (key === "") return;
+    const readers = (this.readersOf.get(key) ?? 0) + by;
+    if (readers === 0) this.readersOf.delete(key);
+    else this.readersOf.set(key, readers);
   }
 
   /** A flow from this source on, of what is missing. Its readers stay with it. */
@@ -234,8 +248,8 @@ export class Copies {
     copy.part = Math.max(arrived, fault?.fault.atFraction ?? 1);
     copy.failure = fault && failureOf(fault.fault, copy);
     copy.flow = this.network.start(this.hostIndex(source), this.index.get(targetHost)!, copy, nowSeconds, {
-      part: copy.part, arrived, ...(copy.upstream && { upstream: copy.upstream.flow }),
-      ...(before && { startupSeconds: this.topology.time === "unit" ? undefined : this.topology.hopSeconds ?? 0 }),
+      part: copy.part, arrived, upstream: copy.upstream?.flow,
+      startupSeconds: before && this.topology.time === "network" ? this.topology.hopSeconds ?? 0 : undefined,
     });
     for (const reader of copy.readers ?? []) this.network.resource(reader.flow, this.hostIndex(reader.source), copy.flow, nowSeconds);
     if (before) this.network.stop(before, nowSeconds);
@@ -276,7 +290,7 @@ export class Copies {
     this.network.stop(copy.flow, this.clock.nowMs() / 1000);
     this.report(copy);
     this.clock.kick();
-    copy.settle(error);
+    this.settle(copy, error);
   }
 
   private advanceTo(nowMs: number): void {
@@ -284,7 +298,7 @@ export class Copies {
       if (!this.active.has(copy)) continue;
       this.report(copy);
       if (copy.failure instanceof SourceLostError) this.lose(copy, copy.failure);
-      else copy.settle(copy.failure);
+      else this.settle(copy, copy.failure);
     }
     for (const { tag: copy } of this.network.takeServing()) if (this.active.has(copy)) this.report(copy);
   }
@@ -302,7 +316,7 @@ export class Copies {
 
   private report(copy: Copy): void {
     const bytes = Math.round(this.partOf(copy) * this.topology.imageBytes);
-    copy.order.onBytes(bytes);
+    copy.order.image.bytes = bytes;
     copy.order.context.onProgress?.(bytes, this.topology.imageBytes);
   }
 

@@ -1,6 +1,6 @@
 /** Simulated members that run before their disk is there. */
 import { HypervisorError, type CallContext, type CloneOrder, type CloneResult, type EarlyOrder, type HintedCloneOrder, type HintedCloneResult, type StartsEarly } from "../hypervisor";
-import { imageAt, sourceKeyOf } from "./images";
+import { ImageUnderWay, sourceKeyOf } from "./images";
 import type { SimulatedCosts } from "./options";
 import { slotKey, volumeKey, type SimulatedHost, type SimulatedMember } from "./world";
 
@@ -27,7 +27,7 @@ export class EarlyStarts implements StartsEarly {
   async clone(order: HintedCloneOrder, context: CallContext = {}): Promise<HintedCloneResult> {
     const host = this.ground.host(order.target.host);
     const { imageBytes } = this.ground;
-    const wasWhole = imageAt(order, host, imageBytes).whole;
+    const wasWhole = new ImageUnderWay(order, host, imageBytes).whole;
     const result = await this.ground.clone(order, context);
     // A guest of the simulation reads what stands first.
     const read = order.recordReads && !wasWhole && guestsOver(host, order).length > 0;

@@ -8,10 +8,10 @@ import {
   type LinkOrder, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder, type ReconfigureOrder, type RefeedOrder, type SnapshotOrder, type Traits,
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
-import { Copies, type CopySource } from "./copies";
+import { Copies, type CopyOrder, type CopySource } from "./copies";
 import { EarlyStarts, guestsOver } from "./early";
 import { armFaults } from "./faults";
-import { baseKey, imageAt, sourceKeyOf } from "./images";
+import { baseKey, ImageUnderWay, sourceKeyOf } from "./images";
 import { Locks } from "./locks";
 import { observeTemplate, type SimulatedTemplate } from "./template";
 import { UNBOUNDED, type SimulatedCosts, type SimulatedOptions } from "./options";
@@ -123,14 +123,30 @@ export class SimulatedHypervisor implements Hypervisor {
 
   async clone(order: CloneOrder, context: CallContext = {}): Promise<CloneResult> {
     context.signal?.throwIfAborted();
+    const host = this.reachable(order.target.host, "clone");
+    const image = new ImageUnderWay(order, host, this.topology.imageBytes);
+    const copy = this.copyInto(image, host, order, context);
+    if (!copy) return { bytesMoved: 0 };
+    try {
+      const result = await this.copies.run(copy);
+      image.finish();
+      return result;
+    } catch (error) {
+      host.poolFreeBytes += this.topology.imageBytes - image.bytes;
+      if (!context.signal?.aborted && !(error instanceof SourceLostError) && !(error instanceof HostUnreachableError)) image.spoil();
+      // Guests that read from it stand still.
+      for (const member of guestsOver(host, order)) member.power = "paused";
+      throw error;
+    }
+  }
+
+  /** Takes the room for it. undefined: it is whole. @throws the typed errors of the port */
+  private copyInto(image: ImageUnderWay, host: SimulatedHost, order: CloneOrder, context: CallContext): CopyOrder | undefined {
     const { source, target } = order;
-    const { fleetId } = order.fleet;
-    const host = this.reachable(target.host, "clone");
     const { imageBytes } = this.topology;
-    const image = imageAt(order, host, imageBytes);
     // A whole replica is only read; a base that somebody's domain names is neither trusted nor overwritten.
     if (!image.whole || target.kind === "base") host.byHand.assertUnused(target.host, "clone", [image.volume], "a copy into somebody's disk");
-    if (image.whole) return { bytesMoved: 0 };
+    if (image.whole) return undefined;
     const first = this.sourceOf(order, source);
     const neededBytes = imageBytes - image.arrivedBytes;
     if (host.poolFreeBytes < neededBytes) {
@@ -138,26 +154,11 @@ export class SimulatedHypervisor implements Hypervisor {
     }
     host.poolFreeBytes -= imageBytes;
     image.begin();
-    try {
-      const result = await this.copies.run({
-        source: first,
-        sourceOf: (ref) => this.sourceOf(order, ref),
-        targetHost: target.host,
-        targetKey: sourceKeyOf(fleetId, target),
-        slot: target.kind === "base" ? target.slot : undefined,
-        arrivedBytes: image.arrivedBytes,
-        context,
-        onBytes: image.setBytes,
-      });
-      image.finish();
-      return result;
-    } catch (error) {
-      host.poolFreeBytes += imageBytes - image.bytes();
-      if (!context.signal?.aborted && !(error instanceof SourceLostError) && !(error instanceof HostUnreachableError)) image.spoil();
-      // Guests that read from it stand still.
-      for (const member of guestsOver(host, order)) member.power = "paused";
-      throw error;
-    }
+    return {
+      source: first, sourceOf: (ref) => this.sourceOf(order, ref),
+      targetHost: target.host, targetKey: sourceKeyOf(order.fleet.fleetId, target), slot: target.kind === "base" ? target.slot : undefined,
+      arrivedBytes: image.arrivedBytes, context, image,
+    };
   }
 
   private async refeed({ fleet, target, source, contentId }: RefeedOrder): Promise<void> {

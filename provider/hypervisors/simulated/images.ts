@@ -1,7 +1,7 @@
 /** The images that copies make on simulated hosts, and what names one as a source. */
 import { PROVIDER_HOST } from "../../scheduler/time/timeModel";
 import type { CloneOrder, ImageRef } from "../hypervisor";
-import { replicaKey, volumeKey, type SimulatedHost } from "./world";
+import { replicaKey, volumeKey, type SimulatedBase, type SimulatedHost, type SimulatedReplica } from "./world";
 
 export const baseKey = (host: string, key: string): string => `${host}/base/${key}`;
 
@@ -13,56 +13,57 @@ export function sourceKeyOf(fleetId: string, source: ImageRef): string {
   }
 }
 
-/** What a copy makes: partial from its first byte until finish(). */
-export interface ImageUnderWay {
-  whole: boolean;
-  volume: string;
-  arrivedBytes: number;
-  begin(): void;
-  setBytes(bytes: number): void;
-  bytes(): number;
-  spoil(): void;
-  finish(): void;
-}
+/** What a copy makes: partial from its first byte until finish(). A class, as there are very many of them. */
+export class ImageUnderWay {
+  readonly whole: boolean;
+  readonly volume: string;
+  readonly arrivedBytes: number;
+  private readonly existing: SimulatedBase | SimulatedReplica | undefined;
+  private readonly fresh: SimulatedBase | SimulatedReplica;
 
-/** @param host the target's */
-export function imageAt(order: CloneOrder, host: SimulatedHost, imageBytes: number): ImageUnderWay {
-  const { target } = order;
-  const { fleetId } = order.fleet;
-  const volume = target.kind === "base"
-    ? `${fleetId}-${target.slot}-${target.generation}-base`
-    : `${fleetId}-${target.purpose}-${target.contentId.slice(0, 12)}`;
-  const existing = target.kind === "base"
-    ? host.bases.get(volumeKey(fleetId, target.slot, target.generation))
-    : host.replicas.get(replicaKey(fleetId, target.purpose, target.contentId));
-  const resumed = existing && !existing.whole && existing.arriving === order.contentId ? existing.disk : undefined;
-  const arrivedBytes = Math.min(resumed?.allocationBytes ?? 0, imageBytes);
-  const fresh = {
-    fleetId, disk: host.disk(resumed?.volume ?? volume, imageBytes, arrivedBytes), whole: false,
-    arriving: order.contentId as string | undefined,
-  };
-  return {
-    whole: existing?.whole ?? false,
-    volume: existing?.disk.volume ?? volume,
-    arrivedBytes,
-    begin: () => {
-      // What an earlier attempt left is gone on from, or overwritten.
-      host.poolFreeBytes += existing?.disk.allocationBytes ?? 0;
-      if (target.kind === "base") {
-        const { slot, generation } = target;
-        host.bases.set(volumeKey(fleetId, slot, generation), Object.assign(fresh, { slot, generation, state: "frozen" as const }));
-      } else {
-        const { contentId, purpose } = target;
-        host.replicas.set(replicaKey(fleetId, purpose, contentId), Object.assign(fresh, { contentId, purpose }));
-      }
-    },
-    setBytes: (bytes) => { fresh.disk.allocationBytes = bytes; },
-    bytes: () => fresh.disk.allocationBytes,
-    spoil: () => { fresh.arriving = undefined; },
-    finish: () => {
-      fresh.arriving = undefined;
-      fresh.disk.allocationBytes = imageBytes;
-      fresh.whole = true;
-    },
-  };
+  /** @param host the target's */
+  constructor(order: CloneOrder, private readonly host: SimulatedHost, private readonly imageBytes: number) {
+    const { target, contentId: arriving } = order;
+    const { fleetId } = order.fleet;
+    const volume = target.kind === "base"
+      ? `${fleetId}-${target.slot}-${target.generation}-base`
+      : `${fleetId}-${target.purpose}-${target.contentId.slice(0, 12)}`;
+    const existing = this.existing = target.kind === "base"
+      ? host.bases.get(volumeKey(fleetId, target.slot, target.generation))
+      : host.replicas.get(replicaKey(fleetId, target.purpose, target.contentId));
+    const resumed = existing && !existing.whole && existing.arriving === arriving ? existing.disk : undefined;
+    this.whole = existing?.whole ?? false;
+    this.volume = existing?.disk.volume ?? volume;
+    this.arrivedBytes = Math.min(resumed?.allocationBytes ?? 0, imageBytes);
+    const disk = host.disk(resumed?.volume ?? volume, imageBytes, this.arrivedBytes);
+    this.fresh = target.kind === "base"
+      ? { fleetId, disk, whole: false, arriving, slot: target.slot, generation: target.generation, state: "frozen" }
+      : { fleetId, disk, whole: false, arriving, contentId: target.contentId, purpose: target.purpose };
+  }
+
+  begin(): void {
+    const { existing, fresh, host } = this;
+    // What an earlier attempt left is gone on from, or overwritten.
+    host.poolFreeBytes += existing?.disk.allocationBytes ?? 0;
+    if ("slot" in fresh) host.bases.set(volumeKey(fresh.fleetId, fresh.slot, fresh.generation), fresh);
+    else host.replicas.set(replicaKey(fresh.fleetId, fresh.purpose, fresh.contentId), fresh);
+  }
+
+  get bytes(): number {
+    return this.fresh.disk.allocationBytes;
+  }
+
+  set bytes(bytes: number) {
+    this.fresh.disk.allocationBytes = bytes;
+  }
+
+  spoil(): void {
+    this.fresh.arriving = undefined;
+  }
+
+  finish(): void {
+    this.fresh.arriving = undefined;
+    this.fresh.disk.allocationBytes = this.imageBytes;
+    this.fresh.whole = true;
+  }
 }

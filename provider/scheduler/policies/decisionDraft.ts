@@ -75,17 +75,14 @@ export class DecisionDraft {
       this.relays[host] = this.relays[host]! < 0 || id < view.arriving![this.relays[host]!]!.id ? i : this.relays[host]!;
     }
 
-    let soundSources = 0;
-    view.sources.forEach((source) => {
-      if (!view.excluded[source.host] && !this.lagging.has(source.id)) soundSources++;
-    });
-    this.sound = soundSources > 0 || arrivals > 0;
+    this.sound = arrivals > 0 || view.sources.some(({ host, id }) => !view.excluded[host] && !this.lagging.has(id));
+    const passesOver = this.sound && this.lagging.size > 0;
     this.first = new Int32Array(hosts.length).fill(-1);
     this.next = new Int32Array(view.sources.length).fill(-1);
     // From the back, so that a list runs in the order of the view.
     for (let i = view.sources.length - 1; i >= 0; i--) {
       const source = view.sources[i]!;
-      if (view.excluded[source.host] || (this.sound && this.lagging.has(source.id))) continue;
+      if (view.excluded[source.host] || (passesOver && this.lagging.has(source.id))) continue;
       this.sourceCount[source.host]!++;
       this.next[i] = this.first[source.host]!;
       this.first[source.host] = i;

@@ -149,18 +149,25 @@ function fillChanged(view: BookView, index: NonNullable<BookView["index"]>): Dec
       if (transfer.straggling) return undefined;
       count(traffic, host, transfer, topology);
     }
-    const sources = [...index.sourcesAt(host)];
-    const whole = sources.filter((source) => !source.arriving);
-    const source = best(whole) ?? best(sources);
+    const source = bestOf(index.sourcesAt(host));
     if (!source) continue;
-    const copies = Math.min(remaining, room, localCopies(view, host, traffic, whole.length > 0));
+    const copies = Math.min(remaining, room, localCopies(view, host, traffic, !source.arriving));
     for (let i = 0; i < copies; i++) decisions.push({ source: source.id, targetHost: host });
   }
   return decisions;
 }
 
-const best = (sources: Source[]): Source | undefined =>
-  sources.reduce<Source | undefined>((a, b) => (!a || b.serving < a.serving || (b.serving === a.serving && b.id < a.id) ? b : a), undefined);
+/** A whole one before any that still arrives, then one that serves few. */
+function bestOf(sources: Iterable<Source>): Source | undefined {
+  let best: Source | undefined;
+  for (const source of sources) if (!best || isBetter(source, best)) best = source;
+  return best;
+}
+
+function isBetter(a: Source, b: Source): boolean {
+  if (Boolean(a.arriving) !== Boolean(b.arriving)) return !a.arriving;
+  return a.serving !== b.serving ? a.serving < b.serving : a.id < b.id;
+}
 
 const rooms = new WeakMap<Topology, number>();
 
