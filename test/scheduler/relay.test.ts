@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { expectedRates, FlowNetwork, policies, simulatePolicy, type SimulatedRun, type Topology } from "../../provider/scheduler";
+import { expectedRates, FlowNetwork, policies, type SimulatedRun, type Topology } from "../../provider/scheduler";
 import { relayTree } from "../../provider/scheduler/policies/relayTree";
-import { base, cases, none, template, topology, view, type Shape } from "./fixtures";
+import { base, cases, none, template, topology, view, type Shape, simulatePolicy } from "./fixtures";
 
 const racksOf = (count: number, hosts: number): number[] => Array.from({ length: count }, () => hosts);
 
@@ -163,7 +163,7 @@ describe("flow network: cut-through", () => {
   it("begins hop by hop where hops cost", () => {
     const t = topology({ racks: [4] });
     t.hopSeconds = 0.5;
-    const network = new FlowNetwork<number>(t);
+    const network = new FlowNetwork<number>(t, t.image);
     let up = network.start(0, 1, 1, 0);
     for (const host of [2, 3]) up = network.start(host - 1, host, host, 0, { upstream: up });
     const ends: number[] = [];

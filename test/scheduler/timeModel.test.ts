@@ -70,7 +70,7 @@ describe("flow network", () => {
   const t = topology({ racks: [3] });
 
   it("slows a copy while another shares its source, and no longer", () => {
-    const network = new FlowNetwork<string>(t);
+    const network = new FlowNetwork<string>(t, t.image);
     network.start(0, 1, "a", 0);
     assert.equal(network.nextSeconds(), 10);
     network.advanceTo(5);
@@ -82,7 +82,7 @@ describe("flow network", () => {
   });
 
   it("tells how much is there", () => {
-    const network = new FlowNetwork<string>(t);
+    const network = new FlowNetwork<string>(t, t.image);
     const flow = network.start(0, 1, "a", 0);
     network.nextSeconds();
     assert.equal(network.fraction(flow, 2.5), 0.25);
@@ -101,7 +101,7 @@ describe("flow network", () => {
   });
 
   it("slows what a slowed host sends", () => {
-    const network = new FlowNetwork<string>(t);
+    const network = new FlowNetwork<string>(t, t.image);
     network.start(0, 1, "a", 0);
     network.start(1, 0, "b", 0);
     network.setHostFactor(0, 0.5, 0, "out");

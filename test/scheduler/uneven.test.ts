@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { choosePolicy, policies, policyNames, simulatePolicy, type Topology } from "../../provider/scheduler";
+import { policies, policyNames, type Topology } from "../../provider/scheduler";
 import { random } from "../random";
-import { none, template, topology } from "./fixtures";
+import { none, template, topology, choosePolicy, simulatePolicy } from "./fixtures";
 
 interface Uneven {
   topology: Topology;
