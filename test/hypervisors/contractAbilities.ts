@@ -66,7 +66,7 @@ function relaying(ground: ContractGround, has: () => NonNullable<Abilities["rela
 
   it("gives no other source to a copy that is not under way", async () => {
     const { fleet, second, contentId } = ground;
-    const order = { fleet, contentId, target: base(second, 0), source: template() };
+    const order = { fleet, image: { contentId, disks: [] }, target: base(second, 0), source: template() };
     await assert.rejects(has().refeed(order));
     await clone(template(), base(second, 0));
     await assert.rejects(has().refeed(order));

@@ -74,7 +74,7 @@ describe("earliestCompletion: habits", function () {
 
   it("does not wait for a busy source when the free one is nearly as good", () => {
     const t = topology({ racks: [3] });
-    t.hosts[1]!.diskBytesPerSecond = 8e8;
+    t.stores[1]!.bytesPerSecond = 8e8;
     const { makespanSeconds } = simulatePolicy(t, [0, 1, 1], none(t), [template()], policies.earliestCompletion);
     assert.ok(makespanSeconds <= 22.5);
   });

@@ -13,13 +13,13 @@ describe("time model: one copy", () => {
   it("is limited by an uplink only across racks", () => assert.equal(soloRate(t, 0, 2), 5e8));
   it("uses the disk alone on one host", () => assert.equal(soloRate(topology({ racks: [1], nicBytesPerSecond: 1 }), 0, 0), 1e9));
   it("is limited by the target alone when the provider uploads", () => assert.equal(soloRate(t, PROVIDER_HOST, 2), 1e9));
-  it("adds the start-up", () => assert.equal(soloSeconds(t, 0, 1), 10.5));
+  it("adds the start-up", () => assert.equal(soloSeconds(t, 10e9, 0, 1), 10.5));
   it("costs nothing on one host with reflinks", () => {
-    assert.equal(soloSeconds(topology({ racks: [1], freeLocalCopies: true, startupSeconds: 1 }), 0, 0), 0);
+    assert.equal(soloSeconds(topology({ racks: [1], freeLocalCopies: true, startupSeconds: 1 }), 10e9, 0, 0), 0);
   });
   it("takes one second in unit time, whatever it copies", () => {
     const unit = topology({ racks: [2], time: "unit", startupSeconds: 9 });
-    assert.deepEqual([soloSeconds(unit, 0, 0), soloSeconds(unit, 0, 1)], [1, 1]);
+    assert.deepEqual([soloSeconds(unit, 10e9, 0, 0), soloSeconds(unit, 10e9, 0, 1)], [1, 1]);
   });
 });
 
@@ -92,7 +92,8 @@ describe("flow network", () => {
   });
 
   it("moves no byte during the start-up", () => {
-    const network = new FlowNetwork<string>(topology({ racks: [2], startupSeconds: 3 }));
+    const wide = topology({ racks: [2], startupSeconds: 3 });
+    const network = new FlowNetwork<string>(wide, wide.image);
     const flow = network.start(0, 1, "a", 0);
     assert.equal(network.nextSeconds(), 3);
     network.advanceTo(3);
@@ -110,7 +111,8 @@ describe("flow network", () => {
   });
 
   it("returns copies that end together in the order they began", () => {
-    const network = new FlowNetwork<number>(topology({ racks: [4, 4, 4] }));
+    const wide = topology({ racks: [4, 4, 4] });
+    const network = new FlowNetwork<number>(wide, wide.image);
     for (let i = 0; i < 12; i++) network.start(i, (i + 4) % 12, i, 0);
     assert.deepEqual(network.advanceTo(network.nextSeconds()).map((f) => f.tag), [...Array(12).keys()]);
   });
