@@ -264,7 +264,7 @@ describe("reconcile: members that were touched by hand", () => {
     const { declared, found, state } = made({ count: 4 });
     const stopped = withHost(found, "a1", (one) => ({ ...one, members: one.members.map((m) => ({ ...m, power: "stopped" as const })) }));
     const result = plan(declared, stopped, state);
-    assert.deepEqual(result.reconfigure, [{ slot: 0, name: "workers-000", host: "a1", changes: [{ kind: "power", to: "running" }], reason: "found stopped, powerOn is true" }]);
+    assert.deepEqual(result.reconfigure, [{ slot: 0, name: "workers-000", host: "a1", wave: 0, changes: [{ kind: "power", to: "running" }], reason: "found stopped, powerOn is true" }]);
     assert.equal(result.keep.length, 3);
     assert.deepEqual(slots(plan(spec({ count: 4, powerOn: false }), stopped, state).reconfigure), [1, 2, 3]);
   });
