@@ -7,10 +7,8 @@
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { knowHosts, NO_RUN, parseState, recordState, redact } from "../fleet";
-import type { FleetSpec, FleetState, Observation } from "../fleet/model";
-
-type RecordedHost = FleetState["hosts"][number];
+import { addressOf, knowHosts, NO_RUN, parseState, recordedAddress, recordState, redact, withoutPassword } from "../fleet";
+import type { FleetSpec, FleetState, Observation, RecordedHost } from "../fleet/model";
 
 interface Run {
   spec: FleetSpec;
@@ -18,6 +16,9 @@ interface Run {
   incarnation: string;
   previous?: FleetState;
 }
+
+/** A password of an address stays in Pulumi's state, encrypted: without it the host is the same. */
+const shownAddress = (host: RecordedHost): string => redact(recordedAddress(host));
 
 export interface BegunRuns {
   /** Of a run of this fleet that never ended; none where none is known of. */
@@ -29,8 +30,8 @@ export interface BegunRuns {
 /** The run with the noted hosts that it would not know of otherwise. */
 export function withBegun<T extends Run>(run: T, begun: readonly RecordedHost[]): T {
   const { spec, fleetId, incarnation, previous } = run;
-  const known = new Set([...spec.hosts, ...(previous?.hosts ?? [])].map((host) => redact(host.uri)));
-  const extra = begun.filter((host) => !known.has(redact(host.uri))).map((host) => ({ ...host, unsettled: true, noted: true }));
+  const known = new Set([...spec.hosts.map((host) => redact(addressOf(host))), ...(previous?.hosts ?? []).map(shownAddress)]);
+  const extra = begun.filter((host) => !known.has(shownAddress(host))).map((host) => ({ ...host, unsettled: true, noted: true }));
   if (extra.length === 0) return run;
   const recorded: FleetState = previous ?? {
     fleetId, incarnation, contentId: "", members: [], replicas: [], snapshots: [], placement: {}, hosts: [], lastRun: NO_RUN,
@@ -44,11 +45,12 @@ export function withBegun<T extends Run>(run: T, begun: readonly RecordedHost[])
  */
 export function isOutlived(run: Run, begun: readonly RecordedHost[], observation: Observation): boolean {
   const { hosts } = knowHosts(run.spec, withBegun(run, begun).previous, observation);
-  const recorded = new Set((run.previous?.hosts ?? []).map(({ uri }) => redact(uri)));
+  const recorded = new Set((run.previous?.hosts ?? []).map(shownAddress));
   return begun.every((one) => {
-    const uri = redact(one.uri);
-    if (recorded.has(uri)) return true;
-    const host = hosts.find(({ declared, recorded: noted }) => [declared?.spec.uri, noted?.uri].some((each) => each !== undefined && redact(each) === uri));
+    const address = shownAddress(one);
+    if (recorded.has(address)) return true;
+    const host = hosts.find(({ declared, recorded: noted }) =>
+      (declared && redact(addressOf(declared.spec)) === address) || (noted && shownAddress(noted) === address));
     return host?.seen !== undefined && (host.declared !== undefined || host.seen.members.length + host.seen.leftovers.length === 0);
   });
 }
@@ -74,11 +76,10 @@ export function begunIn(folder: string): BegunRuns {
     },
     note({ observation, ...run }) {
       const { fleetId, incarnation } = run;
-      // A password of a URI stays in Pulumi's state, encrypted. Without it the host is known by its name still.
       const declared = recordState({ ...run, observation, lastRun: NO_RUN }).hosts;
       // Those that the run knows of otherwise are worked on as well, and what it does there may not come to its end.
-      const known = new Map([...run.previous?.hosts ?? [], ...declared].map((host) => [redact(host.uri), host]));
-      const hosts = [...known].map(([uri, host]) => ({ ...host, uri }));
+      const known = new Map([...run.previous?.hosts ?? [], ...declared].map((host) => [shownAddress(host), withoutPassword(host)]));
+      const hosts = [...known.values()];
       const partial = `${fileOf(fleetId)}.${process.pid}`;
       attempt(() => {
         mkdirSync(folder, { recursive: true, mode: 0o700 });

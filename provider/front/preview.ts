@@ -1,6 +1,6 @@
 /** What a preview says of a fleet: the plan in one line, and what stands in its way. It never fails for a host's sake. */
 import { within } from "../async/within";
-import { formatProblem, hostsToObserve, problemOfTemplate, problemsOfHost } from "../fleet";
+import { formatProblem, hostsToObserve, problemOfTemplate, problemsOfHost, templateHostOf } from "../fleet";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../fleet/model";
 import type { Preview } from "../engine/types";
 import type { Hypervisor, Traits } from "../hypervisors/hypervisor";
@@ -94,9 +94,8 @@ function unseenText(observation: Observation | undefined, failure: string | unde
 function warningsOf(plan: FleetPlan, spec: FleetSpec, observation: Observation | undefined): string[] {
   const hosts = observation?.hosts ?? [];
   const unfit = hosts.flatMap((host) => (host.status === "reachable" ? problemsOfHost(spec, host.name, host.problems) : []));
-  const { template } = spec;
   // That its host does not answer has been said already; the template itself may be fine.
-  const unseen = template.kind !== "file" && hosts.some((host) => host.status === "unreachable" && host.name === template.host);
+  const unseen = hosts.some((host) => host.status === "unreachable" && host.name === templateHostOf(spec.template));
   const missing = observation?.templateProblem && !unseen ? [problemOfTemplate(observation.templateProblem)] : [];
   const said = new Set([...plan.problems, ...unfit, ...missing].map(formatProblem));
   return [...[...said].map((text) => `\`pulumi up\` would refuse this: ${text}`), ...plan.warnings];

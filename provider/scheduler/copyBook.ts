@@ -98,6 +98,11 @@ export class CopyBook<S extends SourceEntry, T extends TransferEntry> {
     this.index.addSource(source);
   }
 
+  /** @param by so many more copies read from it */
+  serve(source: S, by: 1 | -1): void {
+    source.serving += by;
+  }
+
   /** Takes a source out; copies it feeds now go on. @returns false: it was none */
   leave(source: S): boolean {
     if (!this.byId.delete(source.id)) return false;

@@ -133,7 +133,7 @@ export function* simulationSteps(
       book.enter(copy.makes);
       relaying.set(id, copy);
     }
-    feeder.serving++;
+    book.serve(feeder, 1);
     run.transfers.push(record);
     if (feeder.host !== targetHost) {
       run.bytesMoved += copyBytes;
@@ -144,7 +144,7 @@ export function* simulationSteps(
   const end = (copy: Copy, atSeconds: number): void => {
     const { record, feeder, makes } = copy;
     record.endSeconds = atSeconds;
-    feeder.serving--;
+    book.serve(feeder, -1);
     book.endTransfer(copy, true);
     book.leave(makes);
     makes.arriving = false;

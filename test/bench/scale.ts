@@ -99,10 +99,10 @@ const CHANGED = `
   const specOf = (count) => parseFleetSpec({ ...inputs, count }, { planning: true }).spec;
   const [fleet, disk] = [{ fleetId: "abcdefghij", incarnation: "one" }, { path: "/p", format: "qcow2", capacityBytes: 1e10, allocationBytes: 1e9 }];
   const template = { contentId: "c", host: "h0", capacityBytes: 1e10, allocationBytes: 1e9, format: "qcow2" };
-  const hostOf = (name, held) => ({ status: "reachable", name, uuid: "u-" + name, hypervisorVersion: "9", members: held, replicas: [], leftovers: [], kept: [], foreignNames: [], poolFreeBytes: 1e15, problems: [], strangers: [], heldGenerations: [] });
+  const hostOf = (name, held) => ({ status: "reachable", name, uuid: "u-" + name, hypervisorVersion: "9", words: { machine: "domain", store: "pool" }, members: held, replicas: [], leftovers: [], kept: [], foreignNames: [], room: { freeBytes: 1e15 }, problems: [], strangers: [], heldGenerations: [] });
   const memberOf = ({ slot, name, kind, generation }) => ({
-    slot, name, uuid: memberUuid(fleet.fleetId, slot), kind, generation, incarnation: "one", contentId: "c", macs: [], power: "running", base: "consolidated",
-    chain: [{ volume: "b" + slot, ...disk }], disks: [], numCpus: 1, memory: 1024, networks: [],
+    slot, name, uuid: memberUuid(fleet.fleetId, slot), kind, generation, incarnation: "one", contentId: "c", cardAddresses: [], power: "running", base: "consolidated",
+    chain: [{ name: "b" + slot, ...disk }], disks: [], numCpus: 1, memory: 1024, networks: [],
   });
   const held = new Map(inputs.hosts.map(({ name }) => [name, []]));
   const none = { template, hosts: inputs.hosts.map(({ name }) => hostOf(name, [])) };

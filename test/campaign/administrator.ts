@@ -7,7 +7,7 @@ import type { Step } from "./life";
 
 type Picks = Extract<Step, { kind: "act" }>["picks"];
 interface At { host: SimulatedHost; member: SimulatedMember }
-type Backup = Pick<SimulatedHost, "members" | "bases" | "deltas" | "early" | "replicas" | "kept" | "poolFreeBytes">;
+type Backup = Pick<SimulatedHost, "members" | "bases" | "deltas" | "early" | "replicas" | "kept" | "freeBytes">;
 
 const pick = <T>(from: readonly T[], share: number): T | undefined => from[Math.floor(share * from.length)];
 const uuidOf = (text: string): string => createHash("sha1").update(text).digest("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, "$1-$2-$3-$4-$5");
@@ -61,8 +61,8 @@ export class Administrator {
   /** What a member's definition names, and what that stands on. */
   private volumesOf({ host, member }: At): string[] {
     const { fleetId, slot, generation } = member;
-    const below = member.kind === "linked" ? host.replicas.get(replicaKey(fleetId, "replica", member.contentId))?.disk.volume : undefined;
-    const data = member.disks.map((disk) => disk.volume);
+    const below = member.kind === "linked" ? host.replicas.get(replicaKey(fleetId, "replica", member.contentId))?.disk.name : undefined;
+    const data = member.disks.map((disk) => disk.name);
     return [...new Set([...host.volumesOf(fleetId, slot, generation), ...data, ...(below === undefined ? [] : [below])])];
   }
 
@@ -81,7 +81,7 @@ export class Administrator {
       // What a copied delta stands on: a linked member's replica, and the base of a full one that is not merged.
       const key = volumeKey(member.fleetId, member.slot, member.generation);
       const below = !host.deltas.has(key) ? undefined
-        : (member.kind === "linked" ? host.replicas.get(replicaKey(member.fleetId, "replica", member.contentId)) : host.bases.get(key))?.disk.volume;
+        : (member.kind === "linked" ? host.replicas.get(replicaKey(member.fleetId, "replica", member.contentId)) : host.bases.get(key))?.disk.name;
       const volumes = this.volumesOf(at).map((volume) => {
         if (volume === below) return volume;
         const copy = `${volume}-${name}`;
@@ -129,7 +129,7 @@ export class Administrator {
         if (this.hosts.some((one) => one.members.has(slotKey(member.fleetId, member.slot)))) return this.giveItsOwnUuid(host, name);
         host.byHand.domains.delete(name);
         host.members.set(slotKey(member.fleetId, member.slot), { ...member, power: "stopped" });
-        host.kept = host.kept.filter((kept) => !volumes.includes(kept.volume));
+        host.kept = host.kept.filter((kept) => !volumes.includes(kept.name));
       } });
       return `${member.name} on ${host.name} to ${name}`;
     },
@@ -198,9 +198,9 @@ export class Administrator {
     },
     takeKeptDisk: ([which]) => {
       const one = pick(this.answering.flatMap((host) => host.kept.map((kept) => ({ host, kept }))), which);
-      if (!one || one.host.byHand.isUsed(one.kept.volume)) return undefined;
+      if (!one || one.host.byHand.isUsed(one.kept.name)) return undefined;
       one.host.kept = one.host.kept.filter((kept) => kept !== one.kept);
-      return `${one.kept.volume} on ${one.host.name}`;
+      return `${one.kept.name} on ${one.host.name}`;
     },
     takeLeftover: ([which]) => {
       const one = pick(this.answering.flatMap((host) => {
@@ -236,19 +236,19 @@ export class Administrator {
     backUpHost: ([which]) => {
       const host = pick(this.hosts, which);
       if (!host || host.byHand.domains.size > 0 || host.byHand.overlays.size > 0) return undefined;
-      const { members, bases, deltas, early, replicas, kept, poolFreeBytes } = host;
-      this.backups.set(host.name, structuredClone({ members, bases, deltas, early, replicas, kept, poolFreeBytes }));
+      const { members, bases, deltas, early, replicas, kept, freeBytes } = host;
+      this.backups.set(host.name, structuredClone({ members, bases, deltas, early, replicas, kept, freeBytes }));
       return host.name;
     },
     restoreHost: ([which]) => {
       const host = pick(this.hosts.filter((one) => this.backups.has(one.name) && one.byHand.domains.size === 0 && one.byHand.overlays.size === 0), which);
       if (!host) return undefined;
-      const { poolFreeBytes, kept, ...maps } = structuredClone(this.backups.get(host.name)!);
+      const { freeBytes, kept, ...maps } = structuredClone(this.backups.get(host.name)!);
       for (const [name, map] of Object.entries(maps) as [keyof typeof maps, Map<string, never>][]) {
         host[name].clear();
         for (const [key, value] of map) host[name].set(key, value);
       }
-      Object.assign(host, { poolFreeBytes, kept });
+      Object.assign(host, { freeBytes, kept });
       this.undos.set(`restored ${host.name}`, { what: `removes the twins on ${host.name}`, run: () => this.removeTwins(host) });
       return host.name;
     },
@@ -285,7 +285,7 @@ export class Administrator {
   private forget({ host, member }: At): void {
     host.members.delete(slotKey(member.fleetId, member.slot));
     // Whether anybody wants a data disk nobody else can say: none is taken for a leftover.
-    for (const { label, volume } of member.disks) host.kept.push({ ...this.tagOf(member), label, volume });
+    for (const { label, name } of member.disks) host.kept.push({ ...this.tagOf(member), label, name });
   }
 
   private removeDomain(host: SimulatedHost, name: string): void {
@@ -302,7 +302,7 @@ export class Administrator {
     const another = this.fresh("own");
     host.byHand.domains.set(another, { ...domain, name: another, uuid: uuidOf(another) });
     // What stands on the fleet's replica keeps it in use for good.
-    const replicas = [...host.replicas.values()].map((replica) => replica.disk.volume);
+    const replicas = [...host.replicas.values()].map((replica) => replica.disk.name);
     if (domain.volumes.some((volume) => replicas.includes(volume))) {
       this.undos.set(`domain ${another}`, { what: `removes ${another}`, onlyAtDestroy: true, run: () => this.removeDomain(host, another) });
     }

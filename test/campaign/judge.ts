@@ -25,7 +25,7 @@ export function survey(hosts: readonly SimulatedHost[], fleetId: string): Survey
   return {
     living: answering.flatMap((host) => membersOf(host, fleetId).map(({ slot, generation, name, contentId }) => ({ host: host.name, slot, generation, name, contentId }))),
     foreign: new Map(hosts.flatMap((host) => foreignOn(host))),
-    kept: new Set(answering.flatMap((host) => host.kept.map(({ volume }) => `${volume} on ${host.name}`))),
+    kept: new Set(answering.flatMap((host) => host.kept.map((kept) => `${kept.name} on ${host.name}`))),
     answering: new Set(answering.map((host) => host.name)),
   };
 }
@@ -37,8 +37,8 @@ export const membersOf = (host: SimulatedHost, fleetId: string): SimulatedMember
 function foreignOn(host: SimulatedHost): [string, string][] {
   const { domains, volumes, overlays } = host.byHand;
   const images = [...host.bases.values(), ...host.deltas.values(), ...host.early.values(), ...host.replicas.values()];
-  const holds = (volume: string): unknown => volumes.get(volume) ?? images.find((image) => image.disk.volume === volume) ??
-    host.kept.find((kept) => kept.volume === volume) ?? host.leftovers.find(({ leftover }) => leftover.name === volume) ?? dataDisk(host, volume) ?? "gone";
+  const holds = (volume: string): unknown => volumes.get(volume) ?? images.find((image) => image.disk.name === volume) ??
+    host.kept.find((kept) => kept.name === volume) ?? host.leftovers.find(({ leftover }) => leftover.name === volume) ?? dataDisk(host, volume) ?? "gone";
   return [
     ...[...domains.values()].map((domain): [string, string] => [`the domain ${domain.name} on ${host.name}`, JSON.stringify([domain, domain.volumes.map(holds)])]),
     ...[...volumes.values()].map((volume): [string, string] => [`the volume ${volume.name} on ${host.name}`, JSON.stringify(volume)]),
@@ -47,7 +47,7 @@ function foreignOn(host: SimulatedHost): [string, string][] {
 }
 
 const dataDisk = (host: SimulatedHost, volume: string): unknown =>
-  [...host.members.values()].flatMap((member) => member.disks).find((disk) => disk.volume === volume)?.label;
+  [...host.members.values()].flatMap((member) => member.disks).find((disk) => disk.name === volume)?.label;
 
 /** After anything that the provider did, whether it ended or died. */
 export function harmDone(before: Survey, hosts: readonly SimulatedHost[], fleetId: string, spec: FleetSpec, previous: FleetState | undefined, contentId: string): string[] {
@@ -124,7 +124,7 @@ export function unfinished(hosts: readonly SimulatedHost[], fleetId: string, spe
 export function leftBehind(hosts: readonly SimulatedHost[], fleetId: string): string[] {
   return hosts.flatMap((host) => {
     const images = [...host.bases.values(), ...host.deltas.values(), ...host.early.values(), ...host.replicas.values()]
-      .filter((image) => image.fleetId === fleetId).map((image) => image.disk.volume);
+      .filter((image) => image.fleetId === fleetId).map((image) => image.disk.name);
     return [
       ...membersOf(host, fleetId).map((member) => `${member.name} is left on ${host.name}`),
       ...[...images, ...host.leftovers.map(({ leftover }) => leftover.name)].filter((volume) => !host.byHand.isUsed(volume)).map((volume) => `${volume} is left on ${host.name}`),

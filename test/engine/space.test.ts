@@ -52,7 +52,7 @@ describe("a store that holds less than it said", () => {
   it("shared by two hosts ends with as many members as fit in it", async () => {
     const spec = specOf(inputs(4, 2, { countPerHost: 2 }));
     const where = world(spec, { progressSeconds: 0.05 });
-    const { hypervisor } = cramped(sharing(where.hypervisor, [["a2", "b2"]], 9e12, [], { store: "netfs nas:/vm" }), ["a2", "b2"], 3.5 * IMAGE_BYTES, "asks");
+    const { hypervisor } = cramped(sharing(where.hypervisor, [["a2", "b2"]], 9e12, [], "netfs nas:/vm"), ["a2", "b2"], 3.5 * IMAGE_BYTES, "asks");
     const { state } = await failed(up(spec, { ...where, hypervisor }));
     assert.equal(state.members.length, 4 + 3);
   });
@@ -70,7 +70,7 @@ describe("stores that hold less than they said", () => {
     const groups = [0, 1, 2].map((number) => spec.hosts.flatMap(({ name }, index) => (of[index]!.of === number ? [name] : []))).filter((hosts) => hosts.length > 0);
     const full = groups.map((hosts) => ({ hosts, holdsBytes: of[spec.hosts.findIndex(({ name }) => name === hosts[0])]!.holds * IMAGE_BYTES }));
     const where = world(spec, { progressSeconds: 0.05 });
-    const shared = groups.reduce((inner, hosts, index) => sharing(inner, [hosts], 9e12, [], { store: `netfs nas:/${index}` }), where.hypervisor as Hypervisor);
+    const shared = groups.reduce((inner, hosts, index) => sharing(inner, [hosts], 9e12, [], `netfs nas:/${index}`), where.hypervisor as Hypervisor);
     const { hypervisor } = crampedStores(shared, full, "asks", moments);
     let over = false;
     const running = up(spec, { ...where, hypervisor }).catch((error: unknown) => {
@@ -107,11 +107,11 @@ function hostCounts(counts: Record<string, number>): Record<string, unknown> {
 }
 
 /** Hosts whose pools lie in one directory: each says what is free there, and the adapter can find out. */
-function sharing(inner: Hypervisor, groups: string[][], freeBytes: number, asked: string[][] = [], more: object = { poolCapacityBytes: 100e9 }): Hypervisor {
+function sharing(inner: Hypervisor, groups: string[][], freeBytes: number, asked: string[][] = [], store?: string): Hypervisor {
   const hypervisor = wrap(inner, async (method, _order, _context, proceed) => {
     const result = await proceed() as Awaited<ReturnType<typeof look>>;
     if (method !== "observe") return result;
-    for (const host of result.hosts) if (host.status === "reachable" && groups.flat().includes(host.name)) Object.assign(host, { poolFreeBytes: freeBytes, ...more });
+    for (const host of result.hosts) if (host.status === "reachable" && groups.flat().includes(host.name)) Object.assign(host, store === undefined ? { room: { freeBytes, capacityBytes: 100e9 } } : { room: { freeBytes }, store });
     return result;
   });
   return refitted(hypervisor, { abilities: { findsSharedStores: { sharedStores: ({ hosts }) => {

@@ -1,5 +1,6 @@
 /** Small fleets for tests: inputs, specs, and hosts as they look once a plan has been carried out. */
 import assert from "node:assert/strict";
+import { SIMULATED_WORDS } from "../../provider/hypervisors/simulated";
 import {
   memberMacs, memberUuid, parseFleetSpec, reconcile, recordState, NO_RUN,
   type FleetInputs, type FleetPlan, type FleetSpec, type FleetState, type Observation, type ObservedMember, type ReachableHost,
@@ -33,19 +34,19 @@ export function spec(changes: Partial<FleetInputs> = {}): FleetSpec {
 export function member(slot: number, changes: Partial<ObservedMember> = {}): ObservedMember {
   return {
     slot, name: `workers-${String(slot).padStart(3, "0")}`, uuid: memberUuid(FLEET, slot), kind: "full", generation: 0,
-    incarnation: INCARNATION, contentId: CONTENT, macs: memberMacs(FLEET, slot, 1), power: "running", base: "consolidated",
+    incarnation: INCARNATION, contentId: CONTENT, cardAddresses: memberMacs(FLEET, slot, 1), power: "running", base: "consolidated",
     chain: [disk(`base-${slot}`)], disks: [], numCpus: 1, memory: 1024, networks: ["default"], ...changes,
   };
 }
 
-export function disk(volume: string, allocationBytes = 300e6) {
-  return { volume, path: `/pool/${volume}`, format: "qcow2", capacityBytes: 10e9, allocationBytes };
+export function disk(name: string, allocationBytes = 300e6) {
+  return { name, path: `/pool/${name}`, format: "qcow2", capacityBytes: 10e9, allocationBytes };
 }
 
 export function reachable(name: string, members: ObservedMember[] = [], changes: Partial<ReachableHost> = {}): ReachableHost {
   return {
-    status: "reachable", name, uuid: `uuid-${name}`, hypervisorVersion: "9.0.0", members, replicas: [], leftovers: [], kept: [],
-    strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [], ...changes,
+    status: "reachable", name, uuid: `uuid-${name}`, hypervisorVersion: "9.0.0", words: SIMULATED_WORDS, members, replicas: [], leftovers: [], kept: [],
+    strangers: [], heldGenerations: [], foreignNames: [], room: { freeBytes: 1e12 }, problems: [], ...changes,
   };
 }
 

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { hostsToObserve, knowHosts } from "../../provider/fleet";
-import type { FleetSpec, FleetState, HostSpec } from "../../provider/fleet/model";
+import type { FleetSpec, FleetState } from "../../provider/fleet/model";
 import { hostNames } from "../../provider/fleet/hosts/table";
+import { recordedHost } from "../../provider/fleet/record/host";
 import { host, observation, reachable, spec } from "./build";
 
 const declared = (...names: string[]): FleetSpec => spec({ hosts: names.map((name) => host(name)), template: { host: names[0]!, pool: "default", volume: "golden.qcow2" } });
 const recordedAs = (name: string, changes: Partial<FleetState["hosts"][number]> = {}): FleetState["hosts"][number] =>
-  ({ ...(declared(name).hosts[0] as HostSpec), uuid: `uuid-${name}`, ...changes });
+  ({ ...recordedHost(declared(name).hosts[0]!), uuid: `uuid-${name}`, ...changes });
 const stateOf = (...hosts: FleetState["hosts"]): FleetState => ({ fleetId: "f", incarnation: "i", contentId: "", members: [], replicas: [], snapshots: [], placement: {}, hosts, lastRun: {} as never });
 const at = (uri: string) => `qemu+ssh://root@${uri}/system`;
 
@@ -61,7 +62,7 @@ describe("which machine a host is", () => {
   });
 
   it("is looked at while anything of the fleet may be on it, under a name that is no other's", () => {
-    const names = (state?: FleetState) => hostsToObserve(declared("a1"), state).map(({ name, uri }) => [name, uri]);
+    const names = (state?: FleetState) => hostsToObserve(declared("a1"), state).map(({ name, own }) => [name, own.uri]);
     assert.deepEqual(names(), [["a1", at("a1")]]);
     assert.deepEqual(names(stateOf(recordedAs("a1"), recordedAs("b1"))), [["a1", at("a1")], ["b1", at("b1")]]);
     assert.deepEqual(names(stateOf(recordedAs("a1", { uri: at("before") }))), [["a1", at("a1")], ["a1 (former)", at("before")]]);

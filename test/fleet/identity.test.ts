@@ -37,7 +37,7 @@ describe("identity", () => {
   });
 
   it("tells of a derived MAC that another member has", () => {
-    const found = observation([reachable("a1", [member(9, { macs: [macAddress("abcd", 3, 0).toUpperCase()] })])]);
+    const found = observation([reachable("a1", [member(9, { cardAddresses: [macAddress("abcd", 3, 0).toUpperCase()] })])]);
     assert.deepEqual(macCollisions("abcd", [3], 1, found).map(({ path }) => path), ["fleetId"]);
     assert.deepEqual(macCollisions("abcd", [9, 10], 1, found), []);
   });

@@ -33,7 +33,7 @@ describe("what looks left over of a member that is seen nowhere", () => {
       let observed = gone({ store, leftovers: left });
       let recorded = state;
       for (const { count, dark, taken } of runs) {
-        const program = spec({ count: count + 1, ...(taken && { hosts: declared.hosts.filter(({ name }) => name !== "a2").map(({ name, uri, rack }) => ({ name, uri, rack })) }), allowRecreate: true });
+        const program = spec({ count: count + 1, ...(taken && { hosts: declared.hosts.filter(({ name }) => name !== "a2").map(({ name, own, rack }) => ({ name, uri: own.uri, rack })) }), allowRecreate: true });
         const now = dark ? withHost(observed, "a2", () => unreachable("a2")) : observed;
         const run = plan(program, now, recorded, { mode: "preview" });
         assert.deepEqual(names(run), []);

@@ -15,10 +15,10 @@ describe("preflight", () => {
   it("counts of unfinished copies as room only what the plan goes on from or removes", () => {
     const declared = spec();
     const free = (leftovers: ReachableHost["leftovers"]): number => {
-      const found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 1e6, leftovers }));
+      const found = withHost(empty(declared), "a1", (one) => ({ ...one, room: { freeBytes: 1e6 }, leftovers }));
       const next = plan(declared, found);
       // As with one whose owner is seen elsewhere: it stays.
-      return roomOf(sharesOf(declared, { ...next, cleanup: [] }), [reachable("a1", [], { poolFreeBytes: 1e6, leftovers })]) - 1e6;
+      return roomOf(sharesOf(declared, { ...next, cleanup: [] }), [reachable("a1", [], { room: { freeBytes: 1e6 }, leftovers })]) - 1e6;
     };
     const { slot, generation } = plan(declared, empty(declared)).create.find((one) => one.host === "a1")!;
     const leftover = { kind: "volume" as const, name: "partial", bytes: 5e8, slot, generation, resumable: { contentId: template.contentId } };
@@ -30,7 +30,7 @@ describe("preflight", () => {
 
   it("lists full pools, unfit hosts and silent hosts together", () => {
     const declared = spec();
-    let found = withHost(empty(declared), "a1", (one) => ({ ...one, poolFreeBytes: 100e6 }));
+    let found = withHost(empty(declared), "a1", (one) => ({ ...one, room: { freeBytes: 100e6 } }));
     found = withHost(found, "a2", (one) => ({ ...one, problems: [{ property: "pool", message: "expected an active pool, got none" }] }));
     found = withHost(found, "b1", () => unreachable("b1"));
     assert.deepEqual(preflight(declared, found, plan(declared, found)), [
@@ -42,7 +42,7 @@ describe("preflight", () => {
 
   it("does not mind what is wrong with a host it does not work on", () => {
     const { declared, found, state } = made({ count: 4 });
-    const unfit = withHost(found, "a2", (one) => ({ ...one, poolFreeBytes: 0, problems: [{ property: "pool", message: "full" }] }));
+    const unfit = withHost(found, "a2", (one) => ({ ...one, room: { freeBytes: 0 }, problems: [{ property: "pool", message: "full" }] }));
     assert.deepEqual(preflight(declared, unfit, plan(declared, unfit, state)), []);
   });
 
@@ -67,7 +67,7 @@ describe("preflight", () => {
   it("counts the space that the plan frees first", () => {
     const { found, state } = made({ hosts: [host("a1")], count: 2 });
     const declared = spec({ hosts: [host("a1")], count: 2, onTemplateChange: "replace" });
-    const full = withHost({ ...found, template: { ...template, contentId: "c2" } }, "a1", (one) => ({ ...one, poolFreeBytes: 10e6 }));
+    const full = withHost({ ...found, template: { ...template, contentId: "c2" } }, "a1", (one) => ({ ...one, room: { freeBytes: 10e6 } }));
     assert.deepEqual(preflight(declared, full, plan(declared, full, state)), []);
   });
 });

@@ -53,7 +53,7 @@ describe("reconcile: growing and shrinking", () => {
   it("never uses a slot's generation twice, whoever held it", () => {
     const declared = spec({ hosts: [host("a1")], count: 3 });
     const found = observation([reachable("a1", [], {
-      kept: [{ slot: 0, generation: 4, label: "data", volume: "x" }],
+      kept: [{ slot: 0, generation: 4, label: "data", name: "x" }],
       leftovers: [{ kind: "volume", name: "y", slot: 1, generation: 1, bytes: 5 }],
     })]);
     assert.deepEqual(plan(declared, found).create.map((one) => one.generation), [5, 2, 0]);
@@ -368,7 +368,7 @@ describe("reconcile: templates and kinds", () => {
   });
 
   it("removes a replica with its last linked clone, and not before", () => {
-    const replica = { contentId: "c1", purpose: "replica" as const, disk: { volume: "r", path: "/r", format: "qcow2", capacityBytes: 1, allocationBytes: 1 }, users: [0, 1] };
+    const replica = { contentId: "c1", purpose: "replica" as const, disk: { name: "r", path: "/r", format: "qcow2", capacityBytes: 1, allocationBytes: 1 }, users: [0, 1] };
     const linked = observation([reachable("a1", [member(0, { kind: "linked", base: "replica" }), member(1, { kind: "linked", base: "replica" })], { replicas: [replica] })]);
     const fleet = (count: number) => spec({ hosts: [host("a1")], count, clone: "linked" });
     assert.deepEqual(plan(fleet(1), linked).removeReplicas, []);
@@ -376,7 +376,7 @@ describe("reconcile: templates and kinds", () => {
   });
 
   it("keeps an uploaded template while it is current and the fleet has members", () => {
-    const upload = { contentId: "c1", purpose: "template" as const, disk: { volume: "t", path: "/t", format: "qcow2", capacityBytes: 1, allocationBytes: 1 }, users: [] };
+    const upload = { contentId: "c1", purpose: "template" as const, disk: { name: "t", path: "/t", format: "qcow2", capacityBytes: 1, allocationBytes: 1 }, users: [] };
     const fleet = (count: number) => spec({ hosts: [host("a1")], count, template: { file: "./golden.qcow2" } });
     const uploaded = observation([reachable("a1", [member(0)], { replicas: [upload] })]);
     assert.deepEqual(plan(fleet(1), uploaded).removeReplicas, []);

@@ -52,7 +52,7 @@ function fleetOf(hostCount: number, perHost: number, changes: Partial<FleetInput
 const halfOf = (found: Observation, change: (one: Extract<Observation["hosts"][number], { status: "reachable" }>) => Observation["hosts"][number]): Observation => ({
   ...found, hosts: found.hosts.map((one, index) => (index % 2 === 0 && one.status === "reachable" ? change(one) : one)),
 });
-const disk = { volume: "r", path: "/r", format: "qcow2", capacityBytes: 1, allocationBytes: 1 };
+const disk = { name: "r", path: "/r", format: "qcow2", capacityBytes: 1, allocationBytes: 1 };
 
 const CASES: Record<string, (fleet: Fleet) => unknown> = {
   "shrinks by half": ({ inputs, found, state, members }) => finish(inputs(members / 2), found, plan(inputs(members / 2), found, state)),

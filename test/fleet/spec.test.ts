@@ -10,8 +10,8 @@ describe("inputs that are well-formed", () => {
   it("take the documented defaults, and say which rates were assumed", () => {
     const parsed = spec({ racks: [{ name: "rack-a", uplinkBitsPerSecond: 1e9 }, { name: "rack-b" }] });
     assert.deepEqual(parsed.hosts[0], {
-      name: "a1", uri: "qemu+ssh://root@a1/system", rack: "rack-a", pool: "default", transferAddress: "a1",
-      transferPorts: { from: 10809, to: 10872 }, nicBitsPerSecond: 10e9, diskBytesPerSecond: 1e9, maxConcurrent: 8,
+      name: "a1", rack: "rack-a", nicBitsPerSecond: 10e9, diskBytesPerSecond: 1e9, maxConcurrent: 8,
+      own: { hypervisor: "libvirt", uri: "qemu+ssh://root@a1/system", pool: "default", transferAddress: "a1", transferPorts: { from: 10809, to: 10872 } },
     });
     assert.deepEqual(parsed.racks, [{ name: "rack-a", uplinkBitsPerSecond: 1e9 }, { name: "rack-b", uplinkBitsPerSecond: 40e9 }]);
     assert.deepEqual(parsed.assumed, [
@@ -27,9 +27,9 @@ describe("inputs that are well-formed", () => {
   });
 
   it("has copies go plain by default, and over TLS with libvirt's directories or the one that was given", () => {
-    assert.equal(spec({}).transferTls, undefined);
-    assert.deepEqual(spec({ transferTls: true }).transferTls, { directories: ["/etc/pki/libvirt-nbd", "/etc/pki/qemu"] });
-    assert.deepEqual(spec({ transferTls: true, transferTlsDirectory: "/etc/pki/nbd" }).transferTls, { directories: ["/etc/pki/nbd"] });
+    assert.equal(spec({}).own.transferTls, undefined);
+    assert.deepEqual(spec({ transferTls: true }).own.transferTls, { directories: ["/etc/pki/libvirt-nbd", "/etc/pki/qemu"] });
+    assert.deepEqual(spec({ transferTls: true, transferTlsDirectory: "/etc/pki/nbd" }).own.transferTls, { directories: ["/etc/pki/nbd"] });
   });
 
   it("keeps limits to transfers, and has none by default", () => {
@@ -46,20 +46,20 @@ describe("inputs that are well-formed", () => {
     assert.deepEqual(spec({ countPerHost: 2 }).targets, { kind: "countPerHost", countPerHost: 2 });
     assert.deepEqual(spec({ hosts: [host("a1", { count: 2 }), host("a2")] }).targets, { kind: "each", counts: { a1: 2, a2: 0 } });
     assert.deepEqual(spec({ template: { file: "./golden.qcow2" } }).template, { kind: "file", file: "./golden.qcow2" });
-    assert.deepEqual(spec({ template: { host: "a1", domain: "golden" } }).template, { kind: "domain", host: "a1", domain: "golden" });
+    assert.deepEqual(spec({ template: { host: "a1", domain: "golden" } }).template, { hypervisor: "libvirt", kind: "domain", host: "a1", domain: "golden" });
     assert.deepEqual(spec({ clone: { mixed: { linkedShare: 0.5 } } }).clone, { kind: "mixed", linkedShare: 0.5 });
-    assert.deepEqual(spec({ hosts: [host("a1", { transferPorts: "20000-20010" })] }).hosts[0]!.transferPorts, { from: 20000, to: 20010 });
+    assert.deepEqual(spec({ hosts: [host("a1", { transferPorts: "20000-20010" })] }).hosts[0]!.own.transferPorts, { from: 20000, to: 20010 });
   });
 
   it("let through names that hold XML and shell metacharacters where others chose them", () => {
     const odd = `g <&>"'$(reboot);|* ü.qcow2`;
     const parsed = spec({ template: { host: "a1", pool: `p/${odd}`, volume: odd }, vm: { networks: [{ network: odd }] } });
-    assert.deepEqual(parsed.template, { kind: "volume", host: "a1", pool: `p/${odd}`, volume: odd });
+    assert.deepEqual(parsed.template, { hypervisor: "libvirt", kind: "volume", host: "a1", pool: `p/${odd}`, volume: odd });
     assert.equal(parsed.vm.networks[0]!.network, odd);
   });
 
   it("need no address for a single local host", () => {
-    assert.equal(spec({ hosts: [host("a1", { uri: "qemu:///system" })] }).hosts[0]!.transferAddress, undefined);
+    assert.equal(spec({ hosts: [host("a1", { uri: "qemu:///system" })] }).hosts[0]!.own.transferAddress, undefined);
   });
 
   it("reach lab hosts by socket and by allowed TCP", () => {
@@ -67,7 +67,7 @@ describe("inputs that are well-formed", () => {
       host("a1", { uri: "qemu+unix:///system?socket=/run/a1/libvirt-sock", transferAddress: "10.0.0.1" }),
       host("a2", { uri: "qemu+tcp://[fd00::2]:16509/system" }),
     ];
-    assert.equal(spec({ hosts, allowUnauthenticatedTcp: true }).hosts[1]!.transferAddress, "fd00::2");
+    assert.equal(spec({ hosts, allowUnauthenticatedTcp: true }).hosts[1]!.own.transferAddress, "fd00::2");
   });
 
   it("treat null as absent", () => {
@@ -76,7 +76,7 @@ describe("inputs that are well-formed", () => {
 
   it("need no URI when planning without a hypervisor", () => {
     const planned = parseFleetSpec({ ...inputs(), hosts: [{ name: "a1" }, { name: "a2" }] }, { planning: true });
-    assert.deepEqual(planned.spec?.hosts.map(({ uri, transferAddress }) => [uri, transferAddress]), [["", undefined], ["", undefined]]);
+    assert.deepEqual(planned.spec?.hosts.map(({ own }) => [own.uri, own.transferAddress]), [["", undefined], ["", undefined]]);
   });
 
   it("do not mind the order of properties", () => {
@@ -100,7 +100,7 @@ describe("inputs with unknowns", () => {
   it("plan without values that shape no plan, such as a new host's address", () => {
     const result = preview(inputs({ hosts: [host("a1", { uri: U }), host("a2", { uri: U, transferAddress: U })] }));
     assert.deepEqual(result.problems, []);
-    assert.deepEqual(result.spec?.hosts.map((one) => one.uri), ["", ""]);
+    assert.deepEqual(result.spec?.hosts.map((one) => one.own.uri), ["", ""]);
     assert.deepEqual(result.unknown, ["hosts[0].uri", "hosts[1].uri", "hosts[1].transferAddress"]);
   });
 
@@ -154,7 +154,7 @@ describe("inputs with unknowns", () => {
   it("takes a range of one port, and the ends of what ports there are", () => {
     for (const [given, from, to] of [["1024-1024", 1024, 1024], ["65535-65535", 65535, 65535], [{ from: 2000, to: 2000 }, 2000, 2000], [" 1024 - 65535 ", 1024, 65535]] as const) {
       const { spec: parsed } = parseFleetSpec(inputs({ hosts: [host("a1", { transferPorts: given as never })] }));
-      assert.deepEqual(parsed?.hosts[0]?.transferPorts, { from, to }, JSON.stringify(given));
+      assert.deepEqual(parsed?.hosts[0]?.own.transferPorts, { from, to }, JSON.stringify(given));
     }
     for (const given of ["1023-1024", "65535-65536", "2001-2000"]) {
       assert.deepEqual(parseFleetSpec(inputs({ hosts: [host("a1", { transferPorts: given })] })).problems!.map(({ path }) => path), ["hosts[0].transferPorts"], given);

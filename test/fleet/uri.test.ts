@@ -112,7 +112,7 @@ describe("libvirt URIs", () => {
     const uri = "qemu+ssh://root@a1/system?sshauth=password&keyfile=/k";
     assert.deepEqual([readUri(uri).uri?.transport, (readUri(uri).uri as SshUri).keyfile], ["ssh", "/k"]);
     const recorded = parseFleetSpec(inputs({ hosts: [host("a1", { uri })] }), { recorded: true });
-    assert.equal(recorded.spec?.hosts[0]?.uri, uri);
+    assert.equal(recorded.spec?.hosts[0]?.own.uri, uri);
   });
 
   it("that a check lets pass are read by the adapter, whatever they are made of", () => {
@@ -157,6 +157,6 @@ describe("transfer addresses", () => {
   });
 
   it("begin, by default, after the last @ of the URI", () => {
-    assert.equal(parseFleetSpec(inputs({ hosts: [host("a1", { uri: "qemu+ssh://svc@corp@a1/system" })] })).spec?.hosts[0]?.transferAddress, "a1");
+    assert.equal(parseFleetSpec(inputs({ hosts: [host("a1", { uri: "qemu+ssh://svc@corp@a1/system" })] })).spec?.hosts[0]?.own.transferAddress, "a1");
   });
 });

@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FleetRunError, type RunRequest } from "../../provider/engine/types";
 import { NO_RUN, recordState } from "../../provider/fleet";
-import type { FleetPlan, FleetSpec, FleetState, Observation } from "../../provider/fleet/model";
+import type { FleetPlan, FleetSpec, FleetState, Observation, RecordedHost } from "../../provider/fleet/model";
+import { recordedHost } from "../../provider/fleet/record/host";
 import { begunIn, withBegun } from "../../provider/front/begun";
 import { FLEET, INCARNATION, member, observation, plan as planned, reachable, spec } from "../fleet/build";
 import { create, declared, frontWorld, origin, plan, RESOURCE, state } from "./fakes";
 
-const b2 = { ...spec().hosts[0]!, name: "b2", uri: "qemu+ssh://root@b2/system", uuid: "uuid-b2" } as FleetState["hosts"][number];
+const b2: RecordedHost = { ...recordedHost(spec().hosts[0]!), name: "b2", uri: "qemu+ssh://root@b2/system", uuid: "uuid-b2" };
 const request = { resource: RESOURCE, declared, origin };
 const again = { resource: RESOURCE, declared, declaredBefore: declared, recorded: state(), fleetId: "abcdefghij" };
 /** Begins to work, as the engine tells it. */

@@ -111,9 +111,9 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       const seen = await observe();
       assert.deepEqual(seen.hosts.map((h) => h.name), world.spec.hosts.map((h) => h.name));
       for (const { name: host } of world.spec.hosts) {
-        const { uuid, members, replicas, leftovers, problems, poolFreeBytes } = hostOf(seen, host);
+        const { uuid, members, replicas, leftovers, problems, room } = hostOf(seen, host);
         assert.deepEqual({ members, replicas, leftovers, problems }, { members: [], replicas: [], leftovers: [], problems: [] });
-        assert.ok(uuid.length > 0 && poolFreeBytes > 0);
+        assert.ok(uuid.length > 0 && "freeBytes" in room && room.freeBytes > 0);
       }
       assert.equal(seen.template?.host, first);
       assert.ok(seen.template.disks.length > 0 && seen.template.disks.every(({ bytes, capacityBytes }) => bytes > 0 && capacityBytes >= bytes));
@@ -140,7 +140,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     it("makes a full member: whole, stopped, its frozen base under a delta", async () => {
       await makeFull(second, 0);
       const { members, leftovers } = await look(second);
-      const { slot, name: called, uuid, kind, generation, incarnation, power: state, base: frozen, chain, macs, contentId: id } = only(members);
+      const { slot, name: called, uuid, kind, generation, incarnation, power: state, base: frozen, chain, cardAddresses, contentId: id } = only(members);
       assert.deepEqual(
         { slot, called, uuid, kind, generation, incarnation, state, frozen, id },
         {
@@ -148,8 +148,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
           incarnation: "one", state: "stopped", frozen: "frozen", id: contentId,
         },
       );
-      assert.deepEqual(macs, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
-      assert.deepEqual(macs, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks.length));
+      assert.deepEqual(cardAddresses, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
+      assert.deepEqual(cardAddresses, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks.length));
       assert.equal(chain.length, 2);
       assert.deepEqual(leftovers, []);
     });
@@ -157,7 +157,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     it("keeps a member's extra disks, whatever is declared when its definition changes", async () => {
       await clone(template(), base(first, 0));
       await hv.snapshot({ fleet, host: first, slot: 0, generation: 0 });
-      const disksOf = async () => (await look(first)).members[0]!.disks.map(({ label, onDelete, volume }) => `${label} ${onDelete} ${volume}`);
+      const disksOf = async () => (await look(first)).members[0]!.disks.map(({ label, onDelete, name }) => `${label} ${onDelete} ${name}`);
       await define(first, 0, "full", { disks: [{ label: "data", sizeBytes: 1 << 20, onDelete: "delete" }, { label: "log", sizeBytes: 1 << 20, onDelete: "keep" }] });
       const made = await disksOf();
       assert.deepEqual(made.map((disk) => disk.split(" ").slice(0, 2).join(" ")), ["data delete", "log keep"]);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { SIMULATED_WORDS } from "../../provider/hypervisors/simulated";
 import { inputs, plan, UNKNOWN, URN, world } from "./fakes";
 
 describe("check", () => {
@@ -113,6 +114,6 @@ describe("check", () => {
 });
 
 const reachable = (name: string) => ({
-  status: "reachable" as const, name, uuid: name, hypervisorVersion: "9", members: [], replicas: [], leftovers: [], kept: [],
-  strangers: [], heldGenerations: [], foreignNames: [], poolFreeBytes: 1e12, problems: [],
+  status: "reachable" as const, name, uuid: name, hypervisorVersion: "9", words: SIMULATED_WORDS, members: [], replicas: [], leftovers: [], kept: [],
+  strangers: [], heldGenerations: [], foreignNames: [], room: { freeBytes: 1e12 }, problems: [],
 });

@@ -9,7 +9,7 @@ import { Looks } from "./looks";
 import type { BookedSource, BookedTransfer, SourceBook } from "./sourceBook";
 import { CopyQueues, type QueuedCopy, type WantedCopy } from "./queues";
 import type { ReadHints } from "./reads";
-import { Refeeder } from "./resourcing";
+import { Refeeder } from "./refeeder";
 import type { Room } from "./room";
 import { StragglerWatch } from "./straggler";
 import type { TransferLog } from "./transferLog";

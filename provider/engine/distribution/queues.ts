@@ -55,13 +55,11 @@ export class CopyQueues {
 
   /** It is neither queued nor under way for a while, so nobody may be sent in its place. */
   setAside({ host }: QueuedCopy): void {
-    this.book.want(host, -1);
-    this.book.resting[host]!++;
+    this.book.setAside(host);
   }
 
   takeBack({ host }: QueuedCopy): void {
-    this.book.resting[host]!--;
-    this.book.want(host, 1);
+    this.book.takeBack(host);
   }
 
   /** Nothing more may begin in this host's store while what is under way there may fill it. */

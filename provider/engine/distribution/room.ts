@@ -1,4 +1,4 @@
-import { byStore, imageBytes, overheadBytes, roomOf, sharesOf, UNKNOWN_ROOM_BYTES } from "../../fleet";
+import { byStore, imageBytes, overheadBytes, roomOf, sharesOf } from "../../fleet";
 import type { FleetPlan, FleetSpec, Observation, ReachableHost } from "../../fleet/model";
 import type { BookedTransfer, SourceBook } from "./sourceBook";
 
@@ -164,7 +164,7 @@ export function roomFor({ topology, image }: Pick<SourceBook, "topology" | "imag
     const number = free.push(roomOf(shareOf, store) - overhead) - 1;
     for (const { name } of store) if (index.has(name)) storeOf[index.get(name)!] = number;
   }
-  for (const host of topology.hosts) storeOf[host.index] ??= free.push(UNKNOWN_ROOM_BYTES) - 1;
+  for (const host of topology.hosts) storeOf[host.index] ??= free.push(Infinity) - 1;
   return new Room(storeOf, free, imageBytes(image), index);
 }
 

@@ -42,19 +42,20 @@ export interface BookedTransfer extends Transfer {
 /** The books of one real run's distribution: which image each source is, who may copy now, and who changes its source. */
 export class SourceBook extends CopyBook<BookedSource, BookedTransfer> {
   /** Per host, copies that failed and wait a little before they are tried again: wanted, but not to be started. */
-  readonly resting: number[];
+  readonly resting: readonly number[];
   /** How many sources stand in each rack. */
   readonly sourcesInRack: number[];
   /** How many sources are no template. */
   copies = 0;
   private readonly busy: number[];
+  private readonly aside: number[];
 
   /** @param relays copies under way are sources too */
   constructor(topology: Topology, image: Image, private readonly maxConcurrentClones: number, readonly relays = false) {
     super(topology, image, { maxConcurrentClones, relays });
     const zeros = () => topology.hosts.map(() => 0);
     this.busy = zeros();
-    this.resting = zeros();
+    this.resting = this.aside = zeros();
     this.sourcesInRack = topology.racks.map(() => 0);
   }
 
@@ -62,6 +63,17 @@ export class SourceBook extends CopyBook<BookedSource, BookedTransfer> {
     const booked: BookedSource = { ...source, id: this.newId(), serving: 0, position: -1 };
     this.enter(booked);
     return booked;
+  }
+
+  /** A copy that is wanted there is neither to be started nor under way for a while. */
+  setAside(host: number): void {
+    this.want(host, -1);
+    this.aside[host]!++;
+  }
+
+  takeBack(host: number): void {
+    this.aside[host]!--;
+    this.want(host, 1);
   }
 
   /** Takes a source out; copies it feeds now go on. */
@@ -204,13 +216,13 @@ export class SourceBook extends CopyBook<BookedSource, BookedTransfer> {
 
   /** Counts once on a host that the copy concerns anyway. */
   private hold({ sourceHost, targetHost }: BookedTransfer, source: BookedSource, by: 1 | -1): void {
-    source.serving += by;
+    this.serve(source, by);
     if (source.host !== sourceHost && source.host !== targetHost) this.busy[source.host]! += by;
   }
 
   /** A copy within a host counts there once. */
   private read(transfer: BookedTransfer, by: 1 | -1): void {
-    transfer.from.serving += by;
+    this.serve(transfer.from, by);
     this.busy[transfer.sourceHost]! += by;
   }
 }

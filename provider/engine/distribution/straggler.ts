@@ -1,6 +1,6 @@
 import { expectedRates, storeRate, type Topology } from "../../scheduler";
 import type { BookedTransfer } from "./sourceBook";
-import { Refeeder } from "./resourcing";
+import { Refeeder } from "./refeeder";
 
 /** A laggard is worth starting anew when its rest would take this many times what other copies took. */
 const RESTART_GAIN = 2;

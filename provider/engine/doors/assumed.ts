@@ -1,5 +1,6 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
-import { groupBy, groupOf, imageBytes, UNKNOWN_ROOM_BYTES } from "../../fleet";
+import { SIMULATED_WORDS } from "../../hypervisors/simulated";
+import { addressOf, groupBy, groupOf, imageBytes, recordedAddress, templateHostOf } from "../../fleet";
 import type {
   DiskInfo, FleetSpec, FleetState, HostSpec, Image, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../../fleet/model";
@@ -16,11 +17,11 @@ export function assumeObservation(
   const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
   const bytes = imageBytes(image);
   const recorded = recordedBy(previous);
-  const isGivenUp = (host: Pick<HostSpec, "name" | "uri">): boolean => {
+  const isGivenUp = (host: HostSpec): boolean => {
     const before = recorded.of(host);
-    return [host.name, host.uri, before?.name, before?.uuid].some((name) => name !== undefined && spec.abandonHosts.includes(name));
+    return [host.name, addressOf(host), before?.name, before?.uuid].some((name) => name !== undefined && spec.abandonHosts.includes(name));
   };
-  const templateHost = spec.template.kind === "file" ? undefined : spec.hosts.find(({ name }) => spec.template.kind !== "file" && name === spec.template.host);
+  const templateHost = spec.hosts.find(({ name }) => name === templateHostOf(spec.template));
   return {
     hosts: hosts.map((host) => {
       const answer = answers.get(host.name);
@@ -37,12 +38,12 @@ export function assumeObservation(
 /** The record by host: there are many of both. */
 function recordedBy(previous: FleetState | undefined) {
   const hosts = previous?.hosts ?? [];
-  const [byUri, byName] = [groupBy(hosts, (h) => h.uri), groupBy(hosts, (h) => h.name)];
+  const [byAddress, byName] = [groupBy(hosts, recordedAddress), groupBy(hosts, (h) => h.name)];
   return {
     incarnation: previous?.incarnation ?? "",
     members: groupBy((previous?.members ?? []).filter((m) => m.state !== "lost"), (m) => m.host),
     replicas: groupBy(previous?.replicas ?? [], (r) => r.host),
-    of: ({ name, uri }: Pick<HostSpec, "name" | "uri">) => groupOf(byUri, uri)[0] ?? groupOf(byName, name)[0],
+    of: (host: HostSpec) => groupOf(byAddress, addressOf(host))[0] ?? groupOf(byName, host.name)[0],
   };
 }
 
@@ -55,6 +56,7 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, byte
     name: host.name,
     uuid: recorded?.uuid ?? host.name,
     hypervisorVersion: "assumed",
+    words: SIMULATED_WORDS,
     members: members.map((member) => assumedMember(member, before.incarnation, bytes)),
     replicas: replicas.map(({ contentId, purpose, volume }) => ({
       contentId,
@@ -67,7 +69,7 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, byte
     strangers: [],
     heldGenerations: [],
     foreignNames: [],
-    poolFreeBytes: UNKNOWN_ROOM_BYTES,
+    room: { unknown: "it was not asked" },
     problems: [],
   };
 }
@@ -75,7 +77,7 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, byte
 function assumedMember(member: MemberState, incarnation: string, bytes: number): ObservedMember {
   const { slot, name, uuid, kind, generation, contentId, macs, base, state } = member;
   return {
-    slot, name, uuid, kind, generation, contentId, macs, base, incarnation,
+    slot, name, uuid, kind, generation, contentId, cardAddresses: macs, base, incarnation,
     power: state === "lost" ? "stopped" : state,
     chain: member.chain.map((volume) => assumedDisk(volume, bytes)),
     disks: [], numCpus: 0, memory: 0, networks: [],
@@ -83,5 +85,5 @@ function assumedMember(member: MemberState, incarnation: string, bytes: number):
 }
 
 function assumedDisk(volume: string, bytes: number): DiskInfo {
-  return { volume, path: volume, format: "qcow2", capacityBytes: bytes, allocationBytes: bytes };
+  return { name: volume, path: volume, format: "qcow2", capacityBytes: bytes, allocationBytes: bytes };
 }

@@ -11,7 +11,7 @@ export function learnedFor(spec: FleetSpec, previous: FleetState | undefined): L
   const learned = previous?.learned;
   if (!previous || !learned) return undefined;
   const now = new Map(spec.hosts.map((host) => [host.name, host]));
-  const change = (rate: (host: HostSpec) => number): number => {
+  const change = (rate: (host: Pick<HostSpec, "nicBitsPerSecond" | "diskBytesPerSecond">) => number): number => {
     const ratios = previous.hosts.flatMap((host) => {
       const declared = now.get(host.name);
       return declared ? [rate(host) / rate(declared)] : [];

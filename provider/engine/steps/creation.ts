@@ -1,7 +1,7 @@
 import { groupBy } from "../../fleet";
 import type { FleetPlan, Observation, PlannedCreate } from "../../fleet/model";
 import type { CopyRef } from "../../hypervisors/hypervisor";
-import type { BaseKeeper } from "./merges";
+import type { BaseKeeper } from "./baseKeeper";
 import type { RunContext } from "../run/context";
 import { Distributor } from "../distribution/distributor";
 import { EarlyStart } from "./early";

@@ -35,7 +35,7 @@ export function asDefined(
   { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm }: ReconfigureOrder,
 ): ObservedMember {
   return {
-    slot, name, uuid: memberUuid(fleetId, slot), macs: identities.cardAddresses(fleetId, slot, vm.networks.length),
+    slot, name, uuid: memberUuid(fleetId, slot), cardAddresses: identities.cardAddresses(fleetId, slot, vm.networks.length),
     kind, generation, contentId, incarnation, power: "running",
     base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
     numCpus: vm.numCpus, memory: vm.memory, networks: vm.networks.map((one) => one.network),

@@ -1,7 +1,7 @@
 import { imageBytes, imageOf, plural, supposedImage } from "../../fleet";
 import type { FleetPlan, FleetSpec, Image, Observation } from "../../fleet/model";
 import { asLearned, topologyOf, type Topology } from "../../scheduler";
-import { BaseKeeper } from "./merges";
+import { BaseKeeper } from "./baseKeeper";
 import { clear, removeReplicas } from "./removals";
 import type { RunContext } from "../run/context";
 import { Creation } from "./creation";

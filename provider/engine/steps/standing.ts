@@ -1,6 +1,6 @@
 import { memberKeyOn } from "../../fleet";
 import type { FleetPlan, Observation, ObservedReplica } from "../../fleet/model";
-import type { BaseKeeper } from "./merges";
+import type { BaseKeeper } from "./baseKeeper";
 import type { RunContext } from "../run/context";
 import type { SourceBook } from "../distribution/sourceBook";
 import { addStandingSources, declaredHosts, isFrozenSource } from "../distribution/sources";

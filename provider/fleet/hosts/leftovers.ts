@@ -7,7 +7,7 @@ import type { FleetState, Leftover } from "../model";
 type Missed = NonNullable<FleetState["hosts"][number]["missed"]>;
 
 /**
- * Of each host, the members on record that are seen nowhere while what may be their disk stays in its pool, which other
+ * Of each host, the members on record that are seen nowhere while what may be their disk stays in its store, which other
  * hosts may reach: they may have been moved by hand to one that is not this fleet's, and run there. Noted for as long as
  * the disk stays, since their slots are made anew meanwhile.
  */
@@ -38,8 +38,8 @@ export function missedMembers(table: HostTable, previous: FleetState | undefined
 
 /**
  * Whose disk a leftover seen on `host` may be, so that nobody removes it: the name of a member of its slot and
- * generation that is seen on another host (hosts may share a pool), or is recorded on a host that is not seen now, or
- * was recorded and is seen nowhere while other hosts may reach the pool. Of
+ * generation that is seen on another host (hosts may share a store), or is recorded on a host that is not seen now, or
+ * was recorded and is seen nowhere while other hosts may reach the store. Of
  * the members of the host itself the look that listed it has judged: what it lists stands beside them unused, such as
  * the delta of a merge whose last step was lost.
  * @returns of a leftover on a host: whose it may be, in words; undefined: nobody's, it may be removed
@@ -51,6 +51,7 @@ export function ownersOf(table: HostTable, previous: FleetState | undefined): (l
     (seen?.members ?? []).map((member) => ({ slot: member.slot, generation: member.generation, name: member.name, host: name }))), bySlot);
   const recorded = groupBy(previous?.members ?? [], bySlot);
   const missedAt = new Map([...missedMembers(table, previous)].map(([one, missed]) => [one.name, missed]));
+  const wordsAt = new Map(table.hosts.map(({ name, seen }) => [name, seen?.words]));
   return ({ slot, generation }, host) => {
     // What bears no slot is no member's, and a helper holds no data.
     if (slot === undefined) return undefined;
@@ -60,7 +61,8 @@ export function ownersOf(table: HostTable, previous: FleetState | undefined): (l
     const unseen = groupOf(recorded, slot).find((member) => isIts(member) && !table.hostOf(member)?.seen);
     if (unseen) return `${unseen.name}, recorded on ${unseen.host}`;
     const missed = groupOf(missedAt, host).find((member) => member.slot === slot && isIts(member));
-    return missed && `${missed.name}, which is seen nowhere: other machines may reach the pool. If none of them has it, virsh vol-delete it`;
+    const words = wordsAt.get(host);
+    return missed && words && `${missed.name}, which is seen nowhere: other machines may reach the ${words.store}. If none of them has it, ${words.removeImage} it`;
   };
 }
 

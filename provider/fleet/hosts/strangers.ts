@@ -3,6 +3,7 @@ import type { Census, Incumbent } from "./census";
 import type { HostTable } from "./table";
 import { memberUuid } from "../members/identity";
 import type { FleetPlan, Problem } from "../model";
+import { byHand } from "../words/byHand";
 import { compare } from "../words/problems";
 
 /** Whose they are nobody can tell from here; who made them is told what they are, once a run. */
@@ -28,18 +29,18 @@ const runs = ({ member }: Incumbent): boolean => member !== undefined && member.
 
 /** What to do about a member that is defined twice. One that runs is never told to be undefined: it may be the only one that lives. */
 function twinAdvice(twin: Incumbent, holder: Incumbent | undefined): string {
-  const take = ({ name, host }: Incumbent) => `virsh undefine ${name} on ${host.name}`;
+  const words = twin.host.seen!.words; // it is seen, or it were no twin
+  const take = ({ name, host }: Incumbent) => `${byHand(words.takeAway, { name })} on ${host.name}`;
   if (!runs(twin)) return `where it should not be, take it away: ${take(twin)}`;
   if (!holder?.member) return "it runs, so leave it until the host of the member answers, and start no other meanwhile";
   if (runs(holder)) {
-    return `both run: shut down the one that should not (virsh shutdown), and take away what is left of it: ${take(twin)}, or ${take(holder)}`;
+    return `both run: shut down the one that should not (${words.shutDown}), and take away what is left of it: ${take(twin)}, or ${take(holder)}`;
   }
-  return `its guest runs on ${twin.host.name}: bring it back with virsh migrate, or, for it to count where it runs, take away the definition that is shut off: ${take(holder)}. Never start both`;
+  return `its guest runs on ${twin.host.name}: bring it back with ${words.moveBack}, or, for it to count where it runs, take away the definition that is shut off: ${take(holder)}. Never start both`;
 }
 
 /**
- * A member that is defined a second time with its very disks, as after `virsh migrate`, which leaves a definition behind,
- * or a restore: what would be started, changed or removed may be the disk of the guest that lives elsewhere.
+ * A member that is defined a second time with its very disks, as after a move that leaves a definition behind, or a restore: what would be started, changed or removed may be the disk of the guest that lives elsewhere.
  * @param acted the slots that the plan does something to
  */
 export function twinProblems(census: Census, acted: ReadonlySet<number>): Problem[] {
@@ -59,7 +60,7 @@ export function twinProblems(census: Census, acted: ReadonlySet<number>): Proble
 export const actedSlots = ({ create, reconfigure, consolidate, complete, move, destroy }: FleetPlan): Set<number> =>
   new Set([create, reconfigure, consolidate, complete, move, destroy].flat().map(({ slot }) => slot));
 
-/** A domain that has a new member's UUID keeps libvirt from defining it: a member that was renamed, or lost its tag. */
+/** A machine that has a new member's UUID keeps its hypervisor from defining it: a member that was renamed, or lost its tag. */
 export function takenUuidProblems(table: HostTable, plan: FleetPlan): Problem[] {
   const hosts = new Map(table.hosts.filter(({ seen }) => seen?.takenUuids?.length).map((one) => [one.name, one]));
   if (hosts.size === 0) return [];
@@ -67,10 +68,11 @@ export function takenUuidProblems(table: HostTable, plan: FleetPlan): Problem[] 
     const known = hosts.get(host);
     const uuid = known && memberUuid(plan.fleetId, slot);
     const other = known?.seen?.takenUuids?.find((taken) => taken.uuid === uuid && taken.name !== name);
-    return !other ? [] : [{
+    const words = known?.seen?.words;
+    return !other || !words ? [] : [{
       path: known?.declared ? `hosts[${known.declared.index}]` : "hosts",
       message: `expected the UUID of ${name} to be free on ${host}, got ${JSON.stringify(other.name)}, which has it: a member that was renamed or whose tag was taken away; ` +
-        `bring it back (virsh domrename ${other.name} ${name}), or take its domain away if it is not needed any more`,
+        `bring it back (${byHand(words.rename, { name: other.name, to: name })}), or take its ${words.machine} away if it is not needed any more`,
     }];
   });
 }

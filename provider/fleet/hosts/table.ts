@@ -1,11 +1,11 @@
 /**
  * Which machine is which: declared hosts, recorded hosts and observed hosts are brought together by the hypervisor's
- * own id, then by URI, then by name, so that renaming a host in the program is no change.
+ * own id, then by address, then by name, so that renaming a host in the program is no change.
  */
 import { groupBy, groupOf } from "../groups";
-import type { FleetSpec, FleetState, HostSpec, MemberState, Observation, Problem, ReachableHost } from "../model";
-
-type RecordedHost = FleetState["hosts"][number];
+import type { FleetSpec, FleetState, HostSpec, MemberState, Observation, Problem, ReachableHost, RecordedHost } from "../model";
+import { addressOf, hostFacts } from "../own";
+import { declaredHost, recordedAddress } from "../record/host";
 
 /** A host that is declared, or recorded as holding members. */
 export interface KnownHost {
@@ -34,16 +34,16 @@ export interface HostTable {
 
 /** The recorded hosts that may be other machines than the declared ones, under names of their own. */
 function formerHosts(spec: FleetSpec, previous: FleetState | undefined): { host: HostSpec; recorded: RecordedHost }[] {
-  const uris = new Set(spec.hosts.map((host) => host.uri));
+  const addresses = new Set(spec.hosts.map(addressOf));
   const names = new Set(spec.hosts.map((host) => host.name));
   return (previous?.hosts ?? [])
-    .filter((recorded) => !uris.has(recorded.uri))
-    .map((recorded) => ({ host: { ...recorded, name: names.has(recorded.name) ? `${recorded.name} (former)` : recorded.name }, recorded }));
+    .filter((recorded) => !addresses.has(recordedAddress(recorded)))
+    .map((recorded) => ({ host: { ...declaredHost(recorded), name: names.has(recorded.name) ? `${recorded.name} (former)` : recorded.name }, recorded }));
 }
 
 /**
  * Whom to observe: the declared hosts and those of the last run that are no longer declared, so that they can be
- * emptied. A recorded host whose name now stands for another URI is called `a1 (former)`.
+ * emptied. A recorded host whose name now stands for another address is called `a1 (former)`.
  */
 export function hostsToObserve(spec: FleetSpec, previous: FleetState | undefined): HostSpec[] {
   return [...spec.hosts, ...formerHosts(spec, previous).map((former) => former.host)];
@@ -62,16 +62,17 @@ export function knowHosts(spec: FleetSpec, previous: FleetState | undefined, obs
     else hosts.push({ ...answer, recorded, uuid: answer.uuid ?? recorded.uuid });
   }
   const uuids = new Set(hosts.map((one) => one.uuid));
-  const byUri = new Map([...hosts].reverse().flatMap((one) => (one.declared ? [[one.declared.spec.uri, one]] : [])));
+  const byAddress = new Map([...hosts].reverse().flatMap((one) => (one.declared ? [[addressOf(one.declared.spec), one]] : [])));
   for (const recorded of previous?.hosts ?? []) {
-    const same = byUri.get(recorded.uri);
+    const same = byAddress.get(recordedAddress(recorded));
     if (same && (!same.uuid || !recorded.uuid || same.uuid === recorded.uuid)) {
       same.recorded = recorded;
       same.uuid ??= recorded.uuid;
       uuids.add(same.uuid);
     } else if (same && !uuids.has(recorded.uuid)) {
-      // The URI leads to another machine now; the one that held our members is out of sight.
-      hosts.push({ name: `${recorded.name} (former)`, rack: recorded.rack, recorded, uuid: recorded.uuid, unseenReason: `its URI now reaches another machine`, abandoned: false });
+      // The address leads to another machine now; the one that held our members is out of sight.
+      const unseenReason = hostFacts(declaredHost(recorded).own).addressMoved;
+      hosts.push({ name: `${recorded.name} (former)`, rack: recorded.rack, recorded, uuid: recorded.uuid, unseenReason, abandoned: false });
       uuids.add(recorded.uuid);
     }
   }
@@ -95,7 +96,7 @@ function known(
   return { ...base, unseenReason: answer?.reason ?? "it was not asked" };
 }
 
-/** A declared host under another URI is the recorded one when the ids agree; without ids, when the names do. */
+/** A declared host under another address is the recorded one when the ids agree; without ids, when the names do. */
 function isSame(host: KnownHost, recorded: RecordedHost, observedUuid: string | undefined): boolean {
   const uuid = observedUuid ?? recorded.uuid;
   if (host.uuid && uuid) return host.uuid === uuid;
@@ -119,7 +120,8 @@ export const unsettledReason = ({ recorded }: KnownHost): string => (recorded?.n
 
 /** All that a program may call it by. */
 export function hostNames(host: KnownHost): string[] {
-  return [host.name, host.declared?.spec.uri, host.recorded?.name, host.recorded?.uri, host.uuid].filter((name): name is string => !!name);
+  const { name, declared, recorded, uuid } = host;
+  return [name, declared && addressOf(declared.spec), recorded?.name, recorded && recordedAddress(recorded), uuid].filter((one): one is string => !!one);
 }
 
 function sameMachine(hosts: readonly KnownHost[]): Problem[] {
@@ -132,7 +134,7 @@ function sameMachine(hosts: readonly KnownHost[]): Problem[] {
       return [];
     }
     return [{
-      path: `hosts[${index}].uri`,
+      path: `hosts[${index}].${hostFacts(host.declared!.spec.own).addressProperty}`,
       message: `expected a machine of its own for each host, got one (${host.seen.uuid}) that hosts[${earlier}] reaches too; remove one of them`,
     }];
   });

@@ -1,11 +1,11 @@
 /** Inputs → FleetSpec, or everything that is wrong with them at once. */
-import { crossProblems, parsePorts } from "./checks";
+import { crossProblems } from "./checks";
+import { libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
 import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
 import type { CloneSpec, FleetSpec, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
 import { formatBytes, tidy } from "../words/problems";
 import { structureProblems } from "./structure";
-import { concernsUnknown, prune, shapesThePlan, UNKNOWN, withoutUnknowns } from "./unknowns";
-import { uriParts } from "../uri/uri";
+import { concernsUnknown, prune, withoutUnknowns } from "./unknowns";
 
 export { fleetInputsSchema, DEFAULTS, type FleetInputs } from "./schema";
 
@@ -45,27 +45,19 @@ export function parseFleetSpec(input: unknown, options?: ParseOptions & { isUnkn
 export function parseFleetSpec(input: unknown, options: ParseOptions = {}): ParseResult | PreviewParseResult {
   const { value, unknown } = prune(input, options.isUnknown ?? (() => false));
   const planning = options.planning ?? false;
-  const known = withUris(value, planning);
+  const known = planning ? withUris(value) : value;
   const problems = tidy(
     [...structureProblems(known), ...crossProblems(known, { planning, recorded: options.recorded ?? false })].filter((one) => !concernsUnknown(one.path, unknown)),
   );
   const parseable = problems.length === 0 && !unknown.some(shapesThePlan);
-  const spec = parseable ? toSpec(fleetInputsSchema.parse(withUris(withoutUnknowns(known), true))) : undefined;
+  const spec = parseable ? toSpec(fleetInputsSchema.parse(withUris(withoutUnknowns(known)))) : undefined;
   if (options.isUnknown) return { ...(spec && { spec }), problems, unknown };
   return spec ? { spec } : { problems };
 }
 
-/** Stands for a URI that is not known or not needed while the schema, which requires one, looks on. */
-const NO_URI = "qemu+ssh://unknown.invalid/system";
-
-function withUris(input: unknown, fill: boolean): unknown {
-  const hosts = (input as { hosts?: unknown } | null)?.hosts;
-  if (!fill || !Array.isArray(hosts)) return input;
-  const filled = hosts.map((host: unknown) =>
-    typeof host === "object" && host !== null && host !== UNKNOWN && !Array.isArray(host) ? { uri: NO_URI, ...host } : host,
-  );
-  return { ...(input as object), hosts: filled };
-}
+/** Unknowns elsewhere change no plan, so that there can be one without them. */
+const shapesThePlan = (path: string): boolean =>
+  !/^(shutdown|connect|call|lock|stall)Timeout$/.test(path) && !LIBVIRT_WITHOUT_EFFECT_ON_PLAN.test(path);
 
 const milliseconds = (seconds: number) => Math.round(seconds * 1000);
 
@@ -88,10 +80,7 @@ function toSpec(inputs: ParsedInputs): FleetSpec {
     allowRecreate: inputs.allowRecreate,
     deletionProtection: inputs.deletionProtection,
     abandonHosts: inputs.abandonHosts,
-    allowUnauthenticatedTcp: inputs.allowUnauthenticatedTcp,
-    ...(inputs.transferTls && {
-      transferTls: { directories: inputs.transferTlsDirectory === undefined ? [...DEFAULTS.transferTlsDirectories] : [inputs.transferTlsDirectory] },
-    }),
+    own: libvirtFleet(inputs),
     timeouts: {
       callMs: milliseconds(inputs.callTimeout),
       connectMs: milliseconds(inputs.connectTimeout),
@@ -112,9 +101,7 @@ function toSpec(inputs: ParsedInputs): FleetSpec {
 }
 
 function templateOf(template: ParsedInputs["template"]): TemplateSpec {
-  if (template.file !== undefined) return { kind: "file", file: template.file };
-  if (template.domain !== undefined) return { kind: "domain", host: template.host!, domain: template.domain };
-  return { kind: "volume", host: template.host!, pool: template.pool!, volume: template.volume! };
+  return template.file !== undefined ? { kind: "file", file: template.file } : libvirtTemplate(template);
 }
 
 function cloneOf(clone: ParsedInputs["clone"]): CloneSpec {
@@ -140,19 +127,15 @@ function racksOf(inputs: ParsedInputs): RackSpec[] {
 }
 
 function hostOf(host: ParsedInputs["hosts"][number]): HostSpec {
-  const transferAddress = host.transferAddress ?? (host.uri === NO_URI ? undefined : uriParts(host.uri)?.host);
   return {
     name: host.name,
-    uri: host.uri === NO_URI ? "" : host.uri,
     rack: host.rack ?? DEFAULTS.rack,
-    pool: host.pool,
-    ...(transferAddress !== undefined && { transferAddress }),
-    transferPorts: parsePorts(host.transferPorts) ?? { ...DEFAULTS.transferPorts },
     nicBitsPerSecond: host.nicBitsPerSecond ?? DEFAULTS.nicBitsPerSecond,
     ...(host.transferRateBitsPerSecond !== undefined && { transferRateBitsPerSecond: host.transferRateBitsPerSecond }),
     diskBytesPerSecond: host.diskBytesPerSecond ?? DEFAULTS.diskBytesPerSecond,
     maxConcurrent: host.maxConcurrent,
     ...(host.capacity !== undefined && { capacity: host.capacity }),
+    own: libvirtHost(host),
   };
 }
 
@@ -162,18 +145,8 @@ function vmOf(vm: ParsedInputs["vm"]): VmSpec {
     memory: vm.memory,
     networks: vm.networks,
     disks: vm.disks,
-    domainType: vm.domainType,
-    arch: vm.arch,
-    ...(vm.machine !== undefined && { machine: vm.machine }),
-    ...(vm.kernel !== undefined && {
-      kernelBoot: {
-        kernel: vm.kernel,
-        ...(vm.initrd !== undefined && { initrd: vm.initrd }),
-        ...(vm.cmdline !== undefined && { cmdline: vm.cmdline }),
-      },
-    }),
-    ...(vm.serialLog !== undefined && { serialLog: vm.serialLog }),
     autostart: vm.autostart,
+    own: libvirtMachine(vm),
   };
 }
 

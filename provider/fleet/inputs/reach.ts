@@ -2,12 +2,9 @@
 import { z } from "zod";
 import type { Problem } from "../model";
 import { expected, seen } from "../words/problems";
+import { str, type Raw } from "./raw";
 import { UNKNOWN } from "./unknowns";
 import { uriParts, uriProblem } from "../uri/uri";
-
-type Raw = Record<string, unknown>;
-
-const str = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 
 /** URIs that cannot be used, or hold what is not honoured. */
 export function uriProblems(hosts: readonly Raw[]): Problem[] {

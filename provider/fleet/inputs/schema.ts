@@ -1,12 +1,13 @@
 /**
  * The one schema of a fleet's inputs (DESIGN.md section 10). Everything that says what an input is comes from here:
  * validation, the TypeScript type of the resource's arguments, schema.json and the table in docs/configuration.md.
- * What concerns several fields at once stands in checks.ts.
+ * What concerns several fields at once stands in checks.ts, what is a hypervisor's own in a file of its name.
  */
 import { z } from "zod";
 import {
-  absolutePath, bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text, volumeName,
+  bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text,
 } from "./fields";
+import { libvirtFleetFields, libvirtHostFields, libvirtMachineFields, libvirtTemplateFields } from "./libvirt";
 import { expected } from "../words/problems";
 
 /** Rates and limits that hold where the inputs name none; FleetSpec.assumed says which were taken. */
@@ -15,20 +16,14 @@ export const DEFAULTS = {
   nicBitsPerSecond: 10e9,
   uplinkBitsPerSecond: 40e9,
   diskBytesPerSecond: 1e9,
-  transferPorts: { from: 10809, to: 10872 },
   hostMaxConcurrent: 8,
-  transferTlsDirectories: ["/etc/pki/libvirt-nbd", "/etc/pki/qemu"],
 } as const;
 
 const fleetIdError = (issue: { input?: unknown }) =>
   expected("a fleet id of 4 to 32 lowercase letters and digits", issue.input, "leave it out to have one derived");
 
 const templateSchema = object("an object: { host, pool, volume }, { host, domain } or { file }", {
-  host: text("the name of a declared host").optional().describe("Name of the declared host that holds the template (for a volume or a domain)."),
-  pool: text("the name of a storage pool on that host").optional().describe("Storage pool of the template volume."),
-  volume: volumeName().optional().describe("Name of the template volume in `pool`."),
-  domain: text("the name of a domain on that host").optional()
-    .describe("Name of a domain on `host` whose first disk is the template. It must not be running."),
+  ...libvirtTemplateFields,
   file: text("the path of a local image file (qcow2 or raw)", 4096).optional()
     .describe("Path of a local image file (qcow2 or raw) on the machine that runs Pulumi; uploaded once, to the first host."),
 });
@@ -54,26 +49,13 @@ const rackSchema = object("an object: { name, uplinkBitsPerSecond, transferRateB
     .describe("Limit to what all copies together use of the uplink, in bits per second, each way; the plan reckons with it. Default: no limit."),
 });
 
-const PORTS = 'a port range such as "10809-10872" within 1024 to 65535';
-const transferPortsSchema = z.union([
-  z.string().regex(/^\s*\d{1,5}\s*-\s*\d{1,5}\s*$/, { error: (issue) => expected(PORTS, issue.input) }),
-  object(PORTS, {
-    from: integer(1024, 65535).describe("First port."),
-    to: integer(1024, 65535).describe("Last port, itself included."),
-  }),
-], { error: (issue) => expected(PORTS, issue.input) });
-
-const ADDRESS = "an IP address or host name that the other hosts reach this one at";
 const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
   name: name(63).describe("Name of the host in this program. Renaming it is no change: hosts are known by the hypervisor's own id."),
-  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system` or `qemu+tcp://host/system`."),
+  uri: libvirtHostFields.uri,
   rack: name(63).optional().describe("Name of the rack the host stands in. Default: `default`, a rack shared by all hosts that name none."),
-  pool: text("the name of a storage pool on that host").default("default").describe("Storage pool that receives the clones."),
-  transferAddress: z.string({ error: (issue) => expected(ADDRESS, issue.input) })
-    .regex(/^[A-Za-z0-9._:-]{1,253}$/, { error: (issue) => expected(ADDRESS, issue.input) }).optional()
-    .describe("Address at which the other hosts reach this one for copies. Default: the host part of a remote URI. Needed only with more than one host."),
-  transferPorts: transferPortsSchema.optional()
-    .describe('Ports that copies may open on transferAddress, as "10809-10872" or { from, to }, both ends included. Default: 10809-10872.'),
+  pool: libvirtHostFields.pool,
+  transferAddress: libvirtHostFields.transferAddress,
+  transferPorts: libvirtHostFields.transferPorts,
   nicBitsPerSecond: quantity("bits per second", 1, "1e10").optional()
     .describe("Rate of the host's network card, in bits per second, each way. Default: 1e10 (10 Gbit/s)."),
   transferRateBitsPerSecond: transferRate("2e9")
@@ -99,14 +81,7 @@ const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
     sizeBytes: bytes(1_048_576, "10e9").describe("Size of the disk in bytes, at least 1 MiB."),
     onDelete: choice(["delete", "keep"]).default("delete").describe("What becomes of the disk when its member is removed."),
   })).default([]).describe("Empty data disks beside the cloned one, with the network cards at most 56. A change concerns new members only."),
-  domainType: choice(["kvm", "qemu"]).default("kvm").describe("kvm: the processor's virtualization; qemu: emulation, for hosts without it."),
-  arch: name(32).default("x86_64").describe("Guest architecture."),
-  machine: name(64).optional().describe("Machine type, such as `q35`. Default: the hypervisor's."),
-  kernel: absolutePath("the path of a kernel on the hosts").optional().describe("Kernel to boot directly; a path on every host. Default: boot from disk."),
-  initrd: absolutePath("the path of an initial ramdisk on the hosts").optional().describe("Initial ramdisk for `kernel`; a path on every host."),
-  cmdline: text("a kernel command line", 4096).optional().describe("Command line for `kernel`."),
-  serialLog: absolutePath("the path of a log file on the hosts").optional()
-    .describe("File on the host that receives the serial console; must hold `{name}` or `{slot}`, which are filled in. Default: a terminal, no file."),
+  ...libvirtMachineFields,
   autostart: flag().default(false).describe("Start the member when its host starts."),
 });
 
@@ -142,11 +117,7 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   deletionProtection: flag().default(false).describe("Refuse whatever removes a member: shrinking, moving, replacing, deleting the fleet."),
   abandonHosts: list("a list of host names", text("a host's name or URI")).default([])
     .describe("Hosts given up for dead: their members are forgotten and made anew elsewhere. Refused for a host that answers."),
-  allowUnauthenticatedTcp: flag().default(false).describe("Allow qemu+tcp URIs, which carry neither authentication nor encryption."),
-  transferTls: flag().default(false)
-    .describe("Copies between hosts go over TLS, both ends verified, with the certificates of the hosts' QEMU: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem and client-key.pem, readable by QEMU's user; a server's certificate names its transferAddress."),
-  transferTlsDirectory: absolutePath("the path of a directory on the hosts").optional()
-    .describe("Directory of those certificates on every host. Default: `/etc/pki/libvirt-nbd`, or `/etc/pki/qemu` where that has none, as for libvirt's nbd_tls."),
+  ...libvirtFleetFields,
   shutdownTimeout: seconds(0).default(60).describe("Seconds a guest has to shut down before it is switched off; 0: switched off at once."),
   connectTimeout: seconds().default(10).describe("Seconds after which a host that does not answer counts as unreachable."),
   callTimeout: seconds().default(30).describe("Seconds one call to a host may take."),

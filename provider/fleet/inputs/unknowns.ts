@@ -4,10 +4,6 @@ import { formatPath } from "../words/problems";
 /** Stands for an unknown in a pruned input; equal to nothing that a program can write. */
 export const UNKNOWN: unknown = Object.freeze({});
 
-/** Unknowns here change no plan, so that there can be one without them. */
-const WITHOUT_EFFECT_ON_PLAN =
-  /^(hosts\[\d+\]\.(uri|transferAddress|transferPorts)|vm\.(arch|machine|kernel|initrd|cmdline|serialLog)|(shutdown|connect|call|lock|stall)Timeout)$/;
-
 export interface Pruned {
   /** A copy of the input: unknowns replaced by UNKNOWN, properties that are null or undefined left out. */
   value: unknown;
@@ -29,8 +25,6 @@ export function prune(input: unknown, isUnknown: (value: unknown) => boolean): P
   };
   return { value: walk(input, []), unknown };
 }
-
-export const shapesThePlan = (path: string): boolean => !WITHOUT_EFFECT_ON_PLAN.test(path);
 
 /** True for the unknown value itself and whatever is beneath it. */
 export function concernsUnknown(path: string, unknown: readonly string[]): boolean {

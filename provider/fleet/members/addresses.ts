@@ -28,7 +28,7 @@ export function macCollisions(
   for (const host of observation?.hosts ?? []) {
     if (host.status !== "reachable") continue;
     for (const member of host.members) {
-      for (const mac of member.macs) taken.set(mac.toLowerCase(), { slot: member.slot, name: member.name, host: host.name });
+      for (const mac of member.cardAddresses) taken.set(mac.toLowerCase(), { slot: member.slot, name: member.name, host: host.name });
     }
   }
   const problems: Problem[] = [];

@@ -1,5 +1,6 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
 import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
+import { machineInputs } from "../own";
 
 export interface Difference {
   changes: Reconfiguration[];
@@ -53,20 +54,15 @@ export function quietChanges(before: FleetSpec | undefined, after: FleetSpec): s
   if (!before) return [];
   const adapters = ({ vm }: FleetSpec) => vm.networks.map((one) => one.adapterType);
   const sameNumber = adapters(before).length === adapters(after).length;
-  const told: Record<string, (spec: FleetSpec) => unknown> = {
-    "namePrefix": (spec) => spec.namePrefix,
-    "vm.domainType": (spec) => spec.vm.domainType,
-    "vm.arch": (spec) => spec.vm.arch,
-    "vm.machine": (spec) => spec.vm.machine,
-    "vm.kernel": (spec) => spec.vm.kernelBoot?.kernel,
-    "vm.initrd": (spec) => spec.vm.kernelBoot?.initrd,
-    "vm.cmdline": (spec) => spec.vm.kernelBoot?.cmdline,
-    "vm.serialLog": (spec) => spec.vm.serialLog,
-    "vm.autostart": (spec) => spec.vm.autostart ?? false,
+  const told = (spec: FleetSpec): Record<string, unknown> => ({
+    "namePrefix": spec.namePrefix,
+    ...machineInputs(spec.vm.own),
+    "vm.autostart": spec.vm.autostart ?? false,
     // With another number of networks members are redefined anyway.
-    "vm.networks[].adapterType": (spec) => (sameNumber ? adapters(spec).join() : ""),
-  };
-  const changed = Object.entries(told).filter(([, of]) => of(before) !== of(after)).map(([path]) => path);
+    "vm.networks[].adapterType": sameNumber ? adapters(spec).join() : "",
+  });
+  const were = told(before);
+  const changed = Object.entries(told(after)).filter(([path, value]) => were[path] !== value).map(([path]) => path);
   if (changed.length === 0) return [];
   return [`${changed.join(", ")}: the change concerns new members; those that exist keep what they were made with until something else redefines them`];
 }

@@ -1,11 +1,12 @@
 /** What was found. */
 import type { Image, ImageDisk } from "./image";
 import type { MemberId } from "./member";
-import type { CloneKind, HostSpec } from "./spec";
+import type { CloneKind, HostOwn, HostSpec, TemplateSpec } from "./spec";
 
 export interface DiskInfo {
-  /** Volume name in the pool (or, for a foreign template, its path). */
-  volume: string;
+  /** What its store calls it. */
+  name: string;
+  /** Where it lies, as its hypervisor names places. */
   path: string;
   format: string;
   capacityBytes: number;
@@ -36,7 +37,8 @@ export interface ObservedMember extends MemberId {
   kind: CloneKind;
   incarnation: string;
   contentId: string;
-  macs: string[];
+  /** Hardware addresses of its network cards, in their order. */
+  cardAddresses: string[];
   power: PowerState;
   base: BaseState;
   /** Top (what the guest writes) first, base last. One entry: flat. */
@@ -74,34 +76,54 @@ export interface Leftover {
   resumable?: { contentId: string };
 }
 
+/** What is free in the store that a host's copies are made in. */
+export type StoreRoom =
+  /** `capacityBytes` absent: the host does not tell. */
+  | { freeBytes: number; capacityBytes?: number }
+  /** Why its figures cannot be had or believed, in words: it is taken to have room, and who writes there finds out. */
+  | { unknown: string };
+
+/**
+ * What an administrator calls things on a host, and does by hand there with the tools that its hypervisor brings: messages
+ * are made with these words. `{name}` stands for a machine's name.
+ */
+export interface HostWords {
+  machine: string;
+  store: string;
+  /** Forgets a machine and leaves its disks. */
+  takeAway: string;
+  shutDown: string;
+  moveBack: string;
+  /** `{to}` stands for the name it gets. */
+  rename: string;
+  removeImage: string;
+}
+
 export interface ReachableHost {
   status: "reachable";
   name: string;
   /** The hypervisor's own id of the host; what identity hangs on. */
   uuid: string;
   hypervisorVersion: string;
+  words: HostWords;
   members: ObservedMember[];
   replicas: ObservedReplica[];
   leftovers: Leftover[];
   /** Data disks of removed members that asked to be kept, and what looks like one and may be anybody's. Counted for generations, never touched. */
-  kept: { slot: number; generation: number; label: string; volume: string }[];
+  kept: { slot: number; generation: number; label: string; name: string }[];
   /**
-   * Domains that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
+   * Machines that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
    * somebody made of one. Told of, never touched, never counted. `reason`: what they are and what to do, in words.
    */
   strangers: { name: string; reason: string }[];
-  /** UUIDs of the kind that members have, of domains that are none: a member with one of them cannot be made here. @default none */
+  /** UUIDs of the kind that members have, of machines that are none: a member with one of them cannot be made here. @default none */
   takenUuids?: { uuid: string; name: string }[];
-  /** Generations of slots whose volume names anything at all on the host bears, whosever it is: never used again. */
+  /** Generations of slots whose images' names anything at all on the host bears, whosever it is: never used again. */
   heldGenerations: { slot: number; generation: number }[];
-  /** Names of domains without our tag that begin with the fleet's namePrefix. */
+  /** Names of machines without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
-  /** fleet/plan/room.ts's UNKNOWN_ROOM_BYTES: it is not known, and `roomUnknown` says why. */
-  poolFreeBytes: number;
-  roomUnknown?: string;
-  /** Absent: the host does not tell. */
-  poolCapacityBytes?: number;
-  /** Where the pool lies, where other hosts' pools may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
+  room: StoreRoom;
+  /** Where its store lies, where other hosts' may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
   store?: string;
   /** What preflight found wrong with this host; empty: fit. */
   problems: HostProblem[];
@@ -110,15 +132,18 @@ export interface ReachableHost {
 /** One wrong thing about a host, in words; the fleet makes a property path of it (words/paths.ts). */
 export interface HostProblem {
   /** What of the host, as it was declared. Absent: the host as a whole. */
-  property?: keyof HostSpec;
+  property?: Exclude<keyof HostSpec, "own"> | Exclude<PropertyOf<HostOwn>, "hypervisor">;
   message: string;
 }
 
 /** As a host's. */
 export interface TemplateProblem {
-  property?: "host" | "pool" | "volume" | "domain" | "file";
+  property?: Exclude<PropertyOf<TemplateSpec>, "kind" | "hypervisor">;
   message: string;
 }
+
+/** Of any arm of a union. */
+type PropertyOf<T> = T extends unknown ? keyof T : never;
 
 export interface UnreachableHost {
   status: "unreachable";

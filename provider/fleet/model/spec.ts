@@ -1,9 +1,16 @@
 /** What was declared. Sizes are bytes, rates are decimal per second, times are milliseconds unless the name says otherwise; `memory` is MiB, as in @pulumi/vsphere. */
-/** What seeds the fleet. A domain must not be running; a file is local to the machine that runs Pulumi. */
-export type TemplateSpec =
-  | { kind: "volume"; host: string; pool: string; volume: string }
-  | { kind: "domain"; host: string; domain: string }
-  | { kind: "file"; file: string };
+import type { LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "./libvirt";
+
+/**
+ * What is one hypervisor's own, told apart by `hypervisor`: a file of this folder an arm. A fleet is of one hypervisor, so
+ * that all it declares has the same. What the rooms of the fleet ask of any of them, `../own` answers.
+ */
+export type HostOwn = LibvirtHost;
+export type MachineOwn = LibvirtMachine;
+export type FleetOwn = LibvirtFleet;
+
+/** What seeds the fleet: a file is local to the machine that runs Pulumi, all else lies where its hypervisor says. */
+export type TemplateSpec = { kind: "file"; file: string } | LibvirtTemplate;
 
 export type CloneSpec = { kind: "full" } | { kind: "linked" } | { kind: "mixed"; linkedShare: number };
 
@@ -28,16 +35,8 @@ export interface RackSpec {
 
 export interface HostSpec {
   name: string;
-  /** libvirt URI, e.g. `qemu+ssh://root@a1/system`, `qemu+tcp://10.0.0.1/system`, `qemu+unix:///system?socket=/path`. */
-  uri: string;
   /** Name of a declared rack; hosts that name none share the rack `default`. */
   rack: string;
-  /** Storage pool that receives clones. */
-  pool: string;
-  /** Address other hosts of the fleet reach this one at, for NBD. */
-  transferAddress?: string;
-  /** Inclusive port range that may be opened on transferAddress. */
-  transferPorts: { from: number; to: number };
   nicBitsPerSecond: number;
   /** What all copies together may use of the card, each way. Absent: all of it. Copies within the host use none. */
   transferRateBitsPerSecond?: number;
@@ -46,6 +45,7 @@ export interface HostSpec {
   maxConcurrent: number;
   /** Members this host may hold at most; absent: no cap. Weighs placement of `count`. */
   capacity?: number;
+  own: HostOwn;
 }
 
 export interface NetworkInterfaceSpec {
@@ -66,15 +66,9 @@ export interface VmSpec {
   memory: number;
   networks: NetworkInterfaceSpec[];
   disks: ExtraDiskSpec[];
-  domainType: "kvm" | "qemu";
-  arch: string;
-  machine?: string;
-  /** Direct kernel boot; paths on the host. Absent: boot from disk. */
-  kernelBoot?: { kernel: string; initrd?: string; cmdline?: string };
-  /** Path of a serial log file on the host; `{name}` and `{slot}` are filled in. Absent: a pty. */
-  serialLog?: string;
   /** Start the member when its host starts. @default false */
   autostart?: boolean;
+  own: MachineOwn;
 }
 
 export interface FleetSpec {
@@ -96,9 +90,7 @@ export interface FleetSpec {
   allowRecreate: boolean;
   deletionProtection: boolean;
   abandonHosts: string[];
-  allowUnauthenticatedTcp: boolean;
-  /** Copies go over TLS; each host's certificates are in the first of these directories that has usable ones. Absent: plain. */
-  transferTls?: { directories: string[] };
+  own: FleetOwn;
   timeouts: {
     /** Deadline of one call to a host. */
     callMs: number;

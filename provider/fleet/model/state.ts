@@ -1,7 +1,7 @@
 /** What is recorded. */
 import type { MemberId } from "./member";
 import type { BaseState, PowerState } from "./observation";
-import type { CloneKind, HostSpec, PolicyName } from "./spec";
+import type { CloneKind, HostOwn, HostSpec, PolicyName } from "./spec";
 
 export interface MemberState extends MemberId {
   name: string;
@@ -12,10 +12,11 @@ export interface MemberState extends MemberId {
   uuid: string;
   kind: CloneKind;
   contentId: string;
+  /** Addresses of its network cards. */
   macs: string[];
   state: PowerState | "lost";
   base: BaseState;
-  /** Volume names, top first. */
+  /** Names of its disk's images, top first. */
   chain: string[];
 }
 
@@ -91,6 +92,23 @@ export interface ReadProfile {
   ranges: ByteRange[];
 }
 
+/**
+ * A host on record. What is its hypervisor's own stands among the rest, as versions wrote it that knew one hypervisor:
+ * record/host.ts reads and writes it.
+ */
+export type RecordedHost = Omit<HostSpec, "own"> & Recorded<HostOwn> & {
+  uuid?: string;
+  /** Work was begun or left behind there and could not be looked at since: members may run that nobody recorded. */
+  unsettled?: boolean;
+  /** Known only from what a run that was killed on this machine had noted (front/begun.ts): never written into a record. */
+  noted?: boolean;
+  /** Seen nowhere, while what may be their disk stays there in a store that other hosts may reach. @default none */
+  missed?: { slot: number; generation: number; name: string }[];
+};
+
+/** Only libvirt's needs no word of which hypervisor it is. */
+type Recorded<Own> = Own extends { hypervisor: "libvirt" } ? Omit<Own, "hypervisor"> : Own;
+
 export interface FleetState {
   fleetId: string;
   incarnation: string;
@@ -101,15 +119,7 @@ export interface FleetState {
   snapshots: { slot: number; host: string; volume: string }[];
   placement: Record<string, number>;
   /** The hosts of the last run, and those that hold anything of ours, so that a host taken out of the program can still be emptied. */
-  hosts: (HostSpec & {
-    uuid?: string;
-    /** Work was begun or left behind there and could not be looked at since: members may run that nobody recorded. */
-    unsettled?: boolean;
-    /** Known only from what a run that was killed on this machine had noted (front/begun.ts): never written into a record. */
-    noted?: boolean;
-    /** Seen nowhere, while what may be their disk stays there in a pool that other hosts may reach. @default none */
-    missed?: { slot: number; generation: number; name: string }[];
-  })[];
+  hosts: RecordedHost[];
   lastRun: RunSummary;
   /** Of the last run that copied anything. Absent: none did. */
   timeline?: RunTimeline;

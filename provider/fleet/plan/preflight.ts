@@ -3,6 +3,7 @@ import { groupBy } from "../groups";
 import { imageBytes } from "../images";
 import { memberKey } from "../members/keys";
 import type { FleetPlan, FleetSpec, Observation, Leftover, Problem, ReachableHost } from "../model";
+import { hostFacts } from "../own";
 import { alike, byStore, freeBytesOf } from "./room";
 import { problemsOfHost } from "../words/paths";
 import { expected, formatBytes, tidy } from "../words/problems";
@@ -67,13 +68,13 @@ function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: Share
   const writing = store.filter((host) => neededOn(host) > 0);
   const names = new Set(writing.map(({ name }) => name));
   const index = spec.hosts.findIndex((one) => names.has(one.name));
-  const pool = spec.hosts[index]?.pool;
+  const declared = spec.hosts[index] && hostFacts(spec.hosts[index].own);
   const where = [...names].join(", ");
   const shared = names.size > 1 ? ` on ${where} together, which share it` : "";
-  const wanted = `a pool with ${formatBytes(needed)} free for ${sumOf(writing, (host) => shareOf(host.name).create.filter((one) => one.host === host.name).length)} new members${shared}`;
+  const wanted = `a ${store[0]!.words.store} with ${formatBytes(needed)} free for ${sumOf(writing, (host) => shareOf(host.name).create.filter((one) => one.host === host.name).length)} new members${shared}`;
   return [{
-    path: index < 0 ? "hosts" : `hosts[${index}].pool`,
-    message: `${expected(wanted, pool ?? where)} with ${formatBytes(free)} free; make room on ${names.size > 1 ? "it" : where}, or want fewer members there`,
+    path: declared ? `hosts[${index}].${declared.storeProperty}` : "hosts",
+    message: `${expected(wanted, declared?.store ?? where)} with ${formatBytes(free)} free; make room on ${names.size > 1 ? "it" : where}, or want fewer members there`,
   }];
 }
 

@@ -5,6 +5,7 @@ import { hostNames, unsettledReason, type KnownHost } from "../hosts/table";
 import { macCollisions } from "../members/addresses";
 import { memberKeyOn, slotKeyOn } from "../members/keys";
 import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "../model";
+import { templateHostOf } from "../own";
 import { problemOfTemplate } from "../words/paths";
 import { plural } from "../words/problems";
 import type { PlanContext } from "./context";
@@ -149,13 +150,15 @@ function protectionProblems({ spec }: PlanContext, plan: FleetPlan): Problem[] {
 }
 
 function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
-  const foreign = new Map(table.hosts.map((host) => [host.name, new Set([...(host.seen?.foreignNames ?? []), ...(host.seen?.strangers ?? []).map((one) => one.name)])]));
+  const foreign = new Map(table.hosts.flatMap(({ name, seen }) =>
+    (seen ? [[name, { words: seen.words, names: new Set([...seen.foreignNames, ...seen.strangers.map((one) => one.name)]) }] as const] : [])));
   return plan.create.flatMap((one) => {
-    return foreign.get(one.host)?.has(one.name)
+    const there = foreign.get(one.host);
+    return there?.names.has(one.name)
       ? [{
           path: "namePrefix",
-          message: `expected names that are free, got ${JSON.stringify(one.name)}, which a domain on ${one.host} has that is not of this fleet; ` +
-            "rename that domain, or choose another namePrefix; if another fleet made it that shall be this one, give its fleetId",
+          message: `expected names that are free, got ${JSON.stringify(one.name)}, which a ${there.words.machine} on ${one.host} has that is not of this fleet; ` +
+            `rename that ${there.words.machine}, or choose another namePrefix; if another fleet made it that shall be this one, give its fleetId`,
         }]
       : [];
   });
@@ -163,18 +166,23 @@ function nameProblems({ table }: PlanContext, plan: FleetPlan): Problem[] {
 
 /** The template must be seen only when something is copied and no seed of its content is left. */
 function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
-  const { observation, mode, spec } = context;
+  const { observation, mode } = context;
   if (observation?.template || !isCopying(context, plan)) return [];
-  const template = spec.template;
   if (!observation) return givenUpProblems(context);
   if (hasSeed(context, plan)) return [];
-  const holder = template.kind === "file" ? undefined : context.table.hosts.find((host) => host.name === template.host);
+  const holder = holderOf(context);
   // A CI preview may not reach the template's host; that is no fault of the program.
   if (holder?.abandoned) return [givenUpProblem(holder)];
   if (mode === "preview" && holder && !holder.seen) return [];
   // A large local file takes longer to read than a preview may; up waits for it.
   if (mode === "preview" && observation.templateUnread) return [];
   return [problemOfTemplate(observation.templateProblem ?? { message: "expected a template that can be read, got none; see that it exists where the program says" })];
+}
+
+/** The host that the template is declared to lie on. */
+function holderOf({ table, spec }: PlanContext): KnownHost | undefined {
+  const name = templateHostOf(spec.template);
+  return name === undefined ? undefined : table.hosts.find((host) => host.name === name);
 }
 
 /** Something is made, or runs already and waits for the rest of its disk: before a first run ended nobody knows of which content. */
@@ -185,9 +193,9 @@ function isCopying({ census, image: { contentId } }: PlanContext, plan: FleetPla
 }
 
 /** Planned without any host: the record alone says whether a copy of the template's content is left elsewhere. */
-function givenUpProblems({ table, spec, previous, image: { contentId } }: PlanContext): Problem[] {
-  const { template } = spec;
-  const holder = template.kind === "file" ? undefined : table.hosts.find((host) => host.name === template.host);
+function givenUpProblems(context: PlanContext): Problem[] {
+  const { table, previous, image: { contentId } } = context;
+  const holder = holderOf(context);
   if (!holder?.abandoned) return [];
   const isSeed = (one: { host: string; contentId: string }, hostUuid = "") => one.contentId === contentId && table.hostOf({ host: one.host, hostUuid })?.abandoned === false;
   const seeds = [...(previous?.members ?? []).filter((one) => one.base === "frozen" && isSeed(one, one.hostUuid)), ...(previous?.replicas ?? []).filter((one) => isSeed(one))];

@@ -1,9 +1,6 @@
 /** Stores and what is free in them: what several hosts reach as one counts once. */
 import type { ReachableHost } from "../model";
 
-/** A host's figures could not be believed: it is taken to have room, and who writes there finds out. */
-export const UNKNOWN_ROOM_BYTES = Number.MAX_SAFE_INTEGER;
-
 /** Figures of one store, asked of two hosts one after the other while somebody writes to it, differ at most by this part of it. */
 const ASKED_APART_SHARE = 0.05;
 
@@ -19,19 +16,19 @@ export function byStore(hosts: readonly ReachableHost[]): ReachableHost[][] {
   return [...stores.values()];
 }
 
-/** What is free in the store of these hosts, as the least sanguine of them says. */
-export const freeBytesOf = (store: readonly ReachableHost[]): number => Math.min(...store.map((host) => host.poolFreeBytes));
+/** What is free in the store of these hosts, as the least sanguine of them says. Infinity: none of them knows. */
+export const freeBytesOf = (store: readonly ReachableHost[]): number => Math.min(...store.map(({ room }) => ("unknown" in room ? Infinity : room.freeBytes)));
 
-/** Hosts whose pools may be one by their size and by what is free there; of the others that is known, or cannot be. */
+/** Hosts whose stores may be one by their size and by what is free there; of the others that is known, or cannot be. */
 export function alike(hosts: readonly ReachableHost[]): ReachableHost[][] {
-  const groups: ReachableHost[][] = [];
+  const groups: { freeBytes: number; capacityBytes: number; hosts: ReachableHost[] }[] = [];
   for (const host of hosts) {
-    const { store, poolCapacityBytes, poolFreeBytes } = host;
-    if (store !== undefined || poolCapacityBytes === undefined) continue;
-    const group = groups.find(([first]) => first!.poolCapacityBytes === poolCapacityBytes &&
-      Math.abs(first!.poolFreeBytes - poolFreeBytes) <= ASKED_APART_SHARE * poolCapacityBytes);
-    if (group) group.push(host);
-    else groups.push([host]);
+    if (host.store !== undefined || "unknown" in host.room) continue;
+    const { freeBytes, capacityBytes } = host.room;
+    if (capacityBytes === undefined) continue;
+    const group = groups.find((one) => one.capacityBytes === capacityBytes && Math.abs(one.freeBytes - freeBytes) <= ASKED_APART_SHARE * capacityBytes);
+    if (group) group.hosts.push(host);
+    else groups.push({ freeBytes, capacityBytes, hosts: [host] });
   }
-  return groups.filter((group) => group.length > 1);
+  return groups.map((group) => group.hosts).filter((group) => group.length > 1);
 }

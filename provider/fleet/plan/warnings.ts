@@ -54,7 +54,7 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
     warnings.push(`${host.name} is abandoned: ${forgotten.length > 0 ? `${namesOf(forgotten)} forgotten, ` : ""}nothing is placed there`);
   }
   for (const { name, seen } of table.hosts) {
-    if (seen?.roomUnknown !== undefined) warnings.push(`${name}: what is free in its pool is not known, so nothing says whether the plan fits (${seen.roomUnknown})`);
+    if (seen && "unknown" in seen.room) warnings.push(`${name}: what is free in its ${seen.words.store} is not known, so nothing says whether the plan fits (${seen.room.unknown})`);
   }
   return warnings;
 }
@@ -107,5 +107,5 @@ function arrivalWarnings({ image: { contentId } }: PlanContext, members: readonl
 
 function usedReplicaWarnings({ table }: PlanContext): string[] {
   return table.hosts.flatMap(({ name, seen }) => (seen?.replicas ?? []).flatMap(({ disk, strangers = [] }) =>
-    strangers.length === 0 ? [] : [`${disk.volume} on ${name} stays: ${strangers.join("; ")}`]));
+    strangers.length === 0 ? [] : [`${disk.name} on ${name} stays: ${strangers.join("; ")}`]));
 }

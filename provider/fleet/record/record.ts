@@ -1,13 +1,14 @@
 /** The record of a run: what Pulumi's state holds. The hosts are the truth; this is for when they cannot be asked. */
 import { z } from "zod";
 import { takeCensus } from "../hosts/census";
-import { DEFAULTS } from "../inputs/schema";
 import { groupBy, groupOf } from "../groups";
 import { knowHosts, type KnownHost } from "../hosts/table";
 import { missedMembers } from "../hosts/leftovers";
 import { memberKey } from "../members/keys";
-import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RunSummary, RunTimeline } from "../model";
+import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RecordedHost, RunSummary, RunTimeline } from "../model";
 import { compare, formatPath, seen } from "../words/problems";
+import { asRead, hostSchema, recordedHost } from "./host";
+import { absent, slotSchema } from "./parts";
 import { keptProfiles, MAX_RANGES } from "./readProfile";
 
 export interface RecordRequest {
@@ -58,7 +59,7 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
       kind === "full" && base === "frozen" && chain.length > 1 ? [{ slot, host, volume: chain[chain.length - 1]! }] : []),
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(membersOn, host.name).length])),
     hosts: table.hosts.flatMap((host) => {
-      const described = host.declared?.spec ?? host.recorded;
+      const described = host.declared ? recordedHost(host.declared.spec) : host.recorded;
       const isOpen = isUnsettled(host, unsettled, groupOf(membersOn, host.name), incarnation);
       if (!described || (!host.declared && !isOpen && !holding.has(host.name))) return [];
       const missed = host.abandoned ? [] : missedOn.get(host) ?? [];
@@ -74,8 +75,6 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
     ...(profiles.length > 0 && { readProfiles: profiles }),
   };
 }
-
-type RecordedHost = FleetState["hosts"][number];
 
 /**
  * Also a host that shows members which the record does not have: of another incarnation, as of a create that crashed. Taken
@@ -96,37 +95,24 @@ function replicasOn({ name, seen, recorded, abandoned }: KnownHost, before: Read
     return groupOf(before, recorded?.name ?? name).map((one) => ({ ...one, host: name }));
   }
   return seen.replicas
-    .map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.volume }))
+    .map(({ contentId, purpose, disk }) => ({ host: name, contentId, purpose, volume: disk.name }))
     .sort((a, b) => compare(a.volume, b.volume));
 }
 
 function memberState(member: ObservedMember, host: KnownHost): MemberState {
-  const { slot, name, uuid, kind, generation, contentId, macs, power, base, chain } = member;
+  const { slot, name, uuid, kind, generation, contentId, cardAddresses, power, base, chain } = member;
   return {
-    slot, name, host: host.name, hostUuid: host.uuid ?? "", rack: host.rack, uuid, kind, generation, contentId, macs,
-    state: power, base, chain: chain.map((disk) => disk.volume),
+    slot, name, host: host.name, hostUuid: host.uuid ?? "", rack: host.rack, uuid, kind, generation, contentId, macs: cardAddresses,
+    state: power, base, chain: chain.map((disk) => disk.name),
   };
 }
 
-/** Older versions wrote less: what was left out takes a value that the next observation corrects. What is there must be right. */
-const absent = <T extends z.ZodType>(item: T, otherwise: z.output<T>) => item.nullish().transform((value) => value ?? otherwise);
-const maybe = <T extends z.ZodType>(item: T) => item.nullish().transform((value) => value ?? undefined);
 const word = absent(z.string(), "");
-const slotSchema = z.int().min(0);
 const memberSchema = z.looseObject({
   slot: slotSchema, name: z.string().min(1), host: z.string().min(1), hostUuid: word, rack: word, uuid: word,
   kind: absent(z.enum(["full", "linked"]), "full"), generation: absent(z.int().min(0), 0), contentId: word,
   macs: absent(z.array(z.string()), []), state: absent(z.enum(["running", "stopped", "paused", "lost"]), "running"),
   base: absent(z.enum(["frozen", "consolidating", "consolidated", "replica", "arriving", "arrived"]), "consolidated"), chain: absent(z.array(z.string()), []),
-});
-const hostSchema = z.looseObject({
-  name: z.string().min(1), uri: z.string(), rack: absent(z.string(), DEFAULTS.rack), pool: absent(z.string(), "default"),
-  transferAddress: maybe(z.string()),
-  transferPorts: absent(z.object({ from: z.number(), to: z.number() }), { ...DEFAULTS.transferPorts }),
-  nicBitsPerSecond: absent(z.number(), DEFAULTS.nicBitsPerSecond), diskBytesPerSecond: absent(z.number(), DEFAULTS.diskBytesPerSecond),
-  transferRateBitsPerSecond: maybe(z.number()), maxConcurrent: absent(z.number(), DEFAULTS.hostMaxConcurrent), capacity: maybe(z.number()),
-  uuid: maybe(z.string()), unsettled: maybe(z.boolean()),
-  missed: maybe(z.array(z.object({ slot: slotSchema, generation: z.int().min(0), name: z.string() }))),
 });
 const purpose = z.enum(["replica", "template"]);
 const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });
@@ -200,11 +186,7 @@ export function parseState(value: unknown): FleetState | undefined {
   }
   const { timeline, learned, readProfiles, lastRun: { predictedSeconds, ...lastRun }, ...state } = result.data;
   return {
-    ...state, hosts: state.hosts.map(recordedHost), lastRun: { ...lastRun, ...(predictedSeconds !== undefined && { predictedSeconds }) },
+    ...state, hosts: state.hosts.map(asRead), lastRun: { ...lastRun, ...(predictedSeconds !== undefined && { predictedSeconds }) },
     ...(timeline && { timeline }), ...(learned && { learned }), ...(readProfiles.length > 0 && { readProfiles }),
   };
 }
-
-/** Without properties that hold nothing. */
-const recordedHost = (host: z.output<typeof hostSchema>): RecordedHost =>
-  Object.fromEntries(Object.entries(host).filter(([, value]) => value !== undefined)) as unknown as RecordedHost;

@@ -5,8 +5,6 @@
 import type { Problem } from "../model";
 import { redact, redactValue } from "./redaction";
 
-export type PathPart = string | number;
-
 /** `["hosts", 2, "count"]` → `hosts[2].count`. Keys that are no plain words are quoted: `vm["a b"]`. */
 export function formatPath(parts: readonly PropertyKey[]): string {
   let text = "";

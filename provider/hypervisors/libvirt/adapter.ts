@@ -32,6 +32,7 @@ import { observeHost } from "./look/observe";
 import { Pacer } from "./copy/rates";
 import { removeLeftover, removeReplica } from "./members/removal";
 import { inPlace, type Place } from "./connection/place";
+import { libvirts } from "./own";
 import { HostSession } from "./connection/session";
 import { sharedStores } from "./look/sharedStores";
 import { findTemplate } from "./template/find";
@@ -108,11 +109,12 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private session(host: HostSpec): HostSession {
     let session = this.sessions.get(host.name);
-    if (session?.spec.uri !== host.uri || session.spec.pool !== host.pool) {
+    const { uri, pool } = libvirts(host.own);
+    if (session?.own.uri !== uri || session.own.pool !== pool) {
       void session?.close();
       session = new HostSession(host, {
         callTimeoutMs: this.spec.timeouts.callMs, connectTimeoutMs: this.spec.timeouts.connectMs,
-        allowUnauthenticatedTcp: this.spec.allowUnauthenticatedTcp, clock: this.clock,
+        allowUnauthenticatedTcp: libvirts(this.spec.own).allowUnauthenticatedTcp, clock: this.clock,
       });
       this.sessions.set(host.name, session);
     }
@@ -131,15 +133,17 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   private helperSettings(fleetId: string): HelperSettings {
-    const { vm, transferTls, start } = this.spec;
+    const { vm, own, start } = this.spec;
+    const { domainType, arch } = libvirts(vm.own);
     return {
-      fleetId, holder: this.holder, domainType: vm.domainType, arch: vm.arch, tlsDirectories: transferTls?.directories,
+      fleetId, holder: this.holder, domainType, arch, tlsDirectories: libvirts(own).transferTls?.directories,
       ...((start === "immediately" || this.hasEarly) && { guests: MAX_EARLY_GUESTS }),
     };
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
-    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type: this.spec.vm.domainType, arch: this.spec.vm.arch }), this.clock, this.lockTime);
+    const { domainType: type, arch } = libvirts(this.spec.vm.own);
+    return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type, arch }), this.clock, this.lockTime);
   }
 
   async observe(request: ObserveRequest, { signal }: CallContext = {}): Promise<Observation> {
@@ -305,7 +309,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const found = await session.run("inspect", (client) => findMember(client, order));
     if (!found || found.tag.generation !== order.generation) return null;
     const member = (await observeHost(session, request)).members.find((m) => m.slot === order.slot && m.generation === order.generation);
-    return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.volume) } : null;
+    return member ? { power: member.power, base: member.base, chain: member.chain.map((disk) => disk.name) } : null;
   }
 
   async close(): Promise<void> {

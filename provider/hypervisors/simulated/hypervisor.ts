@@ -135,7 +135,7 @@ export class SimulatedHypervisor implements Hypervisor {
       image.finish();
       return result;
     } catch (error) {
-      host.poolFreeBytes += this.imageBytes - image.bytes;
+      host.freeBytes += this.imageBytes - image.bytes;
       if (!context.signal?.aborted && !(error instanceof SourceLostError) && !(error instanceof HostUnreachableError)) image.spoil();
       // Guests that read from it stand still.
       for (const member of guestsOver(host, order)) member.power = "paused";
@@ -152,10 +152,10 @@ export class SimulatedHypervisor implements Hypervisor {
     if (image.whole) return undefined;
     const first = this.sourceOf(order, source);
     const neededBytes = imageBytes - image.arrivedBytes;
-    if (host.poolFreeBytes < neededBytes) {
-      throw new NoSpaceError(target.host, "clone", `the pool has ${host.poolFreeBytes} bytes free, the copy needs ${neededBytes}`);
+    if (host.freeBytes < neededBytes) {
+      throw new NoSpaceError(target.host, "clone", `the pool has ${host.freeBytes} bytes free, the copy needs ${neededBytes}`);
     }
-    host.poolFreeBytes -= imageBytes;
+    host.freeBytes -= imageBytes;
     image.begin();
     return {
       source: first, sourceOf: (ref) => this.sourceOf(order, ref),
@@ -260,7 +260,7 @@ export class SimulatedHypervisor implements Hypervisor {
       throw new HypervisorError(order.host, "destroy", `slots ${users.join(", ")} stand over this replica`);
     }
     const replica = host.replicas.get(replicaKey(fleetId, order.purpose, order.contentId));
-    host.byHand.assertUnused(order.host, "destroy", replica ? [replica.disk.volume] : []);
+    host.byHand.assertUnused(order.host, "destroy", replica ? [replica.disk.name] : []);
     host.removeReplica(replicaKey(fleetId, order.purpose, order.contentId));
     this.copies.breakSource(sourceKeyOf(fleetId, { ...order, kind: "replica" }));
   }
@@ -274,7 +274,7 @@ export class SimulatedHypervisor implements Hypervisor {
     return {
       power: member.power,
       base: host.baseStateOf(member),
-      chain: host.chainOf(member).map((disk) => disk.volume),
+      chain: host.chainOf(member).map((disk) => disk.name),
     };
   }
 

@@ -33,9 +33,9 @@ export class ImageUnderWay {
       : host.replicas.get(replicaKey(fleetId, target.purpose, target.contentId));
     const resumed = existing && !existing.whole && existing.arriving === arriving ? existing.disk : undefined;
     this.whole = existing?.whole ?? false;
-    this.volume = existing?.disk.volume ?? volume;
+    this.volume = existing?.disk.name ?? volume;
     this.arrivedBytes = Math.min(resumed?.allocationBytes ?? 0, imageBytes);
-    const disk = host.disk(resumed?.volume ?? volume, imageBytes, this.arrivedBytes);
+    const disk = host.disk(resumed?.name ?? volume, imageBytes, this.arrivedBytes);
     this.fresh = target.kind === "base"
       ? { fleetId, disk, whole: false, arriving, slot: target.slot, generation: target.generation, state: "frozen" }
       : { fleetId, disk, whole: false, arriving, contentId: target.contentId, purpose: target.purpose };
@@ -44,7 +44,7 @@ export class ImageUnderWay {
   begin(): void {
     const { existing, fresh, host } = this;
     // What an earlier attempt left is gone on from, or overwritten.
-    host.poolFreeBytes += existing?.disk.allocationBytes ?? 0;
+    host.freeBytes += existing?.disk.allocationBytes ?? 0;
     if ("slot" in fresh) host.bases.set(volumeKey(fresh.fleetId, fresh.slot, fresh.generation), fresh);
     else host.replicas.set(replicaKey(fresh.fleetId, fresh.purpose, fresh.contentId), fresh);
   }

@@ -1,4 +1,5 @@
 import { DEFAULT_IMAGE_BYTES } from "../../fleet/images";
+import { templateHostOf } from "../../fleet/own";
 import { asLearned } from "../../scheduler/learned";
 import { topologyOf } from "../../scheduler/topology";
 import { VirtualClock } from "./clock";
@@ -7,6 +8,7 @@ import type { SimulatedSetup } from "./options";
 
 export { VirtualClock } from "./clock";
 export { SimulatedHypervisor } from "./hypervisor";
+export { SIMULATED_WORDS } from "./words";
 export { UNBOUNDED, type Fault, type SimulatedCosts, type SimulatedOptions, type SimulatedSetup } from "./options";
 
 /** Content id of a template nobody has looked at. */
@@ -27,14 +29,14 @@ export function createSimulated(
   }), options.learned);
   const bytes = options.imageBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;
   const disks = options.imageBytes === undefined && observed ? observed.disks : [{ bytes, capacityBytes: observed?.disks[0]?.capacityBytes ?? bytes, format: "qcow2" }];
-  const declaredHost = spec.template.kind === "file" ? null : spec.template.host;
+  const declaredHost = templateHostOf(spec.template) ?? null;
   const hypervisor = new SimulatedHypervisor(clock, topology, {
     contentId: options.contentId ?? observed?.contentId ?? UNSEEN_CONTENT,
     host: declaredHost,
     disks,
   }, options);
   for (const found of observation?.hosts ?? []) hypervisor.host(found.name).restore(fleetId!, found);
-  for (const [name, bytes] of Object.entries(options.poolFreeBytes ?? {})) hypervisor.host(name).poolFreeBytes = bytes;
+  for (const [name, bytes] of Object.entries(options.freeBytes ?? {})) hypervisor.host(name).freeBytes = bytes;
   for (const [name, names] of Object.entries(options.foreignNames ?? {})) hypervisor.host(name).foreignNames = [...names];
   return { hypervisor, clock };
 }

@@ -45,8 +45,8 @@ export interface SimulatedOptions {
   time?: "network" | "unit";
   /** The abilities it has, and what it says of itself. @default UNBOUNDED, and the truth */
   traits?: Traits;
-  /** Free space of a host's pool; others are unlimited. */
-  poolFreeBytes?: Record<string, number>;
+  /** What is free in a host's store; others are unlimited. */
+  freeBytes?: Record<string, number>;
   /** @default the observed template's, else 64 zeros */
   contentId?: string;
   /** Domains without our tag, by host. */

@@ -7,6 +7,7 @@ import type {
   BaseState, DiskInfo, ObservedMember, Leftover, ReachableHost, UnreachableHost,
 } from "../../fleet/model";
 import type { CopyRef, DestroyOrder, ReconfigureOrder } from "../hypervisor";
+import { SIMULATED_WORDS } from "./words";
 import { ByHand } from "./byHand";
 
 export interface SimulatedBase {
@@ -64,14 +65,14 @@ export class SimulatedHost {
   readonly replicas = new Map<string, SimulatedReplica>();
   /** Found at the start: leftovers of other runs that this world knows only by name. */
   leftovers: { fleetId: string; leftover: Leftover }[] = [];
-  kept: { fleetId: string; slot: number; generation: number; label: string; volume: string }[] = [];
+  kept: { fleetId: string; slot: number; generation: number; label: string; name: string }[] = [];
   foreignNames: string[] = [];
   /** What an administrator made or left beside the provider. */
   byHand = new ByHand();
   strangers: ReachableHost["strangers"] = [];
   /** Found at the start, beside what this world knows by itself. */
   heldGenerations: ReachableHost["heldGenerations"] = [];
-  poolFreeBytes = Infinity;
+  freeBytes = Infinity;
   uuid: string;
   hypervisorVersion = "simulated";
   problems: ReachableHost["problems"] = [];
@@ -84,7 +85,7 @@ export class SimulatedHost {
   }
 
   disk(volume: string, imageBytes: number, allocationBytes: number): DiskInfo {
-    return { volume, path: `/simulated/${volume}`, format: "qcow2", capacityBytes: imageBytes, allocationBytes };
+    return { name: volume, path: `/simulated/${volume}`, format: "qcow2", capacityBytes: imageBytes, allocationBytes };
   }
 
   /** Fills the host from what a real one showed. */
@@ -95,7 +96,7 @@ export class SimulatedHost {
     }
     this.uuid = found.uuid;
     this.hypervisorVersion = found.hypervisorVersion;
-    this.poolFreeBytes = found.poolFreeBytes;
+    this.freeBytes = "unknown" in found.room ? Infinity : found.room.freeBytes;
     this.problems = found.problems;
     this.foreignNames = [...found.foreignNames];
     this.strangers = [...found.strangers];
@@ -143,31 +144,32 @@ export class SimulatedHost {
     const members = ours(this.members.values()).sort((a, b) => a.slot - b.slot);
     const isOwned = (slot: number, generation: number): boolean =>
       this.members.get(slotKey(fleetId, slot))?.generation === generation;
-    const isFree = ({ disk }: { disk: DiskInfo }): boolean => !this.byHand.isUsed(disk.volume);
+    const isFree = ({ disk }: { disk: DiskInfo }): boolean => !this.byHand.isUsed(disk.name);
     const volumes = [...ours(this.bases.values()), ...ours(this.deltas.values()), ...ours(this.early.values())];
     const partialVolumes = [
       ...ours(this.bases.values()).filter((base) => !isOwned(base.slot, base.generation)),
       ...ours(this.deltas.values()).filter((delta) => !isOwned(delta.slot, delta.generation)),
       ...ours(this.early.values()).filter((early) => !isOwned(early.slot, early.generation)),
     ].filter(isFree).map((volume): Leftover => ({
-      kind: "volume", name: volume.disk.volume, slot: volume.slot, generation: volume.generation, bytes: volume.disk.allocationBytes,
+      kind: "volume", name: volume.disk.name, slot: volume.slot, generation: volume.generation, bytes: volume.disk.allocationBytes,
       ...("arriving" in volume && resumable(volume.arriving)),
     }));
     const partialReplicas = ours(this.replicas.values()).filter((replica) => !replica.whole && isFree(replica))
-      .map(({ disk, arriving }): Leftover => ({ kind: "volume", name: disk.volume, bytes: disk.allocationBytes, ...resumable(arriving) }));
+      .map(({ disk, arriving }): Leftover => ({ kind: "volume", name: disk.name, bytes: disk.allocationBytes, ...resumable(arriving) }));
     const leftovers = [...partialVolumes, ...partialReplicas, ...ours(this.leftovers).map((l) => l.leftover).filter((p) => !this.byHand.isUsed(p.name))]
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-    const kept = ours(this.kept).map(({ slot, generation, label, volume }) => ({ slot, generation, label, volume }));
+    const kept = ours(this.kept).map(({ slot, generation, label, name }) => ({ slot, generation, label, name }));
     const otherNames = [...this.members.values()].filter((m) => m.fleetId !== fleetId).map((m) => m.name);
     return {
       status: "reachable",
       name: this.name,
       uuid: this.uuid,
       hypervisorVersion: this.hypervisorVersion,
+      words: SIMULATED_WORDS,
       members: members.map((member) => this.observeMember(member)),
       replicas: ours(this.replicas.values()).filter((replica) => replica.whole).map(({ contentId, purpose, disk }) => ({
         contentId, purpose, disk: { ...disk }, users: purpose === "replica" ? this.usersOf(fleetId, contentId) : [],
-        ...(this.byHand.isUsed(disk.volume) && { strangers: this.byHand.usersOf(disk.volume) }),
+        ...(this.byHand.isUsed(disk.name) && { strangers: this.byHand.usersOf(disk.name) }),
       })),
       leftovers,
       kept,
@@ -175,7 +177,7 @@ export class SimulatedHost {
       strangers: [...this.strangers, ...this.byHand.strangersOf(fleetId)],
       heldGenerations: distinct([...this.heldGenerations, ...members, ...volumes, ...leftovers, ...kept, ...this.byHand.heldBy(fleetId)]),
       foreignNames: [...this.foreignNames, ...otherNames, ...this.byHand.untagged(fleetId)].filter((name) => name.startsWith(namePrefix)).sort(),
-      poolFreeBytes: this.poolFreeBytes,
+      room: { freeBytes: this.freeBytes },
       problems: preflight ? this.problems : [],
     };
   }
@@ -227,7 +229,7 @@ export class SimulatedHost {
       generation: order.generation,
       incarnation,
       contentId: order.contentId,
-      macs: memberMacs(fleetId, order.slot, order.vm.networks.length),
+      cardAddresses: memberMacs(fleetId, order.slot, order.vm.networks.length),
       power: old?.power ?? "stopped",
       // A redefinition takes no extra disk away, and adds none.
       disks: old?.generation === order.generation ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
@@ -247,7 +249,7 @@ export class SimulatedHost {
       this.members.delete(slotKey(fleetId, order.slot));
       for (const disk of member.disks) {
         if (disk.onDelete !== "keep") continue;
-        this.kept.push({ fleetId, slot: order.slot, generation: order.generation, label: disk.label, volume: disk.volume });
+        this.kept.push({ fleetId, slot: order.slot, generation: order.generation, label: disk.label, name: disk.name });
       }
     }
     this.removeVolumes(volumeKey(fleetId, order.slot, order.generation));
@@ -255,13 +257,13 @@ export class SimulatedHost {
 
   removeLeftover(fleetId: string, name: string): void {
     this.leftovers = this.leftovers.filter((l) => l.fleetId !== fleetId || l.leftover.name !== name);
-    const isPartial = (x: SimulatedBase | SimulatedDelta | SimulatedEarly): boolean => x.fleetId === fleetId && x.disk.volume === name
+    const isPartial = (x: SimulatedBase | SimulatedDelta | SimulatedEarly): boolean => x.fleetId === fleetId && x.disk.name === name
       && this.members.get(slotKey(fleetId, x.slot))?.generation !== x.generation;
     for (const [key, base] of this.bases) if (isPartial(base)) this.removeBase(key);
     for (const [key, delta] of this.deltas) if (isPartial(delta)) this.deltas.delete(key);
     for (const [key, early] of this.early) if (isPartial(early)) this.early.delete(key);
     for (const [key, replica] of this.replicas) {
-      if (replica.fleetId === fleetId && !replica.whole && replica.disk.volume === name) this.removeReplica(key);
+      if (replica.fleetId === fleetId && !replica.whole && replica.disk.name === name) this.removeReplica(key);
     }
   }
 
@@ -269,15 +271,15 @@ export class SimulatedHost {
     const replica = this.replicas.get(key);
     if (!replica) return;
     this.replicas.delete(key);
-    this.poolFreeBytes += replica.disk.allocationBytes;
+    this.freeBytes += replica.disk.allocationBytes;
   }
 
   /** Volume names of a slot's generation, whoever uses them by now. */
   volumesOf(fleetId: string, slot: number, generation: number): string[] {
     const key = volumeKey(fleetId, slot, generation);
     const member = this.members.get(slotKey(fleetId, slot));
-    const data = member?.generation === generation ? member.disks.filter((disk) => disk.onDelete === "delete").map((disk) => disk.volume) : [];
-    const images = [this.bases.get(key), this.deltas.get(key), this.early.get(key)].flatMap((one) => one?.disk.volume ?? []);
+    const data = member?.generation === generation ? member.disks.filter((disk) => disk.onDelete === "delete").map((disk) => disk.name) : [];
+    const images = [this.bases.get(key), this.deltas.get(key), this.early.get(key)].flatMap((one) => one?.disk.name ?? []);
     return [...images, ...data];
   }
 
@@ -291,7 +293,7 @@ export class SimulatedHost {
     const base = this.bases.get(key);
     if (!base) return;
     this.bases.delete(key);
-    this.poolFreeBytes += base.disk.allocationBytes;
+    this.freeBytes += base.disk.allocationBytes;
   }
 
   private observeMember(member: SimulatedMember): ObservedMember {
@@ -299,10 +301,10 @@ export class SimulatedHost {
     const base = this.baseStateOf(member);
     const chain = this.chainOf(member);
     // As on a real host: what somebody has, or stands on, is no source, and nothing is merged into it.
-    const isLeft = (base === "frozen" || base === "consolidating") && chain.some(({ volume }) => this.byHand.isUsed(volume));
+    const isLeft = (base === "frozen" || base === "consolidating") && chain.some((disk) => this.byHand.isUsed(disk.name));
     return {
       ...rest,
-      macs: [...rest.macs],
+      cardAddresses: [...rest.cardAddresses],
       disks: rest.disks.map((disk) => ({ ...disk })),
       base: isLeft ? "consolidated" : base,
       chain,

@@ -112,7 +112,7 @@ describe("members that start immediately", function () {
     const found = await member(i);
     assert.equal(found.base, kind === "base" ? "frozen" : "replica");
     assert.equal(found.power, "running");
-    assert.deepEqual(found.chain.map((d) => d.volume.replace(/^.*?\.(s|replica)/, "$1").replace(/replica\..*/, "replica")), [`s${i}.g0.delta.qcow2`, kind === "base" ? `s${i}.g0.base.qcow2` : "replica"]);
+    assert.deepEqual(found.chain.map((d) => d.name.replace(/^.*?\.(s|replica)/, "$1").replace(/replica\..*/, "replica")), [`s${i}.g0.delta.qcow2`, kind === "base" ? `s${i}.g0.base.qcow2` : "replica"]);
     for (const flag of [[], ["--inactive"]]) {
       const xml = await virsh(hosts[i]!, "dumpxml", name(i), ...flag);
       assert.doesNotMatch(xml, /protocol='nbd'|\.early\.qcow2/);

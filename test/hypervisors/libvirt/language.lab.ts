@@ -99,7 +99,7 @@ describe("daemons that answer in another language", function () {
 
   it("say of a full pool that it is full", async () => {
     const small = await smallPool([host], { sizeMiB: 8 });
-    const inSmall = createLibvirt({ spec: { ...spec, hosts: [{ ...spec.hosts[0]!, pool: small.name }] } });
+    const inSmall = createLibvirt({ spec: { ...spec, hosts: [{ ...spec.hosts[0]!, own: { ...spec.hosts[0]!.own, pool: small.name } }] } });
     try {
       await assert.rejects(clone(inSmall), NoSpaceError);
     } finally {

@@ -11,6 +11,7 @@ const volume = (name: VolumeName): OwnVolume => {
   const text = volumeName(SCOPE, name);
   return { name, facts: { volume: text, key: `/pool/${text}`, path: `/pool/${text}`, mtime: "", format: "qcow2", capacityBytes: 10, allocationBytes: 1 } };
 };
+const seen = ({ facts }: OwnVolume) => ({ ...facts, name: facts.volume });
 const owner = (changes: Partial<Owner> = {}): Owner => ({ slot: 3, generation: 1, chain: [], disks: [], flat: false, unarrived: false, ...changes });
 const of = { slot: 3, generation: 1 };
 const base = volume({ kind: "base", ...of });
@@ -47,14 +48,14 @@ describe("what is a leftover among a fleet's volumes", () => {
   });
 
   it("nothing that a member's chain or disks name, whatever its name says", () => {
-    const used = owner({ slot: 9, chain: [delta.facts, base.facts], disks: [{ ...disk.facts, label: "data", onDelete: "delete" }] });
+    const used = owner({ slot: 9, chain: [seen(delta), seen(base)], disks: [{ ...seen(disk), label: "data", onDelete: "delete" }] });
     assert.deepEqual(left([base, delta, disk, pending], [used]), ["pending"]);
   });
 
   it("a data disk only with the mark of that very disk", () => {
     for (const other of [{ ...of, label: "log" }, { slot: 3, generation: 2, label: "data" }, { slot: 4, generation: 1, label: "data" }]) {
       assert.deepEqual(left([disk, volume({ kind: "pending", ...other })]), ["pending"]);
-      assert.deepEqual(keptDisks([disk, volume({ kind: "pending", ...other })], []), [{ slot: 3, generation: 1, label: "data", volume: disk.facts.volume }]);
+      assert.deepEqual(keptDisks([disk, volume({ kind: "pending", ...other })], []), [{ slot: 3, generation: 1, label: "data", name: disk.facts.volume }]);
     }
     assert.deepEqual(left([disk, pending], [owner()]), ["pending"], "a member's own is none, mark or not");
   });
@@ -69,7 +70,7 @@ describe("what is a leftover among a fleet's volumes", () => {
   });
 
   it("and what is kept of members that are no more is no leftover", () => {
-    assert.deepEqual(keptDisks([disk, base], []), [{ slot: 3, generation: 1, label: "data", volume: disk.facts.volume }]);
+    assert.deepEqual(keptDisks([disk, base], []), [{ slot: 3, generation: 1, label: "data", name: disk.facts.volume }]);
     assert.deepEqual(keptDisks([disk, pending], []), []);
     assert.deepEqual(keptDisks([disk], [owner()]), []);
     assert.deepEqual(keptDisks([disk], [owner({ slot: 4 })]).length, 1);
@@ -81,7 +82,7 @@ describe("what is a leftover among a fleet's volumes", () => {
     fc.assert(fc.property(fc.subarray(all), fc.array(fc.record({ slot: fc.constantFrom(3, 4), generation: fc.constantFrom(1, 2), flat: fc.boolean(), unarrived: fc.boolean() }), { maxLength: 2 }), (volumes, owners) => {
       const members = owners.map(owner);
       const gone = new Set(leftoverVolumes(volumes, members).map(({ facts }) => facts.volume));
-      for (const kept of keptDisks(volumes, members)) assert.ok(!gone.has(kept.volume));
+      for (const kept of keptDisks(volumes, members)) assert.ok(!gone.has(kept.name));
     }));
   });
 });

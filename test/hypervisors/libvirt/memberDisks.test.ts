@@ -22,7 +22,7 @@ const delta = ours({ kind: "delta", ...of });
 const dataDisk = (label: string, onDelete: "delete" | "keep" = "delete"): string => ours({ kind: "disk", ...of, label, onDelete });
 const order: ReconfigureOrder = {
   fleet: { fleetId: "f1", incarnation: "i1", namePrefix: "w" }, host: "a1", slot: 3, name: "w-003", kind: "linked", generation: 1,
-  contentId: "c1", autostart: false, vm: { numCpus: 2, memory: 64, networks: [], disks: [], domainType: "qemu", arch: "x86_64" },
+  contentId: "c1", autostart: false, vm: { numCpus: 2, memory: 64, networks: [], disks: [], own: { hypervisor: "libvirt", domainType: "qemu", arch: "x86_64" } },
 };
 
 /** A host with one member, stopped, that has these files as its disks. */

@@ -44,8 +44,8 @@ describe("XML", () => {
   it("holds hostile names as text, never as markup", () => {
     assert.equal(text(parseXml(volumeXml(hostile, 1024, "raw")), "volume", "name"), hostile);
     const vm = {
-      numCpus: 1, memory: 64, networks: [{ network: hostile, adapterType: "virtio" }], disks: [], domainType: "qemu" as const, arch: "x86_64",
-      kernelBoot: { kernel: hostile, cmdline: "{name} {slot}" },
+      numCpus: 1, memory: 64, networks: [{ network: hostile, adapterType: "virtio" }], disks: [],
+      own: { hypervisor: "libvirt" as const, domainType: "qemu" as const, arch: "x86_64", kernelBoot: { kernel: hostile, cmdline: "{name} {slot}" } },
     };
     const fleet = { fleetId: "f", incarnation: hostile, namePrefix: "w" };
     const tag = { purpose: "member" as const, fleetId: "f", incarnation: hostile, slot: 1, generation: 0, kind: "full" as const, contentId: "c", base: "frozen" as const };

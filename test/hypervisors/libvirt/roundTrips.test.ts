@@ -47,18 +47,18 @@ describe("what check accepts", () => {
       const order = orderOf(spec, slot);
       const { vm } = spec;
       const fill = (value: string) => value.split("{name}").join(order.name).split("{slot}").join(String(slot));
-      const domain = at(parseXml(memberXml(order, tag, { path: `/p/${spec.hosts[0]!.pool}`, format: "qcow2" }, [])), "domain");
+      const domain = at(parseXml(memberXml(order, tag, { path: `/p/${spec.hosts[0]!.own.pool}`, format: "qcow2" }, [])), "domain");
       assert.deepEqual([text(domain, "name"), text(domain, "uuid"), text(domain, "memory"), text(domain, "vcpu")], [order.name, memberUuid(order.fleet.fleetId, slot), String(vm.memory), String(vm.numCpus)]);
       const macs = memberMacs(order.fleet.fleetId, slot, vm.networks.length);
       assert.deepEqual(
         all(domain, "devices", "interface").map((nic) => [text(nic, "source", "@network"), text(nic, "model", "@type"), text(nic, "mac", "@address")]),
         vm.networks.map((nic, i) => [nic.network, nic.adapterType, macs[i]]),
       );
-      assert.deepEqual([text(domain, "os", "type", "@arch"), text(domain, "os", "type", "@machine")], [vm.arch, vm.machine]);
-      assert.deepEqual([text(domain, "os", "kernel"), text(domain, "os", "initrd")], [vm.kernelBoot?.kernel, vm.kernelBoot?.initrd]);
-      assert.equal(text(domain, "os", "cmdline"), vm.kernelBoot?.cmdline === undefined ? undefined : fill(vm.kernelBoot.cmdline));
-      assert.equal(text(domain, "devices", "serial", "source", "@path"), vm.serialLog === undefined ? undefined : fill(vm.serialLog));
-      assert.equal(text(domain, "devices", "disk", "source", "@file"), `/p/${spec.hosts[0]!.pool}`);
+      assert.deepEqual([text(domain, "os", "type", "@arch"), text(domain, "os", "type", "@machine")], [vm.own.arch, vm.own.machine]);
+      assert.deepEqual([text(domain, "os", "kernel"), text(domain, "os", "initrd")], [vm.own.kernelBoot?.kernel, vm.own.kernelBoot?.initrd]);
+      assert.equal(text(domain, "os", "cmdline"), vm.own.kernelBoot?.cmdline === undefined ? undefined : fill(vm.own.kernelBoot.cmdline));
+      assert.equal(text(domain, "devices", "serial", "source", "@path"), vm.own.serialLog === undefined ? undefined : fill(vm.own.serialLog));
+      assert.equal(text(domain, "devices", "disk", "source", "@file"), `/p/${spec.hosts[0]!.own.pool}`);
       assert.deepEqual(parseTag(tagXml(tag)), tag);
     }), RUNS);
   });

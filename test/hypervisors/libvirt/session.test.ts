@@ -63,7 +63,7 @@ describe("a host's session", () => {
     const socket = join(dir, "sock");
     await new Promise<void>((resolve) => server.listen(socket, resolve));
     session = new HostSession(
-      { name: "a1", uri: `qemu+unix:///system?socket=${socket}`, pool: "default" } as HostSpec,
+      { name: "a1", own: { hypervisor: "libvirt", uri: `qemu+unix:///system?socket=${socket}`, pool: "default" } } as HostSpec,
       { ...TIMEOUTS, clock, allowUnauthenticatedTcp: false },
     );
   });

@@ -4,13 +4,13 @@ import type { ObserveRequest } from "../../../provider/hypervisors/hypervisor";
 import { ImageUse, type DomainText } from "../../../provider/hypervisors/libvirt/guard/imageUse";
 import { writtenReplicas } from "../../../provider/hypervisors/libvirt/look/observe";
 
-const disk = { volume: "replica.qcow2", path: "/pool/replica.qcow2", format: "qcow2", capacityBytes: 1, allocationBytes: 1 };
+const disk = { name: "replica.qcow2", path: "/pool/replica.qcow2", format: "qcow2", capacityBytes: 1, allocationBytes: 1 };
 const replica = (users: number[]): ObservedReplica => ({ contentId: "c", purpose: "replica", disk, users });
 const members = [{ slot: 0, name: "w-000" }, { slot: 1, name: "w-001" }] as ObservedMember[];
 const running = { name: "somebody", id: 4, uuid: Buffer.alloc(16, 4) };
 const writer: DomainText = {
   domain: running, managedSave: false,
-  live: `<domain><devices><disk device='disk'><source file='${disk.path}'/></disk><disk device='disk'><source file='/alias/${disk.volume}'/></disk></devices></domain>`,
+  live: `<domain><devices><disk device='disk'><source file='${disk.path}'/></disk><disk device='disk'><source file='/alias/${disk.name}'/></disk></devices></domain>`,
 };
 const silent: DomainText = { domain: running, managedSave: false, unreadable: "cannot acquire state change lock" };
 const said = (texts: DomainText[], users: number[]): string[] => {

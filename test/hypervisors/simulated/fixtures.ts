@@ -7,21 +7,21 @@ export const fleet: FleetIdentity = { fleetId: "f1", incarnation: "i1", namePref
 /** Hosts a1, a2 in rack a and b1 in rack b, the template on a1; 1 GB images, 1 GB/s disks, 10 Gbit/s NICs. */
 export function spec(): FleetSpec {
   const host = (name: string, rack: string): FleetSpec["hosts"][number] => ({
-    name, rack, uri: "", pool: "default", transferPorts: { from: 1024, to: 1030 },
-    nicBitsPerSecond: 1e10, diskBytesPerSecond: 1e9, maxConcurrent: 2,
+    name, rack, nicBitsPerSecond: 1e10, diskBytesPerSecond: 1e9, maxConcurrent: 2,
+    own: { hypervisor: "libvirt", uri: "", pool: "default", transferPorts: { from: 1024, to: 1030 } },
   });
   return {
     namePrefix: "w",
-    template: { kind: "volume", host: "a1", pool: "default", volume: "golden.qcow2" },
+    template: { hypervisor: "libvirt", kind: "volume", host: "a1", pool: "default", volume: "golden.qcow2" },
     clone: { kind: "full" }, policy: "auto", targets: { kind: "countPerHost", countPerHost: 1 },
     racks: [{ name: "a", uplinkBitsPerSecond: 4e10 }, { name: "b", uplinkBitsPerSecond: 4e10 }],
     hosts: [host("a1", "a"), host("a2", "a"), host("b1", "b")],
     vm: {
       numCpus: 1, memory: 256, networks: [{ network: "default", adapterType: "virtio" }], disks: [],
-      domainType: "qemu", arch: "x86_64", autostart: false,
+      autostart: false, own: { hypervisor: "libvirt", domainType: "qemu", arch: "x86_64" },
     },
     powerOn: true, start: "whenCopied", keepSeeds: "none", onTemplateChange: "keep", allowRecreate: false, deletionProtection: false,
-    abandonHosts: [], allowUnauthenticatedTcp: false,
+    abandonHosts: [], own: { hypervisor: "libvirt", allowUnauthenticatedTcp: false },
     timeouts: { callMs: 1000, connectMs: 1000, shutdownMs: 1000, lockMs: 1000, stallMs: 1000 },
     limits: { maxConcurrentClones: 100, maxConcurrentOperations: 100, retries: 3, stragglerFactor: 0.3 },
     imageBytes: 1e9, assumed: [],

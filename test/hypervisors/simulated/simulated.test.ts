@@ -41,7 +41,7 @@ describe("simulated hypervisor: time", () => {
     this.timeout(60_000);
     const big = spec();
     big.hosts = Array.from({ length: 1000 }, (_, i) => ({ ...big.hosts[0]!, name: `h${i}`, maxConcurrent: 8 }));
-    big.template = { kind: "volume", host: "h0", pool: "default", volume: "golden.qcow2" };
+    big.template = { hypervisor: "libvirt", kind: "volume", host: "h0", pool: "default", volume: "golden.qcow2" };
     const { hypervisor, clock } = createSimulated({ spec: big });
     await Promise.all(big.hosts.flatMap(({ name: host }, i) => [0, 1, 2].map((n) => hypervisor.clone({
       fleet, image: { contentId: "0".repeat(64), disks: [] },
@@ -79,7 +79,7 @@ describe("simulated hypervisor: bad days", () => {
   });
 
   it("refuses a copy for which the pool has no room, and gives the room back when one is removed", async () => {
-    const { clone, template, base, hypervisor, member } = world({ poolFreeBytes: { a2: 1.5e9 } });
+    const { clone, template, base, hypervisor, member } = world({ freeBytes: { a2: 1.5e9 } });
     await clone(template, base("a2", 0));
     await assert.rejects(clone(template, base("a2", 1)), NoSpaceError);
     await hypervisor.destroy({ kind: "member", ...member("a2", 0), shutdownMs: 0 });
@@ -138,7 +138,7 @@ describe("simulated hypervisor: what an engine must not do", () => {
 
 describe("simulated hypervisor: seeded from an observation", () => {
   it("shows again what was observed", async () => {
-    const { clone, template, base, define, hypervisor, observe } = world({ poolFreeBytes: { a1: 1e10, a2: 1e10, b1: 1e10 } });
+    const { clone, template, base, define, hypervisor, observe } = world({ freeBytes: { a1: 1e10, a2: 1e10, b1: 1e10 } });
     await clone(template, base("a2", 0));
     await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0 });
     await define("a2", 0);

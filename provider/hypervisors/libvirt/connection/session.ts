@@ -1,10 +1,11 @@
 import { realClock, type Clock } from "../../../async/clock";
 import { redact } from "../../../fleet";
-import type { HostSpec } from "../../../fleet/model";
+import type { HostSpec, LibvirtHost } from "../../../fleet/model";
 import { HostUnreachableError, HypervisorError, InUseError, NoSpaceError, UnansweredError } from "../../hypervisor";
 import type { Drive } from "../xml/domainXml";
 import { GuardError } from "../guard/guardError";
 import { saysNoSpace } from "../volumes/noSpace";
+import { libvirts } from "../own";
 import type { LibvirtClient } from "../rpc/client";
 import type { Pool } from "../rpc/handles";
 import { CallTimeoutError, ConnectionLostError, isLibvirtError, LibvirtError } from "../rpc/errors";
@@ -68,8 +69,11 @@ export class HostSession {
   startsQuickly: boolean | undefined;
 
   readonly clock: Clock;
+  /** What was declared of this host for libvirt alone. */
+  readonly own: LibvirtHost;
 
   constructor(readonly spec: HostSpec, private readonly options: SessionOptions) {
+    this.own = libvirts(spec.own);
     this.clock = options.clock ?? realClock;
   }
 
@@ -137,8 +141,8 @@ export class HostSession {
   }
 
   private async connect(mayCall?: () => void): Promise<LibvirtClient> {
-    const uri = parseLibvirtUri(this.spec.uri);
-    const shown = redact(this.spec.uri);
+    const uri = parseLibvirtUri(this.own.uri);
+    const shown = redact(this.own.uri);
     if (uri.transport === "tcp" && !this.options.allowUnauthenticatedTcp) {
       throw new ConnectionLostError(`${shown} has no authentication: use qemu+ssh, or set allowUnauthenticatedTcp`);
     }
@@ -183,7 +187,7 @@ export class HostSession {
     // libvirt's own deadline: something else holds the guest, and waits for its QEMU.
     if (isLibvirtError(error, ErrorCode.operationTimeout)) return new UnansweredError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
     if (error instanceof GuardError) return new InUseError(this.name, step, error.message, { cause: error });
-    if (saysNoSpace(error)) return new NoSpaceError(this.name, step, `storage pool ${this.spec.pool} is full (${error.message})`, { cause: error });
+    if (saysNoSpace(error)) return new NoSpaceError(this.name, step, `storage pool ${this.own.pool} is full (${error.message})`, { cause: error });
     if (error instanceof LibvirtError) return new HypervisorError(this.name, step, `libvirt says: ${error.message}`, { cause: error });
     return new HypervisorError(this.name, step, error.message, { cause: error });
   }
@@ -213,7 +217,7 @@ export class HostSession {
   async poolFacts(): Promise<PoolFacts | null> {
     if (this.poolCache) return this.poolCache;
     return this.run("look up pool", async (client) => {
-      const pool = await client.lookupPool(this.spec.pool);
+      const pool = await client.lookupPool(this.own.pool);
       if (!pool) return null;
       const xml = at(parseXml(await client.poolXml(pool)), "pool");
       this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "", ...storeOf(xml) };
@@ -223,7 +227,7 @@ export class HostSession {
 
   async pool(): Promise<PoolFacts> {
     const facts = await this.poolFacts();
-    if (!facts) throw new HypervisorError(this.name, "look up pool", `no storage pool named ${JSON.stringify(this.spec.pool)}`);
+    if (!facts) throw new HypervisorError(this.name, "look up pool", `no storage pool named ${JSON.stringify(this.own.pool)}`);
     return facts;
   }
 

@@ -85,7 +85,7 @@ export async function cloneImage(
       }
     };
     transfer = new Transfer({
-      copy, facts, context, startHelper, map, pacer: parts.pacer, clock: parts.clock, targetHost: session.name, pool: session.spec.pool, stallMs: settings.stallMs,
+      copy, facts, context, startHelper, map, pacer: parts.pacer, clock: parts.clock, targetHost: session.name, pool: session.own.pool, stallMs: settings.stallMs,
       isPoolFull: () => inPlace(place, "look at pool", (here) => isPoolFull(here, scope)),
       arrivedBytes: async () => (await volume).arrivedBytes,
       ...(first && { first: {

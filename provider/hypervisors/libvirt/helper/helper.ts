@@ -144,7 +144,7 @@ export class Helper {
   }
 
   private async serve(): Promise<{ host: string; port: number }> {
-    const { transferAddress: host, transferPorts, maxConcurrent } = this.session.spec;
+    const { own: { transferAddress: host, transferPorts }, spec: { maxConcurrent } } = this.session;
     if (host === undefined) throw new HypervisorError(this.session.name, "export", "the host has no transferAddress");
     const tls = await this.tls("server");
     const count = transferPorts.to - transferPorts.from + 1;

@@ -24,7 +24,7 @@ export const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind
  * exists, since somebody's copy of one may look like it. The caller still spares whatever any domain or image of the host refers to.
  */
 export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolume[] {
-  const used = new Set(owners.flatMap((m) => [...m.chain, ...m.disks].map((disk) => disk.volume)));
+  const used = new Set(owners.flatMap((m) => [...m.chain, ...m.disks].map((disk) => disk.name)));
   const names = volumes.map((v) => v.name);
   return volumes.filter(({ name, facts }) => {
     if (used.has(facts.volume)) return false;
@@ -66,6 +66,6 @@ export function keptDisks(volumes: OwnVolume[], owners: Owner[]): ReachableHost[
   return volumes.flatMap(({ name, facts }) =>
     name.kind === "disk" && !isPending(name, names) &&
     !owners.some((m) => m.slot === name.slot && m.generation === name.generation)
-      ? [{ slot: name.slot, generation: name.generation, label: name.label, volume: facts.volume }]
+      ? [{ slot: name.slot, generation: name.generation, label: name.label, name: facts.volume }]
       : []);
 }

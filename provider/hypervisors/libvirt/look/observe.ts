@@ -1,8 +1,7 @@
-import type { DiskInfo, HostProblem, ObservedMember, Leftover, ObservedReplica, PowerState, ReachableHost } from "../../../fleet/model";
+import type { DiskInfo, HostProblem, ObservedMember, Leftover, ObservedReplica, PowerState, ReachableHost, StoreRoom } from "../../../fleet/model";
 import { isUnarrived } from "../../../fleet/members/arrival";
 import { namesOf } from "../../../fleet/members/changes";
 import { compare } from "../../../fleet/words/problems";
-import { UNKNOWN_ROOM_BYTES } from "../../../fleet/plan/room";
 import type { ObserveRequest } from "../../hypervisor";
 import { attachedFiles, baseName, isOwnDisk, rootPath } from "./domainDisks";
 import { asLeftovers, hostUp } from "../volumes/arrivals";
@@ -19,6 +18,7 @@ import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession, PoolFacts } from "../connection/session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "../xml/tags";
 import { all, at, parseXml, text, type ParsedXml } from "../xml/xml";
+import { WORDS } from "../words";
 import { factsUnlessGone, type VolumeFacts } from "../volumes/volumes";
 
 /**
@@ -30,13 +30,13 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
   const scope: VolumeScope = { fleetId: request.fleetId, hostUuid: uuid };
   const pool = await session.poolFacts();
   return session.run("observe", async (client) => {
-    const problems = request.preflight ? await preflightHost(client, session.spec, pool, request) : [];
+    const problems = request.preflight ? await preflightHost(client, session, pool, request) : [];
     const usable = pool !== null && (await client.poolIsActive(pool.pool)) ? pool : null;
     // Before the volumes are listed: a pool that is too busy to be looked at shows what libvirt saw last.
     const room = usable ? request.preflight ? await poolRoom({ client, pool: usable.pool }, PREFLIGHT_BUSY_MS) : await knownRoom({ client, pool: usable.pool }) : null;
     const domains = await ownDomains(client, request);
     if (!usable && (domains.members.length > 0 || !request.preflight)) {
-      throw new Error(`its storage pool ${session.spec.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
+      throw new Error(`its storage pool ${session.own.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
     }
     const volumes = usable ? await ownVolumes(client, usable, scope) : NO_VOLUMES;
     const looked = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes, scope)));
@@ -50,7 +50,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     const toMerge = seen.filter(({ member }) => member.base === "frozen" || member.base === "consolidating");
     const look = usable && (found.length + toMerge.length > 0 || whole.some(({ users }) => request.preflight || users.length === 0))
       ? await lookAround({ client, pool: usable.pool, session, scope }) : undefined;
-    const leftovers = look ? found.filter(({ facts }) => look.usersOf(inPool(usable!, facts)).length === 0) : found;
+    const leftovers = look ? found.filter(({ facts }) => look.usersOf(inPool(usable!, info(facts))).length === 0) : found;
     if (look) for (const one of toMerge) leaveToOthers(one, look, usable!);
     if (look && request.preflight) problems.push(...writtenReplicas(whole, members, look, usable!, session.name, request));
     return {
@@ -58,6 +58,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       name: session.name,
       uuid,
       hypervisorVersion: versionText(await client.libVersion()),
+      words: WORDS,
       members,
       replicas: look ? whole.map((replica) => told(replica, look, usable!, domains.members)) : whole,
       leftovers: [
@@ -69,7 +70,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       takenUuids: takenUuids(domains.all, members),
       heldGenerations: volumes.held,
       foreignNames: domains.foreign.sort(),
-      ...roomOf(room),
+      room: roomOf(room),
       ...(usable?.store !== undefined && { store: usable.store }),
       problems,
     };
@@ -79,13 +80,9 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
 /** Of the time one look has, while the pool is busy: its last figures will have to do then. */
 const PREFLIGHT_BUSY_MS = 2_000;
 
-function roomOf(room: PoolRoom | null): Pick<ReachableHost, "poolFreeBytes" | "poolCapacityBytes" | "roomUnknown"> {
-  if (room === null) return { poolFreeBytes: 0 };
-  if ("unknown" in room) return { poolFreeBytes: UNKNOWN_ROOM_BYTES, roomUnknown: room.unknown };
-  return { poolFreeBytes: room.freeBytes, poolCapacityBytes: room.capacityBytes };
-}
+const roomOf = (room: PoolRoom | null): StoreRoom => room ?? { freeBytes: 0 };
 
-const inPool = ({ pool }: Pick<PoolFacts, "pool">, { volume, path }: Pick<VolumeFacts, "volume" | "path">) => ({ volume, path, pool: pool.name });
+const inPool = ({ pool }: Pick<PoolFacts, "pool">, { name, path }: Pick<DiskInfo, "name" | "path">) => ({ volume: name, path, pool: pool.name });
 
 /** A frozen base that somebody has, or that something of somebody's stands on, is no source, and nothing is merged into it. */
 function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: PoolFacts): void {
@@ -102,7 +99,7 @@ export function writtenReplicas(
     const writers = look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now && user.how !== "unreadable");
     return [...new Set(writers.map(({ domain }) => domain))].map((domain) => ({
       property: "pool" as const,
-      message: `expected ${disk.volume} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
+      message: `expected ${disk.name} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
         `shut it down and take the disk from it; ${afterWriting(members.filter(({ slot }) => users.includes(slot)))}`,
     }));
   });
@@ -216,7 +213,7 @@ async function observeMember(
     generation: tag.generation,
     incarnation: tag.incarnation,
     contentId: tag.contentId,
-    macs: all(node, "devices", "interface").map((nic) => text(nic, "mac", "@address") ?? ""),
+    cardAddresses: all(node, "devices", "interface").map((nic) => text(nic, "mac", "@address") ?? ""),
     power: powerOf(state),
     base: baseState(tag, flat, [live, defined], scope),
     chain,
@@ -249,7 +246,7 @@ export function powerOf(state: number): PowerState {
   return isActive(state) ? "running" : "stopped";
 }
 
-const info = ({ volume, path, format, capacityBytes, allocationBytes }: DiskInfo): DiskInfo => ({ volume, path, format, capacityBytes, allocationBytes });
+const info = ({ volume, path, format, capacityBytes, allocationBytes }: VolumeFacts): DiskInfo => ({ name: volume, path, format, capacityBytes, allocationBytes });
 
 /** Follows the images' own headers from the disk the domain has; by last names, since a pool's path may have aliases. */
 function chainOf(path: string, volumes: OwnVolume[]): DiskInfo[] {
@@ -268,7 +265,7 @@ function replicas(volumes: OwnVolume[], members: ObservedMember[]): ObservedRepl
     if (marker?.kind !== "complete") return [];
     // By its tag too: a member that somebody took a snapshot of shows no chain of ours, and stands on it all the same.
     const users = members.filter((m) => (name.kind === "replica" && m.kind === "linked" && m.contentId === marker.contentId) ||
-      m.chain.some((disk) => disk.volume === facts.volume)).map((m) => m.slot);
+      m.chain.some((disk) => disk.name === facts.volume)).map((m) => m.slot);
     return [{ contentId: marker.contentId, purpose: name.kind, disk: info(facts), users }];
   });
 }

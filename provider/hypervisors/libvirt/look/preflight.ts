@@ -1,8 +1,9 @@
-import type { HostProblem, HostSpec } from "../../../fleet/model";
+import type { HostProblem } from "../../../fleet/model";
 import type { ObserveRequest } from "../../hypervisor";
 import type { LibvirtClient } from "../rpc/client";
 import { LibvirtError } from "../rpc/errors";
-import type { PoolFacts } from "../connection/session";
+import type { HostSession, PoolFacts } from "../connection/session";
+import { libvirts } from "../own";
 
 /** blockdev nodes of libvirt's own naming, and active commit on them, since 6.0; older ones were never tried. */
 const OLDEST = 6_000_000;
@@ -14,7 +15,7 @@ const POOL_TYPES = ["dir", "fs", "netfs"];
 
 /** Whether this host can take clones; every problem at once, in the words of DESIGN.md section 9. */
 export async function preflightHost(
-  client: LibvirtClient, host: HostSpec, pool: PoolFacts | null, request: ObserveRequest,
+  client: LibvirtClient, host: Pick<HostSession, "name" | "own">, pool: PoolFacts | null, request: ObserveRequest,
 ): Promise<HostProblem[]> {
   if (!request.spec.hosts.some(({ name }) => name === host.name)) return []; // no longer declared: nothing will be made on it
   const problems: HostProblem[] = [];
@@ -24,9 +25,9 @@ export async function preflightHost(
   if (version < OLDEST) add(`expected libvirt 6.0 or newer on ${host.name}, got ${versionText(version)}`);
   const qemu = await client.hypervisorVersion();
   if (qemu < OLDEST_QEMU) add(`expected QEMU 6.0 or newer on ${host.name}, got ${versionText(qemu)}`);
-  if (!pool) add(`expected a storage pool of host ${host.name}, got ${JSON.stringify(host.pool)}, which it does not have`, "pool");
-  else if (!(await client.poolIsActive(pool.pool))) add(`expected an active storage pool, but ${host.pool} on ${host.name} is not started: virsh pool-start ${host.pool}`, "pool");
-  else if (!POOL_TYPES.includes(pool.type)) add(`expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.pool} on ${host.name} is of type ${pool.type}`, "pool");
+  if (!pool) add(`expected a storage pool of host ${host.name}, got ${JSON.stringify(host.own.pool)}, which it does not have`, "pool");
+  else if (!(await client.poolIsActive(pool.pool))) add(`expected an active storage pool, but ${host.own.pool} on ${host.name} is not started: virsh pool-start ${host.own.pool}`, "pool");
+  else if (!POOL_TYPES.includes(pool.type)) add(`expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.own.pool} on ${host.name} is of type ${pool.type}`, "pool");
 
   const networks = new Set(request.spec.vm.networks.map((n) => n.network));
   for (const network of networks) {
@@ -35,7 +36,7 @@ export async function preflightHost(
     else if (!active) add(`network ${network} on host ${host.name} is not started: virsh net-start ${network}`);
   }
 
-  const { domainType, arch, machine } = request.spec.vm;
+  const { domainType, arch, machine } = libvirts(request.spec.vm.own);
   try {
     await client.domainCapabilities(arch, domainType, machine);
   } catch (error) {

@@ -109,12 +109,12 @@ export async function followJob(
 
 /** libvirt keeps no reason of a job that failed; what wanted room met a pool that has none. */
 async function unpivoted(here: Here): Promise<Error> {
-  const { name, spec } = here.session;
+  const { name, own } = here.session;
   const stays = "the member's disk stays in two parts, in use and whole";
-  if (await isPoolFull(here, here.scope)) return new NoSpaceError(name, "merge", `storage pool ${spec.pool} is full; ${stays}`);
+  if (await isPoolFull(here, here.scope)) return new NoSpaceError(name, "merge", `storage pool ${own.pool} is full; ${stays}`);
   const left = await perhapsReserved(here);
   if (left === undefined) return new Error("the block job ended without its pivot");
-  return new NoSpaceError(name, "merge", `the block job ended without its pivot; storage pool ${spec.pool} is full, or as good as: of the ${formatBytes(left)} left there a file system may keep all for root; ${stays}`);
+  return new NoSpaceError(name, "merge", `the block job ended without its pivot; storage pool ${own.pool} is full, or as good as: of the ${formatBytes(left)} left there a file system may keep all for root; ${stays}`);
 }
 
 /** False: the job is not ready yet, however its numbers look, or is there no more. */

@@ -7,6 +7,7 @@ import { headerOf, writtenByClone, type MeasureOptions } from "./lookedAt";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain, Volume } from "../rpc/handles";
 import { DomainState, Flag } from "../rpc/protocol";
+import { libvirts } from "../own";
 import type { HostSession } from "../connection/session";
 import { readChain, type ChainFile } from "./chain";
 import { diskOwner, formatsOf, writerOf, writerText } from "./use";
@@ -40,8 +41,8 @@ const declaredOnce = new Map<string, ReadonlyMap<string, string>>();
  * what was declared or can be told for what they are, and what a clone of it writes.
  */
 export async function findTemplate(spec: FleetSpec, session: (name: string) => HostSession, options: LookOptions = {}): Promise<TemplateFinding> {
-  const { template } = spec;
-  if (template.kind === "file") return findFile(template.file, options.signal);
+  if (spec.template.kind === "file") return findFile(spec.template.file, options.signal);
+  const template = libvirts(spec.template);
   const host = session(template.host);
   const property = template.kind;
   const uuid = await host.uuid();

@@ -8,7 +8,9 @@ import { volumeXml } from "../xml/domainXml";
 import { looksFull, PoolFullError, saysNoSpace } from "./noSpace";
 import { at as xmlAt, parseXml, text } from "../xml/xml";
 
-export interface VolumeFacts extends DiskInfo {
+export interface VolumeFacts extends Omit<DiskInfo, "name"> {
+  /** Its name in the pool. */
+  volume: string;
   key: string;
   /** Seconds and nanoseconds as libvirt prints them. */
   mtime: string;

@@ -1,6 +1,7 @@
 import { memberMacs } from "../../../fleet/members/addresses";
 import { memberUuid } from "../../../fleet/members/identity";
 import type { ReconfigureOrder } from "../../hypervisor";
+import { libvirts } from "../own";
 import { taggedMetadata, type HelperTag, type MemberTag } from "./tags";
 import { buildXml, type XmlNode } from "./xml";
 
@@ -119,28 +120,29 @@ export function helperXml(name: string, tag: HelperTag, domainType: string, arch
 /** A member's persistent definition. Its first disk is the delta over the frozen base, or the flat base. */
 export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml, extra: (DiskXml & { label: string })[]): string {
   const { vm } = order;
+  const own = libvirts(vm.own);
   const macs = memberMacs(order.fleet.fleetId, order.slot, vm.networks.length);
   const fill = (template: string): string => template.replaceAll("{name}", order.name).replaceAll("{slot}", String(order.slot));
-  const serial: XmlNode = vm.serialLog === undefined
+  const serial: XmlNode = own.serialLog === undefined
     ? { "@type": "pty", target: { "@port": "0" } }
-    : { "@type": "file", source: { "@path": fill(vm.serialLog), "@append": "on" }, target: { "@port": "0" } };
+    : { "@type": "file", source: { "@path": fill(own.serialLog), "@append": "on" }, target: { "@port": "0" } };
   return buildXml({
     domain: {
-      "@type": vm.domainType,
+      "@type": own.domainType,
       name: order.name,
       uuid: memberUuid(order.fleet.fleetId, order.slot),
       metadata: taggedMetadata(tag),
       memory: { "@unit": "MiB", "#": String(vm.memory) },
       vcpu: String(vm.numCpus),
       os: {
-        type: { "@arch": vm.arch, "@machine": vm.machine, "#": "hvm" },
-        kernel: vm.kernelBoot?.kernel,
-        initrd: vm.kernelBoot?.initrd,
-        cmdline: vm.kernelBoot?.cmdline === undefined ? undefined : fill(vm.kernelBoot.cmdline),
-        boot: vm.kernelBoot ? undefined : { "@dev": "hd" },
+        type: { "@arch": own.arch, "@machine": own.machine, "#": "hvm" },
+        kernel: own.kernelBoot?.kernel,
+        initrd: own.kernelBoot?.initrd,
+        cmdline: own.kernelBoot?.cmdline === undefined ? undefined : fill(own.kernelBoot.cmdline),
+        boot: own.kernelBoot ? undefined : { "@dev": "hd" },
       },
-      features: { acpi: {}, ...(vm.arch === "x86_64" ? { apic: {} } : {}) },
-      cpu: vm.domainType === "kvm" ? { "@mode": "host-model" } : undefined,
+      features: { acpi: {}, ...(own.arch === "x86_64" ? { apic: {} } : {}) },
+      cpu: own.domainType === "kvm" ? { "@mode": "host-model" } : undefined,
       clock: { "@offset": "utc" },
       on_poweroff: "destroy",
       on_reboot: "restart",
@@ -153,7 +155,7 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml,
           model: { "@type": nic.adapterType },
         })),
         serial,
-        console: { "@type": vm.serialLog === undefined ? "pty" : "file", ...(vm.serialLog === undefined ? {} : { source: { "@path": fill(vm.serialLog), "@append": "on" } }), target: { "@type": "serial", "@port": "0" } },
+        console: { "@type": own.serialLog === undefined ? "pty" : "file", ...(own.serialLog === undefined ? {} : { source: { "@path": fill(own.serialLog), "@append": "on" } }), target: { "@type": "serial", "@port": "0" } },
         memballoon: { "@model": "virtio" },
         rng: { "@model": "virtio", backend: { "@model": "random", "#": "/dev/urandom" } },
       },

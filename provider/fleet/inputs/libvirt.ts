@@ -1,0 +1,132 @@
+/** The inputs that are libvirt's own, and what becomes of them: its arm of each union by hypervisor (../model/libvirt.ts). */
+import { z } from "zod";
+import type { LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
+import { uriParts } from "../uri/uri";
+import { expected } from "../words/problems";
+import { absolutePath, choice, flag, integer, name, object, text, volumeName } from "./fields";
+import { num, record } from "./raw";
+import { UNKNOWN } from "./unknowns";
+
+export const LIBVIRT_DEFAULTS = {
+  pool: "default",
+  transferPorts: { from: 10809, to: 10872 },
+  transferTlsDirectories: ["/etc/pki/libvirt-nbd", "/etc/pki/qemu"],
+} as const;
+
+export const libvirtTemplateFields = {
+  host: text("the name of a declared host").optional().describe("Name of the declared host that holds the template (for a volume or a domain)."),
+  pool: text("the name of a storage pool on that host").optional().describe("Storage pool of the template volume."),
+  volume: volumeName().optional().describe("Name of the template volume in `pool`."),
+  domain: text("the name of a domain on that host").optional()
+    .describe("Name of a domain on `host` whose first disk is the template. It must not be running."),
+};
+
+const PORTS = 'a port range such as "10809-10872" within 1024 to 65535';
+const transferPortsSchema = z.union([
+  z.string().regex(/^\s*\d{1,5}\s*-\s*\d{1,5}\s*$/, { error: (issue) => expected(PORTS, issue.input) }),
+  object(PORTS, {
+    from: integer(1024, 65535).describe("First port."),
+    to: integer(1024, 65535).describe("Last port, itself included."),
+  }),
+], { error: (issue) => expected(PORTS, issue.input) });
+
+const ADDRESS = "an IP address or host name that the other hosts reach this one at";
+export const libvirtHostFields = {
+  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system` or `qemu+tcp://host/system`."),
+  pool: text("the name of a storage pool on that host").default(LIBVIRT_DEFAULTS.pool).describe("Storage pool that receives the clones."),
+  transferAddress: z.string({ error: (issue) => expected(ADDRESS, issue.input) })
+    .regex(/^[A-Za-z0-9._:-]{1,253}$/, { error: (issue) => expected(ADDRESS, issue.input) }).optional()
+    .describe("Address at which the other hosts reach this one for copies. Default: the host part of a remote URI. Needed only with more than one host."),
+  transferPorts: transferPortsSchema.optional()
+    .describe('Ports that copies may open on transferAddress, as "10809-10872" or { from, to }, both ends included. Default: 10809-10872.'),
+};
+
+export const libvirtMachineFields = {
+  domainType: choice(["kvm", "qemu"]).default("kvm").describe("kvm: the processor's virtualization; qemu: emulation, for hosts without it."),
+  arch: name(32).default("x86_64").describe("Guest architecture."),
+  machine: name(64).optional().describe("Machine type, such as `q35`. Default: the hypervisor's."),
+  kernel: absolutePath("the path of a kernel on the hosts").optional().describe("Kernel to boot directly; a path on every host. Default: boot from disk."),
+  initrd: absolutePath("the path of an initial ramdisk on the hosts").optional().describe("Initial ramdisk for `kernel`; a path on every host."),
+  cmdline: text("a kernel command line", 4096).optional().describe("Command line for `kernel`."),
+  serialLog: absolutePath("the path of a log file on the hosts").optional()
+    .describe("File on the host that receives the serial console; must hold `{name}` or `{slot}`, which are filled in. Default: a terminal, no file."),
+};
+
+export const libvirtFleetFields = {
+  allowUnauthenticatedTcp: flag().default(false).describe("Allow qemu+tcp URIs, which carry neither authentication nor encryption."),
+  transferTls: flag().default(false)
+    .describe("Copies between hosts go over TLS, both ends verified, with the certificates of the hosts' QEMU: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem and client-key.pem, readable by QEMU's user; a server's certificate names its transferAddress."),
+  transferTlsDirectory: absolutePath("the path of a directory on the hosts").optional()
+    .describe("Directory of those certificates on every host. Default: `/etc/pki/libvirt-nbd`, or `/etc/pki/qemu` where that has none, as for libvirt's nbd_tls."),
+};
+
+/** Unknowns here change no plan. */
+export const LIBVIRT_WITHOUT_EFFECT_ON_PLAN = /^(hosts\[\d+\]\.(uri|transferAddress|transferPorts)|vm\.(arch|machine|kernel|initrd|cmdline|serialLog))$/;
+
+/** Stands for a URI that is not known or not needed while the schema, which requires one, looks on. */
+const NO_URI = "qemu+ssh://unknown.invalid/system";
+
+export function withUris(input: unknown): unknown {
+  const hosts = (input as { hosts?: unknown } | null)?.hosts;
+  if (!Array.isArray(hosts)) return input;
+  const filled = hosts.map((host: unknown) =>
+    typeof host === "object" && host !== null && host !== UNKNOWN && !Array.isArray(host) ? { uri: NO_URI, ...host } : host,
+  );
+  return { ...(input as object), hosts: filled };
+}
+
+/** "10809-10872" or { from, to }; undefined for anything else. */
+export function parsePorts(value: unknown): { from: number; to: number } | undefined {
+  if (typeof value === "string") {
+    const match = /^\s*(\d{1,5})\s*-\s*(\d{1,5})\s*$/.exec(value);
+    return match ? { from: Number(match[1]), to: Number(match[2]) } : undefined;
+  }
+  const { from, to } = record(value);
+  return num(from) !== undefined && num(to) !== undefined ? { from: from as number, to: to as number } : undefined;
+}
+
+type Given<Fields extends z.core.$ZodLooseShape> = z.output<z.ZodObject<Fields>>;
+
+export function libvirtTemplate(template: Given<typeof libvirtTemplateFields>): LibvirtTemplate {
+  if (template.domain !== undefined) return { hypervisor: "libvirt", kind: "domain", host: template.host!, domain: template.domain };
+  return { hypervisor: "libvirt", kind: "volume", host: template.host!, pool: template.pool!, volume: template.volume! };
+}
+
+/** @returns with the URI "" where none was given */
+export function libvirtHost(host: Given<typeof libvirtHostFields>): LibvirtHost {
+  const transferAddress = host.transferAddress ?? (host.uri === NO_URI ? undefined : uriParts(host.uri)?.host);
+  return {
+    hypervisor: "libvirt",
+    uri: host.uri === NO_URI ? "" : host.uri,
+    pool: host.pool,
+    ...(transferAddress !== undefined && { transferAddress }),
+    transferPorts: parsePorts(host.transferPorts) ?? { ...LIBVIRT_DEFAULTS.transferPorts },
+  };
+}
+
+export function libvirtMachine(vm: Given<typeof libvirtMachineFields>): LibvirtMachine {
+  return {
+    hypervisor: "libvirt",
+    domainType: vm.domainType,
+    arch: vm.arch,
+    ...(vm.machine !== undefined && { machine: vm.machine }),
+    ...(vm.kernel !== undefined && {
+      kernelBoot: {
+        kernel: vm.kernel,
+        ...(vm.initrd !== undefined && { initrd: vm.initrd }),
+        ...(vm.cmdline !== undefined && { cmdline: vm.cmdline }),
+      },
+    }),
+    ...(vm.serialLog !== undefined && { serialLog: vm.serialLog }),
+  };
+}
+
+export function libvirtFleet(inputs: Given<typeof libvirtFleetFields>): LibvirtFleet {
+  return {
+    hypervisor: "libvirt",
+    allowUnauthenticatedTcp: inputs.allowUnauthenticatedTcp,
+    ...(inputs.transferTls && {
+      transferTls: { directories: inputs.transferTlsDirectory === undefined ? [...LIBVIRT_DEFAULTS.transferTlsDirectories] : [inputs.transferTlsDirectory] },
+    }),
+  };
+}

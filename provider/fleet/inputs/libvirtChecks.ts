@@ -1,0 +1,121 @@
+/** What is wrong with inputs that are libvirt's own and do not fit together. */
+import type { Problem } from "../model";
+import { expected, seen } from "../words/problems";
+import { parsePorts } from "./libvirt";
+import { complete, duplicates, given, items, record, str, undeclared, type CheckOptions, type Raw } from "./raw";
+import { reachProblems, uriProblems } from "./reach";
+import { UNKNOWN } from "./unknowns";
+
+export function libvirtProblems(raw: Raw, hosts: Raw[], options: CheckOptions): Problem[] {
+  return [
+    ...templateProblems(raw, hosts),
+    ...(options.recorded ? [] : uriProblems(hosts)),
+    ...(options.planning ? [] : duplicates(hosts, "hosts", "uri")),
+    ...(options.planning || options.recorded ? [] : reachProblems(raw, hosts)),
+    ...portProblems(hosts),
+    ...vmProblems(record(raw.vm)),
+    ...(options.recorded ? [] : diskProblems(record(raw.vm))),
+    ...tlsProblems(raw),
+  ];
+}
+
+/**
+ * Certificates that nothing uses are most likely meant to be used. A guest that starts early reads from its own host's export, and
+ * libvirt gives its disk no certificates of ours.
+ */
+function tlsProblems(raw: Raw): Problem[] {
+  if (given(raw.transferTlsDirectory) && (raw.transferTls === false || !given(raw.transferTls))) {
+    return [{ path: "transferTls", message: expected("true beside transferTlsDirectory", raw.transferTls, "set it, or remove transferTlsDirectory: without it copies go unencrypted") }];
+  }
+  if (raw.transferTls !== true || raw.start !== "immediately") return [];
+  return [{ path: "start", message: 'expected "whenCopied" with transferTls, got "immediately"; guests cannot read from copies over TLS yet' }];
+}
+
+const TEMPLATE_FORMS = "{ host, pool, volume }, { host, domain } or { file }";
+
+function templateProblems(raw: Raw, hosts: Raw[]): Problem[] {
+  if (raw.template === UNKNOWN) return [];
+  const template = record(raw.template);
+  const keys = ["host", "pool", "volume", "domain", "file"].filter((key) => given(template[key]));
+  const problems: Problem[] = [];
+  const kinds = ["volume", "domain", "file"].filter((key) => given(template[key]));
+  if (given(raw.template) && typeof raw.template === "object" && !Array.isArray(raw.template)) {
+    if (kinds.length !== 1) {
+      const got = keys.length > 0 ? `{ ${keys.join(", ")} }` : "an empty object";
+      problems.push({ path: "template", message: `expected ${TEMPLATE_FORMS}, got ${got}; name exactly one of volume, domain and file` });
+    } else {
+      const wanted = kinds[0] === "volume" ? ["host", "pool", "volume"] : kinds[0] === "domain" ? ["host", "domain"] : ["file"];
+      for (const key of wanted.filter((one) => !keys.includes(one))) {
+        problems.push({ path: `template.${key}`, message: `expected the template's ${key} beside ${kinds[0]}, got nothing; add it` });
+      }
+      for (const key of keys.filter((one) => !wanted.includes(one))) {
+        problems.push({ path: `template.${key}`, message: `expected ${TEMPLATE_FORMS}, got ${key} beside ${kinds[0]}; remove it` });
+      }
+    }
+  }
+  const host = str(template.host);
+  const names = hosts.map((one) => str(one.name));
+  if (host !== undefined && names.length > 0 && kinds[0] !== "file" && !names.includes(host) && complete(raw.hosts, "name")) {
+    problems.push({ path: "template.host", message: undeclared("the name of a declared host", host, names, "declare that host under hosts") });
+  }
+  return problems;
+}
+
+function portProblems(hosts: Raw[]): Problem[] {
+  return hosts.flatMap((host, index) => {
+    const range = host.transferPorts === UNKNOWN ? undefined : parsePorts(host.transferPorts);
+    if (!range) return [];
+    const fits = range.from >= 1024 && range.to <= 65535 && range.from <= range.to;
+    // Single ends out of range are told by the schema when they are given as numbers.
+    if (fits || (typeof host.transferPorts !== "string" && range.from <= range.to)) return [];
+    const got = typeof host.transferPorts === "string" ? seen(host.transferPorts) : `from ${range.from} to ${range.to}`;
+    return [{ path: `hosts[${index}].transferPorts`, message: `expected a port range within 1024 to 65535, lowest first, got ${got}` }];
+  });
+}
+
+/** virtio's limit of a disk's serial number. */
+const SERIAL_LENGTH = 20;
+/** Data disks and network cards that machines of all types start with: libvirt 9 finds no slots for 57 of them on `pc`. */
+const MAX_DEVICES = 56;
+
+function diskProblems(vm: Raw): Problem[] {
+  const problems: Problem[] = [];
+  const [disks, networks] = [items(vm.disks), items(vm.networks)];
+  if (disks.length > 0 && disks.length + networks.length > MAX_DEVICES) {
+    problems.push({
+      path: "vm.disks",
+      message: `expected at most ${MAX_DEVICES} disks and network cards together, got ${disks.length} and ${networks.length}; want fewer, larger disks`,
+    });
+  }
+  const first = new Map<string, number>();
+  disks.forEach((disk, index) => {
+    const label = str(disk.label);
+    if (label === undefined) return;
+    const earlier = first.get(label.slice(0, SERIAL_LENGTH));
+    if (earlier === undefined) first.set(label.slice(0, SERIAL_LENGTH), index);
+    else if (disks[earlier]!.label !== label) {
+      problems.push({
+        path: `vm.disks[${index}].label`,
+        message: expected(`a label that differs from others in its first ${SERIAL_LENGTH} characters, which are the disk's serial number`, label, `vm.disks[${earlier}] begins alike`),
+      });
+    }
+  });
+  return problems;
+}
+
+function vmProblems(vm: Raw): Problem[] {
+  const problems: Problem[] = [];
+  for (const key of ["initrd", "cmdline"]) {
+    if (given(vm[key]) && !given(vm.kernel)) {
+      problems.push({ path: `vm.${key}`, message: `expected vm.kernel beside vm.${key}, got nothing; add vm.kernel or remove vm.${key}` });
+    }
+  }
+  const log = str(vm.serialLog);
+  if (log !== undefined && !log.includes("{name}") && !log.includes("{slot}")) {
+    problems.push({
+      path: "vm.serialLog",
+      message: expected("a path that holds {name} or {slot}", log, "members must not share one file"),
+    });
+  }
+  return problems;
+}

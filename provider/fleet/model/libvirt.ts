@@ -1,0 +1,36 @@
+/** What is libvirt's own of what was declared: the arm of each union by hypervisor (spec.ts). */
+
+export interface LibvirtHost {
+  hypervisor: "libvirt";
+  /** libvirt URI, e.g. `qemu+ssh://root@a1/system`, `qemu+tcp://10.0.0.1/system`, `qemu+unix:///system?socket=/path`. */
+  uri: string;
+  /** Storage pool that receives clones. */
+  pool: string;
+  /** Address other hosts of the fleet reach this one at, for NBD. */
+  transferAddress?: string;
+  /** Inclusive port range that may be opened on transferAddress. */
+  transferPorts: { from: number; to: number };
+}
+
+export interface LibvirtMachine {
+  hypervisor: "libvirt";
+  domainType: "kvm" | "qemu";
+  arch: string;
+  machine?: string;
+  /** Direct kernel boot; paths on the host. Absent: boot from disk. */
+  kernelBoot?: { kernel: string; initrd?: string; cmdline?: string };
+  /** Path of a serial log file on the host; `{name}` and `{slot}` are filled in. Absent: a pty. */
+  serialLog?: string;
+}
+
+export interface LibvirtFleet {
+  hypervisor: "libvirt";
+  allowUnauthenticatedTcp: boolean;
+  /** Copies go over TLS; each host's certificates are in the first of these directories that has usable ones. Absent: plain. */
+  transferTls?: { directories: string[] };
+}
+
+/** A domain must not be running. */
+export type LibvirtTemplate =
+  | { hypervisor: "libvirt"; kind: "volume"; host: string; pool: string; volume: string }
+  | { hypervisor: "libvirt"; kind: "domain"; host: string; domain: string };
