@@ -1,8 +1,8 @@
 /** `vmfleet plan`: what a fleet file would do, worked out by the engine on the simulated hypervisor. */
 import { inOrder, previewFleet, type Preview } from "../engine";
-import { describePlanAtLength, formatBytes, formatSeconds, plural, type FleetSpec, type PolicyName } from "../fleet";
+import { DEFAULT_IMAGE_BYTES, describePlanAtLength, formatBytes, formatSeconds, plural, type FleetSpec, type PolicyName } from "../fleet";
 import { runSvg } from "../picture";
-import { DEFAULT_IMAGE_BYTES, policyNames } from "../scheduler";
+import { policyNames } from "../scheduler";
 import { InputError, readSpec, writeText } from "./input";
 import { table } from "./table";
 

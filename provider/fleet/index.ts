@@ -12,6 +12,7 @@ export { redact, holdsPassword } from "./words/redaction";
 export { reconcile } from "./plan/reconcile";
 export type { ReconcileRequest } from "./plan/context";
 export { groupBy, groupOf } from "./groups";
+export { DEFAULT_IMAGE_BYTES, imageBytes, imageOf, supposedImage } from "./images";
 export { hostsToObserve, knowHosts } from "./hosts/table";
 export { ownersOf } from "./hosts/leftovers";
 export { adoptionWarning } from "./plan/warnings";

@@ -3,7 +3,7 @@
  * once when a run begins. What a fleet asks for and no ability serves is refused by property path before anything is
  * touched.
  */
-import type { ByteRange } from "../fleet/model";
+import type { ByteRange, Image } from "../fleet/model";
 import type { CallContext, CloneOrder, CloneResult, CopyRef, FleetIdentity, ImageRef, ReconfigureOrder, ReplicaRef, SnapshotOrder } from "./orders";
 
 export interface Abilities {
@@ -29,7 +29,7 @@ export interface Relaying {
 
 export interface RefeedOrder {
   fleet: FleetIdentity;
-  contentId: string;
+  image: Image;
   /** The target of the clone under way. */
   target: CopyRef;
   source: ImageRef;

@@ -1,5 +1,5 @@
 /** What the port's calls take and give back (hypervisor.ts). */
-import type { CloneKind, FleetSpec, HostSpec, Leftover, VmSpec } from "../fleet/model";
+import type { CloneKind, FleetSpec, HostSpec, Image, Leftover, VmSpec } from "../fleet/model";
 import type { NoSpaceError, SourceLostError } from "./errors";
 
 /** Who runs: goes into every tag. */
@@ -60,7 +60,8 @@ export type CloneTarget = ReplicaRef | (BaseRef & { name: string });
 
 export interface CloneOrder {
   fleet: FleetIdentity;
-  contentId: string;
+  /** What the source holds and the target is to hold, all its disks. */
+  image: Image;
   source: ImageRef;
   /** A replica is whole (marked) when clone() resolves; a base is partial until its member is defined. */
   target: CloneTarget;

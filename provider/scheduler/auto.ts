@@ -1,4 +1,4 @@
-import type { PolicyName } from "../fleet/model";
+import type { Image, PolicyName } from "../fleet/model";
 import { policies, policyNames } from "./policies";
 import { drained, simulationSteps, type SimulatedRun, type SimulateOptions } from "./simulate";
 import type { Source, Topology } from "./types";
@@ -26,6 +26,7 @@ export function choosePolicy(...asked: Parameters<typeof choiceSteps>): PolicyCh
 /** The same, one simulated event after the other, for a caller that has other things to do in between. */
 export function* choiceSteps(
   topology: Topology,
+  image: Image,
   targets: readonly number[],
   made: readonly number[],
   sources: readonly Source[],
@@ -36,7 +37,7 @@ export function* choiceSteps(
   let shortest = Infinity;
   // Those that are mostly quick first: what is slower than the quickest so far need not be run to its end.
   for (const name of [...able].sort((a, b) => LIKELY.indexOf(a) - LIKELY.indexOf(b))) {
-    const run = runs[name] = yield* simulationSteps(topology, targets, made, sources, policies[name], { ...options, giveUpSeconds: shortest * (1 + TIE) });
+    const run = runs[name] = yield* simulationSteps(topology, image, targets, made, sources, policies[name], { ...options, giveUpSeconds: shortest * (1 + TIE) });
     if (run.unmade === 0) shortest = Math.min(shortest, run.makespanSeconds);
   }
   const better = (a: SimulatedRun, b: SimulatedRun): boolean =>

@@ -1,5 +1,6 @@
 import { HostIndex } from "./hostIndex";
 import type { BookView } from "./policy";
+import type { Image } from "../fleet/model";
 import type { HostCounts, Source, Topology, Transfer } from "./types";
 
 /** Place in its list in the book; -1: in none. Written by the book alone. */
@@ -40,7 +41,8 @@ export class CopyBook<S extends SourceEntry, T extends TransferEntry> {
   private nextId = 0;
   private wanted = 0;
 
-  constructor(readonly topology: Topology, private readonly options: CopyBookOptions) {
+  /** @param image what all its sources hold and its copies bring */
+  constructor(readonly topology: Topology, readonly image: Image, private readonly options: CopyBookOptions) {
     const { targets, made, excluded, relays, maxConcurrentClones } = options;
     const zeros = () => topology.hosts.map(() => 0);
     this.counts = {
@@ -48,7 +50,7 @@ export class CopyBook<S extends SourceEntry, T extends TransferEntry> {
       excluded: excluded ? [...excluded] : topology.hosts.map(() => false),
     };
     const view = {
-      nowSeconds: 0, freeSlots: maxConcurrentClones, topology, ...this.counts, index: this.index,
+      nowSeconds: 0, freeSlots: maxConcurrentClones, topology, image, ...this.counts, index: this.index,
       sources: this.whole, transfers: this.moving, ...(relays && { arriving: this.relaying }),
     };
     this.state = view;

@@ -5,7 +5,7 @@ export { asLearned, learnFrom, type ObservedCopy, type ObservedRun } from "./lea
 export { lastTurnSeconds, learnTurns, type ReadyImage } from "./memberTurns";
 export { policies, policyNames } from "./policies";
 export { simulatePolicy, simulationSteps, type SimulatedRun, type SimulatedTransfer, type SimulateOptions } from "./simulate";
-export { expectedRates, PROVIDER_HOST, soloRate, soloSeconds } from "./time/timeModel";
-export { DEFAULT_IMAGE_BYTES, topologyOf, type TopologyOptions } from "./topology";
+export { expectedRates, PROVIDER_HOST, soloRate, soloSeconds, storeRate } from "./time/timeModel";
+export { topologyOf, type TopologyOptions } from "./topology";
 export type * from "./types";
 export type * from "./policy";

@@ -3,7 +3,8 @@
  * besides its bytes cannot be declared. The run that was is replayed with other rates and costs until the model ends
  * each copy when it really ended; what the run does not tell stays as it was.
  */
-import type { Learned } from "../fleet/model";
+import { imageBytes } from "../fleet/images";
+import type { Image, Learned } from "../fleet/model";
 import { replay, type ReplayedCopy } from "./time/replay";
 import type { LinkLimit, Topology } from "./types";
 
@@ -19,6 +20,8 @@ export interface ObservedCopy extends ReplayedCopy {
 
 /** A run that was, as its clock and the hosts tell it. */
 export interface ObservedRun {
+  /** What each copy was of. */
+  image: Image;
   /** In the order they started. */
   copies: readonly ObservedCopy[];
   /** From the last copy's end to the last member ready. */
@@ -60,8 +63,9 @@ export function asLearned(topology: Topology, learned: Learned | undefined): Top
     ...topology,
     startupSeconds, ...(hopSeconds !== undefined && { hopSeconds }),
     hosts: topology.hosts.map((host) => ({
-      ...host, nicBytesPerSecond: learnedRate(host.nicBytesPerSecond, host.nicLimit, networkFactor), diskBytesPerSecond: host.diskBytesPerSecond * diskFactor,
+      ...host, nicBytesPerSecond: learnedRate(host.nicBytesPerSecond, host.nicLimit, networkFactor),
     })),
+    stores: topology.stores.map((store) => ({ ...store, bytesPerSecond: store.bytesPerSecond * diskFactor })),
     racks: topology.racks.map((rack) => ({ ...rack, uplinkBytesPerSecond: learnedRate(rack.uplinkBytesPerSecond, rack.uplinkLimit, networkFactor) })),
   };
 }
@@ -76,11 +80,11 @@ const learnedRate = (bytesPerSecond: number, limit: LinkLimit | undefined, facto
  */
 export function learnFrom(topology: Topology, run: ObservedRun, before: Learned | undefined): Learned | undefined {
   const told = telling(run.copies);
-  if (topology.time === "unit" || told.length * topology.imageBytes < LEAST_BYTES) return before;
+  if (topology.time === "unit" || told.length * imageBytes(run.image) < LEAST_BYTES) return before;
   const prior = asLearned(topology, before);
   const times = timesOf(run.copies, { startupSeconds: prior.startupSeconds, hopSeconds: prior.hopSeconds ?? 0 });
   const start = { networkFactor: before?.networkFactor ?? 1, diskFactor: before?.diskFactor ?? 1, ...times };
-  const fitted = fit(topology, run.copies.slice(0, MOST_COPIES), told, start);
+  const fitted = fit(topology, { ...run, copies: run.copies.slice(0, MOST_COPIES) }, told, start);
   const weight = before ? LATEST_WEIGHT : 1;
   const blend = (old: number, now: number): number => old + weight * (now - old);
   const finishSeconds = bounded("finishSeconds", blend(before?.finishSeconds ?? 0, bounded("finishSeconds", run.finishSeconds)));
@@ -131,8 +135,8 @@ const SAME_START_SECONDS = 0.05;
  * Moves the rates, ever more finely, as long as the replay comes closer. Both also move at once, along and against each
  * other: either may be what limits, and only both together show which.
  */
-function fit(topology: Topology, copies: readonly ObservedCopy[], told: readonly number[], start: Parameters): Parameters {
-  const errorOf = (parameters: Parameters): number => misfit(topology, copies, told, parameters) + inertia(parameters, start);
+function fit(topology: Topology, run: ObservedRun, told: readonly number[], start: Parameters): Parameters {
+  const errorOf = (parameters: Parameters): number => misfit(topology, run, told, parameters) + inertia(parameters, start);
   let best = start;
   let bestError = errorOf(best);
   for (const step of STEPS) {
@@ -156,8 +160,8 @@ const MOST_ROUNDS = 6;
 const DIRECTIONS = [[1, 1], [-1, -1], [1, 0], [-1, 0], [0, 1], [0, -1], [1, -1], [-1, 1]] as const;
 
 /** How far the replay's copies are from the real ones, on the average, and how far its end is. */
-function misfit(topology: Topology, copies: readonly ObservedCopy[], told: readonly number[], parameters: Parameters): number {
-  const ends = replay(asLearned(topology, { runs: 0, finishSeconds: 0, ...parameters }), copies);
+function misfit(topology: Topology, { image, copies }: ObservedRun, told: readonly number[], parameters: Parameters): number {
+  const ends = replay(asLearned(topology, { runs: 0, finishSeconds: 0, ...parameters }), image, copies);
   let sum = 0;
   let [lastReal, last] = [0, 0];
   for (const index of told) {

@@ -2,7 +2,7 @@
  * What a policy sees and says. A policy is an online decision (DESIGN.md section 6): the engine asks again at every
  * event, and there is no fixed schedule to go stale.
  */
-import type { PolicyName } from "../fleet/model";
+import type { Image, PolicyName } from "../fleet/model";
 import type { HostIndex } from "./hostIndex";
 import type { HostCounts, Source, Topology, Transfer } from "./types";
 
@@ -10,6 +10,8 @@ import type { HostCounts, Source, Topology, Transfer } from "./types";
 export interface BookView extends HostCounts {
   readonly nowSeconds: number;
   readonly topology: Topology;
+  /** What all sources hold, and each copy brings. */
+  readonly image: Image;
   readonly sources: readonly Readonly<Source>[];
   /** Copies under way, each serves what it has. Absent: the hypervisor cannot relay. */
   readonly arriving?: readonly Readonly<Source>[];

@@ -1,6 +1,9 @@
 /** A policy run to its end on the time model alone: no promises, no hypervisor. Used by `auto` and for estimates. */
 import { FlowNetwork, type Flow } from "./time/flows";
 import { CopyBook, type SourceEntry, type TransferEntry } from "./copyBook";
+import { imageBytes } from "../fleet/images";
+import type { Image } from "../fleet/model";
+import { storeRate } from "./time/timeModel";
 import type { Source, Topology } from "./types";
 import type { Decision, Policy, BookView } from "./policy";
 
@@ -40,12 +43,13 @@ export interface SimulateOptions {
 /** How often it is looked whether a run can still be done in time. */
 const LOOKS = 50;
 
-/** No host writes what it lacks faster than its disk does. */
-function leastSecondsLeft({ topology, targets, made, transfers, excluded }: BookView): number {
+/** No host writes what it lacks faster than its store does. */
+function leastSecondsLeft({ topology, image, targets, made, transfers, excluded }: BookView): number {
   if (topology.time === "unit" || topology.freeLocalCopies) return 0;
+  const bytes = imageBytes(image);
   const images = topology.hosts.map(({ index }) => (excluded[index] ? 0 : targets[index]! - made[index]!));
   for (const { targetHost, done } of transfers) images[targetHost]! -= done;
-  return images.reduce((most, lacking, host) => Math.max(most, (lacking * topology.imageBytes) / topology.hosts[host]!.diskBytesPerSecond), 0);
+  return images.reduce((most, lacking, host) => Math.max(most, (lacking * bytes) / storeRate(topology, host)), 0);
 }
 
 /** A copy under way and what goes with it. A class, as an object with a getter of its own takes ten times the memory. */
@@ -79,6 +83,7 @@ class Copy implements TransferEntry {
 }
 
 /**
+ * @param image what all sources hold, and each copy brings
  * @param targets bases wanted by host, those in `made` included, the template not
  * @param made bases that exist, by host
  * @param sources what can be copied from at the start
@@ -98,6 +103,7 @@ export function drained<T>(steps: Generator<void, T, void>): T {
 /** The same, one event after the other, for a caller that has other things to do in between: ten thousand bases take seconds. */
 export function* simulationSteps(
   topology: Topology,
+  image: Image,
   targets: readonly number[],
   made: readonly number[],
   sources: readonly Source[],
@@ -105,10 +111,11 @@ export function* simulationSteps(
   options: SimulateOptions = {},
 ): Generator<void, SimulatedRun, void> {
   const { maxConcurrentClones = Infinity, relay = false, excluded } = options;
-  const book = new CopyBook<SourceEntry, Copy>(topology, { maxConcurrentClones, relays: relay, targets, made, ...(excluded && { excluded }) });
+  const book = new CopyBook<SourceEntry, Copy>(topology, image, { maxConcurrentClones, relays: relay, targets, made, ...(excluded && { excluded }) });
   book.touchAll();
   for (const source of sources) book.enter({ ...source, serving: 0, position: -1 });
-  const network = new FlowNetwork<Copy>(topology);
+  const network = new FlowNetwork<Copy>(topology, image);
+  const copyBytes = imageBytes(image);
   const run: SimulatedRun = { makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, transfers: [], unmade: 0 };
   /** By what it makes: copies that others may read from. */
   const relaying = new Map<number, Copy>();
@@ -129,8 +136,8 @@ export function* simulationSteps(
     book.serve(feeder, 1);
     run.transfers.push(record);
     if (feeder.host !== targetHost) {
-      run.bytesMoved += topology.imageBytes;
-      if (topology.hosts[feeder.host]!.rack !== topology.hosts[targetHost]!.rack) run.bytesAcrossRacks += topology.imageBytes;
+      run.bytesMoved += copyBytes;
+      if (topology.hosts[feeder.host]!.rack !== topology.hosts[targetHost]!.rack) run.bytesAcrossRacks += copyBytes;
     }
     return copy;
   };

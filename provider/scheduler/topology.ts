@@ -1,12 +1,7 @@
 import type { FleetSpec } from "../fleet/model";
 import type { LinkLimit, Topology } from "./types";
 
-/** What one copy moves when neither the template could be asked nor `imageBytes` was given. */
-export const DEFAULT_IMAGE_BYTES = 10e9;
-
 export interface TopologyOptions {
-  /** @default spec.imageBytes, else 10 GB */
-  imageBytes?: number;
   /** Seconds each copy costs before its first byte. @default 0 */
   startupSeconds?: number;
   /** Seconds a relay's reader begins after the relay itself. @default 0 */
@@ -18,11 +13,11 @@ export interface TopologyOptions {
 }
 
 /**
- * The racks and hosts of a spec as the scheduler sees them; host i is `spec.hosts[i]`.
+ * The racks, hosts and stores of a spec as the scheduler sees them; host i is `spec.hosts[i]`, and store i its own.
  * A rack that hosts name and the spec does not declare has an uplink that never limits.
  */
 export function topologyOf(
-  spec: Pick<FleetSpec, "hosts" | "racks" | "imageBytes">,
+  spec: Pick<FleetSpec, "hosts" | "racks">,
   options: TopologyOptions = {},
 ): Topology {
   const racks = spec.racks.map((rack, index) => ({
@@ -45,14 +40,14 @@ export function topologyOf(
       rack,
       nicBytesPerSecond: Math.min(host.nicBitsPerSecond, host.transferRateBitsPerSecond ?? Infinity) / 8,
       ...(host.transferRateBitsPerSecond !== undefined && { nicLimit: limit(host.nicBitsPerSecond, host.transferRateBitsPerSecond) }),
-      diskBytesPerSecond: host.diskBytesPerSecond,
+      store: index,
       maxConcurrent: host.maxConcurrent,
     };
   });
   return {
     racks,
     hosts,
-    imageBytes: options.imageBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES,
+    stores: spec.hosts.map(({ name, diskBytesPerSecond }, index) => ({ index, name, bytesPerSecond: diskBytesPerSecond })),
     startupSeconds: options.startupSeconds ?? 0,
     time: options.time ?? "network",
     freeLocalCopies: options.freeLocalCopies ?? false,

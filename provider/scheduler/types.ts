@@ -8,8 +8,17 @@ export interface SchedulerHost {
   nicBytesPerSecond: number;
   /** Where copies may not use all of it. */
   nicLimit?: LinkLimit;
-  diskBytesPerSecond: number;
+  /** Where its images lie. */
+  store: number;
   maxConcurrent: number;
+}
+
+/** What images are read from and written to, by all hosts that reach it. Today each host has one, its own. */
+export interface SchedulerStore {
+  index: number;
+  name: string;
+  /** Reading, and writing beside that. */
+  bytesPerSecond: number;
 }
 
 export interface SchedulerRack {
@@ -31,8 +40,7 @@ export interface LinkLimit {
 export interface Topology {
   racks: SchedulerRack[];
   hosts: SchedulerHost[];
-  /** What one copy moves. */
-  imageBytes: number;
+  stores: SchedulerStore[];
   /** Seconds each copy costs before its first byte (helper start). */
   startupSeconds: number;
   /** `unit`: every clone takes one second and nothing is contended: the patent's rounds. */

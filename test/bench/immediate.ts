@@ -72,7 +72,7 @@ async function bootEarly(ground: BenchGround, target: LabHost): Promise<Omit<Imm
   const { fleet, contentId, host, slot, generation, name } = order;
   try {
     const seconds = stopwatch();
-    const copying = hypervisor.clone({ fleet, contentId, source: { kind: "template", host: spec.hosts[0]!.name }, target: { kind: "base", host, slot, generation, name } }, {}).then(seconds);
+    const copying = hypervisor.clone({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: spec.hosts[0]!.name }, target: { kind: "base", host, slot, generation, name } }, {}).then(seconds);
     const starting = hypervisor.abilities.startsEarly.startEarly(order).then(seconds);
     const settling = Promise.all([copying, starting]).then(() => hypervisor.abilities.startsEarly.settle(order)).then(seconds);
     settling.catch(() => undefined); // awaited below

@@ -109,7 +109,7 @@ async function allocationOf(ground: Pick<BenchGround, "lab" | "template">): Prom
       deadlineMs: spec.timeouts.connectMs + spec.timeouts.callMs,
     });
     if (!template) throw new Error(`template: ${templateProblem?.message ?? "not found"}`);
-    return template.allocationBytes;
+    return template.disks.reduce((sum, disk) => sum + disk.bytes, 0);
   } finally {
     await hypervisor.close();
   }

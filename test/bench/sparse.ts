@@ -129,7 +129,7 @@ export async function runSparse(image: SparseImage): Promise<SparseRun> {
     const cpuBusy = watchCpu();
     const startMs = performance.now();
     await Promise.all(lab.hosts.slice(1).map((_, i) => hypervisor.clone({
-      fleet, contentId, source: i === 0 ? { kind: "template", host: image.host.name } : base(i), target: base(i + 1),
+      fleet, image: { contentId, disks: [] }, source: i === 0 ? { kind: "template", host: image.host.name } : base(i), target: base(i + 1),
     })));
     const seconds = (performance.now() - startMs) / 1000;
     const cpuBusyShare = cpuBusy();

@@ -7,6 +7,8 @@ import { learnFrom, policies, simulatePolicy, topologyOf } from "../../provider/
 import { replay } from "../../provider/scheduler/time/replay";
 import { COSTS, inputs, request, specOf, up, world, type World } from "./world";
 
+const IMAGE = { contentId: "0".repeat(64), disks: [{ bytes: 4e9 }] };
+
 /** What the hosts really do, against 10 Gbit/s NICs and 1 GB/s disks declared. */
 interface Truth {
   network: number;
@@ -110,15 +112,15 @@ describe("predictions", function () {
     const t = topologyOf(fleet("relay", 1));
     for (const seconds of [1e-6, 1e6]) {
       const copies = t.hosts.slice(1).map(({ index }) => ({ sourceHost: 0, targetHost: index, startSeconds: 0, endSeconds: seconds, firstByteSeconds: seconds }));
-      const { networkFactor, diskFactor, startupSeconds, finishSeconds } = learnFrom(t, { copies, finishSeconds: seconds }, undefined)!;
+      const { networkFactor, diskFactor, startupSeconds, finishSeconds } = learnFrom(t, { image: IMAGE, copies, finishSeconds: seconds }, undefined)!;
       for (const factor of [networkFactor, diskFactor]) assert.ok(factor >= 0.02 && factor <= 4, `${factor}`);
       assert.ok(startupSeconds! <= 60 && finishSeconds <= 600);
     }
   });
 
   it("learn nothing from a run that moved next to nothing", () => {
-    const t = { ...topologyOf(fleet("relay", 1)), imageBytes: 1e6 };
-    const run = { copies: [{ sourceHost: 0, targetHost: 1, startSeconds: 0, endSeconds: 9 }], finishSeconds: 0 };
+    const t = topologyOf(fleet("relay", 1));
+    const run = { image: { contentId: "c1", disks: [{ bytes: 1e6 }] }, copies: [{ sourceHost: 0, targetHost: 1, startSeconds: 0, endSeconds: 9 }], finishSeconds: 0 };
     assert.equal(learnFrom(t, run, undefined), undefined);
     assert.equal(learnFrom(t, run, LESSON), LESSON);
   });
@@ -126,10 +128,10 @@ describe("predictions", function () {
   it("cost little to learn: a run of 4000 copies", () => {
     const spec = fleet("relay", 1, 100);
     const t = topologyOf(spec);
-    const { transfers } = simulatePolicy(t, t.hosts.map(() => 40), t.hosts.map(() => 0), [{ id: 0, host: 0, kind: "template", serving: 0 }], policies.relay, { relay: true });
+    const { transfers } = simulatePolicy(t, IMAGE, t.hosts.map(() => 40), t.hosts.map(() => 0), [{ id: 0, host: 0, kind: "template", serving: 0 }], policies.relay, { relay: true });
     const copies = transfers.map(({ sourceHost, targetHost, startSeconds, endSeconds }) => ({ sourceHost, targetHost, startSeconds, endSeconds }));
     const began = performance.now();
-    learnFrom(t, { copies, finishSeconds: 0 }, LESSON);
+    learnFrom(t, { image: IMAGE, copies, finishSeconds: 0 }, LESSON);
     assert.ok(performance.now() - began < 10_000);
   });
 });
@@ -138,9 +140,9 @@ describe("replay", () => {
   it("ends every copy of a simulated run when the simulation did", () => {
     for (const name of ["rounds", "earliestCompletion", "relay", "singleSource"] as const) {
       const t = { ...topologyOf(fleet(name, 3)), startupSeconds: 0.4, hopSeconds: 0.1 };
-      const { transfers } = simulatePolicy(t, t.hosts.map(() => 3), t.hosts.map(() => 0), [{ id: 0, host: 0, kind: "template", serving: 0 }], policies[name], { relay: true });
+      const { transfers } = simulatePolicy(t, IMAGE, t.hosts.map(() => 3), t.hosts.map(() => 0), [{ id: 0, host: 0, kind: "template", serving: 0 }], policies[name], { relay: true });
       const place = new Map(transfers.map(({ made }, index) => [made, index]));
-      const ends = replay(t, transfers.map((one) => {
+      const ends = replay(t, IMAGE, transfers.map((one) => {
         const upstream = place.get(one.source);
         const arriving = upstream !== undefined && transfers[upstream]!.endSeconds > one.startSeconds;
         return { ...one, ...(arriving && { upstream }) };

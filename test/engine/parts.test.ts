@@ -149,13 +149,13 @@ describe("Failures", () => {
 });
 
 describe("StragglerWatch", () => {
-  const topology = topologyOf(specOf(inputs(4, 1, { count: 1 })), { imageBytes: 100e9 });
+  const topology = topologyOf(specOf(inputs(4, 1, { count: 1 })));
   const transfer = (sourceHost: number, targetHost: number) => (
     { source: sourceHost, from: {}, sourceHost, targetHost, startedAtSeconds: 0, done: 0, bytesDone: 0, straggling: false } as BookedTransfer
   );
 
   it("flags a copy far behind the others, and clears it when it caught up", () => {
-    const watch = new StragglerWatch(topology, 0.3);
+    const watch = new StragglerWatch(topology, 100e9, 0.3);
     const transfers = [transfer(0, 1), transfer(2, 3)];
     const [good, bad] = transfers as [BookedTransfer, BookedTransfer];
     watch.update(transfers, 0);
@@ -170,7 +170,7 @@ describe("StragglerWatch", () => {
   });
 
   it("flags nobody when all are equally far from the declared rates", () => {
-    const watch = new StragglerWatch(topology, 0.3);
+    const watch = new StragglerWatch(topology, 100e9, 0.3);
     const transfers = [transfer(0, 1), transfer(2, 3), transfer(1, 0)];
     watch.update(transfers, 0);
     for (const t of transfers) t.bytesDone = 0.1e9;
@@ -178,7 +178,7 @@ describe("StragglerWatch", () => {
   });
 
   it("does not take a copy that shares its source with others for a laggard", () => {
-    const watch = new StragglerWatch(topology, 0.3);
+    const watch = new StragglerWatch(topology, 100e9, 0.3);
     const transfers = [transfer(0, 1), transfer(0, 2), transfer(0, 3), transfer(1, 0)];
     watch.update(transfers, 0);
     transfers.forEach((t, i) => { t.bytesDone = i < 3 ? 3.3e9 : 10e9; });
@@ -186,7 +186,7 @@ describe("StragglerWatch", () => {
   });
 
   it("judges nobody in the first seconds", () => {
-    const watch = new StragglerWatch(topology, 0.3);
+    const watch = new StragglerWatch(topology, 100e9, 0.3);
     const transfers = [transfer(0, 1), transfer(2, 3)];
     watch.update(transfers, 0);
     transfers[0]!.bytesDone = 2e9;

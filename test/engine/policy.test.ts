@@ -5,10 +5,12 @@ import { SourceBook } from "../../provider/engine/distribution/sourceBook";
 import { choosePolicy, topologyOf } from "../../provider/scheduler";
 import { inputs, specOf } from "./world";
 
+const IMAGE = { contentId: "0".repeat(64), disks: [{ bytes: 10e9 }] };
+
 describe("auto, in an engine that has other things to do", () => {
   const spec = specOf(inputs(40, 4, { count: 800, policy: "auto" }));
   const bookOf = () => {
-    const book = new SourceBook(topologyOf(spec), 64);
+    const book = new SourceBook(topologyOf(spec), IMAGE, 64);
     book.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
     for (const { index } of book.topology.hosts) for (let n = 0; n < 20; n++) book.want(index, 1);
     return book;
@@ -17,7 +19,7 @@ describe("auto, in an engine that has other things to do", () => {
   it("takes the policy that its simulations in one go would take", async () => {
     const book = bookOf();
     const { topology, targets, made, sources } = book.view;
-    const expected = choosePolicy(topology, targets, made, sources, { maxConcurrentClones: spec.limits.maxConcurrentClones }).name;
+    const expected = choosePolicy(topology, IMAGE, targets, made, sources, { maxConcurrentClones: spec.limits.maxConcurrentClones }).name;
     assert.equal((await policyFor(spec, book, realClock, false)).policy.name, expected);
   });
 

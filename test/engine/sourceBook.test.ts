@@ -3,10 +3,12 @@ import { SourceBook } from "../../provider/engine/distribution/sourceBook";
 import { topologyOf } from "../../provider/scheduler";
 import { inputs, specOf } from "./world";
 
+const IMAGE = { contentId: "0".repeat(64), disks: [{ bytes: 10e9 }] };
+
 describe("a copy under way that others may read from", () => {
   const setup = () => {
     const spec = specOf(inputs(4, 2, { count: 4 }));
-    const book = new SourceBook(topologyOf(spec), 64, true);
+    const book = new SourceBook(topologyOf(spec), IMAGE, 64, true);
     const hostName = book.topology.hosts[0]!.name;
     const template = book.add({ host: 0, hostName, kind: "template", ref: { kind: "template", host: hostName }, label: "template" });
     book.want(1, 1);

@@ -14,6 +14,8 @@ import { cramped, crampedStores } from "./cramped";
 import { refitted, wrap } from "./wrappers";
 import { assertSettled, IMAGE_BYTES, inputs, look, reachable, request, specOf, up, world, type World } from "./world";
 
+const IMAGE = { contentId: "0".repeat(64), disks: [{ bytes: 10e9 }] };
+
 async function failed(running: Promise<unknown>): Promise<FleetRunError> {
   const error = await running.then(() => assert.fail("the run succeeded"), (e: unknown) => e);
   assert.ok(error instanceof FleetRunError, String(error));
@@ -368,9 +370,9 @@ describe("a copy that is whole", () => {
 
 function distribution(context: RunContext) {
   const { spec } = context;
-  const book = new SourceBook(topologyOf(spec), 8, true);
+  const book = new SourceBook(topologyOf(spec), IMAGE, 8, true);
   book.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
   const log = new TransferLog(context.clock, book);
   const room = new Room([0, 1], [Infinity, Infinity], IMAGE_BYTES);
-  return { book, log, room, distributor: new Distributor(context, "0".repeat(64), book, log, room, false, () => undefined) };
+  return { book, log, room, distributor: new Distributor(context, book, log, room, false, () => undefined) };
 }

@@ -50,7 +50,7 @@ export function reachable(name: string, members: ObservedMember[] = [], changes:
   };
 }
 
-export const template = { contentId: CONTENT, host: "a1", capacityBytes: 10e9, allocationBytes: 300e6, format: "qcow2" };
+export const template = { contentId: CONTENT, host: "a1", disks: [{ bytes: 300e6, capacityBytes: 10e9, format: "qcow2" }] };
 
 export function observation(hosts: Observation["hosts"], changes: Partial<Observation> = {}): Observation {
   return { hosts, template, ...changes };
@@ -69,7 +69,7 @@ export function carryOut(declared: FleetSpec, before: Observation, done: FleetPl
     const gone = new Set(done.destroy.filter((entry) => entry.host === one.name).map((entry) => `${entry.slot}/${entry.generation}`));
     const created = done.create.filter((entry) => entry.host === one.name).map((entry) =>
       member(entry.slot, {
-        name: entry.name, kind: entry.kind, generation: entry.generation, contentId: done.contentId,
+        name: entry.name, kind: entry.kind, generation: entry.generation, contentId: entry.image.contentId,
         numCpus: declared.vm.numCpus, memory: declared.vm.memory, networks: declared.vm.networks.map((net) => net.network),
       }));
     const kept = one.members.filter((entry) => !gone.has(`${entry.slot}/${entry.generation}`)).map((entry) => ({ ...entry, incarnation: INCARNATION }));

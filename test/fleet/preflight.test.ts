@@ -3,7 +3,7 @@ import { bytesNeeded, preflight, type ReachableHost } from "../../provider/fleet
 import { roomOf, sharesOf } from "../../provider/fleet/plan/preflight";
 import { disk, empty, host, made, observation, plan, reachable, spec, template, unreachable, withHost } from "./build";
 
-const IMAGE = template.allocationBytes;
+const IMAGE = template.disks[0]!.bytes;
 const OVERHEAD = 1_048_576;
 
 describe("preflight", () => {

@@ -264,7 +264,7 @@ describe("reconcile: members that were touched by hand", () => {
     const { declared, found, state } = made({ count: 4 });
     const stopped = withHost(found, "a1", (one) => ({ ...one, members: one.members.map((m) => ({ ...m, power: "stopped" as const })) }));
     const result = plan(declared, stopped, state);
-    assert.deepEqual(result.reconfigure, [{ slot: 0, name: "workers-000", host: "a1", changes: [{ kind: "power", to: "running" }], reason: "found stopped, powerOn is true" }]);
+    assert.deepEqual(result.reconfigure, [{ slot: 0, name: "workers-000", host: "a1", wave: 0, changes: [{ kind: "power", to: "running" }], reason: "found stopped, powerOn is true" }]);
     assert.equal(result.keep.length, 3);
     assert.deepEqual(slots(plan(spec({ count: 4, powerOn: false }), stopped, state).reconfigure), [1, 2, 3]);
   });
@@ -335,7 +335,7 @@ describe("reconcile: templates and kinds", () => {
 
   it("leaves members alone when the template changes, and says what new ones are made from", () => {
     const result = plan(spec({ count: 5 }), changed, state);
-    assert.deepEqual([slots(result.create), result.contentId, result.destroy], [[4], "c2", []]);
+    assert.deepEqual([slots(result.create), result.seedContentId, result.destroy], [[4], "c2", []]);
     assert.deepEqual(result.warnings, ["the template has changed: workers-000, workers-001, workers-002, workers-003 stay on the earlier content (onTemplateChange is keep); the 1 new member will have the present one"]);
   });
 
@@ -357,7 +357,7 @@ describe("reconcile: templates and kinds", () => {
   it("grows from a kept seed when the template is gone", () => {
     const seeded = withHost({ hosts: found.hosts }, "a1", (one) => ({ ...one, members: one.members.map((m) => ({ ...m, base: "frozen" as const })) }));
     const result = plan(spec({ count: 5 }), seeded, state);
-    assert.deepEqual([result.problems, result.contentId], [[], "c1"]);
+    assert.deepEqual([result.problems, result.seedContentId], [[], "c1"]);
     assert.match(result.warnings.join(), /template cannot be seen/);
   });
 

@@ -38,11 +38,11 @@ export const state = (changes: Partial<FleetState> = {}): FleetState => ({
 });
 
 export const plan = (changes: Partial<FleetPlan> = {}): FleetPlan => ({
-  fleetId: "abcdefghij", contentId: "c", create: [], adopt: [], keep: [], reconfigure: [], consolidate: [], complete: [], move: [], destroy: [], lost: [],
+  fleetId: "abcdefghij", seedContentId: "c", create: [], adopt: [], keep: [], reconfigure: [], consolidate: [], complete: [], move: [], destroy: [], lost: [],
   cleanup: [], removeReplicas: [], placement: {}, problems: [], warnings: [], ...changes,
 });
 
-export const create = { slot: 0, name: "workers-000", host: "a1", rack: "rack-a", kind: "full", generation: 0, reason: "new" } as const;
+export const create = { slot: 0, name: "workers-000", host: "a1", rack: "rack-a", kind: "full", generation: 0, image: { contentId: "c", disks: [{ bytes: 1e9 }] }, wave: 0, reason: "new" } as const;
 
 export interface FrontWorld {
   front: Front;

@@ -73,7 +73,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0, name: slotName(slot) }) as const;
     const replica = (host: string) => ({ kind: "replica", purpose: "replica", host, contentId }) as const;
     const ref = (host: string, slot: number): MemberRef => ({ fleet, host, slot, name: slotName(slot), generation: 0 });
-    const clone = (source: ImageRef, target: CloneTarget) => hv.clone({ fleet, contentId, source, target });
+    const clone = (source: ImageRef, target: CloneTarget) => hv.clone({ fleet, image: { contentId, disks: [] }, source, target });
     const definition = (host: string, slot: number, kind: "full" | "linked", vm: Partial<FleetSpec["vm"]> = {}): ReconfigureOrder => ({
       fleet, host, slot, kind, contentId, name: slotName(slot), generation: 0, autostart: false, vm: { ...world.spec.vm, ...vm },
     });
@@ -116,7 +116,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         assert.ok(uuid.length > 0 && "freeBytes" in room && room.freeBytes > 0);
       }
       assert.equal(seen.template?.host, first);
-      assert.ok(seen.template.allocationBytes > 0 && seen.template.capacityBytes >= seen.template.allocationBytes);
+      assert.ok(seen.template.disks.length > 0 && seen.template.disks.every(({ bytes, capacityBytes }) => bytes > 0 && capacityBytes >= bytes));
     });
 
     it("gives an unchanged template the same content id every time", async () => {
@@ -243,7 +243,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("reports progress that only grows and ends at the total", async () => {
       const reports: [number, number][] = [];
-      await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
+      await hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, {
         onProgress: (done, total) => reports.push([done, total]),
       });
       assert.ok(reports.length > 0);
@@ -254,7 +254,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("aborts a copy at once, leaving nothing but a partial that can be removed", async () => {
       const abort = new AbortController();
-      const copying = hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
+      const copying = hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, {
         signal: abort.signal, onProgress: () => abort.abort(new Error("enough")),
       });
       // A copy that reports only at its end is whole by then: both are allowed, a hang is not.
@@ -274,7 +274,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("refuses to begin with a signal that has aborted", async () => {
       const signal = AbortSignal.abort(new Error("too late"));
-      await assert.rejects(hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, { signal }));
+      await assert.rejects(hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, { signal }));
       assert.deepEqual((await look(second)).members, []);
     });
 
@@ -284,7 +284,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         const abort = new AbortController();
         let total = 0;
         const broken: number[] = [];
-        const whole = await hv.clone({ fleet, contentId, source: template(), target }, {
+        const whole = await hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target }, {
           signal: abort.signal, onProgress: (done, of) => { total = of; if (done > of / 4) abort.abort(new Error("enough")); },
           onBroken: (moved) => broken.push(moved.bytesMoved),
         }).then(() => true, () => false);
@@ -300,7 +300,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("goes on with no copy of another content", async () => {
       const abort = new AbortController();
-      await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
+      await hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, {
         signal: abort.signal, onProgress: (done, of) => { if (done > of / 4) abort.abort(new Error("enough")); },
       }).catch(() => undefined);
       const { leftovers } = await look(second);
@@ -311,7 +311,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("makes a member anew from the copy that was aborted", async () => {
       const abort = new AbortController();
-      await hv.clone({ fleet, contentId, source: template(), target: base(second, 0) }, {
+      await hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, {
         signal: abort.signal, onProgress: () => abort.abort(new Error("enough")),
       }).catch(() => undefined);
       await makeFull(second, 0);

@@ -66,7 +66,7 @@ function relaying(ground: ContractGround, has: () => NonNullable<Abilities["rela
 
   it("gives no other source to a copy that is not under way", async () => {
     const { fleet, second, contentId } = ground;
-    const order = { fleet, contentId, target: base(second, 0), source: template() };
+    const order = { fleet, image: { contentId, disks: [] }, target: base(second, 0), source: template() };
     await assert.rejects(has().refeed(order));
     await clone(template(), base(second, 0));
     await assert.rejects(has().refeed(order));
@@ -115,7 +115,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
   const early = (host: string, slot: number, image: CloneTarget = base(host, slot)): EarlyOrder => (
     { ...ground.definition(host, slot, image.kind === "base" ? "full" : "linked"), base: image }
   );
-  const order = (target: CloneTarget): CloneOrder => ({ fleet: ground.fleet, contentId: ground.contentId, source: template(), target });
+  const order = (target: CloneTarget): CloneOrder => ({ fleet: ground.fleet, image: { contentId: ground.contentId, disks: [] }, source: template(), target });
   const makeEarly = async (host: string, slot: number, image: CloneTarget, signal?: AbortSignal) => {
     const cloning = ground.hv.clone(order(image), { signal });
     // A small image may be there before the guest is; then the guest starts after it.

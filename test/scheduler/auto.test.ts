@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { choosePolicy, policies, policyNames, simulatePolicy } from "../../provider/scheduler";
-import { base, none, template, topology } from "./fixtures";
+import { policies, policyNames } from "../../provider/scheduler";
+import { base, none, template, topology, choosePolicy, simulatePolicy } from "./fixtures";
 
 describe("auto", () => {
   it("takes the shortest makespan", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { policies, simulatePolicy, type SimulatedRun } from "../../provider/scheduler";
-import { none, template, topology, type Shape } from "./fixtures";
+import { policies, type SimulatedRun } from "../../provider/scheduler";
+import { none, template, topology, type Shape, simulatePolicy } from "./fixtures";
 
 function run(shape: Shape, targets: number | number[]): SimulatedRun {
   const t = topology(shape);
@@ -74,7 +74,7 @@ describe("earliestCompletion: habits", function () {
 
   it("does not wait for a busy source when the free one is nearly as good", () => {
     const t = topology({ racks: [3] });
-    t.hosts[1]!.diskBytesPerSecond = 8e8;
+    t.stores[1]!.bytesPerSecond = 8e8;
     const { makespanSeconds } = simulatePolicy(t, [0, 1, 1], none(t), [template()], policies.earliestCompletion);
     assert.ok(makespanSeconds <= 22.5);
   });

@@ -1,4 +1,6 @@
 import fc from "fast-check";
+import type { Image } from "../../provider/fleet";
+import * as scheduler from "../../provider/scheduler";
 import type { BookView, Source, Topology } from "../../provider/scheduler";
 
 export interface Shape {
@@ -14,20 +16,24 @@ export interface Shape {
   freeLocalCopies?: boolean;
 }
 
+/** A datacenter and the image that is copied in it. */
+export type Network = Topology & { image: Image };
+
 /** 10 GB images, 10 Gbit/s NICs, 40 Gbit/s uplinks, 1 GB/s disks unless said otherwise. */
-export function topology(shape: Shape): Topology {
+export function topology(shape: Shape): Network {
   const hosts = shape.racks.flatMap((count, rack) => Array.from({ length: count }, () => rack)).map((rack, index) => ({
     index,
     name: `h${index}`,
     rack,
     nicBytesPerSecond: shape.nicBytesPerSecond ?? 1.25e9,
-    diskBytesPerSecond: shape.diskBytesPerSecond ?? 1e9,
+    store: index,
     maxConcurrent: shape.maxConcurrent ?? 8,
   }));
   return {
     racks: shape.racks.map((_, index) => ({ index, name: `r${index}`, uplinkBytesPerSecond: shape.uplinkBytesPerSecond ?? 5e9 })),
     hosts,
-    imageBytes: shape.imageBytes ?? 10e9,
+    stores: hosts.map(({ index, name }) => ({ index, name, bytesPerSecond: shape.diskBytesPerSecond ?? 1e9 })),
+    image: { contentId: "c1", disks: [{ bytes: shape.imageBytes ?? 10e9 }] },
     startupSeconds: shape.startupSeconds ?? 0,
     time: shape.time ?? "network",
     freeLocalCopies: shape.freeLocalCopies ?? false,
@@ -38,18 +44,23 @@ export const template = (host = 0): Source => ({ id: 0, host, kind: "template", 
 
 export const base = (id: number, host: number, serving = 0): Source => ({ id, host, kind: "base", serving });
 
+type WithoutImage<F> = F extends (t: Topology, image: Image, ...rest: infer Rest) => infer Result ? (t: Network, ...rest: Rest) => Result : never;
+
+export const simulatePolicy: WithoutImage<typeof scheduler.simulatePolicy> = (t, ...rest) => scheduler.simulatePolicy(t, t.image, ...rest);
+export const choosePolicy: WithoutImage<typeof scheduler.choosePolicy> = (t, ...rest) => scheduler.choosePolicy(t, t.image, ...rest);
+
 export const none = (t: Topology): number[] => t.hosts.map(() => 0);
 
 /** A view with nothing made and nothing under way, but for what is given. */
-export function view(t: Topology, given: Partial<BookView> & Pick<BookView, "targets">): BookView {
+export function view(t: Network, given: Partial<BookView> & Pick<BookView, "targets">): BookView {
   return {
-    nowSeconds: 0, topology: t, made: none(t), making: none(t), sources: [template()], transfers: [],
+    nowSeconds: 0, topology: t, image: t.image, made: none(t), making: none(t), sources: [template()], transfers: [],
     excluded: t.hosts.map(() => false), freeSlots: Infinity, ...given,
   };
 }
 
 export interface Case {
-  topology: Topology;
+  topology: Network;
   targets: number[];
   made: number[];
   sources: Source[];
@@ -81,8 +92,9 @@ export function cases(time?: "network" | "unit"): fc.Arbitrary<Case> {
       racks: racks.map((r) => r.length), uplinkBytesPerSecond: uplink, startupSeconds: startup, freeLocalCopies: free, time: mode,
     });
     shaped.hosts.forEach((h, i) => Object.assign(h, {
-      nicBytesPerSecond: all[i]!.nic, diskBytesPerSecond: all[i]!.disk, maxConcurrent: all[i]!.cap,
+      nicBytesPerSecond: all[i]!.nic, maxConcurrent: all[i]!.cap,
     }));
+    shaped.stores.forEach((store, i) => { store.bytesPerSecond = all[i]!.disk; });
     const made = all.map((h) => Math.min(h.had, h.target));
     const sources = [template()];
     all.forEach((h, i) => { if (h.sources) for (let n = 0; n < made[i]!; n++) sources.push(base(sources.length, i)); });

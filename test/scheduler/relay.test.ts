@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { expectedRates, FlowNetwork, policies, simulatePolicy, type SimulatedRun, type Topology } from "../../provider/scheduler";
+import { expectedRates, FlowNetwork, policies, type SimulatedRun, type Topology } from "../../provider/scheduler";
 import { relayTree } from "../../provider/scheduler/policies/relayTree";
-import { base, cases, none, template, topology, view, type Shape } from "./fixtures";
+import { base, cases, none, template, topology, view, type Network, type Shape, simulatePolicy } from "./fixtures";
 
 const racksOf = (count: number, hosts: number): number[] => Array.from({ length: count }, () => hosts);
 
-function run(t: Topology, each: number): SimulatedRun {
+function run(t: Network, each: number): SimulatedRun {
   const result = simulatePolicy(t, t.hosts.map(() => each), none(t), [template()], policies.relay, { relay: true });
   assert.equal(result.unmade, 0);
   return result;
@@ -93,7 +93,7 @@ describe("relay: decisions", () => {
     fc.assert(fc.property(cases("network"), (c) => {
       const t = c.topology;
       const targets = t.hosts.slice(1).map(({ index, maxConcurrent }) => ({ host: index, room: maxConcurrent, wants: 1 }));
-      const edges = relayTree(t, [{ host: 0, load: 0, room: t.hosts[0]!.maxConcurrent, wants: 1 }], targets);
+      const edges = relayTree(t, 10e9, [{ host: 0, load: 0, room: t.hosts[0]!.maxConcurrent, wants: 1 }], targets);
       const fed = new Set([0]);
       const entered = new Set([t.hosts[0]!.rack]);
       for (const { from, to } of edges) {
@@ -109,14 +109,15 @@ describe("relay: decisions", () => {
 });
 
 describe("flow network: cut-through", () => {
-  const slow = (shape: Shape, host: number, bytesPerSecond: number): Topology => {
+  const slow = (shape: Shape, host: number, bytesPerSecond: number): Network => {
     const t = topology(shape);
     t.hosts[host]!.nicBytesPerSecond = bytesPerSecond;
     return t;
   };
 
   it("lets a reader have what its relay has, and no more", () => {
-    const network = new FlowNetwork<string>(slow({ racks: [3] }, 0, 5e8));
+    const wide = slow({ racks: [3] }, 0, 5e8);
+    const network = new FlowNetwork<string>(wide, wide.image);
     const up = network.start(0, 1, "up", 0);
     const down = network.start(1, 2, "down", 0, { upstream: up });
     network.nextSeconds();
@@ -125,7 +126,8 @@ describe("flow network: cut-through", () => {
   });
 
   it("lets a late reader catch up at its own pace first", () => {
-    const network = new FlowNetwork<string>(slow({ racks: [3] }, 0, 5e8));
+    const wide = slow({ racks: [3] }, 0, 5e8);
+    const network = new FlowNetwork<string>(wide, wide.image);
     const up = network.start(0, 1, "up", 0);
     network.nextSeconds();
     network.advanceTo(4);
@@ -138,7 +140,8 @@ describe("flow network: cut-through", () => {
   });
 
   it("keeps a relay serving until its slow reader has all", () => {
-    const network = new FlowNetwork<string>(slow({ racks: [3] }, 2, 5e8));
+    const wide = slow({ racks: [3] }, 2, 5e8);
+    const network = new FlowNetwork<string>(wide, wide.image);
     const up = network.start(0, 1, "up", 0);
     network.start(1, 2, "down", 0, { upstream: up });
     assert.equal(network.nextSeconds(), 10);
@@ -149,7 +152,8 @@ describe("flow network: cut-through", () => {
   });
 
   it("stands still behind a relay that was stopped, and goes on from another source where it was", () => {
-    const network = new FlowNetwork<string>(topology({ racks: [3] }));
+    const wide = topology({ racks: [3] });
+    const network = new FlowNetwork<string>(wide, wide.image);
     const up = network.start(0, 1, "up", 0);
     const down = network.start(1, 2, "down", 0, { upstream: up });
     network.nextSeconds();
@@ -163,7 +167,7 @@ describe("flow network: cut-through", () => {
   it("begins hop by hop where hops cost", () => {
     const t = topology({ racks: [4] });
     t.hopSeconds = 0.5;
-    const network = new FlowNetwork<number>(t);
+    const network = new FlowNetwork<number>(t, t.image);
     let up = network.start(0, 1, 1, 0);
     for (const host of [2, 3]) up = network.start(host - 1, host, host, 0, { upstream: up });
     const ends: number[] = [];

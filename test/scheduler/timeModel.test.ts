@@ -13,13 +13,13 @@ describe("time model: one copy", () => {
   it("is limited by an uplink only across racks", () => assert.equal(soloRate(t, 0, 2), 5e8));
   it("uses the disk alone on one host", () => assert.equal(soloRate(topology({ racks: [1], nicBytesPerSecond: 1 }), 0, 0), 1e9));
   it("is limited by the target alone when the provider uploads", () => assert.equal(soloRate(t, PROVIDER_HOST, 2), 1e9));
-  it("adds the start-up", () => assert.equal(soloSeconds(t, 0, 1), 10.5));
+  it("adds the start-up", () => assert.equal(soloSeconds(t, 10e9, 0, 1), 10.5));
   it("costs nothing on one host with reflinks", () => {
-    assert.equal(soloSeconds(topology({ racks: [1], freeLocalCopies: true, startupSeconds: 1 }), 0, 0), 0);
+    assert.equal(soloSeconds(topology({ racks: [1], freeLocalCopies: true, startupSeconds: 1 }), 10e9, 0, 0), 0);
   });
   it("takes one second in unit time, whatever it copies", () => {
     const unit = topology({ racks: [2], time: "unit", startupSeconds: 9 });
-    assert.deepEqual([soloSeconds(unit, 0, 0), soloSeconds(unit, 0, 1)], [1, 1]);
+    assert.deepEqual([soloSeconds(unit, 10e9, 0, 0), soloSeconds(unit, 10e9, 0, 1)], [1, 1]);
   });
 });
 
@@ -70,7 +70,7 @@ describe("flow network", () => {
   const t = topology({ racks: [3] });
 
   it("slows a copy while another shares its source, and no longer", () => {
-    const network = new FlowNetwork<string>(t);
+    const network = new FlowNetwork<string>(t, t.image);
     network.start(0, 1, "a", 0);
     assert.equal(network.nextSeconds(), 10);
     network.advanceTo(5);
@@ -82,7 +82,7 @@ describe("flow network", () => {
   });
 
   it("tells how much is there", () => {
-    const network = new FlowNetwork<string>(t);
+    const network = new FlowNetwork<string>(t, t.image);
     const flow = network.start(0, 1, "a", 0);
     network.nextSeconds();
     assert.equal(network.fraction(flow, 2.5), 0.25);
@@ -92,7 +92,8 @@ describe("flow network", () => {
   });
 
   it("moves no byte during the start-up", () => {
-    const network = new FlowNetwork<string>(topology({ racks: [2], startupSeconds: 3 }));
+    const wide = topology({ racks: [2], startupSeconds: 3 });
+    const network = new FlowNetwork<string>(wide, wide.image);
     const flow = network.start(0, 1, "a", 0);
     assert.equal(network.nextSeconds(), 3);
     network.advanceTo(3);
@@ -101,7 +102,7 @@ describe("flow network", () => {
   });
 
   it("slows what a slowed host sends", () => {
-    const network = new FlowNetwork<string>(t);
+    const network = new FlowNetwork<string>(t, t.image);
     network.start(0, 1, "a", 0);
     network.start(1, 0, "b", 0);
     network.setHostFactor(0, 0.5, 0, "out");
@@ -110,7 +111,8 @@ describe("flow network", () => {
   });
 
   it("returns copies that end together in the order they began", () => {
-    const network = new FlowNetwork<number>(topology({ racks: [4, 4, 4] }));
+    const wide = topology({ racks: [4, 4, 4] });
+    const network = new FlowNetwork<number>(wide, wide.image);
     for (let i = 0; i < 12; i++) network.start(i, (i + 4) % 12, i, 0);
     assert.deepEqual(network.advanceTo(network.nextSeconds()).map((f) => f.tag), [...Array(12).keys()]);
   });

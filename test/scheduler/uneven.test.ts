@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { choosePolicy, policies, policyNames, simulatePolicy, type Topology } from "../../provider/scheduler";
+import { policies, policyNames } from "../../provider/scheduler";
 import { random } from "../random";
-import { none, template, topology } from "./fixtures";
+import { none, template, topology, choosePolicy, simulatePolicy, type Network } from "./fixtures";
 
 interface Uneven {
-  topology: Topology;
+  topology: Network;
   targets: number[];
   excluded: boolean[];
 }
@@ -20,7 +20,7 @@ function uneven(seed: number): Uneven {
   const slowDisks = next() * 0.4;
   for (const host of t.hosts) {
     if (next() < slowNics) host.nicBytesPerSecond = 1.25e8;
-    if (next() < slowDisks) host.diskBytesPerSecond = pick(1e8, 2.5e8, 5e8);
+    if (next() < slowDisks) t.stores[host.store]!.bytesPerSecond = pick(1e8, 2.5e8, 5e8);
   }
   t.racks[Math.floor(next() * t.racks.length)]!.uplinkBytesPerSecond = pick(1.25e8, 5e8, 5e9);
   const each = pick(1, 2, 4, 10);

@@ -1,6 +1,7 @@
 import {
   HostUnreachableError, NoSpaceError, SourceLostError, TemplateChangedError, type CallContext, type CloneOrder, type HintedCloneResult, type ImageRef,
 } from "../../hypervisors/hypervisor";
+import { imageBytes } from "../../fleet";
 import type { Decision, Policy } from "../../scheduler";
 import { linkSignals } from "../../async/abort";
 import { backoffMs, isFinal, signalFor, type RunContext } from "../run/context";
@@ -40,7 +41,6 @@ export class Distributor {
    */
   constructor(
     private readonly context: RunContext,
-    private readonly contentId: string,
     private readonly book: SourceBook,
     private readonly log: TransferLog,
     private readonly room: Room,
@@ -48,9 +48,9 @@ export class Distributor {
     private readonly afterEvent: () => void,
   ) {
     this.queues = new CopyQueues(book, room);
-    this.watch = new StragglerWatch(book.topology, context.spec.limits.stragglerFactor);
+    this.watch = new StragglerWatch(book.topology, imageBytes(book.image), context.spec.limits.stragglerFactor);
     this.looks = new Looks(context, () => 1000 * this.book.transfers.reduce((least, t) => Math.min(least, this.watch.paceSeconds(t)), Infinity), () => this.lookForStragglers());
-    this.refeeder = new Refeeder(context, contentId, book, log, () => this.ask());
+    this.refeeder = new Refeeder(context, book, log, () => this.ask());
     context.hostBook.onGivenUp((name) => this.hostGivenUp(name));
     for (const host of book.topology.hosts) if (context.hostBook.failure(host.name)) this.hostGivenUp(host.name);
   }
@@ -124,7 +124,7 @@ export class Distributor {
     tasks.start(async () => {
       const local = source.host === copy.host && !source.arriving;
       const hints = copy.hints?.(local);
-      const order: CloneOrder = { fleet, contentId: this.contentId, source: source.ref, target: copy.target };
+      const order: CloneOrder = { fleet, image: this.book.image, source: source.ref, target: copy.target };
       let result: HintedCloneResult | undefined;
       try {
         result = await this.cloned(order, hints, transfer, link.signal, () => copy.begun?.(local));
@@ -140,7 +140,7 @@ export class Distributor {
         this.log.copied(transfer, copy.label, result);
         copy.whole(this.promoted(transfer));
       } finally {
-        if (hints) reads.copied(this.contentId, hints, result);
+        if (hints) reads.copied(this.book.image.contentId, hints, result);
         link.unlink();
         this.ask();
       }

@@ -21,14 +21,14 @@ export interface ChosenPolicy {
  */
 export async function policyFor(spec: FleetSpec, book: SourceBook, clock: Clock, predicts: boolean): Promise<ChosenPolicy> {
   if (spec.policy !== "auto" && !predicts) return { policy: policies[spec.policy] };
-  const { topology, view } = book;
+  const { topology, image, view } = book;
   // All are tried on the same sources, whatever happens to the book meanwhile.
   const [targets, made, sources, excluded] = [[...view.targets], [...view.made], view.sources.map((one) => ({ ...one })), [...view.excluded]];
   const { maxConcurrentClones } = spec.limits;
   const options = { maxConcurrentClones, excluded, relay: book.relays };
   const { name, run } = spec.policy === "auto"
-    ? await inTurns(clock, choiceSteps(topology, targets, made, sources, options))
-    : { name: spec.policy, run: await inTurns(clock, simulationSteps(topology, targets, made, sources, policies[spec.policy], options)) };
+    ? await inTurns(clock, choiceSteps(topology, image, targets, made, sources, options))
+    : { name: spec.policy, run: await inTurns(clock, simulationSteps(topology, image, targets, made, sources, policies[spec.policy], options)) };
   return { policy: policies[name], ...(run.unmade === 0 && { makespanSeconds: run.makespanSeconds, transfers: run.transfers }) };
 }
 

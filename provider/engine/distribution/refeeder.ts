@@ -34,7 +34,7 @@ export class Refeeder {
   private readonly replaced = new Map<BookedTransfer, number>();
 
   constructor(
-    private readonly context: RunContext, private readonly contentId: string,
+    private readonly context: RunContext,
     private readonly book: SourceBook, private readonly log: TransferLog, private readonly ask: () => void,
   ) {}
 
@@ -158,14 +158,14 @@ export class Refeeder {
   private turn(transfer: BookedTransfer, source: BookedSource): void {
     const { abilities, fleet, tasks } = this.context;
     this.book.turn(transfer, source, this.log.nowSeconds());
-    const { contentId } = this;
+    const { image } = this.book;
     const { leaving } = transfer;
     // Not when it ended, or lost its source and was given another, in the meantime.
     const isStill = (): boolean => transfer.leaving === leaving;
     tasks.start(async () => {
       const target = transfer.makes.ref as CopyRef;
       try {
-        await abilities.relaying!.refeed({ fleet, contentId, target, source: source.ref });
+        await abilities.relaying!.refeed({ fleet, image, target, source: source.ref });
         if (isStill()) this.book.turned(transfer);
       } catch {
         // It reads from where it did. If that is gone the copy itself says so.

@@ -1,4 +1,4 @@
-import { byStore, overheadBytes, roomOf, sharesOf } from "../../fleet";
+import { byStore, imageBytes, overheadBytes, roomOf, sharesOf } from "../../fleet";
 import type { FleetPlan, FleetSpec, Observation, ReachableHost } from "../../fleet/model";
 import type { BookedTransfer, SourceBook } from "./sourceBook";
 
@@ -154,7 +154,7 @@ export class Room {
 }
 
 /** As the hosts showed it, with what the plan takes away and what its members take beside their images. */
-export function roomFor({ topology }: Pick<SourceBook, "topology">, spec: FleetSpec, observation: Observation, plan: FleetPlan): Room {
+export function roomFor({ topology, image }: Pick<SourceBook, "topology" | "image">, spec: FleetSpec, observation: Observation, plan: FleetPlan): Room {
   const index = new Map(topology.hosts.map((host) => [host.name, host.index]));
   const shareOf = sharesOf(spec, plan);
   const free: number[] = [];
@@ -165,7 +165,7 @@ export function roomFor({ topology }: Pick<SourceBook, "topology">, spec: FleetS
     for (const { name } of store) if (index.has(name)) storeOf[index.get(name)!] = number;
   }
   for (const host of topology.hosts) storeOf[host.index] ??= free.push(Infinity) - 1;
-  return new Room(storeOf, free, topology.imageBytes, index);
+  return new Room(storeOf, free, imageBytes(image), index);
 }
 
 /** The one that has the least; of equals the last to have begun, as others more likely read from the first. */

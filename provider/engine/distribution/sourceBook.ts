@@ -1,3 +1,4 @@
+import type { Image } from "../../fleet/model";
 import type { ImageRef } from "../../hypervisors/hypervisor";
 import { CopyBook, type Decision, type Source, type Topology, type Transfer } from "../../scheduler";
 
@@ -50,8 +51,8 @@ export class SourceBook extends CopyBook<BookedSource, BookedTransfer> {
   private readonly aside: number[];
 
   /** @param relays copies under way are sources too */
-  constructor(topology: Topology, private readonly maxConcurrentClones: number, readonly relays = false) {
-    super(topology, { maxConcurrentClones, relays });
+  constructor(topology: Topology, image: Image, private readonly maxConcurrentClones: number, readonly relays = false) {
+    super(topology, image, { maxConcurrentClones, relays });
     const zeros = () => topology.hosts.map(() => 0);
     this.busy = zeros();
     this.resting = this.aside = zeros();

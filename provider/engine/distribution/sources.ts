@@ -23,9 +23,10 @@ export function declaredHosts(spec: FleetSpec, observation: Observation): { inde
 
 /** The template itself and the copies of it that are there before the run: uploads, replicas. Bases are added by slot. */
 export function addStandingSources(
-  book: SourceBook, spec: FleetSpec, observation: Observation, contentId: string, goes: (r: ObservedReplica, host: string) => boolean,
+  book: SourceBook, spec: FleetSpec, observation: Observation, goes: (r: ObservedReplica, host: string) => boolean,
 ): void {
   const { template } = observation;
+  const { contentId } = book.image;
   if (spec.template.kind !== "file" && template?.host !== undefined && template.contentId === contentId) {
     const host = spec.hosts.findIndex((h) => h.name === template.host);
     const ref: ImageRef = { kind: "template", host: template.host };
@@ -34,19 +35,19 @@ export function addStandingSources(
   for (const { index, host } of declaredHosts(spec, observation)) {
     for (const replica of host.replicas) {
       if (replica.contentId !== contentId || goes(replica, host.name)) continue;
-      addReplica(book, index, host.name, replica.purpose, contentId);
+      addReplica(book, index, host.name, replica.purpose);
     }
   }
 }
 
 function addReplica(
-  book: SourceBook, host: number, hostName: string, purpose: "replica" | "template", contentId: string,
+  book: SourceBook, host: number, hostName: string, purpose: "replica" | "template",
 ): void {
   book.add({
     host,
     hostName,
     kind: purpose === "template" ? "template" : "replica",
-    ref: { kind: "replica", purpose, host: hostName, contentId },
+    ref: { kind: "replica", purpose, host: hostName, contentId: book.image.contentId },
     label: purpose === "template" ? "template" : replicaLabel(hostName),
   });
 }
@@ -56,22 +57,22 @@ function addReplica(
  * @returns that host's index
  * @throws the last host's error when none does
  */
-export async function upload(context: RunContext, book: SourceBook, log: TransferLog, contentId: string): Promise<number> {
+export async function upload(context: RunContext, book: SourceBook, log: TransferLog): Promise<number> {
   const { hypervisor, fleet, hostBook, meter, signal } = context;
   let last: unknown = new Error("no declared host answers");
   for (const { index, name } of book.topology.hosts) {
     if (hostBook.failure(name) || book.isExcluded(index)) continue;
-    const target: ReplicaRef = { kind: "replica", purpose: "template", host: name, contentId };
+    const target: ReplicaRef = { kind: "replica", purpose: "template", host: name, contentId: book.image.contentId };
     const transfer = {};
     const startSeconds = log.nowSeconds();
     try {
       const { bytesMoved } = await operate(context, name, (call) => hypervisor.clone(
-        { fleet, contentId, source: { kind: "template", host: null }, target },
+        { fleet, image: book.image, source: { kind: "template", host: null }, target },
         { ...call, onProgress: (done) => meter.moved(transfer, done), onBroken: ({ bytesMoved }) => log.uploadBroken(bytesMoved) },
       ));
       meter.ended(transfer, true);
       log.uploaded(replicaLabel(name), name, startSeconds, bytesMoved);
-      addReplica(book, index, name, "template", contentId);
+      addReplica(book, index, name, "template");
       return index;
     } catch (error) {
       meter.ended(transfer, false);

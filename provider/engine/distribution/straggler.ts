@@ -1,4 +1,4 @@
-import { expectedRates, type Topology } from "../../scheduler";
+import { expectedRates, storeRate, type Topology } from "../../scheduler";
 import type { BookedTransfer } from "./sourceBook";
 import { Refeeder } from "./refeeder";
 
@@ -46,8 +46,11 @@ export class StragglerWatch {
   private readonly durations: number[] = [];
   private atSeconds: number | undefined;
 
-  /** @param factor a copy straggles when its share of what was expected of it is below this part of the others' share */
-  constructor(private readonly topology: Topology, private readonly factor: number) {}
+  /**
+   * @param copyBytes what one copy moves
+   * @param factor a copy straggles when its share of what was expected of it is below this part of the others' share
+   */
+  constructor(private readonly topology: Topology, private readonly copyBytes: number, private readonly factor: number) {}
 
   /**
    * Advances the books to `nowSeconds` and sets every transfer's `straggling`. Call from time to time. @returns whether any flag changed
@@ -76,19 +79,20 @@ export class StragglerWatch {
    * that reads from an arriving copy is as slow as that.
    */
   paceSeconds(transfer: BookedTransfer): number {
-    const { hosts, imageBytes } = this.topology;
+    const { hosts } = this.topology;
     const { sourceHost, targetHost, from } = transfer;
     if (from.arrival && sourceHost === targetHost) return this.paceSeconds(from.arrival);
     const ends = sourceHost === targetHost || sourceHost < 0 ? [hosts[targetHost]!] : [hosts[sourceHost]!, hosts[targetHost]!];
-    const slowest = Math.min(...ends.map((h) => (ends.length === 1 ? h.diskBytesPerSecond : Math.min(h.nicBytesPerSecond, h.diskBytesPerSecond))));
-    return Math.max(LEAST_PACE_SECONDS, imageBytes / slowest / LOOKS_PER_COPY);
+    const slowest = Math.min(...ends.map(({ index, nicBytesPerSecond }) => (
+      Math.min(storeRate(this.topology, index), ends.length === 1 ? Infinity : nicBytesPerSecond))));
+    return Math.max(LEAST_PACE_SECONDS, this.copyBytes / slowest / LOOKS_PER_COPY);
   }
 
   /** Waiting for it would take much longer than making the copy anew from another source. */
   isHopeless(transfer: BookedTransfer, nowSeconds: number): boolean {
     if (!transfer.straggling || this.durations.length === 0) return false;
     const bytesPerSecond = transfer.bytesDone / (nowSeconds - transfer.startedAtSeconds);
-    const restSeconds = (this.topology.imageBytes - transfer.bytesDone) / bytesPerSecond;
+    const restSeconds = (this.copyBytes - transfer.bytesDone) / bytesPerSecond;
     return restSeconds > RESTART_GAIN * Math.max(...this.durations);
   }
 

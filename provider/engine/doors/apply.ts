@@ -1,4 +1,4 @@
-import { maybeOneStore, preflight, recordState, reconcile } from "../../fleet";
+import { imageBytes, maybeOneStore, preflight, recordState, reconcile } from "../../fleet";
 import type { FleetPlan, FleetState, Learned, Observation, ReadProfile, RunSummary, RunTimeline } from "../../fleet/model";
 import { executePlan } from "../steps/execute";
 import { type Aftermath, lookAgain } from "../run/finish";
@@ -59,14 +59,14 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
     : { observation, unsettled: new Set() };
   const interrupted = session.interrupted();
   const reasons = context.failures.reasons();
-  const { log, topology } = execution;
+  const { log, topology, image } = execution;
   const clones = log.traces;
   // A run in which something broke says nothing about the next one.
   const learned = interrupted || reasons.length > 0 ? context.learned : withTurns(
-    lessonOf(topology, log, context.learned), context.learned, imagesOfTraces(plan, clones), log.readySeconds, request.spec, context.costs,
+    lessonOf(topology, image, log, context.learned), context.learned, imagesOfTraces(plan, clones), log.readySeconds, request.spec, context.costs,
   );
   const state = stateOf(request, after, {
-    summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, topology.imageBytes), readProfiles: context.reads.all,
+    summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, imageBytes(image)), readProfiles: context.reads.all,
   });
   if (interrupted) reasons.unshift(interruptedReason(interrupted, plan, state));
   if (after.failure) reasons.push(after.failure);

@@ -1,8 +1,8 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
 import { SIMULATED_WORDS } from "../../hypervisors/simulated";
-import { addressOf, groupBy, groupOf, recordedAddress, templateHostOf } from "../../fleet";
+import { addressOf, groupBy, groupOf, imageBytes, recordedAddress, templateHostOf } from "../../fleet";
 import type {
-  DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
+  DiskInfo, FleetSpec, FleetState, HostSpec, Image, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../../fleet/model";
 
 /**
@@ -12,10 +12,10 @@ import type {
  */
 export function assumeObservation(
   spec: FleetSpec, hosts: HostSpec[], previous: FleetState | undefined, observation: Observation | undefined,
-  template: { contentId: string; imageBytes: number },
+  image: Image,
 ): Observation {
   const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
-  const { contentId, imageBytes } = template;
+  const bytes = imageBytes(image);
   const recorded = recordedBy(previous);
   const isGivenUp = (host: HostSpec): boolean => {
     const before = recorded.of(host);
@@ -26,10 +26,10 @@ export function assumeObservation(
     hosts: hosts.map((host) => {
       const answer = answers.get(host.name);
       if (answer?.status === "reachable") return answer;
-      return isGivenUp(host) ? { status: "unreachable", name: host.name, reason: "it is given up" } : assumedHost(host, recorded, imageBytes);
+      return isGivenUp(host) ? { status: "unreachable", name: host.name, reason: "it is given up" } : assumedHost(host, recorded, bytes);
     }),
     template: observation?.template ?? {
-      contentId, capacityBytes: imageBytes, allocationBytes: imageBytes, format: "qcow2",
+      contentId: image.contentId, disks: image.disks.map((disk) => ({ ...disk, capacityBytes: disk.bytes, format: "qcow2" })),
       ...(templateHost && !isGivenUp(templateHost) && { host: templateHost.name }),
     },
   };
@@ -47,7 +47,7 @@ function recordedBy(previous: FleetState | undefined) {
   };
 }
 
-function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imageBytes: number): ReachableHost {
+function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, bytes: number): ReachableHost {
   const members = groupOf(before.members, host.name);
   const replicas = groupOf(before.replicas, host.name);
   const recorded = before.of(host);
@@ -57,11 +57,11 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
     uuid: recorded?.uuid ?? host.name,
     hypervisorVersion: "assumed",
     words: SIMULATED_WORDS,
-    members: members.map((member) => assumedMember(member, before.incarnation, imageBytes)),
+    members: members.map((member) => assumedMember(member, before.incarnation, bytes)),
     replicas: replicas.map(({ contentId, purpose, volume }) => ({
       contentId,
       purpose,
-      disk: assumedDisk(volume, imageBytes),
+      disk: assumedDisk(volume, bytes),
       users: members.filter((m) => m.kind === "linked" && m.contentId === contentId).map((m) => m.slot),
     })),
     leftovers: [],
@@ -74,12 +74,12 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, imag
   };
 }
 
-function assumedMember(member: MemberState, incarnation: string, imageBytes: number): ObservedMember {
+function assumedMember(member: MemberState, incarnation: string, bytes: number): ObservedMember {
   const { slot, name, uuid, kind, generation, contentId, macs, base, state } = member;
   return {
     slot, name, uuid, kind, generation, contentId, cardAddresses: macs, base, incarnation,
     power: state === "lost" ? "stopped" : state,
-    chain: member.chain.map((volume) => assumedDisk(volume, imageBytes)),
+    chain: member.chain.map((volume) => assumedDisk(volume, bytes)),
     disks: [], numCpus: 0, memory: 0, networks: [],
   };
 }

@@ -1,7 +1,6 @@
-import { describePlan, hostsToObserve, reconcile } from "../../fleet";
+import { describePlan, hostsToObserve, reconcile, supposedImage } from "../../fleet";
 import type { FleetPlan, FleetSpec } from "../../fleet/model";
 import { createSimulated, UNBOUNDED } from "../../hypervisors/simulated";
-import { DEFAULT_IMAGE_BYTES } from "../../scheduler";
 import { assumeObservation } from "./assumed";
 import { executePlan } from "../steps/execute";
 import { learnedFor } from "../record/lessons";
@@ -21,18 +20,16 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   const plan = reconcile({ spec, fleetId, incarnation, observation, previous, mode: "preview" });
   plan.problems.push(...abilityProblems(spec, traits.abilities));
   const learned = request.learned ?? learnedFor(spec, previous);
-  const contentId = plan.contentId || "unknown";
-  const imageBytes = observation?.template?.allocationBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;
   const hosts = hostsToObserve(spec, previous);
-  const assumed = assumeObservation(spec, hosts, previous, observation, { contentId, imageBytes });
+  const assumed = assumeObservation(spec, hosts, previous, observation, supposedImage(spec, plan.seedContentId));
   const { hypervisor, clock } = createSimulated({
     spec, observation: assumed, fleetId, options: {
-      time, learned, traits, contentId, progressSeconds: Infinity,
+      time, learned, traits, contentId: plan.seedContentId, progressSeconds: Infinity,
     },
   });
   const run = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
   const context = { ...run, copiesOnly: true };
-  const execution = await executePlan(context, { ...plan, contentId }, assumed, {
+  const execution = await executePlan(context, plan, assumed, {
     time, watch: false, choosePolicy: (book) => policyFor(spec, book, clock, false),
   });
   const broken = context.failures.all.find((failure) => failure.step === "internal error");

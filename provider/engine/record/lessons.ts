@@ -1,4 +1,4 @@
-import type { FleetSpec, FleetState, HostSpec, Learned } from "../../fleet/model";
+import type { FleetSpec, FleetState, HostSpec, Image, Learned } from "../../fleet/model";
 import { learnFrom, type ObservedCopy, type Topology } from "../../scheduler";
 import type { TransferLog } from "../distribution/transferLog";
 import { inOrder } from "./timeline";
@@ -28,10 +28,11 @@ export function learnedFor(spec: FleetSpec, previous: FleetState | undefined): L
 /**
  * What is known after a run in which nothing failed.
  * @param topology as declared
+ * @param image what its copies were of
  */
-export function lessonOf(topology: Topology, log: TransferLog, before: Learned | undefined): Learned | undefined {
+export function lessonOf(topology: Topology, image: Image, log: TransferLog, before: Learned | undefined): Learned | undefined {
   const copies = observedCopies(topology, log);
-  return copies.length === 0 ? before : learnFrom(topology, { copies, finishSeconds: log.finishSeconds }, before);
+  return copies.length === 0 ? before : learnFrom(topology, { image, copies, finishSeconds: log.finishSeconds }, before);
 }
 
 /** Uploads are left out: the way from the provider's own machine is no part of the model. */

@@ -1,5 +1,6 @@
 import { groupBy } from "../../fleet";
 import type { FleetPlan, Observation, PlannedCreate } from "../../fleet/model";
+import type { CopyRef } from "../../hypervisors/hypervisor";
 import type { BaseKeeper } from "./baseKeeper";
 import type { RunContext } from "../run/context";
 import { Distributor } from "../distribution/distributor";
@@ -13,7 +14,7 @@ import type { Room } from "../distribution/room";
 import { replicaLabel, upload } from "../distribution/sources";
 
 /** A member to be made; with `base`, one that an earlier run started before its disk was there. */
-export type Wanted = PlannedCreate & Partial<Pick<FleetPlan["complete"][number], "base" | "contentId">>;
+export type Wanted = PlannedCreate & Partial<Pick<FleetPlan["complete"][number], "base">>;
 
 /** Makes the members a plan creates: their base images by the policy, each member as soon as its base is there. */
 export class Creation {
@@ -28,7 +29,6 @@ export class Creation {
 
   constructor(
     private readonly context: RunContext,
-    private readonly plan: FleetPlan,
     private readonly wanted: Wanted[],
     private readonly observation: Observation,
     private readonly book: SourceBook,
@@ -53,7 +53,7 @@ export class Creation {
     if (spec.template.kind !== "file" || this.book.sources.length > 0 || this.copies === 0) return;
     meter.enter("upload", "sending the template file");
     try {
-      this.room.take(await upload(this.context, this.book, this.result.log, this.plan.contentId));
+      this.room.take(await upload(this.context, this.book, this.result.log));
     } catch (error) {
       signal.throwIfAborted();
       const host = spec.hosts[0]!.name;
@@ -63,7 +63,7 @@ export class Creation {
 
   private hostsLackingReplica(): Set<string> {
     const holders = new Set(this.observation.hosts.flatMap((host) => (
-      host.status === "reachable" && host.replicas.some((r) => r.purpose === "replica" && r.contentId === this.plan.contentId)
+      host.status === "reachable" && host.replicas.some((r) => r.purpose === "replica" && r.contentId === this.book.image.contentId)
         ? [host.name] : []
     )));
     const lacking = new Set<string>();
@@ -75,7 +75,7 @@ export class Creation {
   start(): void {
     this.result.log.begun();
     const distributor = new Distributor(
-      this.context, this.plan.contentId, this.book, this.result.log, this.room, this.options.watch, () => {
+      this.context, this.book, this.result.log, this.room, this.options.watch, () => {
         this.keeper.review();
         this.enterPhase();
       },
@@ -105,7 +105,7 @@ export class Creation {
 
   /** Their hosts' replicas are wanted before full members' bases: more than one member waits for each. */
   private startLinked(distributor: Distributor): void {
-    const { contentId } = this.plan;
+    const { contentId } = this.book.image;
     const byHost = groupBy(this.wanted.filter(({ kind, base }) => kind === "linked" && base !== "arrived"), ({ host }) => host);
     for (const [host, members] of byHost) {
       const ref = { kind: "replica", purpose: "replica", host, contentId } as const;
@@ -148,12 +148,12 @@ export class Creation {
   private startArrived(): void {
     for (const create of this.wanted) {
       if (create.base !== "arrived") continue;
-      const { host, slot, name, generation, rack, kind, contentId = this.plan.contentId } = create;
+      const { host, slot, name, generation, rack, kind, image: { contentId } } = create;
       const base = kind === "full"
         ? { kind: "base", host, slot, generation } as const
         : { kind: "replica", purpose: "replica", host, contentId } as const;
       this.startMember(create, base, () => {
-        if (kind === "full") this.keeper.add({ slot, name, host, rack, generation, seed: contentId === this.plan.contentId });
+        if (kind === "full") this.keeper.add({ slot, name, host, rack, generation, seed: contentId === this.book.image.contentId });
       }, this.early(create, base));
     }
   }
@@ -161,18 +161,18 @@ export class Creation {
   /** One found from an earlier run has booted: its reads say nothing about booting. */
   private hints(earlies: EarlyStart[], local: boolean): ReadHints | undefined {
     const boots = earlies.some((early) => early.isStartedBy(local)) && earlies.every((early) => !early.found);
-    return boots ? this.context.reads.hints(this.plan.contentId) : undefined;
+    return boots ? this.context.reads.hints(this.book.image.contentId) : undefined;
   }
 
-  private early(create: Wanted, base: Parameters<typeof makeMember>[3]): EarlyStart {
-    return new EarlyStart(this.context, create, create.contentId ?? this.plan.contentId, base, create.base !== undefined);
+  private early(create: Wanted, base: CopyRef): EarlyStart {
+    return new EarlyStart(this.context, create, base, create.base !== undefined);
   }
 
   /** @param whole called once the member is defined, ready or not */
-  private startMember(create: Wanted, base: Parameters<typeof makeMember>[3], whole: () => void, early: EarlyStart | undefined): void {
+  private startMember(create: Wanted, base: CopyRef, whole: () => void, early: EarlyStart | undefined): void {
     const { tasks, meter } = this.context;
     tasks.start(async () => {
-      const made = await makeMember(this.context, create, create.contentId ?? this.plan.contentId, base, early);
+      const made = await makeMember(this.context, create, base, early);
       if (made === "ready") {
         this.result.log.ready();
         if (create.base === undefined) {

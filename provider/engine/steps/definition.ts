@@ -1,6 +1,6 @@
 /** A member as it is to be defined, and as a host shows it then. */
 import { memberUuid } from "../../fleet/members/identity";
-import type { CloneKind, ObservedMember } from "../../fleet/model";
+import type { CloneKind, Image, ObservedMember } from "../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
 import type { RunContext } from "../run/context";
 
@@ -10,6 +10,7 @@ export interface NewMember {
   host: string;
   kind: CloneKind;
   generation: number;
+  image: Pick<Image, "contentId">;
 }
 
 export function definition(

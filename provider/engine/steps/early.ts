@@ -1,4 +1,3 @@
-import type { PlannedCreate } from "../../fleet/model";
 import type { EarlyOrder } from "../../hypervisors/hypervisor";
 import { signalFor, type RunContext } from "../run/context";
 import { asDefined, definition, type NewMember } from "./definition";
@@ -13,12 +12,12 @@ export class EarlyStart {
 
   /** @param found it was started by an earlier run, and waits for its disk */
   constructor(
-    private readonly context: RunContext, private readonly member: NewMember & Pick<PlannedCreate, "host">,
-    private readonly contentId: string, private readonly base: EarlyOrder["base"], readonly found: boolean,
+    private readonly context: RunContext, private readonly member: NewMember,
+    private readonly base: EarlyOrder["base"], readonly found: boolean,
   ) {}
 
   get order(): EarlyOrder {
-    return { ...definition(this.context, { ...this.member, contentId: this.contentId }), base: this.base };
+    return { ...definition(this.context, { ...this.member, contentId: this.member.image.contentId }), base: this.base };
   }
 
   /** Something of it may be there that must be put over the whole image. */

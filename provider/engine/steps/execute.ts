@@ -1,5 +1,5 @@
-import { plural } from "../../fleet";
-import type { FleetPlan, Observation } from "../../fleet/model";
+import { imageBytes, imageOf, plural, supposedImage } from "../../fleet";
+import type { FleetPlan, FleetSpec, Image, Observation } from "../../fleet/model";
 import { asLearned, topologyOf, type Topology } from "../../scheduler";
 import { BaseKeeper } from "./baseKeeper";
 import { clear, removeReplicas } from "./removals";
@@ -21,13 +21,12 @@ export async function executePlan(
   context: RunContext, plan: FleetPlan, observation: Observation, options: ExecuteOptions,
 ): Promise<Execution> {
   const topology = topologyOf(context.spec, {
-    imageBytes: observation.template?.allocationBytes ?? context.spec.imageBytes,
     time: options.time,
     freeLocalCopies: context.costs.freeLocalCopies,
     startupSeconds: context.costs.copyStartupSeconds,
     hopSeconds: context.abilities.relaying?.hopSeconds,
   });
-  const book = new SourceBook(asLearned(topology, context.learned), context.spec.limits.maxConcurrentClones, context.abilities.relaying !== undefined);
+  const book = new SourceBook(asLearned(topology, context.learned), imageToCopy(context.spec, plan, observation), context.spec.limits.maxConcurrentClones, context.abilities.relaying !== undefined);
   const result = emptyExecution(context, book, topology);
   const found = new FoundMembers(observation);
   await guarded(context, async () => {
@@ -36,8 +35,8 @@ export async function executePlan(
     const creates = plan.create.filter((create) => !stuck.has(create.slot));
     const keeper = new BaseKeeper(context, book);
     context.room = roomFor(book, context.spec, observation, plan);
-    const creation = new Creation(context, plan, [...creates, ...plan.complete], observation, book, keeper, result, context.room, options);
-    announce(context, plan, creation.copies * book.topology.imageBytes);
+    const creation = new Creation(context, [...creates, ...plan.complete], observation, book, keeper, result, context.room, options);
+    announce(context, plan, creation.copies * imageBytes(book.image));
     // Before the standing bases are counted: a merge of the same member then waits for its change.
     changeMembers(context, plan, found, result);
     countStanding(context, plan, observation, book, keeper);
@@ -62,7 +61,7 @@ export async function executePlan(
 /** Only takes away: what a removal's plan names, and touches nothing that stays. */
 export async function executeRemoval(context: RunContext, plan: FleetPlan, observation: Observation): Promise<Execution> {
   const topology = topologyOf(context.spec);
-  const result = emptyExecution(context, new SourceBook(topology, 1), topology);
+  const result = emptyExecution(context, new SourceBook(topology, imageToCopy(context.spec, plan, observation), 1), topology);
   await guarded(context, async () => {
     result.destroyed = (await clear(context, plan, new FoundMembers(observation))).destroyed;
     await removeReplicas(context, plan);
@@ -70,8 +69,16 @@ export async function executeRemoval(context: RunContext, plan: FleetPlan, obser
   return result;
 }
 
+/** The one that all copies of the plan are of; where it makes none, that of the seeds that stand. */
+function imageToCopy(spec: FleetSpec, { create, complete, seedContentId }: FleetPlan, { template }: Observation): Image {
+  const wanted = [...create, ...complete.filter((one) => one.base !== "arrived")].map(({ image }) => image);
+  const other = wanted.find(({ contentId }) => contentId !== wanted[0]!.contentId);
+  if (other) throw new Error(`a plan copies one image at a time, this one ${wanted[0]!.contentId} and ${other.contentId}`);
+  return wanted[0] ?? (template?.contentId === seedContentId ? imageOf(template) : supposedImage(spec, seedContentId));
+}
+
 function emptyExecution(context: RunContext, book: SourceBook, topology: Topology): Execution {
-  return { log: new TransferLog(context.clock, book), topology, policy: "none", created: 0, destroyed: 0, reconfigured: 0 };
+  return { log: new TransferLog(context.clock, book), topology, image: book.image, policy: "none", created: 0, destroyed: 0, reconfigured: 0 };
 }
 
 /** Waits for all that was started; a fault of our own is recorded like any other, so that no state is lost over it. */

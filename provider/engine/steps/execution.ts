@@ -1,4 +1,4 @@
-import type { PolicyName } from "../../fleet/model";
+import type { Image, PolicyName } from "../../fleet/model";
 import type { Topology } from "../../scheduler";
 import type { ChosenPolicy } from "../distribution/policy";
 import type { SourceBook } from "../distribution/sourceBook";
@@ -9,6 +9,8 @@ export interface Execution {
   log: TransferLog;
   /** As declared, whatever was learned. */
   topology: Topology;
+  /** What its copies were of. */
+  image: Image;
   /** Of the makespan, said when the copies began. */
   predictedSeconds?: number;
   policy: PolicyName | "none";

@@ -12,13 +12,13 @@ export type Made = "nothing" | "whole" | "ready";
  * was started early runs already: its disk is put over the base first. Waits for no other member. Errors are recorded,
  * never thrown.
  */
-export function makeMember(context: RunContext, member: NewMember, contentId: string, base: CopyRef, early?: EarlyStart): Promise<Made> {
-  return context.copiesOnly ? TAKEN_AS_READY : make(context, member, contentId, base, early);
+export function makeMember(context: RunContext, member: NewMember, base: CopyRef, early?: EarlyStart): Promise<Made> {
+  return context.copiesOnly ? TAKEN_AS_READY : make(context, member, base, early);
 }
 
 const TAKEN_AS_READY = Promise.resolve<Made>("ready");
 
-async function make(context: RunContext, member: NewMember, contentId: string, base: CopyRef, early: EarlyStart | undefined): Promise<Made> {
+async function make(context: RunContext, member: NewMember, base: CopyRef, early: EarlyStart | undefined): Promise<Made> {
   const { hypervisor, abilities, spec, fleet, failures, signal, ledger, hostBook } = context;
   const { slot, name, host, generation, kind } = member;
   let step = "snapshot";
@@ -35,7 +35,7 @@ async function make(context: RunContext, member: NewMember, contentId: string, b
       : abilities.linksClones!.link({ fleet, host, slot, generation, replica: base }, call)
     ));
     step = "define";
-    const order = definition(context, { ...member, contentId });
+    const order = definition(context, { ...member, contentId: member.image.contentId });
     ledger.defining(host, asDefined(context, order));
     await operate(context, host, (call) => hypervisor.reconfigure(order, call));
     made = "whole";

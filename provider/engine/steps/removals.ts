@@ -42,7 +42,7 @@ export async function clear(context: RunContext, plan: FleetPlan, found: FoundMe
 export async function removeReplicas(context: RunContext, plan: FleetPlan): Promise<void> {
   const { hypervisor, fleet, failures } = context;
   const removable = plan.removeReplicas.filter(({ host, contentId }) => (
-    contentId === plan.contentId ? failures.all.length === 0 : !failures.all.some((f) => f.host === host)
+    contentId === plan.seedContentId ? failures.all.length === 0 : !failures.all.some((f) => f.host === host)
   ));
   await each(context, removable, "remove replica", (e) => replicaLabel(e.host), ({ host, contentId, purpose }) => (
     operate(context, host, (call) => hypervisor.destroy({ kind: "replica", fleet, host, contentId, purpose }, call))

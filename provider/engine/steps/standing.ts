@@ -12,11 +12,11 @@ import { addStandingSources, declaredHosts, isFrozenSource } from "../distributi
 export function countStanding(
   { spec }: RunContext, plan: FleetPlan, observation: Observation, book: SourceBook, keeper: BaseKeeper,
 ): void {
-  const { contentId } = plan;
+  const { contentId } = book.image;
   const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   const keyOf = (host: string, { contentId, purpose }: Pick<ObservedReplica, "contentId" | "purpose">) => `${purpose}/${contentId}@${host}`;
   const going = new Set(plan.removeReplicas.map((one) => keyOf(one.host, one)));
-  addStandingSources(book, spec, observation, contentId, (replica, host) => going.has(keyOf(host, replica)));
+  addStandingSources(book, spec, observation, (replica, host) => going.has(keyOf(host, replica)));
   for (const { index, host } of declaredHosts(spec, observation)) {
     const members = host.members
       .filter((m) => m.kind === "full" && !leaving.has(memberKeyOn(host.name, m)))

@@ -5,6 +5,7 @@
  * Words are DESIGN.md's (section 1). Sizes are bytes, rates are decimal per second, times are milliseconds
  * unless the name says otherwise; `memory` is MiB, as in @pulumi/vsphere.
  */
+export type * from "./image";
 export type * from "./member";
 export type * from "./libvirt";
 export type * from "./spec";

@@ -1,4 +1,5 @@
 /** What was found. */
+import type { Image, ImageDisk } from "./image";
 import type { MemberId } from "./member";
 import type { CloneKind, HostOwn, HostSpec, TemplateSpec } from "./spec";
 
@@ -150,15 +151,16 @@ export interface UnreachableHost {
   reason: string;
 }
 
-export interface ObservedTemplate {
-  /** sha256, hex; see DESIGN.md section 1, content id. */
-  contentId: string;
+/** `bytes`: its data, decompressed, through all it stands on, and the clone's tables. */
+export interface TemplateDisk extends ImageDisk {
+  capacityBytes: number;
+  format: string;
+}
+
+export interface ObservedTemplate extends Image {
   /** Name of the host that holds it; absent for a local file that is not uploaded yet. */
   host?: string;
-  capacityBytes: number;
-  /** Bytes that a clone of it writes, and a copy moves about: its data, decompressed, through all it stands on, and the clone's tables. */
-  allocationBytes: number;
-  format: string;
+  disks: readonly TemplateDisk[];
 }
 
 export interface Observation {

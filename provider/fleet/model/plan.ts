@@ -1,17 +1,26 @@
 /** What must be done. */
+import type { Image } from "./image";
 import type { MemberId, SlotId } from "./member";
 import type { Leftover } from "./observation";
 import type { CloneKind, Problem } from "./spec";
 
-export interface PlannedCreate extends MemberId {
+/** What changes members says when. */
+export interface InWave {
+  /** From 0. What has the same runs together, a later one after it. Today's plans have one. */
+  wave: number;
+}
+
+export interface PlannedCreate extends MemberId, InWave {
   name: string;
   host: string;
   rack: string;
   kind: CloneKind;
+  /** What it is made of. */
+  image: Image;
   reason: string;
 }
 
-export interface PlannedDestroy extends MemberId {
+export interface PlannedDestroy extends MemberId, InWave {
   name: string;
   host: string;
   reason: string;
@@ -36,7 +45,7 @@ export type Reconfiguration =
   | { kind: "power"; to: "running" | "stopped" }
   | { kind: "hardware"; numCpus: number; memory: number; networks: string[] };
 
-export interface PlannedReconfigure extends SlotId {
+export interface PlannedReconfigure extends SlotId, InWave {
   name: string;
   host: string;
   changes: Reconfiguration[];
@@ -51,7 +60,8 @@ export interface PlannedReconfigure extends SlotId {
  */
 export interface FleetPlan {
   fleetId: string;
-  contentId: string;
+  /** Frozen bases of this content are kept as seeds for later members, whether or not this plan makes any. "": no template was ever seen. */
+  seedContentId: string;
   create: PlannedCreate[];
   adopt: PlannedMember[];
   keep: PlannedMember[];
@@ -60,9 +70,10 @@ export interface FleetPlan {
   consolidate: PlannedMember[];
   /**
    * Members, kept otherwise, that an earlier run started before their disk was there and did not get to the end with:
-   * what is missing is fetched, their guests go on. `base` says how far they came.
+   * what is missing is fetched, their guests go on. `base` says how far they came: of one that has arrived nothing is copied
+   any more, and its image says no more than of which content it is.
    */
-  complete: (PlannedCreate & { base: "arriving" | "arrived"; contentId: string })[];
+  complete: (PlannedCreate & { base: "arriving" | "arrived" })[];
   move: PlannedMove[];
   destroy: PlannedDestroy[];
   lost: PlannedMember[];

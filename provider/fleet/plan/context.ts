@@ -2,7 +2,8 @@
 import { takeCensus, type Census } from "../hosts/census";
 import { knowHosts, type HostTable } from "../hosts/table";
 import { unfinishedBases, type UnfinishedBase } from "../hosts/unfinished";
-import type { FleetSpec, FleetState, Observation } from "../model";
+import { imageOf, supposedImage } from "../images";
+import type { FleetSpec, FleetState, Image, Observation } from "../model";
 
 export interface ReconcileRequest {
   spec: FleetSpec;
@@ -20,19 +21,23 @@ export interface PlanContext extends ReconcileRequest {
   mode: "apply" | "preview";
   table: HostTable;
   census: Census;
-  contentId: string;
+  /** What new members are made of. */
+  image: Image;
   /** By slot; absent: 0. */
   nextGeneration: ReadonlyMap<number, number>;
   /** By slot: copies of this content that a run left unfinished. */
   unfinished: ReadonlyMap<number, UnfinishedBase>;
 }
 
+/** All that changes members, in plans that have no rules about when. */
+export const FIRST_WAVE = 0;
+
 export function contextOf(request: ReconcileRequest): PlanContext {
   const { spec, observation, previous, mode = "apply" } = request;
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, mode === "preview" && !observation);
-  const contentId = observation?.template?.contentId ?? previous?.contentId ?? "";
-  return { ...request, mode, table, census, contentId, nextGeneration: nextGenerations(table, previous), unfinished: unfinishedBases(table, previous, contentId) };
+  const image = observation?.template ? imageOf(observation.template) : supposedImage(spec, previous?.contentId ?? "");
+  return { ...request, mode, table, census, image, nextGeneration: nextGenerations(table, previous), unfinished: unfinishedBases(table, previous, image.contentId) };
 }
 
 /** One more than any object of the slot that was ever seen or recorded: volume names are never used twice. */

@@ -1,5 +1,6 @@
 /** Everything that would make a run fail, found before anything is touched, in one list. */
 import { groupBy } from "../groups";
+import { imageBytes } from "../images";
 import { memberKey } from "../members/keys";
 import type { FleetPlan, FleetSpec, Observation, Leftover, Problem, ReachableHost } from "../model";
 import { hostFacts } from "../own";
@@ -80,11 +81,12 @@ function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: Share
 /** Bytes that the plan writes to the host's pool at once. */
 export function bytesNeeded(spec: FleetSpec, observation: Observation, plan: FleetPlan, host: ReachableHost): number {
   const create = writtenOn(plan, host.name);
-  const image = observation.template?.allocationBytes ?? spec.imageBytes ?? 0;
+  const contents = new Set([...create, ...plan.create].map((one) => one.image.contentId));
+  const image = observation.template ? imageBytes(observation.template) : spec.imageBytes ?? 0;
   const full = create.filter((one) => one.kind === "full").length;
   const linked = create.length > full;
   const holds = (purpose: "replica" | "template") =>
-    host.replicas.some((replica) => replica.purpose === purpose && replica.contentId === plan.contentId);
+    host.replicas.some((replica) => replica.purpose === purpose && contents.has(replica.contentId));
   const uploads = spec.template.kind === "file" && plan.create.length > 0 && observation.template?.host === undefined
     && spec.hosts[0]?.name === host.name && !holds("template");
   const images = full + (linked && !holds("replica") ? 1 : 0) + (uploads ? 1 : 0);
@@ -116,7 +118,7 @@ function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
 function isResumed(plan: FleetPlan, host: ReachableHost, { slot, generation, resumable }: Leftover): boolean {
   if (!resumable) return false;
   const { contentId } = resumable;
-  const made = writtenOn(plan, host.name).filter((one) => ("contentId" in one ? one.contentId : plan.contentId) === contentId);
+  const made = writtenOn(plan, host.name).filter((one) => one.image.contentId === contentId);
   if (slot !== undefined) return made.some((one) => one.kind === "full" && one.slot === slot && one.generation === generation);
   return made.some((one) => one.kind === "linked") && !host.replicas.some((one) => one.purpose === "replica" && one.contentId === contentId);
 }

@@ -14,14 +14,14 @@ import { tidy } from "../words/problems";
 import { refusals } from "./refusals";
 import { isCompletable, isUnarrived } from "../members/arrival";
 import { awaitedLeftovers, resumedLeftovers } from "../hosts/unfinished";
-import { contextOf, type PlanContext, type ReconcileRequest } from "./context";
+import { contextOf, FIRST_WAVE, type PlanContext, type ReconcileRequest } from "./context";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "../members/seeds";
 import { planWarnings } from "./warnings";
 
 export function reconcile(request: ReconcileRequest): FleetPlan {
   const context = contextOf(request);
-  const { spec, table, census, contentId } = context;
+  const { spec, table, census } = context;
   const targets = hostTargets(context);
   const { staying, leaving } = sortOut(context, targets);
   const missing = new Set(census.missing);
@@ -46,7 +46,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
   const complete = unarrived(context, kept);
   const plan: FleetPlan = {
     fleetId: request.fleetId,
-    contentId,
+    seedContentId: context.image.contentId,
     create,
     destroy,
     ...sortKept(context, kept),
@@ -136,11 +136,11 @@ function pairMoves(context: PlanContext, targets: ReadonlyMap<string, number>, s
 }
 
 function created(context: PlanContext, slot: number, host: KnownHost, reason: string): PlannedCreate {
-  const { spec } = context;
+  const { spec, image } = context;
   const kind = kindOfSlot(spec.clone, slot);
   const unfinished = context.unfinished.get(slot);
   const generation = kind === "full" && unfinished?.host === host.name ? unfinished.generation : context.nextGeneration.get(slot) ?? 0;
-  return { slot, name: slotName(spec.namePrefix, slot), host: host.name, rack: host.rack, kind, generation, reason };
+  return { slot, name: slotName(spec.namePrefix, slot), host: host.name, rack: host.rack, kind, generation, image, wave: FIRST_WAVE, reason };
 }
 
 function recreations(context: PlanContext, missing: readonly Incumbent[], replaced: readonly Incumbent[]): PlannedCreate[] {
@@ -171,7 +171,7 @@ function growth(context: PlanContext, staying: readonly Incumbent[], moves: Move
 }
 
 function destroyed(one: Incumbent, reason: string): PlannedDestroy {
-  return { slot: one.slot, name: one.name, host: one.host.name, generation: one.generation, reason };
+  return { slot: one.slot, name: one.name, host: one.host.name, generation: one.generation, wave: FIRST_WAVE, reason };
 }
 
 function leavingReason(one: Incumbent, movedTo: KnownHost | undefined): string {
@@ -188,7 +188,7 @@ function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]
     const difference = member && !isUnarrived(member) ? differenceOf(spec, member) : null;
     const adopted = member !== undefined && member.incarnation !== incarnation;
     if (adopted) result.adopt.push({ ...at, reason: "made by another run or resource of this fleet" });
-    if (difference) result.reconfigure.push({ ...at, ...difference });
+    if (difference) result.reconfigure.push({ ...at, wave: FIRST_WAVE, ...difference });
     if (!adopted && !difference) {
       result.keep.push({ ...at, reason: member ? "as declared" : `as recorded; ${host.name} could not be asked: ${host.unseenReason}` });
     }
@@ -197,17 +197,18 @@ function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]
 }
 
 /** What is still arriving, or has and is not yet in its place. Of another content only what is whole can be completed. */
-function unarrived({ contentId }: PlanContext, kept: readonly Incumbent[]): FleetPlan["complete"] {
+function unarrived({ image }: PlanContext, kept: readonly Incumbent[]): FleetPlan["complete"] {
   return kept.flatMap(({ slot, name, host, member }) => {
-    if (!member || !isUnarrived(member) || !isCompletable(member, contentId)) return [];
-    const { base, kind, generation, contentId: content } = member;
+    if (!member || !isUnarrived(member) || !isCompletable(member, image.contentId)) return [];
+    const { base, kind, generation, contentId } = member;
     const reason = base === "arriving" ? "it was started before its disk was there, and the rest has not arrived" : "its disk has arrived and is not in its place yet";
-    return [{ slot, name, host: host.name, rack: host.rack, kind, generation, base, contentId: content, reason }];
+    const made = base === "arriving" ? image : { contentId, disks: [] };
+    return [{ slot, name, host: host.name, rack: host.rack, kind, generation, base, image: made, wave: FIRST_WAVE, reason }];
   });
 }
 
 /** What an earlier run did not get to; `keepSeeds` leaves the first of each rack or host, as the engine does. */
-function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]): FleetPlan["consolidate"] {
+function unmerged({ spec, image: { contentId } }: PlanContext, kept: readonly Incumbent[]): FleetPlan["consolidate"] {
   const order = new Map(spec.hosts.map((host, index) => [host.name, index]));
   const isSeed = seedKeeper(spec);
   return [...kept]
@@ -221,7 +222,7 @@ function unmerged({ spec, contentId }: PlanContext, kept: readonly Incumbent[]):
 }
 
 function cleanupOf(
-  { table, previous, unfinished, contentId }: PlanContext, create: readonly PlannedCreate[], kept: readonly Incumbent[],
+  { table, previous, unfinished, image: { contentId } }: PlanContext, create: readonly PlannedCreate[], kept: readonly Incumbent[],
 ): FleetPlan["cleanup"] {
   const needed = new Set([...resumedLeftovers(table, unfinished, create, contentId), ...awaitedLeftovers(kept)]);
   const ownerOf = ownersOf(table, previous);

@@ -186,7 +186,7 @@ function holderOf({ table, spec }: PlanContext): KnownHost | undefined {
 }
 
 /** Something is made, or runs already and waits for the rest of its disk: before a first run ended nobody knows of which content. */
-function isCopying({ census, contentId }: PlanContext, plan: FleetPlan): boolean {
+function isCopying({ census, image: { contentId } }: PlanContext, plan: FleetPlan): boolean {
   if (plan.create.length > 0 || plan.complete.some((one) => one.base === "arriving")) return true;
   const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   return contentId === "" && census.present.some(({ host, member }) => member?.base === "arriving" && !leaving.has(memberKeyOn(host.name, member)));
@@ -194,7 +194,7 @@ function isCopying({ census, contentId }: PlanContext, plan: FleetPlan): boolean
 
 /** Planned without any host: the record alone says whether a copy of the template's content is left elsewhere. */
 function givenUpProblems(context: PlanContext): Problem[] {
-  const { table, previous, contentId } = context;
+  const { table, previous, image: { contentId } } = context;
   const holder = holderOf(context);
   if (!holder?.abandoned) return [];
   const isSeed = (one: { host: string; contentId: string }, hostUuid = "") => one.contentId === contentId && table.hostOf({ host: one.host, hostUuid })?.abandoned === false;
@@ -208,7 +208,7 @@ const givenUpProblem = ({ name }: KnownHost): Problem => ({
 });
 
 /** A frozen base or a replica of the recorded content that the plan leaves in place. */
-export function hasSeed({ table, contentId }: PlanContext, plan: FleetPlan): boolean {
+export function hasSeed({ table, image: { contentId } }: PlanContext, plan: FleetPlan): boolean {
   const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   return contentId !== "" && table.hosts.some(({ name, seen }) =>
     (seen?.replicas ?? []).some((replica) => replica.contentId === contentId)

@@ -7,6 +7,7 @@ import { leftoverWarnings, ownersOf } from "../hosts/leftovers";
 import { keptDiskProblems } from "./refusals";
 import type { FleetPlan, FleetSpec, FleetState, Observation } from "../model";
 import { plural, tidy } from "../words/problems";
+import { FIRST_WAVE } from "./context";
 import { stoodOnElsewhere } from "./replicas";
 import { strangerWarnings, twinProblems } from "../hosts/strangers";
 
@@ -55,10 +56,10 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
   const isStoodOn = stoodOnElsewhere(table, previous);
   return {
     fleetId,
-    contentId: previous?.contentId ?? observation.template?.contentId ?? "",
+    seedContentId: previous?.contentId ?? observation.template?.contentId ?? "",
     create: [], adopt: [], reconfigure: [], consolidate: [], complete: [], move: [],
     keep: others.map(({ slot, name, host }) => ({ slot, name, host, reason: "belongs to another run or resource of this fleet" })),
-    destroy: own.map(({ slot, name, host, generation }) => ({ slot, name, host, generation, reason: "the fleet is deleted" })),
+    destroy: own.map(({ slot, name, host, generation }) => ({ slot, name, host, generation, wave: FIRST_WAVE, reason: "the fleet is deleted" })),
     lost: unseen.map(({ slot, name, host }) => ({ slot, name, host: host.name, reason: `its host does not answer: ${host.unseenReason}` })),
     cleanup: !alone ? [] : table.hosts.flatMap(({ name, seen }) =>
       (seen?.leftovers ?? []).filter((leftover) => ownerOf(leftover, name) === undefined)

@@ -20,7 +20,7 @@ export function stoodOnElsewhere(table: HostTable, previous: FleetState | undefi
   return (host, { purpose, contentId }) => purpose === "replica" && (contents.has(contentId) || staying.has(host));
 }
 
-export function unusedReplicas({ table, contentId, census, previous }: PlanContext, plan: FleetPlan): FleetPlan["removeReplicas"] {
+export function unusedReplicas({ table, image: { contentId }, census, previous }: PlanContext, plan: FleetPlan): FleetPlan["removeReplicas"] {
   if (!table.hosts.some(({ seen }) => seen && seen.replicas.length > 0)) return [];
   const leaving = new Set(plan.destroy.map((one) => memberKeyOn(one.host, one)));
   const fleetIsEmpty = Object.values(plan.placement).every((members) => members === 0) && census.lost.length === 0;

@@ -60,7 +60,7 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
 }
 
 function contentWarnings(context: PlanContext, plan: FleetPlan, members: readonly ObservedMember[]): string[] {
-  const { observation, contentId } = context;
+  const { observation, image: { contentId } } = context;
   if (observation?.templateUnread) {
     return plan.create.length === 0 ? [] : ["the template is still being read: what its copies cost is guessed, and up waits for it"];
   }
@@ -98,7 +98,7 @@ function kindWarnings({ spec }: PlanContext, members: readonly ObservedMember[])
   return [`clone: ${namesOf(differing)} ${differing.length === 1 ? "stays" : "stay"} as made; the change concerns new members only`];
 }
 
-function arrivalWarnings({ contentId }: PlanContext, members: readonly ObservedMember[]): string[] {
+function arrivalWarnings({ image: { contentId } }: PlanContext, members: readonly ObservedMember[]): string[] {
   if (contentId === "") return []; // no template was ever seen: none has changed
   const stuck = members.filter((member) => isUnarrived(member) && !isCompletable(member, contentId));
   if (stuck.length === 0) return [];

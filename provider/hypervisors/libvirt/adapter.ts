@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/members/arrival";
 import { memberMacs } from "../../fleet/members/addresses";
-import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
+import type { FleetSpec, HostSpec, Observation, TemplateDisk } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, TemplateChangedError, UnansweredError,
   type Abilities, type CallContext, type CloneOrder, type CopyRef, type Costs, type DestroyOrder, type EarlyOrder, type FleetLock, type HintedCloneOrder,
@@ -245,7 +245,8 @@ export class LibvirtHypervisor implements Hypervisor {
     if (ref.kind === "template") {
       const { path, observed, backing = null } = await this.template.look(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
-      return this.sourceOf(this.byName(observed.host), path, observed, backing);
+      const [{ format, capacityBytes, bytes }] = observed.disks as [TemplateDisk];
+      return this.sourceOf(this.byName(observed.host), path, { format, capacityBytes, allocationBytes: bytes }, backing);
     }
     const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
     const place = await this.place(ref.host, order.fleet.fleetId);

@@ -1,6 +1,8 @@
 /** The copies under way in the simulated datacenter: time model, relays, caps, faults and progress. */
 import type { CallContext, CloneResult, ImageRef } from "../hypervisor";
 import { HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError } from "../hypervisor";
+import { imageBytes } from "../../fleet/images";
+import type { Image } from "../../fleet/model";
 import { FlowNetwork, type Flow } from "../../scheduler/time/flows";
 import { PROVIDER_HOST, soloSeconds } from "../../scheduler/time/timeModel";
 import type { Topology } from "../../scheduler/types";
@@ -63,6 +65,7 @@ export class Copies {
   /** Copies that read, by what they read. */
   private readonly readersOf = new Map<string, number>();
   private readonly index: Map<string, number>;
+  private readonly imageBytes: number;
   private readonly load: Int32Array;
   private readonly failures: { fault: Extract<Fault, { kind: "cloneFails" }>; left: number }[];
   private readonly progressMs: number;
@@ -71,18 +74,20 @@ export class Copies {
   /** @param relays whether a copy may read from one under way, and go on from another source */
   constructor(
     private readonly topology: Topology,
+    image: Pick<Image, "disks">,
     private readonly clock: VirtualClock,
     private readonly relays: boolean,
     faults: readonly Fault[],
     progressSeconds: number | undefined,
   ) {
-    this.network = new FlowNetwork(topology);
+    this.network = new FlowNetwork(topology, image);
+    this.imageBytes = imageBytes(image);
     this.index = new Map(topology.hosts.map((host) => [host.name, host.index]));
     this.load = new Int32Array(topology.hosts.length);
     this.failures = faults.filter((fault) => fault.kind === "cloneFails")
       .map((fault) => ({ fault, left: fault.times ?? 1 }));
     const quickest = Math.min(...topology.hosts.flatMap(({ index }) => (
-      [PROVIDER_HOST, ...(topology.freeLocalCopies ? [] : [index])].map((source) => soloSeconds(topology, source, index)))));
+      [PROVIDER_HOST, ...(topology.freeLocalCopies ? [] : [index])].map((source) => soloSeconds(topology, this.imageBytes, source, index)))));
     // The engine judges copies by their progress: a copy that reports too seldom would look like one that lags.
     const seldom = Math.max(0.5, quickest / 10);
     this.progressMs = 1000 * (progressSeconds === Infinity ? Infinity : Math.min(progressSeconds ?? seldom, seldom));
@@ -238,7 +243,7 @@ export class Copies {
     const nowSeconds = this.clock.nowMs() / 1000;
     const { targetHost, slot } = copy.order;
     const before = copy.flow as Flow<Copy> | undefined;
-    const arrived = before ? this.partOf(copy) : Math.min(1, (copy.order.arrivedBytes ?? 0) / this.topology.imageBytes);
+    const arrived = before ? this.partOf(copy) : Math.min(1, (copy.order.arrivedBytes ?? 0) / this.imageBytes);
     const fault = this.failures.find(({ fault: f, left }) => left > 0 && f.targetHost === targetHost && (f.slot === undefined || f.slot === slot));
     if (fault) fault.left--;
     copy.upstream?.readers?.delete(copy);
@@ -309,15 +314,15 @@ export class Copies {
 
   /** Bytes of the present source up to now. */
   private account(copy: Copy): void {
-    const bytes = Math.round(this.partOf(copy) * this.topology.imageBytes);
+    const bytes = Math.round(this.partOf(copy) * this.imageBytes);
     if (copy.source.host !== copy.order.targetHost) copy.bytesMoved += bytes - copy.bytesBefore;
     copy.bytesBefore = bytes;
   }
 
   private report(copy: Copy): void {
-    const bytes = Math.round(this.partOf(copy) * this.topology.imageBytes);
+    const bytes = Math.round(this.partOf(copy) * this.imageBytes);
     copy.order.image.bytes = bytes;
-    copy.order.context.onProgress?.(bytes, this.topology.imageBytes);
+    copy.order.context.onProgress?.(bytes, this.imageBytes);
   }
 
   private tick(): void {

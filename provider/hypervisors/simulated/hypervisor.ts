@@ -1,5 +1,6 @@
 import { memberMacs } from "../../fleet/members/addresses";
 import { memberUuid } from "../../fleet/members/identity";
+import { imageBytes } from "../../fleet/images";
 import type { BaseState, Observation, PowerState } from "../../fleet/model";
 import type { Topology } from "../../scheduler/types";
 import {
@@ -35,6 +36,7 @@ export class SimulatedHypervisor implements Hypervisor {
   private readonly copies: Copies;
   private readonly locks: Locks;
   private readonly seconds: SimulatedCosts;
+  private readonly imageBytes: number;
   private templateChanged = false;
 
   constructor(
@@ -43,10 +45,11 @@ export class SimulatedHypervisor implements Hypervisor {
     private readonly template: SimulatedTemplate,
     options: SimulatedOptions = {},
   ) {
+    this.imageBytes = imageBytes(template);
     this.seconds = { ...NO_COSTS, ...options.costs };
     this.costs = { freeLocalCopies: topology.freeLocalCopies, copyStartupSeconds: topology.startupSeconds, ...options.traits?.costs };
     this.abilities = this.abilitiesLike(options.traits?.abilities ?? { ...UNBOUNDED.abilities, relaying: { hopSeconds: topology.hopSeconds ?? 0 } });
-    this.copies = new Copies(topology, clock, this.abilities.relaying !== undefined, options.faults ?? [], options.progressSeconds);
+    this.copies = new Copies(topology, template, clock, this.abilities.relaying !== undefined, options.faults ?? [], options.progressSeconds);
     this.locks = new Locks(clock);
     for (const { name } of topology.hosts) this.host(name);
     armFaults(options.faults ?? [], clock, {
@@ -63,7 +66,7 @@ export class SimulatedHypervisor implements Hypervisor {
       ...(relaying && { relaying: { hopSeconds: relaying.hopSeconds, refeed: (order) => this.refeed(order) } }),
       ...(linksClones && { linksClones: { link: (order, context) => this.link(order, context) } }),
       ...(startsEarly && { startsEarly: new EarlyStarts({
-        imageBytes: this.topology.imageBytes,
+        imageBytes: this.imageBytes,
         startupSeconds: this.topology.startupSeconds,
         seconds: this.seconds,
         host: (name) => this.host(name),
@@ -118,13 +121,13 @@ export class SimulatedHypervisor implements Hypervisor {
     context.signal?.throwIfAborted();
     const hosts = request.hosts.map(({ name }) =>
       this.host(name).observe(request.fleetId, request.namePrefix, request.preflight));
-    return { hosts, ...observeTemplate({ template: this.template, hosts: this.hosts, imageBytes: this.topology.imageBytes }, request.fleetId, request.spec) };
+    return { hosts, ...observeTemplate({ template: this.template, hosts: this.hosts }, request.fleetId, request.spec) };
   }
 
   async clone(order: CloneOrder, context: CallContext = {}): Promise<CloneResult> {
     context.signal?.throwIfAborted();
     const host = this.reachable(order.target.host, "clone");
-    const image = new ImageUnderWay(order, host, this.topology.imageBytes);
+    const image = new ImageUnderWay(order, host, this.imageBytes);
     const copy = this.copyInto(image, host, order, context);
     if (!copy) return { bytesMoved: 0 };
     try {
@@ -132,7 +135,7 @@ export class SimulatedHypervisor implements Hypervisor {
       image.finish();
       return result;
     } catch (error) {
-      host.freeBytes += this.topology.imageBytes - image.bytes;
+      host.freeBytes += this.imageBytes - image.bytes;
       if (!context.signal?.aborted && !(error instanceof SourceLostError) && !(error instanceof HostUnreachableError)) image.spoil();
       // Guests that read from it stand still.
       for (const member of guestsOver(host, order)) member.power = "paused";
@@ -143,7 +146,7 @@ export class SimulatedHypervisor implements Hypervisor {
   /** Takes the room for it. undefined: it is whole. @throws the typed errors of the port */
   private copyInto(image: ImageUnderWay, host: SimulatedHost, order: CloneOrder, context: CallContext): CopyOrder | undefined {
     const { source, target } = order;
-    const { imageBytes } = this.topology;
+    const { imageBytes } = this;
     // A whole replica is only read; a base that somebody's domain names is neither trusted nor overwritten.
     if (!image.whole || target.kind === "base") host.byHand.assertUnused(target.host, "clone", [image.volume], "a copy into somebody's disk");
     if (image.whole) return undefined;
@@ -161,9 +164,9 @@ export class SimulatedHypervisor implements Hypervisor {
     };
   }
 
-  private async refeed({ fleet, target, source, contentId }: RefeedOrder): Promise<void> {
+  private async refeed({ fleet, target, source, image }: RefeedOrder): Promise<void> {
     this.reachable(target.host, "change source");
-    this.sourceOf({ fleet, target, contentId }, source);
+    this.sourceOf({ fleet, target, image }, source);
     await this.copies.refeed(sourceKeyOf(fleet.fleetId, target), target.host, source, this.seconds.refeedSeconds);
   }
 
@@ -186,7 +189,7 @@ export class SimulatedHypervisor implements Hypervisor {
     if (base.host !== order.host || !host.holdsContent(fleetId, base)) {
       throw new HypervisorError(order.host, "snapshot", `no whole, unwritten base for slot ${slot}`);
     }
-    const disk = host.disk(`${fleetId}-${slot}-${generation}-delta`, this.topology.imageBytes, 0);
+    const disk = host.disk(`${fleetId}-${slot}-${generation}-delta`, this.imageBytes, 0);
     host.deltas.set(key, { fleetId, slot, generation, disk, over: base.kind });
   }
 
@@ -313,7 +316,7 @@ export class SimulatedHypervisor implements Hypervisor {
   private checkSource(order: Omit<RefeedOrder, "source">, source: ImageRef, key: string): void {
     const { target } = order;
     if (source.kind === "template") {
-      if (this.templateChanged || this.template.contentId !== order.contentId) {
+      if (this.templateChanged || this.template.contentId !== order.image.contentId) {
         throw new TemplateChangedError(source.host ?? target.host, "clone", "the template is not what it was when the run began");
       }
     }

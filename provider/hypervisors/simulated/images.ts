@@ -25,7 +25,7 @@ export class ImageUnderWay {
 
   /** @param host the target's */
   constructor(order: CloneOrder, private readonly host: SimulatedHost, private readonly imageBytes: number) {
-    const { target, contentId: arriving } = order;
+    const { target, image: { contentId: arriving } } = order;
     const { fleetId } = order.fleet;
     const volume = target.kind === "base"
       ? `${fleetId}-${target.slot}-${target.generation}-base`

@@ -1,3 +1,4 @@
+import { DEFAULT_IMAGE_BYTES } from "../../fleet/images";
 import { templateHostOf } from "../../fleet/own";
 import { asLearned } from "../../scheduler/learned";
 import { topologyOf } from "../../scheduler/topology";
@@ -21,18 +22,18 @@ export function createSimulated(
   const observed = observation?.template;
   const clock = new VirtualClock();
   const topology = asLearned(topologyOf(spec, {
-    imageBytes: options.imageBytes ?? observed?.allocationBytes,
     startupSeconds: options.startupSeconds ?? options.traits?.costs.copyStartupSeconds,
     hopSeconds: options.hopSeconds ?? options.traits?.abilities.relaying?.hopSeconds,
     time: options.time,
     freeLocalCopies: options.traits?.costs.freeLocalCopies,
   }), options.learned);
+  const bytes = options.imageBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;
+  const disks = options.imageBytes === undefined && observed ? observed.disks : [{ bytes, capacityBytes: observed?.disks[0]?.capacityBytes ?? bytes, format: "qcow2" }];
   const declaredHost = templateHostOf(spec.template) ?? null;
   const hypervisor = new SimulatedHypervisor(clock, topology, {
     contentId: options.contentId ?? observed?.contentId ?? UNSEEN_CONTENT,
     host: declaredHost,
-    capacityBytes: observed?.capacityBytes ?? topology.imageBytes,
-    format: observed?.format ?? "qcow2",
+    disks,
   }, options);
   for (const found of observation?.hosts ?? []) hypervisor.host(found.name).restore(fleetId!, found);
   for (const [name, bytes] of Object.entries(options.freeBytes ?? {})) hypervisor.host(name).freeBytes = bytes;

@@ -5,9 +5,10 @@
  * A copy is not started where it would have to share its bottleneck: two copies at half the rate both end late, one
  * after the other the first ends early and helps with the rest. In unit time a source makes one copy at a time.
  */
+import { imageBytes } from "../../fleet/images";
 import { Heap } from "../../heap";
 import { DecisionDraft } from "./decisionDraft";
-import { capacitiesOf, costOf, diskRead, nicOut, pathOf, PROVIDER_HOST, soloRate, soloSeconds } from "../time/timeModel";
+import { capacitiesOf, costOf, nicOut, pathOf, PROVIDER_HOST, soloRate, soloSeconds, storeRate, storeRead } from "../time/timeModel";
 import type { Topology } from "../types";
 import type { Decision, Policy, BookView } from "../policy";
 
@@ -63,8 +64,9 @@ class Usage {
 
   /** The same for a copy to a host that limits nothing. */
   outgoingShare(host: number): number {
-    const solo = Math.min(this.capacities[diskRead(host)]!, this.capacities[nicOut(host)]!);
-    return Math.min(...[diskRead(host), nicOut(host)].map((resource) => {
+    const [read, out] = [storeRead(this.topology.hosts[host]!.store), nicOut(this.topology, host)];
+    const solo = Math.min(this.capacities[read]!, this.capacities[out]!);
+    return Math.min(...[read, out].map((resource) => {
       const capacity = this.capacities[resource]!;
       return Math.max(capacity - this.demand[resource]!, capacity / (this.users[resource]! + 1));
     })) / solo;
@@ -74,6 +76,7 @@ class Usage {
 class EarliestCompletion {
   private readonly draft: DecisionDraft;
   private readonly topology: Topology;
+  private readonly copyBytes: number;
   private readonly usage: Usage;
   private readonly unit: boolean;
   /** By rack: the hosts that can serve others, best first. Entries that can no longer are dropped when met. */
@@ -84,6 +87,7 @@ class EarliestCompletion {
   constructor(view: BookView) {
     this.draft = new DecisionDraft(view);
     this.topology = view.topology;
+    this.copyBytes = imageBytes(view.image);
     this.unit = view.topology.time === "unit";
     this.usage = new Usage(view.topology);
     this.busyRate = new Float64Array(view.topology.racks.length);
@@ -228,8 +232,7 @@ class EarliestCompletion {
         heap.pop();
       } else {
         const rate = soloRate(this.topology, top.host, target);
-        const { nicBytesPerSecond, diskBytesPerSecond } = this.topology.hosts[target]!;
-        const awaited = Math.min(this.busyRate[rack]!, nicBytesPerSecond, diskBytesPerSecond);
+        const awaited = Math.min(this.busyRate[rack]!, this.topology.hosts[target]!.nicBytesPerSecond, storeRate(this.topology, target));
         if (this.unit || rate >= WORTH_WAITING * awaited) found = top.host;
         break;
       }
@@ -246,7 +249,7 @@ class EarliestCompletion {
       if (rack === this.topology.hosts[target]!.rack) continue;
       const source = this.serverFor(rack, target);
       if (source < 0) continue;
-      const seconds = soloSeconds(this.topology, source, target) / this.usage.shareOf(source, target);
+      const seconds = soloSeconds(this.topology, this.copyBytes, source, target) / this.usage.shareOf(source, target);
       if (seconds < bestSeconds) {
         best = source;
         bestSeconds = seconds;
@@ -270,13 +273,12 @@ class EarliestCompletion {
 
   /** Start-up against transfer time: how many copies may overlap for the start-ups' sake. */
   private startupShare(source: number, target: number): number {
-    const { startupSeconds, bytes } = costOf(this.topology, source, target);
+    const { startupSeconds, bytes } = costOf(this.topology, this.copyBytes, source, target);
     return this.unit || bytes === 0 ? 0 : startupSeconds / (bytes / soloRate(this.topology, source, target));
   }
 
   private serveRate(host: number): number {
-    const { nicBytesPerSecond, diskBytesPerSecond } = this.topology.hosts[host]!;
-    return Math.min(nicBytesPerSecond, diskBytesPerSecond);
+    return Math.min(this.topology.hosts[host]!.nicBytesPerSecond, storeRate(this.topology, host));
   }
 
   private mostWorkFirst(hosts: number[]): number[] {
@@ -288,13 +290,13 @@ class EarliestCompletion {
 
   /** To write what the host wants. */
   private ownSeconds(host: number): number {
-    return this.draft.remaining[host]! * soloSeconds(this.topology, host, host);
+    return this.draft.remaining[host]! * soloSeconds(this.topology, this.copyBytes, host, host);
   }
 
   /** A rough end of a rack once it has its first base: the doublings over its hosts, then the busiest host. */
   private secondsOnceSeeded(open: number[]): number {
     const first = open[0]!;
-    return Math.log2(open.length) * soloSeconds(this.topology, PROVIDER_HOST, first) + this.ownSeconds(first);
+    return Math.log2(open.length) * soloSeconds(this.topology, this.copyBytes, PROVIDER_HOST, first) + this.ownSeconds(first);
   }
 }
 

@@ -3,10 +3,11 @@
  * decided on at once; a hop waits for its source to have something. What a host wants beyond its first base it makes
  * on its own disk, from what has arrived where its disk is faster than the arrival.
  */
+import { imageBytes } from "../../fleet/images";
 import { earliestCompletion } from "./earliestCompletion";
 import { DecisionDraft } from "./decisionDraft";
 import { alongsideArrival, relayTree, treeRates, type RelayRoot, type RelayTarget } from "./relayTree";
-import { costOf, soloRate } from "../time/timeModel";
+import { costOf, soloRate, storeRate } from "../time/timeModel";
 import { remainingAt, type Source, type Topology, type Transfer } from "../types";
 import type { Decision, Policy, BookView } from "../policy";
 
@@ -42,20 +43,20 @@ function count(traffic: Traffic, host: number, transfer: Transfer, topology: Top
 }
 
 /** Local copies that may start on a host with this traffic. */
-function localCopies(topology: Topology, host: number, traffic: Traffic, whole: boolean): number {
+function localCopies({ topology, image }: BookView, host: number, traffic: Traffic, whole: boolean): number {
   const { arriving, leaving, readers, local } = traffic;
-  const { diskBytesPerSecond } = topology.hosts[host]!;
   if (topology.freeLocalCopies) return whole ? Infinity : 0;
+  const disk = storeRate(topology, host);
   if (arriving > 0) return alongsideArrival(topology, host, Math.max(arriving, leaving)) - local;
-  if (leaving > LENDS_BELOW * diskBytesPerSecond) return 0;
+  if (leaving > LENDS_BELOW * disk) return 0;
   // Each more takes an equal share of the disk: not so many that the readers get less than they can take.
-  const harmless = leaving > 0 ? Math.floor(readers * (diskBytesPerSecond / leaving - 1) * 1.001) : Infinity;
-  return Math.min(overlapping(topology, host), harmless) - local;
+  const harmless = leaving > 0 ? Math.floor(readers * (disk / leaving - 1) * 1.001) : Infinity;
+  return Math.min(overlapping(topology, imageBytes(image), host), harmless) - local;
 }
 
 /** More than one copy at once on an idle disk only to overlap start-ups. */
-function overlapping(topology: Topology, host: number): number {
-  const { startupSeconds, bytes } = costOf(topology, host, host);
+function overlapping(topology: Topology, copyBytes: number, host: number): number {
+  const { startupSeconds, bytes } = costOf(topology, copyBytes, host, host);
   return 1 + Math.ceil(bytes === 0 ? 0 : startupSeconds / (bytes / soloRate(topology, host, host)));
 }
 
@@ -98,7 +99,7 @@ class Relay {
       else if (draft.canFeed(host)) roots.push({ host, load, room, wants: this.isBare(host) ? wants : 0 });
     }
     if (targets.length === 0) return;
-    const edges = relayTree(topology, roots, targets);
+    const edges = relayTree(topology, imageBytes(this.view.image), roots, targets);
     const rates = treeRates(topology, edges);
     edges.forEach(({ from, to }, i) => {
       if (draft.full || !draft.hasRoom(from) || !draft.isRemaining(to) || !draft.canFeed(from)) return;
@@ -115,12 +116,12 @@ class Relay {
 
   private fill(host: number): void {
     const { draft } = this;
-    let allowed = localCopies(this.topology, host, this.at(host), draft.sourceCount[host]! > 0);
+    let allowed = localCopies(this.view, host, this.at(host), draft.sourceCount[host]! > 0);
     for (; allowed > 0 && draft.isRemaining(host) && !draft.full; allowed--) draft.decideRelay(host, host);
   }
 
   private workOf(host: number): number {
-    return this.draft.remaining[host]! / this.topology.hosts[host]!.diskBytesPerSecond;
+    return this.draft.remaining[host]! / storeRate(this.topology, host);
   }
 
   private at(host: number): Traffic {
@@ -150,7 +151,7 @@ function fillChanged(view: BookView, index: NonNullable<BookView["index"]>): Dec
     }
     const source = bestOf(index.sourcesAt(host));
     if (!source) continue;
-    const copies = Math.min(remaining, room, localCopies(topology, host, traffic, !source.arriving));
+    const copies = Math.min(remaining, room, localCopies(view, host, traffic, !source.arriving));
     for (let i = 0; i < copies; i++) decisions.push({ source: source.id, targetHost: host });
   }
   return decisions;

@@ -3,7 +3,7 @@
  * first, so that an image crosses each uplink once in and once out, and each NIC carries it once in and once out. A host
  * that would hold up those behind it hangs on the side, where it holds up nobody.
  */
-import { costOf, expectedRates } from "../time/timeModel";
+import { costOf, expectedRates, storeRate } from "../time/timeModel";
 import type { Topology } from "../types";
 
 /** Where the image is, or will be: whole or arriving. */
@@ -54,23 +54,23 @@ const WORTH_A_CHANGE = 0.99;
 /** Makespans that a slow host decides are alike: the others' ends count for this much. */
 const MEAN_WEIGHT = 0.02;
 
-/** The tree with the shortest estimated makespan. */
-export function relayTree(topology: Topology, roots: readonly RelayRoot[], targets: readonly RelayTarget[]): RelayEdge[] {
-  const plain = improved(topology, roots, targets, PLAIN);
+/** The tree with the shortest estimated makespan. @param copyBytes what each edge brings */
+export function relayTree(topology: Topology, copyBytes: number, roots: readonly RelayRoot[], targets: readonly RelayTarget[]): RelayEdge[] {
+  const plain = improved(topology, copyBytes, roots, targets, PLAIN);
   // Where hosts differ, a ring pays only with slow ones out of its way: two changes at once.
   if (plain.edges.length === 0 || !matters("spread", topology, PLAIN, targets) || !roots.some(({ wants }) => wants > 0)) return plain.edges;
-  const ring = improved(topology, roots, targets, { ...PLAIN, ring: true, spread: true });
+  const ring = improved(topology, copyBytes, roots, targets, { ...PLAIN, ring: true, spread: true });
   return ring.edges.length >= plain.edges.length && ring.score < WORTH_A_CHANGE * plain.score ? ring.edges : plain.edges;
 }
 
 /** Changes one thing of the shape at a time for as long as that helps. */
 function improved(
-  topology: Topology, roots: readonly RelayRoot[], targets: readonly RelayTarget[], start: RelayShape,
+  topology: Topology, copyBytes: number, roots: readonly RelayRoot[], targets: readonly RelayTarget[], start: RelayShape,
 ): { edges: RelayEdge[]; score: number } {
   let shape = start;
   let best = buildTree(topology, roots, targets, shape);
   if (targets.length === 0 || best.length === 0) return { edges: best, score: Infinity };
-  let bestScore = score(topology, roots, targets, best);
+  let bestScore = score(topology, copyBytes, roots, targets, best);
   for (let changed = true; changed;) {
     changed = false;
     for (const key of Object.keys(CHOICES) as (keyof RelayShape)[]) {
@@ -78,7 +78,7 @@ function improved(
         if (value === shape[key] || !matters(key, topology, shape, targets)) continue;
         const other = { ...shape, [key]: value };
         const edges = buildTree(topology, roots, targets, other);
-        const otherScore = score(topology, roots, targets, edges);
+        const otherScore = score(topology, copyBytes, roots, targets, edges);
         if (edges.length < best.length || otherScore >= WORTH_A_CHANGE * bestScore) continue;
         [shape, best, bestScore, changed] = [other, edges, otherScore, true];
       }
@@ -96,8 +96,8 @@ function matters(key: keyof RelayShape, topology: Topology, shape: RelayShape, t
   return Math.min(...rates) < Math.max(...rates);
 }
 
-export const rateOf = ({ hosts }: Topology, host: number): number =>
-  Math.min(hosts[host]!.nicBytesPerSecond, hosts[host]!.diskBytesPerSecond);
+export const rateOf = (topology: Topology, host: number): number =>
+  Math.min(topology.hosts[host]!.nicBytesPerSecond, storeRate(topology, host));
 
 function buildTree(topology: Topology, roots: readonly RelayRoot[], targets: readonly RelayTarget[], shape: RelayShape): RelayEdge[] {
   return new TreeBuilder(topology, roots, targets, shape).build();
@@ -291,9 +291,9 @@ export function treeRates(topology: Topology, edges: readonly RelayEdge[]): numb
 
 /** Rough seconds to the last base of all hosts: arrival, then what the host makes of it on its own disk. */
 function score(
-  topology: Topology, roots: readonly RelayRoot[], targets: readonly RelayTarget[], edges: readonly RelayEdge[],
+  topology: Topology, copyBytes: number, roots: readonly RelayRoot[], targets: readonly RelayTarget[], edges: readonly RelayEdge[],
 ): number {
-  const { imageBytes, hopSeconds = 0, freeLocalCopies } = topology;
+  const { hopSeconds = 0, freeLocalCopies } = topology;
   const rates = treeRates(topology, edges);
   const wants = new Map(targets.map((t) => [t.host, t.wants]));
   const rootOf = new Map(roots.map((root) => [root.host, root]));
@@ -302,7 +302,7 @@ function score(
   const arrivals = edges.map(({ from, to }, i) => {
     const deep = (depth.get(from) ?? 0) + 1;
     if (!rootOf.has(to)) depth.set(to, deep);
-    const arrival = topology.startupSeconds + (deep - 1) * hopSeconds + imageBytes / rates[i]!;
+    const arrival = topology.startupSeconds + (deep - 1) * hopSeconds + copyBytes / rates[i]!;
     const fed = feeding.get(from) ?? { untilSeconds: 0, bytesPerSecond: 0 };
     feeding.set(from, { untilSeconds: Math.max(fed.untilSeconds, arrival), bytesPerSecond: fed.bytesPerSecond + rates[i]! });
     return arrival;
@@ -311,10 +311,10 @@ function score(
   let sum = 0;
   /** `copies` on the host's own disk from then on, while others read from it too. */
   const finish = (host: number, fromSeconds: number, copies: number): void => {
-    const disk = topology.hosts[host]!.diskBytesPerSecond;
+    const disk = storeRate(topology, host);
     const { untilSeconds, bytesPerSecond } = feeding.get(host) ?? { untilSeconds: 0, bytesPerSecond: 0 };
     let seconds = fromSeconds;
-    let bytes = freeLocalCopies ? 0 : copies * (imageBytes + costOf(topology, host, host).startupSeconds * disk);
+    let bytes = freeLocalCopies ? 0 : copies * (copyBytes + costOf(topology, copyBytes, host, host).startupSeconds * disk);
     if (bytes > 0 && untilSeconds > seconds) {
       const shared = bytesPerSecond > disk / 2 ? 0 : disk - bytesPerSecond;
       const meanwhile = Math.min(bytes, shared * (untilSeconds - seconds));
@@ -338,6 +338,6 @@ function score(
 
 /** Local copies that may read what arrives without slowing it or the host's own reader: disk that is left. */
 export function alongsideArrival(topology: Topology, host: number, bytesPerSecond: number): number {
-  const { diskBytesPerSecond, maxConcurrent } = topology.hosts[host]!;
-  return Math.max(0, Math.min(Math.floor((diskBytesPerSecond / bytesPerSecond) * 1.001) - 1, maxConcurrent - 2));
+  const { maxConcurrent } = topology.hosts[host]!;
+  return Math.max(0, Math.min(Math.floor((storeRate(topology, host) / bytesPerSecond) * 1.001) - 1, maxConcurrent - 2));
 }

@@ -19,16 +19,17 @@ export class FlowRates<T> {
   private readonly users: (Set<LiveFlow<T>> | undefined)[] = [];
   /** By resource: the mark of the round that looked at it last. */
   private readonly lookedAt: Int32Array;
-  private readonly imageBytes: number;
   private dirty: number[] = [];
   private dirtyFlows: LiveFlow<T>[] = [];
   private marks = 0;
 
-  /** @param onForeseen called with each copy whose next event is another now */
-  constructor(topology: Topology, private readonly onForeseen: (flow: LiveFlow<T>) => void) {
+  /**
+   * @param copyBytes what one copy moves
+   * @param onForeseen called with each copy whose next event is another now
+   */
+  constructor(topology: Topology, private readonly copyBytes: number, private readonly onForeseen: (flow: LiveFlow<T>) => void) {
     this.capacities = capacitiesOf(topology);
     this.lookedAt = new Int32Array(this.capacities.length);
-    this.imageBytes = topology.imageBytes;
   }
 
   setCapacity(resource: number, bytesPerSecond: number): void {
@@ -71,7 +72,7 @@ export class FlowRates<T> {
       paths.push(flow.cost.path);
       const relay = relayOf(flow);
       flow.caughtUp = relay !== undefined &&
-        arrivedAt(relay, now) - arrivedAt(flow, now) <= CAUGHT_UP * this.imageBytes;
+        arrivedAt(relay, now) - arrivedAt(flow, now) <= CAUGHT_UP * this.copyBytes;
       if (!relay || !flow.caughtUp) return;
       if (relay.mark === this.marks) (followers[relay.position] ??= []).push(i);
       else (limits ??= new Float64Array(affected.length).fill(Infinity))[i] = relay.bytesPerSecond;

@@ -8,7 +8,9 @@
 import { Heap } from "../../heap";
 import { arrivedAt, countArrived, relayOf, type Flow, type FlowOptions, type LiveFlow, type Phase } from "./flow";
 import { FlowRates } from "./flowRates";
-import { capacitiesOf, costOf, diskRead, diskWrite, nicIn, nicOut, type CopyCost } from "./timeModel";
+import { capacitiesOf, costOf, nicIn, nicOut, storeRead, storeWrite, type CopyCost } from "./timeModel";
+import { imageBytes } from "../../fleet/images";
+import type { Image } from "../../fleet/model";
 import type { Topology } from "../types";
 
 export type { Flow, FlowOptions } from "./flow";
@@ -24,6 +26,7 @@ interface QueueEntry<T> {
 
 export class FlowNetwork<T> {
   private readonly rates: FlowRates<T>;
+  private readonly copyBytes: number;
   private readonly queue = new Heap<QueueEntry<T>>((a, b) =>
     a.atSeconds !== b.atSeconds ? a.atSeconds < b.atSeconds : a.flow.order < b.flow.order);
   private readonly outFactors = new Map<number, number>();
@@ -34,8 +37,10 @@ export class FlowNetwork<T> {
   private started = 0;
   private nowSeconds = 0;
 
-  constructor(private readonly topology: Topology) {
-    this.rates = new FlowRates(topology, (flow) => this.enqueue(flow));
+  /** @param image what each copy is of */
+  constructor(private readonly topology: Topology, image: Pick<Image, "disks">) {
+    this.copyBytes = imageBytes(image);
+    this.rates = new FlowRates(topology, this.copyBytes, (flow) => this.enqueue(flow));
   }
 
   /** A copy of one image from now on. */
@@ -107,15 +112,16 @@ export class FlowNetwork<T> {
   }
 
   /**
-   * Makes a host's disk and NIC this much of what they were declared: 0.1 is ten times slower, 0 stands still.
+   * Makes a host's store and NIC this much of what they were declared: 0.1 is ten times slower, 0 stands still.
    * `out`: only what it sends. In unit time copies that start later take longer from this source.
    */
   setHostFactor(host: number, factor: number, nowSeconds: number, direction: "out" | "both" = "both"): void {
     this.touch(nowSeconds);
     this.outFactors.set(host, factor);
     const declared = capacitiesOf(this.topology);
-    const out = [diskRead(host), nicOut(host)];
-    for (const resource of direction === "out" ? out : [...out, diskWrite(host), nicIn(host)]) {
+    const { store } = this.topology.hosts[host]!;
+    const out = [storeRead(store), nicOut(this.topology, host)];
+    for (const resource of direction === "out" ? out : [...out, storeWrite(store), nicIn(this.topology, host)]) {
       this.rates.setCapacity(resource, declared[resource]! * factor);
     }
   }
@@ -166,7 +172,7 @@ export class FlowNetwork<T> {
   }
 
   private costFrom(sourceHost: number, targetHost: number, part: number): CopyCost {
-    const cost = costOf(this.topology, sourceHost, targetHost);
+    const cost = costOf(this.topology, this.copyBytes, sourceHost, targetHost);
     cost.bytes *= part;
     if (this.topology.time === "unit") cost.startupSeconds *= part / (this.outFactors.get(sourceHost) ?? 1);
     return cost;

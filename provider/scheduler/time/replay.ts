@@ -1,5 +1,6 @@
 /** What the time model makes of a run that was: the same copies, started when they were. */
 import { FlowNetwork, type Flow } from "./flows";
+import type { Image } from "../../fleet/model";
 import type { Topology } from "../types";
 
 export interface ReplayedCopy {
@@ -15,8 +16,8 @@ export interface ReplayedCopy {
  * @param copies in the order they started; a copy stands behind the one it reads from
  * @returns when each would have ended, in seconds; Infinity: never
  */
-export function replay(topology: Topology, copies: readonly ReplayedCopy[]): Float64Array {
-  const network = new FlowNetwork<number>(topology);
+export function replay(topology: Topology, image: Image, copies: readonly ReplayedCopy[]): Float64Array {
+  const network = new FlowNetwork<number>(topology, image);
   const ends = new Float64Array(copies.length).fill(Infinity);
   const flows: Flow<number>[] = [];
   const advance = (untilSeconds: number): void => {

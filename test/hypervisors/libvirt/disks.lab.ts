@@ -29,7 +29,7 @@ describe("a member with as many data disks as check allows", function () {
       ...ref, kind: "full", contentId, vm, autostart: false,
     });
     try {
-      await hv.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target: base });
+      await hv.clone({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: host.name }, target: base });
       await hv.snapshot(ref);
       await define(spec.vm);
       await define({ ...spec.vm, memory: spec.vm.memory + 16 });

@@ -68,7 +68,7 @@ describe("members that start immediately", function () {
     kind: image.kind === "base" ? "full" : "linked", generation: 0, contentId, vm: spec.vm, autostart: false, base: image,
   });
   const copy = (i: number, source = template(), context: CallContext = {}, target: CloneTarget = base(i), hints: Pick<HintedCloneOrder, "readFirst" | "recordReads"> = {}) => (
-    hv.abilities.startsEarly.clone({ fleet, contentId, source, target, ...hints }, context)
+    hv.abilities.startsEarly.clone({ fleet, image: { contentId, disks: [] }, source, target, ...hints }, context)
   );
   const member = async (i: number): Promise<ObservedMember> => {
     const found = (await look()).find((h) => h.name === hosts[i]!.name)?.members.find((m) => m.slot === i);

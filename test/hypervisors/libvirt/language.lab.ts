@@ -55,7 +55,7 @@ describe("daemons that answer in another language", function () {
     const { hosts, template } = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "lang", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight });
     return { host: hosts[0] as ReachableHost, contentId: template!.contentId };
   };
-  const clone = (with_: Hypervisor) => with_.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target: base() });
+  const clone = (with_: Hypervisor) => with_.clone({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: host.name }, target: base() });
   const define = () => hv.reconfigure({
     fleet, host: host.name, slot: 0, name: name(), kind: "full", generation: 0, contentId, vm: spec.vm, autostart: false,
   });

@@ -175,7 +175,7 @@ describe("what somebody made of members, or stands on them", function () {
     const ref = (slot: number, generation = 0): MemberRef => ({ fleet: fleet(), host: host.name, slot, name: slotName(prefix, slot), generation });
     const base = (slot: number) => ({ kind: "base", host: host.name, slot, generation: 0, name: slotName(prefix, slot) }) as const;
     const replica = () => ({ kind: "replica", purpose: "replica", host: host.name, contentId }) as const;
-    const copy = (target: ReturnType<typeof base> | ReturnType<typeof replica>) => hv.clone({ fleet: fleet(), contentId, source: { kind: "template", host: host.name }, target });
+    const copy = (target: ReturnType<typeof base> | ReturnType<typeof replica>) => hv.clone({ fleet: fleet(), image: { contentId, disks: [] }, source: { kind: "template", host: host.name }, target });
     const file = async (part: string): Promise<string> => join(host.poolDir, (await readdir(host.poolDir)).find((one) => one.includes(fleetId) && one.includes(part))!);
     async function make(slot: number, kind: "full" | "linked" = "full"): Promise<void> {
       const target = kind === "full" ? base(slot) : replica();

@@ -43,7 +43,7 @@ describe("limits to what copies use", function () {
     let done = false;
     const sampling = (async () => { while (!done) { await lab.until(() => now() - samples.at(-1)!.at > 0.5, { everyMs: 50, what: "half a second" }); await sample(); } })();
     await Promise.all(targets.map((i) => hv.clone({
-      fleet, contentId: seen.template!.contentId, source: { kind: "template", host: hosts[0]!.name },
+      fleet, image: { contentId: seen.template!.contentId, disks: [] }, source: { kind: "template", host: hosts[0]!.name },
       target: { kind: "base", host: hosts[i]!.name, slot: i, generation: 0, name: `rates-00${i}` },
     })));
     done = true;
@@ -79,11 +79,11 @@ describe("limits to what copies use", function () {
     const contentId = seen.template!.contentId;
     const template = { kind: "template", host: a1.name } as const;
     const base = (host: LabHost) => ({ kind: "base", host: host.name, slot: 7, generation: 0, name: "rates-007" }) as const;
-    await hv.clone({ fleet, contentId, source: template, target: base(a2) });
+    await hv.clone({ fleet, image: { contentId, disks: [] }, source: template, target: base(a2) });
     let changed: Promise<void> | undefined;
     const before = await lab.nicBytes(a1);
-    await hv.clone({ fleet, contentId, source: template, target: base(b1) }, {
-      onProgress: (done) => { if (done > DATA / 4) changed ??= hv.abilities.relaying.refeed({ fleet, contentId, target: base(b1), source: base(a2) }); },
+    await hv.clone({ fleet, image: { contentId, disks: [] }, source: template, target: base(b1) }, {
+      onProgress: (done) => { if (done > DATA / 4) changed ??= hv.abilities.relaying.refeed({ fleet, image: { contentId, disks: [] }, target: base(b1), source: base(a2) }); },
     });
     await changed;
     const sent = (await lab.nicBytes(a1)).tx - before.tx;

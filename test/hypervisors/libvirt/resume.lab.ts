@@ -52,7 +52,7 @@ describe("copies that a killed run left", function () {
     async () => (await Promise.all(hosts.map(inventory))).every((i) => !i.domains.some((d) => d.includes(fleet.fleetId))), { timeoutMs: 60_000, what: "helpers to go" },
   );
   const order = (target: CloneOrder["target"] = { kind: "base", host: to.name, slot: 0, generation: 0, name: "resume-000" }): CloneOrder =>
-    ({ fleet, contentId, source: { kind: "template", host: from.name }, target });
+    ({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: from.name }, target });
   const leftovers = async (host = to): Promise<Leftover[]> =>
     ((await hv.observe(request())).hosts.find((h) => h.name === host.name) as ReachableHost).leftovers.filter((p) => p.kind === "volume");
   const volumes = async (): Promise<string[]> => (await inventory(to)).volumes.filter((v) => v.includes(fleet.fleetId));

@@ -48,7 +48,7 @@ describe("members that somebody else has touched", function () {
     const target = kind === "full"
       ? ({ kind: "base", host: host.name, slot, generation: 0, name: name(slot) } as const)
       : ({ kind: "replica", purpose: "replica", host: host.name, contentId } as const);
-    await hv.clone({ fleet, contentId, source: { kind: "template", host: host.name }, target });
+    await hv.clone({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: host.name }, target });
     const order = { fleet, host: host.name, slot, generation: 0 };
     await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
     await define(slot, kind);

@@ -42,7 +42,7 @@ describe("a template on a host", function () {
     const facts = await virsh(ground.host, "vol-dumpxml", ground.volume(path).volume!, "default");
     const mtime = /<mtime>([^<]*)</.exec(facts)![1]!;
     assert.equal(seen.contentId, createHash("sha256").update([ground.host.uuid, path, String(8 * MIB), mtime].join("\0")).digest("hex"));
-    assert.deepEqual([seen.format, seen.capacityBytes, seen.allocationBytes], ["qcow2", 8 * MIB, MIB + 5 * 65_536]);
+    assert.deepEqual([seen.disks[0]!.format, seen.disks[0]!.capacityBytes, seen.disks[0]!.bytes], ["qcow2", 8 * MIB, MIB + 5 * 65_536]);
   });
 
   it("is copied as what its domain says it is: a guest that writes a header into its raw disk reads no file of the host", async () => {
@@ -56,7 +56,7 @@ describe("a template on a host", function () {
     const domain = await ground.define("victim", fileDisk(disk, "raw"));
     for (const template of [ground.domain("victim"), ground.volume(disk)]) {
       const seen = taken(await ground.look(template));
-      assert.deepEqual([seen.format, seen.capacityBytes], ["raw", 4 * MIB]);
+      assert.deepEqual([seen.disks[0]!.format, seen.disks[0]!.capacityBytes], ["raw", 4 * MIB]);
     }
     for (const where of ["here", "there"] as const) {
       const { path } = await ground.clone(ground.domain("victim"), where);
@@ -127,7 +127,7 @@ describe("a template on a host", function () {
     // A guest's own disk, whatever it holds: its domain says so.
     for (const name of ["luks.img", "a.iso", "a.vmdk"]) {
       await ground.define(`own-${name}`, fileDisk(ground.path(name), "raw"));
-      assert.equal(taken(await ground.look(ground.domain(`own-${name}`))).format, "raw");
+      assert.equal(taken(await ground.look(ground.domain(`own-${name}`))).disks[0]!.format, "raw");
     }
   });
 
@@ -144,7 +144,7 @@ describe("a template on a host", function () {
     await run("qemu-io", ["-c", "write -P 6 2560k 1M", "-c", "flush", top]);
     // None of the pools has seen its files yet.
     const first = taken(await ground.look(ground.volume(top)));
-    assert.equal(first.allocationBytes, 2.5 * MIB + 5 * 65_536, "one and a half of the upper two; and what of the raw one shows through, nothing tells");
+    assert.equal(first.disks[0]!.bytes, 2.5 * MIB + 5 * 65_536, "one and a half of the upper two; and what of the raw one shows through, nothing tells");
     const copies = [await ground.clone(ground.volume(top)), await ground.clone(ground.volume(top), "there")];
     for (const { path } of copies) await qemuImg("compare", top, path);
     await run("qemu-io", ["-f", "raw", "-c", "write -P 9 7M 64k", bottom]);
@@ -238,7 +238,7 @@ describe("a template on a host", function () {
     ground.path("golden.s1");
     await virsh(ground.host, "snapshot-create-as", domain, "s1", "--disk-only");
     const snapped = taken(await ground.look(ground.domain("snapped")));
-    assert.equal(snapped.allocationBytes, taken(await ground.look(ground.volume(golden))).allocationBytes);
+    assert.equal(snapped.disks[0]!.bytes, taken(await ground.look(ground.volume(golden))).disks[0]!.bytes);
     refused(await ground.look({ ...ground.volume(golden), volume: "nothing" }), "template.volume", /which it does not have/);
 
     await ground.define("block", "<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='/dev/vg/golden'/><target dev='vda' bus='virtio'/></disk>");
@@ -268,13 +268,13 @@ describe("a template on a host", function () {
     await qemuImg("convert", "-c", "-f", "raw", "-O", "qcow2", raw, packed);
     await ground.refresh();
     const seen = taken(await ground.look(ground.volume(packed)));
-    assert.equal(seen.allocationBytes, 6 * MIB + 5 * 65_536);
+    assert.equal(seen.disks[0]!.bytes, 6 * MIB + 5 * 65_536);
     assert.ok((await stat(packed)).blocks * 512 < 4.5 * MIB);
     const { path, bytesMoved } = await ground.clone(ground.volume(packed), "there");
-    assert.equal(bytesMoved, seen.allocationBytes);
+    assert.equal(bytesMoved, seen.disks[0]!.bytes);
     const onDisk = (await stat(path)).blocks * 512;
-    assert.ok(onDisk <= seen.allocationBytes && onDisk > 0.95 * seen.allocationBytes, `${onDisk} on the disk, ${seen.allocationBytes} expected`);
-    assert.deepEqual(taken(await ground.look({ file: packed })).allocationBytes, seen.allocationBytes);
+    assert.ok(onDisk <= seen.disks[0]!.bytes && onDisk > 0.95 * seen.disks[0]!.bytes, `${onDisk} on the disk, ${seen.disks[0]!.bytes} expected`);
+    assert.deepEqual(taken(await ground.look({ file: packed })).disks[0]!.bytes, seen.disks[0]!.bytes);
   });
 
   it("as a local file that is rewritten while it is sent is thrown away, though its size and times are what they were", async () => {
@@ -285,7 +285,7 @@ describe("a template on a host", function () {
     const { template } = await hv.observe({ fleetId: ground.id, namePrefix: "tpl", hosts: [], spec, deadlineMs: 5_000, preflight: false });
     let isRewritten = false;
     const target = { kind: "replica", purpose: "template", host: ground.host.name, contentId: template!.contentId } as const;
-    const order = { fleet: { fleetId: ground.id, incarnation: "one", namePrefix: "tpl" }, contentId: template!.contentId, source: { kind: "template", host: null }, target } as const;
+    const order = { fleet: { fleetId: ground.id, incarnation: "one", namePrefix: "tpl" }, image: { contentId: template!.contentId, disks: [] }, source: { kind: "template", host: null }, target } as const;
     const uploading = hv.clone(order, {
       onProgress: () => {
         if (isRewritten) return;

@@ -90,7 +90,7 @@ export class TemplateGround {
     if (!seen) throw new Error(templateProblem && formatProblem(problemOfTemplate(templateProblem)));
     const target = (await labStatus()).hosts[where === "here" ? 0 : 1]!;
     const { bytesMoved } = await hv.clone({
-      fleet: { fleetId: this.id, incarnation: "one", namePrefix: "tpl" }, contentId: seen.contentId,
+      fleet: { fleetId: this.id, incarnation: "one", namePrefix: "tpl" }, image: { contentId: seen.contentId, disks: [] },
       source: { kind: "template", host: this.host.name }, target: { kind: "base", host: target.name, slot: this.slot, generation: 0, name: `tpl-${this.slot}` },
     });
     const path = join(target.poolDir, (await virsh(target, "vol-list", "default")).split(/\s+/).find((word) => word.includes(this.id) && word.includes(`.s${this.slot}.g0.base`))!.split("/").at(-1)!);

@@ -57,7 +57,7 @@ describe("copies over TLS", function () {
     hv = createLibvirt({ spec });
     const seen = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "tls", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
     const result = await hv.clone({
-      fleet, contentId: seen.template!.contentId, source: { kind: "template", host: hosts[0]!.name }, target: { kind: "base", host: hosts[to]!.name, slot, generation: 0, name: `tls-${slot}` },
+      fleet, image: { contentId: seen.template!.contentId, disks: [] }, source: { kind: "template", host: hosts[0]!.name }, target: { kind: "base", host: hosts[to]!.name, slot, generation: 0, name: `tls-${slot}` },
     }, { onProgress });
     return { result, template: join(hosts[0]!.poolDir, (inputs.template as { volume: string }).volume) };
   }

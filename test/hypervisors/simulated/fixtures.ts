@@ -39,7 +39,7 @@ export function world(options: SimulatedOptions = {}) {
   return {
     ...simulated, base, template,
     clone: (source: CloneOrder["source"], target: CloneOrder["target"], context?: CallContext): Promise<CloneResult> =>
-      hypervisor.clone({ fleet, contentId, source, target }, context),
+      hypervisor.clone({ fleet, image: { contentId, disks: [] }, source, target }, context),
     observe: () => hypervisor.observe({
       fleetId: "f1", namePrefix: "w", hosts: spec().hosts, spec: spec(), deadlineMs: 1000, preflight: true,
     }),

@@ -58,11 +58,11 @@ export async function cloneImage(
   try {
     context.signal?.throwIfAborted();
     const marker = order.target.kind === "replica" ? markerName(scope, order.target) : undefined;
-    if (await isStanding(place, order.target, order.contentId, marker)) return { bytesMoved: 0 };
+    if (await isStanding(place, order.target, order.image.contentId, marker)) return { bytesMoved: 0 };
     const from = await parts.resolve(order.source);
     const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
     copy.facts.pass(facts);
-    arrival = beginArrival(place, order.target, order.contentId, facts.capacityBytes, marker);
+    arrival = beginArrival(place, order.target, order.image.contentId, facts.capacityBytes, marker);
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
     const overNetwork = from.kind === "arriving" || from.source.session !== session;
@@ -159,8 +159,8 @@ export async function uploadTemplate(
   const image = await describeFile(file);
   const sent = createHash("sha256");
   const changed = (): TemplateChangedError => new TemplateChangedError(session.name, "upload", `${file} changed while it was uploaded, so what was sent of it was thrown away`);
-  if (image.sha256 !== order.contentId) {
-    throw new TemplateChangedError(session.name, "upload", `${file} changed during the run: expected content ${order.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
+  if (image.sha256 !== order.image.contentId) {
+    throw new TemplateChangedError(session.name, "upload", `${file} changed during the run: expected content ${order.image.contentId.slice(0, 12)}, got ${image.sha256.slice(0, 12)}`);
   }
   const name = targetVolumeName(scope, order.target, image.format);
   await session.pool();
@@ -182,7 +182,7 @@ export async function uploadTemplate(
       await refreshPool(here, UPLOADED_BUSY_MS);
     });
     // Of what went over the wire, not of what was read for its hash before: a file can be rewritten and not show it.
-    if (sent.digest("hex") !== order.contentId) throw changed();
+    if (sent.digest("hex") !== order.image.contentId) throw changed();
     await markComplete(order, place);
   } catch (error) {
     context.onBroken?.({ bytesMoved: sentBytes });

@@ -139,11 +139,11 @@ class Looker {
   async located(files: readonly ChainFile[], options: MeasureOptions): Promise<LocatedTemplate> {
     const [{ facts, header }, ...under] = files as [ChainFile, ...ChainFile[]];
     const contentId = chainContentId(this.hostUuid, files);
-    const allocationBytes = await this.unfit(files[0]!, () => writtenByClone(this.client, contentId, files, options));
+    const bytes = await this.unfit(files[0]!, () => writtenByClone(this.client, contentId, files, options));
     return {
       path: facts.path,
       backing: under.reduceRight<BackingXml | null>((backing, file) => ({ kind: "file", path: file.facts.path, format: file.header.format, backing }), null),
-      observed: { contentId, host: this.host, capacityBytes: header.capacityBytes, allocationBytes, format: header.format },
+      observed: { contentId, host: this.host, disks: [{ bytes, capacityBytes: header.capacityBytes, format: header.format }] },
     };
   }
 
@@ -186,7 +186,7 @@ async function findFile(file: string, signal: AbortSignal | undefined): Promise<
     return {
       found: {
         observed: {
-          contentId: found.sha256, capacityBytes: found.capacityBytes, allocationBytes: found.cloneBytes, format: found.format,
+          contentId: found.sha256, disks: [{ bytes: found.cloneBytes, capacityBytes: found.capacityBytes, format: found.format }],
         },
       },
     };

@@ -9,8 +9,8 @@ import type { Source } from "../copy/feeds";
 export function uploadFacts(
   { contentId }: { contentId: string }, volumeName: string, template: ObservedTemplate | undefined,
 ): Partial<Pick<Source, "format" | "capacityBytes" | "allocationBytes">> {
-  const { capacityBytes, allocationBytes } = template?.contentId === contentId ? template : {};
-  return { format: volumeName.endsWith(".raw") ? "raw" : "qcow2", ...(capacityBytes !== undefined && { capacityBytes, allocationBytes }) };
+  const disk = template?.contentId === contentId ? template.disks[0] : undefined;
+  return { format: volumeName.endsWith(".raw") ? "raw" : "qcow2", ...(disk && { capacityBytes: disk.capacityBytes, allocationBytes: disk.bytes }) };
 }
 
 /** The first host that holds a whole upload of the template's content. */

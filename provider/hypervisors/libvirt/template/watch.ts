@@ -45,7 +45,7 @@ export class TemplateWatch {
     try {
       const finding = await Promise.race([findTemplate(this.spec, this.session, { again: true, measureMs: 0 }), deadline.expired]);
       if ("problem" in finding) return `the template changed during the run: ${finding.problem.message}`;
-      return finding.found.observed.contentId === order.contentId ? undefined : "the template changed during the run: its content is another";
+      return finding.found.observed.contentId === order.image.contentId ? undefined : "the template changed during the run: its content is another";
     } catch (error) {
       if (error instanceof HostUnreachableError || error instanceof UnansweredError || error instanceof DeadlineError) return SILENT;
       return `the template cannot be looked at any more: ${(error as Error).message}`;
