@@ -10,7 +10,7 @@ export { readUri, uriParts, TRANSPORTS, type LibvirtUri, type SshUri } from "./u
 export { problemOfTemplate, problemsOfHost } from "./words/paths";
 export { redact, holdsPassword } from "./words/redaction";
 export { reconcile } from "./plan/reconcile";
-export type { ReconcileRequest } from "./plan/context";
+export { FIRST_WAVE, type ReconcileRequest } from "./plan/context";
 export { groupBy, groupOf } from "./groups";
 export { DEFAULT_IMAGE_BYTES, imageBytes, imageOf, supposedImage } from "./images";
 export { hostsToObserve, knowHosts } from "./hosts/table";

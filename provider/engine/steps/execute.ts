@@ -1,4 +1,4 @@
-import { imageBytes, imageOf, plural, supposedImage } from "../../fleet";
+import { FIRST_WAVE, imageBytes, imageOf, plural, supposedImage } from "../../fleet";
 import type { FleetPlan, FleetSpec, Image, Observation } from "../../fleet/model";
 import { asLearned, topologyOf, type Topology } from "../../scheduler";
 import { BaseKeeper } from "./baseKeeper";
@@ -20,6 +20,7 @@ import { countStanding } from "./standing";
 export async function executePlan(
   context: RunContext, plan: FleetPlan, observation: Observation, options: ExecuteOptions,
 ): Promise<Execution> {
+  assertOneWave(plan);
   const topology = topologyOf(context.spec, {
     time: options.time,
     freeLocalCopies: context.costs.freeLocalCopies,
@@ -60,6 +61,7 @@ export async function executePlan(
 
 /** Only takes away: what a removal's plan names, and touches nothing that stays. */
 export async function executeRemoval(context: RunContext, plan: FleetPlan, observation: Observation): Promise<Execution> {
+  assertOneWave(plan);
   const topology = topologyOf(context.spec);
   const result = emptyExecution(context, new SourceBook(topology, imageToCopy(context.spec, plan, observation), 1), topology);
   await guarded(context, async () => {
@@ -69,7 +71,13 @@ export async function executeRemoval(context: RunContext, plan: FleetPlan, obser
   return result;
 }
 
-/** The one that all copies of the plan are of; where it makes none, that of the seeds that stand. */
+/** No plan has a second wave yet; what one would wait for is nowhere looked at. @throws before anything is touched */
+function assertOneWave({ create, complete, reconfigure, destroy }: FleetPlan): void {
+  const later = [create, complete, reconfigure, destroy].flatMap((entries): { name: string; wave: number }[] => entries).find(({ wave }) => wave !== FIRST_WAVE);
+  if (later) throw new Error(`a plan runs in one wave, this one has ${later.name} in wave ${later.wave}`);
+}
+
+/** The one that all copies of the plan are of; where it makes none, that of the seeds that stand. @throws before anything is touched */
 function imageToCopy(spec: FleetSpec, { create, complete, seedContentId }: FleetPlan, { template }: Observation): Image {
   const wanted = [...create, ...complete.filter((one) => one.base !== "arrived")].map(({ image }) => image);
   const other = wanted.find(({ contentId }) => contentId !== wanted[0]!.contentId);

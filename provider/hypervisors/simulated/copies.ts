@@ -1,6 +1,6 @@
 /** The copies under way in the simulated datacenter: time model, relays, caps, faults and progress. */
-import type { CallContext, CloneResult, ImageRef } from "../hypervisor";
-import { HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError } from "../hypervisor";
+import type { CloneResult, ImageRef } from "../hypervisor";
+import { HostUnreachableError, HypervisorError, SourceLostError } from "../hypervisor";
 import { imageBytes } from "../../fleet/images";
 import type { Image } from "../../fleet/model";
 import { FlowNetwork, type Flow } from "../../scheduler/time/flows";
@@ -8,55 +8,11 @@ import { PROVIDER_HOST, soloSeconds } from "../../scheduler/time/timeModel";
 import type { Topology } from "../../scheduler/types";
 import { onAbort } from "../../async/abort";
 import type { VirtualClock } from "./clock";
+import { failureOf, lost, type Copy, type CopyOrder, type CopySource } from "./copy";
 import type { Fault } from "./options";
 
 /** What is on its way when a source dies is sent again. */
 const IN_FLIGHT_BYTES = 2 * 1024 * 1024;
-
-export interface CopySource {
-  /** null: the provider's own machine. */
-  host: string | null;
-  /** Names what is being read, so that its removal breaks the copy and a copy under way is found. */
-  key: string;
-}
-
-export interface CopyOrder {
-  source: CopySource;
-  /** Looks whether this may be read. @throws SourceLostError and others of the port */
-  sourceOf: (ref: ImageRef) => CopySource;
-  targetHost: string;
-  targetKey: string;
-  slot: number | undefined;
-  /** There already, of an earlier attempt. @default 0 */
-  arrivedBytes?: number;
-  context: CallContext;
-  /** What arrives: its bytes are written there when somebody asks for them, and at the end. */
-  image: { bytes: number };
-}
-
-interface Copy {
-  order: CopyOrder;
-  source: CopySource;
-  flow: Flow<Copy>;
-  upstream: Copy | undefined;
-  /** It is being given this source, and goes to it at once if it loses its own. */
-  turning: { ref: ImageRef; over: (error?: Error) => void } | undefined;
-  /** Made when there is one. */
-  readers: Set<Copy> | undefined;
-  /** Hosts on which it counts. */
-  loads: number[];
-  /** Part of the image at which it fails. */
-  part: number;
-  failure: Error | undefined;
-  bytesMoved: number;
-  bytesResent: number;
-  /** Of the image, when its present source took over. */
-  bytesBefore: number;
-  resolve(result: CloneResult): void;
-  reject(error: Error): void;
-  /** It hears of the run's abort no more. */
-  unlisten: (() => void) | undefined;
-}
 
 export class Copies {
   private readonly network: FlowNetwork<Copy>;
@@ -333,20 +289,5 @@ export class Copies {
       for (const copy of [...this.active]) if (copy.order.context.onProgress) this.report(copy);
       this.tick();
     }, { daemon: true });
-  }
-}
-
-const lost = (host: string, copy: Copy, message: string): SourceLostError =>
-  new SourceLostError(host, copy.order.targetHost, message);
-
-function failureOf(fault: Extract<Fault, { kind: "cloneFails" }>, copy: Copy): Error {
-  const { targetHost } = copy.order;
-  switch (fault.error) {
-    case "sourceLost":
-      return lost(copy.source.host ?? "", copy, `the source on ${copy.source.host} stopped sending`);
-    case "noSpace":
-      return new NoSpaceError(targetHost, "clone", "the pool is full");
-    case "hostUnreachable":
-      return new HostUnreachableError(targetHost, "clone", "the host stopped answering");
   }
 }
