@@ -80,6 +80,8 @@ describe("room: what a plan writes", () => {
     assert.equal(uploading({ replicas: [replica("template")] }), 0, "it is there");
     assert.equal(uploading({}, { template: { ...template, host: "a2" } }), 0, "another host has it, as after hosts were put in another order");
     assert.equal(uploading({}, unsent, 0), 0, "nobody needs it");
+    const unread = { ...file({ a1: 0, a2: 1 }), imageBytes: 2e8 };
+    assert.deepEqual(neededOn(unread, on({ a1: {}, a2: {} }, { template: undefined, templateUnread: true })), { a1: 2e8, a2: 2e8 + OVERHEAD }, "it is still being read");
   });
 
   it("is as much as the program says a copy is, where the template cannot be seen", () => {
@@ -111,7 +113,7 @@ describe("room: what a plan frees first", () => {
     const own = (label: string, bytes: number, onDelete: "delete" | "keep") => ({ ...disk(label, bytes), label, onDelete });
     const a1 = reachable("a1", [
       member(0, { chain: [disk("delta", 10), disk("base", 100)], disks: [own("data", 1, "delete"), own("mail", 2e7, "keep")] }),
-      member(1, { kind: "linked", chain: [disk("delta", 20), disk("replica", 3e7)] }),
+      member(1, { kind: "linked", chain: [disk("delta", 20), disk("snapshot", 300), disk("replica", 3e7)] }),
       member(2, { chain: [disk("here", 4e7)], displaced: true }),
       member(3, { chain: [disk("stays", 5e7)] }),
     ], { leftovers: [swept!, staying!] });
@@ -120,7 +122,7 @@ describe("room: what a plan frees first", () => {
       ...none, destroy: [leaving(0, "a1"), leaving(1, "a1"), leaving(2, "a2")],
       cleanup: [{ host: "a1", leftover: swept!, reason: "" }, { host: "a2", leftover: sweptElsewhere!, reason: "" }],
     };
-    assert.equal(freeing(declared, next, a1), 10 + 100 + 1 + 20 + 7);
+    assert.equal(freeing(declared, next, a1), 10 + 100 + 1 + 20 + 300 + 7);
     const a2 = reachable("a2", [member(2, { chain: [disk("there", 11)] })], { leftovers: [sweptElsewhere!] });
     assert.equal(freeing(declared, next, a2), 11 + 1e5);
     assert.equal(freeing(declared, none, a1), 0);
