@@ -177,6 +177,21 @@ describe("room: hosts whose pools may be one", () => {
     assert.deepEqual(at(0, 0), [["a1", "a2"], ["b2", "c1"]]);
   });
 
+  it("differ by a twentieth of their size at most in what is free, and tell their size", () => {
+    const declared = each({ a1: 1, a2: 1 });
+    const suspected = (first: Partial<ReachableHost>, second: Partial<ReachableHost>) => {
+      const found = on({ a1: first, a2: second });
+      return maybeOneStore(declared, found, plan(declared, found));
+    };
+    assert.deepEqual(suspected(pool(ONE, 2e9), pool(ONE + 1e8, 2e9)), [["a1", "a2"]]);
+    assert.deepEqual(suspected(pool(ONE + 1e8, 2e9), pool(ONE, 2e9)), [["a1", "a2"]]);
+    assert.deepEqual(suspected(pool(ONE, 2e9), pool(ONE + 1e8 + 1, 2e9)), []);
+    assert.deepEqual(suspected(pool(ONE + 1e8 + 1, 2e9), pool(ONE, 2e9)), []);
+    assert.deepEqual(suspected(pool(ONE, 2e9), pool(ONE, 3e9)), []);
+    assert.deepEqual(suspected(free(ONE), free(ONE)), []);
+    assert.deepEqual(suspected({ room: { unknown: "no figures" } }, { room: { unknown: "no figures" } }), []);
+  });
+
   it("are none where the plan frees enough first", () => {
     const { found: before, state } = made({ hosts: [host("a1", { count: 1 }), host("a2", { count: 1 })] });
     const declared = each({ a1: 1, a2: 1 }, { onTemplateChange: "replace" });
