@@ -182,7 +182,7 @@ function templateProblems(context: PlanContext, plan: FleetPlan): Problem[] {
 /** The host that the template is declared to lie on. */
 function holderOf({ table, spec }: PlanContext): KnownHost | undefined {
   const name = templateHostOf(spec.template);
-  return name === undefined ? undefined : table.hosts.find((host) => host.name === name);
+  return table.hosts.find((host) => host.name === name);
 }
 
 /** Something is made, or runs already and waits for the rest of its disk: before a first run ended nobody knows of which content. */
