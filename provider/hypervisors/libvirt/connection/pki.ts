@@ -27,7 +27,8 @@ export interface PkiWorld {
   home?: string;
   /** @default "/etc/pki" */
   directory?: string;
-  nowMs: number;
+  /** The time of day, by which certificates are valid. @default now */
+  dateMs?: number;
 }
 
 interface Places {
@@ -58,7 +59,8 @@ function placesOf({ pkiPath }: TlsUri, { home = homedir(), directory = "/etc/pki
 }
 
 /** @throws ConnectionLostError in words that say which file is wrong, and how */
-export function readCredentials(uri: TlsUri, world: PkiWorld): Credentials {
+export function readCredentials(uri: TlsUri, world: PkiWorld = {}): Credentials {
+  const { dateMs = new Date().getTime() } = world;
   const places = placesOf(uri, world);
   const authority = readPem(places.authority, "the certificate of the authority that vouches for the hosts");
   if (authority === undefined && uri.verifies) {
@@ -71,8 +73,8 @@ export function readCredentials(uri: TlsUri, world: PkiWorld): Credentials {
   if (certificate !== undefined && key === undefined) throw new ConnectionLostError(`expected the key ${places.key} beside the certificate ${places.certificate}`);
   const own = certificate !== undefined && key !== undefined ? { certificate, key } : undefined;
   if (uri.isSane) {
-    if (authority !== undefined) assertValid(authority, places.authority, world.nowMs);
-    if (own) assertOwn(own, places, world.nowMs);
+    if (authority !== undefined) assertValid(authority, places.authority, dateMs);
+    if (own) assertOwn(own, places, dateMs);
   }
   return {
     ...(authority !== undefined && { authority }), ...(revoked !== undefined && { revoked }), ...(own && { own }),
@@ -90,7 +92,7 @@ function readPem(path: string, what: string): string | undefined {
   }
 }
 
-function assertValid(pem: string, path: string, nowMs: number): X509Certificate {
+function assertValid(pem: string, path: string, dateMs: number): X509Certificate {
   let certificate: X509Certificate;
   try {
     certificate = new X509Certificate(pem);
@@ -98,13 +100,13 @@ function assertValid(pem: string, path: string, nowMs: number): X509Certificate 
     throw new ConnectionLostError(`expected a certificate in PEM in ${path}: ${(error as Error).message}`, { cause: error });
   }
   const { validFrom, validTo } = certificate;
-  if (Date.parse(validTo) < nowMs) throw new ConnectionLostError(`the certificate ${path} has expired on ${validTo}: renew it`);
-  if (Date.parse(validFrom) > nowMs) throw new ConnectionLostError(`the certificate ${path} is not valid before ${validFrom}: check this machine's clock`);
+  if (Date.parse(validTo) < dateMs) throw new ConnectionLostError(`the certificate ${path} has expired on ${validTo}: renew it`);
+  if (Date.parse(validFrom) > dateMs) throw new ConnectionLostError(`the certificate ${path} is not valid before ${validFrom}: check this machine's clock`);
   return certificate;
 }
 
-function assertOwn({ certificate, key }: NonNullable<Credentials["own"]>, places: Places, nowMs: number): void {
-  const own = assertValid(certificate, places.certificate, nowMs);
+function assertOwn({ certificate, key }: NonNullable<Credentials["own"]>, places: Places, dateMs: number): void {
+  const own = assertValid(certificate, places.certificate, dateMs);
   let matches: boolean;
   try {
     matches = own.checkPrivateKey(createPrivateKey(key));

@@ -14,10 +14,10 @@ const WELCOME = 1;
  * the handshake for done, so only its first byte says.
  * @throws ConnectionLostError
  */
-export async function openTls(uri: TlsUri, timeoutMs: number, clock: Clock, world: Omit<PkiWorld, "nowMs"> = {}): Promise<TLSSocket> {
+export async function openTls(uri: TlsUri, timeoutMs: number, clock: Clock, world: PkiWorld = {}): Promise<TLSSocket> {
   const { host, port } = uri;
   const label = `${host}:${port}`;
-  const credentials = readCredentials(uri, { ...world, nowMs: clock.nowMs() });
+  const credentials = readCredentials(uri, world);
   const { authority, revoked, own } = credentials;
   const socket = connect({
     host, port,
