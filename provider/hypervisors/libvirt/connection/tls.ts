@@ -21,9 +21,9 @@ export async function openTls(uri: TlsUri, timeoutMs: number, clock: Clock, worl
   const { authority, revoked, own } = credentials;
   const socket = connect({
     host, port,
-    // A name is told to the daemon, an address must not be (RFC 6066); what the certificate must say is judged either way.
+    // A name is told to the daemon, an address must not be (RFC 6066). What the certificate must name is the same either way.
     ...(isIP(host) === 0 && { servername: host }),
-    checkServerIdentity: (_name, certificate) => nameError(host, certificate),
+    checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate),
     rejectUnauthorized: uri.verifies,
     ...(authority !== undefined && { ca: authority }), ...(revoked !== undefined && { crl: revoked }),
     ...(own && { cert: own.certificate, key: own.key }),
@@ -54,11 +54,6 @@ export async function openTls(uri: TlsUri, timeoutMs: number, clock: Clock, worl
   });
 }
 
-/** As GnuTLS judges it for libvirt: by the certificate's names, or by its common name where it has none. */
-function nameError(host: string, certificate: PeerCertificate): Error | undefined {
-  return checkServerIdentity(host, certificate);
-}
-
 /** What a failed handshake means, by OpenSSL's names of it. */
 function notConnected(label: string, { authorityPlace, certificatePlace }: Credentials, error: NodeJS.ErrnoException): ConnectionLostError {
   const lost = (text: string): ConnectionLostError => new ConnectionLostError(text, { cause: error });
@@ -82,11 +77,8 @@ function notConnected(label: string, { authorityPlace, certificatePlace }: Crede
     case "ERR_TLS_CERT_ALTNAME_INVALID":
       return lost(`the certificate of ${label} names others: ${error.message.replace(/^.*cert's altnames: /i, "")}: use one of those in the URI, or make a certificate that names this one`);
     default:
-      if (error.code?.startsWith("ERR_SSL_") || error.code === "EPROTO") {
-        return lost(/certificate|unknown_ca|bad_cert/i.test(error.code) || /alert (certificate|unknown ca|bad certificate)/i.test(error.message)
-          ? `${label} does not take this machine's certificate ${certificatePlace}: ${error.message}`
-          : `no TLS with ${label}: ${error.message}`);
-      }
+      if (/^ERR_SSL_.*ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/.test(error.code ?? "")) return lost(`${label} does not take this machine's certificate ${certificatePlace}: ${error.message}`);
+      if (/^(ERR_SSL_|EPROTO$)/.test(error.code ?? "")) return lost(`no TLS with ${label}: ${error.message}`);
       return lost(`cannot connect to ${label}: ${error.message}`);
   }
 }
