@@ -1,6 +1,6 @@
 /** `qemu+tls`: libvirt's protocol inside TLS, the host known by its certificate and, where it asks, this machine by its own. */
 import { isIP } from "node:net";
-import { checkServerIdentity, connect, type PeerCertificate, type TLSSocket } from "node:tls";
+import { checkServerIdentity, connect, type TLSSocket } from "node:tls";
 import type { Clock } from "../../../async/clock";
 import type { TlsUri } from "../../../fleet";
 import { ConnectionLostError } from "../rpc/errors";
