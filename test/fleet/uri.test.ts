@@ -18,6 +18,13 @@ describe("libvirt URIs", () => {
     assert.deepEqual(readUri("qemu+unix:///system?socket=/run/a+b/sock").uri, { transport: "unix", name: "qemu:///system", mode: "auto", socket: "/run/a+b/sock" });
     assert.deepEqual(readUri("qemu+tcp://10.0.0.1:1234/system").uri, { transport: "tcp", name: "qemu:///system", host: "10.0.0.1", port: 1234 });
     assert.deepEqual(readUri("qemu+tcp://10.0.0.1/system").uri, { transport: "tcp", name: "qemu:///system", host: "10.0.0.1", port: 16509 });
+    const tls = { transport: "tls", name: "qemu:///system", host: "a1", port: 16514, verifies: true, isSane: true };
+    assert.deepEqual([readUri("qemu+tls://a1/system").uri, readUri("qemu://a1/system").uri], [tls, tls]);
+    assert.deepEqual(readUri("qemu+tls://fred@a1:1/system?pkipath=/p&no_verify=1&no_sanity=1&auth=sasl.scram-sha-256&authfile=/a").uri, {
+      ...tls, port: 1, verifies: false, isSane: false, user: "fred", pkiPath: "/p", auth: { kind: "sasl", mechanism: "SCRAM-SHA-256" }, authFile: "/a",
+    });
+    assert.deepEqual(readUri("qemu:///system?auth=polkit").uri, { transport: "unix", name: "qemu:///system", mode: "auto", auth: { kind: "polkit" } });
+    assert.deepEqual(readUri("qemu+tcp://a1/system?auth=SASL").uri, { transport: "tcp", name: "qemu:///system", host: "a1", port: 16509, auth: { kind: "sasl" } });
     assert.deepEqual(ssh("qemu+ssh://root@a1:2222/system?keyfile=/k&no_verify=1"), {
       transport: "ssh", name: "qemu:///system", host: "a1", port: 2222, user: "root", keyfile: "/k", hostKeys: "acceptAny", mode: "auto", proxy: "auto",
     });
@@ -79,9 +86,14 @@ describe("libvirt URIs", () => {
     ["qemu+ssh://a1/system?knownhosts=/k", /expected only parameters in the URI that this version honours, got "knownhosts"; did you mean known_hosts\?/],
     ["qemu+ssh://a1/system?no_verify=true", /expected 0 or 1 in the URI's parameter no_verify, got "true"/],
     ["qemu+ssh://a1/system?no_tty=0", /asks for no password/],
-    ["qemu+ssh://a1/system?pkipath=/pki", /got "pkipath"; it is for TLS/],
-    ["qemu+ssh://a1/system?tls_priority=NORMAL", /it is for TLS/],
-    ["qemu+ssh://a1/system?authfile=/a", /it is for SASL/],
+    ["qemu+ssh://a1/system?pkipath=/pki", /expected parameters that mean something to ssh \(.*\), got "pkipath"/],
+    ["qemu+tls://a1/system?tls_priority=NORMAL", /got "tls_priority"; it is in GnuTLS's words/],
+    ["qemu+tls://a1/system?keyfile=/k", /expected parameters that mean something to tls \(name, pkipath, no_verify, no_sanity, auth or authfile\), got "keyfile"/],
+    ["qemu+tls://a1/system?no_verify=yes", /expected 0 or 1 in the URI's parameter no_verify/],
+    ["qemu+tls://a1/system?pki_path=/p", /did you mean pkipath\?/],
+    ["qemu+tls://a1/system?auth=sasl.gssapi", /expected sasl, sasl\.SCRAM-SHA-512, .*sasl\.PLAIN or polkit in the URI's parameter auth, got "sasl\.gssapi"; this version speaks no other/],
+    ["qemu+tls://a1/system?auth=polkit.x", /in the URI's parameter auth/],
+    ["qemu+tls:///system", /expected qemu:\/\/\/system, .* qemu\+tls:\/\/host\/system or/],
     ["qemu+ssh://a1/system?sshauth=password", /agent or privkey among them/],
     ["qemu+ssh://a1/system?mode=modular", /expected auto, direct or legacy in the URI's parameter mode/],
     ["qemu+ssh://a1/system?proxy=socat", /expected auto, netcat or native in the URI's parameter proxy/],
@@ -92,12 +104,11 @@ describe("libvirt URIs", () => {
     ["qemu+ssh://a1/system?keyfile=/a&keyfile=/b", /expected one value of the URI's parameter keyfile, got "\/b"; it has "\/a" already/],
     ["qemu+ssh://a1/system?keyfile=/k;no_verify=1&no_tty=1", /parameters of the URI that are all separated by &/],
     ["qemu+ssh://a1/system?keyfile=/k#x", /expected a URI without a fragment/],
-    ["qemu+tcp://a1/system?socket=/s", /expected parameters that mean something to tcp \(none but name\), got "socket"/],
-    ["qemu+unix:///system?keyfile=/k", /expected parameters that mean something to unix \(name, mode or socket\), got "keyfile"/],
+    ["qemu+tcp://a1/system?socket=/s", /expected parameters that mean something to tcp \(name, auth or authfile\), got "socket"/],
+    ["qemu+unix:///system?keyfile=/k", /expected parameters that mean something to unix \(name, mode, socket, auth or authfile\), got "keyfile"/],
     ["qemu://root@/system", /expected qemu:\/\/\/system, /],
     ["qemu+unix://a1/system", /expected qemu:\/\/\/system, /],
     ["qemu+libssh2://a1/system", /expected qemu:\/\/\/system, /],
-    ["qemu://a1/system", /this version has no TLS transport yet, use qemu\+ssh/],
     ["xen:///system", /expected qemu:\/\/\/system, /],
   ];
   for (const [uri, message] of REFUSED) {
@@ -117,7 +128,7 @@ describe("libvirt URIs", () => {
 
   it("that a check lets pass are read by the adapter, whatever they are made of", () => {
     const piece = fc.string({ unit: fc.constantFrom(..."ab1/:@?#%&;=+.[]- ä\0"), maxLength: 12 });
-    const uri = fc.tuple(fc.constantFrom("qemu:///system", "qemu+ssh://", "qemu+tcp://", "qemu+unix:///system?socket="), piece, fc.constantFrom("", "/system", "/session"), fc.constantFrom("", "?", "?keyfile=", "?socket="), piece)
+    const uri = fc.tuple(fc.constantFrom("qemu:///system", "qemu+ssh://", "qemu+tcp://", "qemu+tls://", "qemu://", "qemu+unix:///system?socket="), piece, fc.constantFrom("", "/system", "/session"), fc.constantFrom("", "?", "?keyfile=", "?socket=", "?pkipath=", "?auth=sasl"), piece)
       .map((parts) => parts.join(""));
     fc.assert(fc.property(uri, (text) => {
       const read = readUri(text);

@@ -52,7 +52,7 @@ export function prepareHost(layout, host) {
     mkdirSync(`${host.runDir}/${dir}`, { recursive: true, mode: 0o755 });
   }
   for (const dir of ["lib", "log", "images"]) mkdirSync(`${host.dataDir}/${dir}`, { recursive: true, mode: 0o755 });
-  writeFileSync(`${etc}/libvirtd.conf`, libvirtdConf(host));
+  writeDaemonConfig(host);
   writeFileSync(`${etc}/qemu.conf`, qemuConf(host), { mode: 0o600 });
   writeFileSync(`${etc}/storage/default.xml`, poolXml(host));
   writeFileSync(`${etc}/qemu/networks/default.xml`, networkXml(host));
@@ -97,6 +97,9 @@ function kvmState() {
   }
 }
 
+/** What its next start reads: these lines, and what every lab host says of all else. libvirt takes the first of two lines of one name. */
+export const writeDaemonConfig = (host, lines = []) => writeFileSync(`${host.runDir}/etc/libvirtd.conf`, lines.map((line) => `${line}\n`).join("") + libvirtdConf(host));
+
 /** The running daemon's pid, or null. */
 export function daemonPid(host) {
   return findProcesses({ netns: [host.netns] }).find(({ name }) => name === "libvirtd")?.pid ?? null;
@@ -107,7 +110,7 @@ export async function startLibvirtd(host) {
   const log = openSync(`${host.dataDir}/log/libvirtd.log`, "a");
   const child = spawn(
     "ip", ["netns", "exec", host.netns, "unshare", "--mount", "--uts", "sh", "-c", ENTER, "sh", host.runDir, host.dataDir, host.name, kvmState()],
-    { detached: true, stdio: ["ignore", log, log], env: { PATH: process.env.PATH, ...languageEnvironment(host.language) } },
+    { detached: true, stdio: ["ignore", log, log], env: { PATH: process.env.PATH, SASL_CONF_PATH: "/etc/libvirt/sasl2", ...languageEnvironment(host.language) } },
   );
   closeSync(log);
   const ended = new Promise((_, reject) => {

@@ -87,6 +87,8 @@ export function killHost(options: HostName): Promise<void>;
 export function startDaemon(options: HostName): Promise<void>;
 /** Restarts every daemon of the lab to answer in this language; default C.UTF-8. Guests run on. */
 export function setLanguage(options: { name?: string; language?: string }): Promise<void>;
+/** Restarts the host's daemon with these lines beside what every lab host's libvirtd.conf says. */
+export function setDaemonConfig(options: HostName & { lines?: string[] }): Promise<void>;
 
 /** `virsh -q` over the unix socket; rejects with virsh's message. */
 export function virsh(host: Pick<LabHost, "unixUri">, ...args: (string | number)[]): Promise<string>;

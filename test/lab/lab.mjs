@@ -9,7 +9,7 @@ import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, rmdirSync, statS
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { run, until } from "./exec.mjs";
-import { daemonPid, prepareHost, seedCapabilities, startLibvirtd, virsh, warmCapabilities } from "./daemon.mjs";
+import { daemonPid, prepareHost, seedCapabilities, startLibvirtd, virsh, warmCapabilities, writeDaemonConfig } from "./daemon.mjs";
 import { checkLanguage, DEFAULT_LANGUAGE, ensureLocale } from "./language.mjs";
 import { createNetwork, findExisting, interfaceBytes, removeNetwork, setNic, setNicRate, subnetsInUse } from "./network.mjs";
 import { killProcesses, labProcesses } from "./processes.mjs";
@@ -263,12 +263,21 @@ export async function setLanguage({ name = DEFAULT_LAB, language = DEFAULT_LANGU
   if (state === null) throw new Error(`lab ${name}: not there`);
   for (const host of state.layout.hosts) host.language = language;
   writeState(state);
-  await Promise.all(state.layout.hosts.map(async (host) => {
-    const pid = daemonPid(host);
-    if (pid !== null) process.kill(pid, "SIGTERM");
-    await until(() => daemonPid(host) === null, { what: `${host.name}'s libvirtd to end` });
-    await startLibvirtd(host);
-  }));
+  await Promise.all(state.layout.hosts.map(restart));
+}
+
+/** The host's daemon, ended as by `systemctl restart`, goes on with these lines in its libvirtd.conf beside what is there. */
+export async function setDaemonConfig({ name = DEFAULT_LAB, host, lines = [] }) {
+  const found = findHost(name, host);
+  writeDaemonConfig(found, lines);
+  await restart(found);
+}
+
+async function restart(host) {
+  const pid = daemonPid(host);
+  if (pid !== null) process.kill(pid, "SIGTERM");
+  await until(() => daemonPid(host) === null, { what: `${host.name}'s libvirtd to end` });
+  await startLibvirtd(host);
 }
 
 /** Runs a program in the host's network namespace. @returns what it printed */

@@ -32,7 +32,7 @@ const transferPortsSchema = z.union([
 
 const ADDRESS = "an IP address or host name that the other hosts reach this one at";
 export const libvirtHostFields = {
-  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system` or `qemu+tcp://host/system`."),
+  uri: text("a libvirt URI such as qemu+ssh://root@a1/system").describe("libvirt URI: `qemu:///system`, `qemu+unix:///system?socket=/path`, `qemu+ssh://user@host/system`, `qemu+tls://host/system` or `qemu+tcp://host/system`."),
   pool: text("the name of a storage pool on that host").default(LIBVIRT_DEFAULTS.pool).describe("Storage pool that receives the clones."),
   transferAddress: z.string({ error: (issue) => expected(ADDRESS, issue.input) })
     .regex(/^[A-Za-z0-9._:-]{1,253}$/, { error: (issue) => expected(ADDRESS, issue.input) }).optional()

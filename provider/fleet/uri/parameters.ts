@@ -1,6 +1,9 @@
 /** The parameters of a libvirt URI: honoured, or refused by name. Names count without regard to case, as in libvirt. */
 import { alternatives, expected, nearest, seen } from "../words/problems";
 
+/** How to say who one is, where not as the daemon asks first. */
+export type AuthWish = { kind: "polkit" } | { kind: "sasl"; mechanism?: SaslMechanism };
+
 export interface Parameters {
   mode?: "auto" | "direct" | "legacy";
   proxy?: "auto" | "netcat" | "native";
@@ -10,6 +13,12 @@ export interface Parameters {
   keyfile?: string;
   known_hosts?: string;
   hostKeys?: "acceptNew" | "acceptAny";
+  /** Of a host's certificate. */
+  verifies?: boolean;
+  isSane?: boolean;
+  pkipath?: string;
+  auth?: AuthWish;
+  authfile?: string;
   keys?: "agentOnly" | "filesOnly";
   /** The names that were given and understood, in order. */
   names: string[];
@@ -62,6 +71,20 @@ function sshauth(value: string, into: Parameters): Unread | undefined {
   return undefined;
 }
 
+/** The ways of SASL (RFC 4422) that this version speaks, best first: RFC 7677 and its kin, RFC 4616. */
+export const SASL_MECHANISMS = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"] as const;
+export type SaslMechanism = (typeof SASL_MECHANISMS)[number];
+
+/** libvirt's words: `sasl`, one of its mechanisms behind a dot, or `polkit`. */
+function auth(value: string, into: Parameters): Unread | undefined {
+  const word = value.toUpperCase();
+  const mechanism = SASL_MECHANISMS.find((one) => word === `SASL.${one}`);
+  if (word === "POLKIT") into.auth = { kind: "polkit" };
+  else if (word === "SASL" || mechanism) into.auth = { kind: "sasl", ...(mechanism && { mechanism }) };
+  else return { wanted: alternatives(["sasl", ...SASL_MECHANISMS.map((one) => `sasl.${one}`), "polkit"]), why: "this version speaks no other" };
+  return undefined;
+}
+
 const HONOURED: Readonly<Record<string, Parameter>> = {
   name: { read: (value) => (value === "qemu:///system" ? undefined : { wanted: "qemu:///system", why: "this version opens no other" }) },
   mode: oneOf(["auto", "direct", "legacy"] as const, (into, word) => { into.mode = word; }),
@@ -76,22 +99,31 @@ const HONOURED: Readonly<Record<string, Parameter>> = {
   }),
   no_verify: flag((into, on) => {
     if (on) into.hostKeys = "acceptAny";
+    into.verifies = !on;
     return undefined;
   }),
+  no_sanity: flag((into, on) => {
+    into.isSane = !on;
+    return undefined;
+  }),
+  pkipath: path((into, value) => { into.pkipath = value; }),
+  auth: { read: auth },
+  authfile: path((into, value) => { into.authfile = value; }),
   no_tty: flag((_into, on) => (on ? undefined : { wanted: "1", why: "ssh has no terminal here and asks for no password" })),
   sshauth: { read: sshauth },
 };
 
-const OF_SSH = ["name", "mode", "proxy", "command", "socket", "netcat", "keyfile", "known_hosts", "known_hosts_verify", "no_verify", "no_tty", "sshauth"];
-const OF: Readonly<Record<"unix" | "ssh" | "tcp", readonly string[]>> = { unix: ["name", "mode", "socket"], tcp: ["name"], ssh: OF_SSH };
+const OF_SSH = ["name", "mode", "proxy", "command", "socket", "netcat", "keyfile", "known_hosts", "known_hosts_verify", "no_verify", "no_tty", "sshauth", "auth", "authfile"];
+const OF: Readonly<Record<"unix" | "ssh" | "tcp" | "tls", readonly string[]>> = {
+  unix: ["name", "mode", "socket", "auth", "authfile"],
+  tcp: ["name", "auth", "authfile"],
+  tls: ["name", "pkipath", "no_verify", "no_sanity", "auth", "authfile"],
+  ssh: OF_SSH,
+};
 
-/** libvirt's own that mean nothing without what this version lacks. */
+/** libvirt's own that mean nothing here. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
-  pkipath: "it is for TLS, which this version does not speak",
-  tls_priority: "it is for TLS, which this version does not speak",
-  no_sanity: "it is for TLS, which this version does not speak",
-  auth: "it is for SASL, which this version does not speak",
-  authfile: "it is for SASL, which this version does not speak",
+  tls_priority: "it is in GnuTLS's words, and TLS is Node's here (NODE_OPTIONS=--tls-cipher-list and --tls-min-v1.2 set it)",
 };
 
 /** All that can be read, and the first thing that cannot. */
@@ -122,7 +154,7 @@ function readPiece(piece: string, into: Parameters, values: Map<string, string>)
   if (/;\w+=/.test(value)) return expected("parameters of the URI that are all separated by &", piece, "write a ; that is meant as %3B");
   const parameter = Object.hasOwn(HONOURED, name) ? HONOURED[name] : undefined;
   if (!parameter) {
-    const meant = nearest(name, OF_SSH);
+    const meant = nearest(name, Object.keys(HONOURED));
     const why = Object.hasOwn(ELSEWHERE, name) ? ELSEWHERE[name] : meant ? `did you mean ${meant}?` : "remove it";
     return expected("only parameters in the URI that this version honours", name, why);
   }
@@ -144,12 +176,9 @@ function unescaped(text: string): string | undefined {
 }
 
 /** What does not go with this transport, or with each other. */
-export function parameterProblem(given: Parameters, transport: "unix" | "ssh" | "tcp"): string | undefined {
+export function parameterProblem(given: Parameters, transport: "unix" | "ssh" | "tcp" | "tls"): string | undefined {
   const stray = given.names.find((name) => !OF[transport].includes(name));
-  if (stray !== undefined) {
-    const allowed = OF[transport].length === 1 ? "none but name" : alternatives(OF[transport]);
-    return expected(`parameters that mean something to ${transport} (${allowed})`, stray, "remove it");
-  }
+  if (stray !== undefined) return expected(`parameters that mean something to ${transport} (${alternatives(OF[transport])})`, stray, "remove it");
   if (given.proxy === "native") {
     const beside = given.netcat !== undefined ? "netcat" : given.socket !== undefined ? "socket" : (given.mode ?? "auto") !== "auto" ? "mode" : undefined;
     if (beside) return expected("proxy=netcat beside the URI's parameter " + beside, "native", "virt-ssh-helper finds its daemon by itself");

@@ -5,23 +5,46 @@
  */
 import { expected } from "../words/problems";
 import { redactValue } from "../words/redaction";
-import { parameterProblem, readParameters, type Parameters } from "./parameters";
+import { parameterProblem, readParameters, type AuthWish, type Parameters } from "./parameters";
 import { cutUri, type UriSyntax } from "./syntax";
 
-export const TRANSPORTS = ["unix", "ssh", "tcp"] as const;
+export const TRANSPORTS = ["unix", "ssh", "tcp", "tls"] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
 /** Which daemon: the modular one of the driver, libvirtd (or virtproxyd, which listens in its place), or whichever is there. */
 export type DaemonMode = "auto" | "direct" | "legacy";
 
+interface AnyUri {
+  /** What the daemon is asked to open. */
+  name: string;
+  auth?: AuthWish;
+  /** libvirt's auth.conf here, with names and passwords for SASL. @default where libvirt's client looks for one */
+  authFile?: string;
+}
+
 export type LibvirtUri =
-  | { transport: "unix"; name: string; socket?: string; mode: DaemonMode }
-  | { transport: "tcp"; name: string; host: string; port: number }
+  | AnyUri & { transport: "unix"; socket?: string; mode: DaemonMode }
+  | AnyUri & { transport: "tcp"; host: string; port: number }
+  | TlsUri
   | SshUri;
 
-export interface SshUri {
+export interface TlsUri extends AnyUri {
+  transport: "tls";
+  /** IPv6 without brackets; what its certificate must name. */
+  host: string;
+  port: number;
+  /** For SASL, where the auth file names none. */
+  user?: string;
+  /** Directory here of cacert.pem, clientcert.pem and clientkey.pem. @default libvirt's own places */
+  pkiPath?: string;
+  /** false: whoever answers is taken for the host. */
+  verifies: boolean;
+  /** false: this machine's own certificates are not looked at before they are used. */
+  isSane: boolean;
+}
+
+export interface SshUri extends AnyUri {
   transport: "ssh";
-  name: string;
   /** IPv6 without brackets. */
   host: string;
   port?: number;
@@ -49,7 +72,8 @@ export interface UriParts {
 
 const NAME = "qemu:///system";
 const TCP_PORT = 16509;
-const FORMS = "qemu:///system, qemu+unix:///system?socket=/path, qemu+ssh://user@host/system or qemu+tcp://host/system";
+const TLS_PORT = 16514;
+const FORMS = "qemu:///system, qemu+unix:///system?socket=/path, qemu+ssh://user@host/system, qemu+tls://host/system or qemu+tcp://host/system";
 
 /**
  * A URI and what is wrong with it. With a problem alone it cannot be used at all; with both, a parameter is not
@@ -86,14 +110,12 @@ export function uriProblem(text: string): string | undefined {
 }
 
 function transportOf({ scheme, host }: UriSyntax): Transport | undefined {
-  if (scheme === "qemu") return host === "" ? "unix" : undefined;
+  // With a host and no transport libvirt means TLS.
+  if (scheme === "qemu") return host === "" ? "unix" : "tls";
   return TRANSPORTS.find((one) => scheme === `qemu+${one}`);
 }
 
-function unusable(text: string): string {
-  const next = /^qemu\+tls:|^qemu:\/\/[^/]/.test(text) ? "this version has no TLS transport yet, use qemu+ssh" : undefined;
-  return expected(FORMS, redactValue(text), next);
-}
+const unusable = (text: string): string => expected(FORMS, redactValue(text));
 
 /** What is wrong between the scheme and the parameters. */
 function serverProblem(text: string, { user, host, port, path }: UriSyntax, transport: Transport): string | undefined {
@@ -124,12 +146,21 @@ function hostProblem(host: string): string | undefined {
 function meaningOf(parts: UriSyntax, transport: Transport, given: Parameters): LibvirtUri {
   const socket = given.socket === undefined ? {} : { socket: given.socket };
   const mode = given.mode ?? "auto";
-  if (transport === "unix") return { transport, name: NAME, ...socket, mode };
+  const any: AnyUri = { name: NAME, ...(given.auth !== undefined && { auth: given.auth }), ...(given.authfile !== undefined && { authFile: given.authfile }) };
+  if (transport === "unix") return { ...any, transport, ...socket, mode };
   const host = parts.host.replace(/^\[|\]$/g, "").replace("%25", "%");
-  if (transport === "tcp") return { transport, name: NAME, host, port: parts.port === undefined ? TCP_PORT : Number(parts.port) };
+  const port = parts.port === undefined ? undefined : Number(parts.port);
+  if (transport === "tcp") return { ...any, transport, host, port: port ?? TCP_PORT };
   const user = parts.user === undefined || parts.user === "" ? undefined : decoded(parts.user);
+  if (transport === "tls") {
+    return {
+      ...any, transport, host, port: port ?? TLS_PORT, verifies: given.verifies ?? true, isSane: given.isSane ?? true,
+      ...(user !== undefined && { user }),
+      ...(given.pkipath !== undefined && { pkiPath: given.pkipath }),
+    };
+  }
   return {
-    transport, name: NAME, host, ...socket, mode, proxy: proxyOf(given),
+    ...any, transport, host, ...socket, mode, proxy: proxyOf(given),
     ...(parts.port !== undefined && { port: Number(parts.port) }),
     ...(user !== undefined && { user }),
     ...(given.command !== undefined && { command: given.command }),

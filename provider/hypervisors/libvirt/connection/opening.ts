@@ -1,7 +1,9 @@
 /** From a URI to an open session: how many are made at once, when a refused attempt is made again, and until when. */
 import type { Clock } from "../../../async/clock";
+import type { Authentication } from "../rpc/authentication";
 import { LibvirtClient } from "../rpc/client";
 import { ConnectionLostError } from "../rpc/errors";
+import { readAuthFile } from "./authFile";
 import { SshError, type SshStream } from "./ssh";
 import { openTransport } from "./transport";
 import type { LibvirtUri } from "./uri";
@@ -137,12 +139,24 @@ function outOfTime(error: ConnectionLostError, attempts: number, { connectTimeou
 
 const isEarly = (error: unknown): boolean => error instanceof Error && error.cause instanceof SshError && error.cause.refusedEarly;
 
+function authenticationOf(uri: LibvirtUri): Authentication {
+  return {
+    ...(uri.auth && { wish: uri.auth }),
+    isPrivate: uri.transport !== "tcp",
+    credentials: () => {
+      const found = readAuthFile(uri.authFile, uri.transport === "unix" ? "localhost" : uri.host);
+      const user = "user" in uri ? uri.user : undefined;
+      return { ...(user !== undefined && uri.transport === "tls" && { name: user }), ...found };
+    },
+  };
+}
+
 async function attempt(uri: LibvirtUri, { host, peer, connectTimeoutMs, callTimeoutMs, clock, mayCall }: OpeningOptions, leftMs: number): Promise<LibvirtClient> {
   const stream = await openTransport(uri, leftMs, clock);
   let forget = (): void => undefined;
   try {
     return await Promise.race([
-      LibvirtClient.open(stream, peer, uri.name, { callTimeoutMs, clock, mayCall }),
+      LibvirtClient.open(stream, peer, uri.name, { callTimeoutMs, clock, mayCall, auth: authenticationOf(uri) }),
       new Promise<never>((_, reject) => {
         forget = clock.after(leftMs, () => {
           const said = uri.transport === "ssh" ? (stream as SshStream).complaint() : "";

@@ -4,6 +4,7 @@ import type { Clock } from "../../../async/clock";
 import { ConnectionLostError } from "../rpc/errors";
 import { localSockets } from "./sockets";
 import { openSsh } from "./ssh";
+import { openTls } from "./tls";
 import type { LibvirtUri } from "./uri";
 
 /** Opens the byte stream a URI names. Rejects with ConnectionLostError, within `timeoutMs`. */
@@ -11,6 +12,7 @@ export function openTransport(uri: LibvirtUri, timeoutMs: number, clock: Clock):
   switch (uri.transport) {
     case "unix": return openUnix(localSockets(uri), timeoutMs, clock);
     case "tcp": return openSocket({ host: uri.host, port: uri.port }, `${uri.host}:${uri.port}`, timeoutMs, clock);
+    case "tls": return openTls(uri, timeoutMs, clock);
     case "ssh": return Promise.resolve(openSsh(uri, timeoutMs, clock));
   }
 }

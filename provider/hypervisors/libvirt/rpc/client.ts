@@ -3,7 +3,8 @@ import type { Clock } from "../../../async/clock";
 import { RpcConnection, type ConnectionOptions } from "./connection";
 import { LONG_CALL_MS } from "./deadlines";
 import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
-import { AuthType, DomainState, ErrorCode, Flag, PausedReason, Proc, Program, QemuProc } from "./protocol";
+import { authenticate, type Authentication } from "./authentication";
+import { DomainState, ErrorCode, Flag, PausedReason, Proc, Program, QemuProc } from "./protocol";
 import { downloadStream } from "./download";
 import { HostEvents } from "./events";
 import { type Domain, type Pool, readDomain, readPool, readVolume, type Volume, writeDomain, writePool, writeVolume } from "./handles";
@@ -16,6 +17,8 @@ export interface BlockJobInfo {
   end: number;
 }
 
+/** Where a stream is opened by hand: who asks for a name is told none. */
+const NOBODY: Authentication = { isPrivate: false, credentials: () => ({ place: "no file" }) };
 
 /** The calls this project makes, each one round trip, named as libvirt's C API names them. */
 export class LibvirtClient {
@@ -26,11 +29,11 @@ export class LibvirtClient {
   }
 
   /** Opens a session on an open byte stream: authentication, driver, server-side keepalive. */
-  static async open(stream: Duplex, peer: string, name: string, options: ConnectionOptions = {}): Promise<LibvirtClient> {
+  static async open(stream: Duplex, peer: string, name: string, options: ConnectionOptions & { auth?: Authentication } = {}): Promise<LibvirtClient> {
     const rpc = new RpcConnection(stream, peer, options);
     const client = new LibvirtClient(rpc);
     try {
-      await client.authenticate();
+      await authenticate((...call) => client.remote(...call), peer, options.auth ?? NOBODY);
       await client.remote(Proc.connectOpen, "connectOpen", new XdrWriter().optionalString(name).u32(0));
       // Asking makes the daemon probe us too: it ends our helpers and locks when this machine vanishes without a word.
       await client.remote(Proc.connectSupportsFeature, "connectSupportsFeature", new XdrWriter().i32(10));
@@ -39,18 +42,6 @@ export class LibvirtClient {
       rpc.close();
       throw error;
     }
-  }
-
-  private async authenticate(): Promise<void> {
-    const types = (await this.remote(Proc.authList, "authList", new XdrWriter())).list((r) => r.u32());
-    if (types.length === 0 || types.includes(AuthType.none)) return;
-    if (types.includes(AuthType.polkit)) {
-      await this.remote(Proc.authPolkit, "authPolkit", new XdrWriter());
-      return;
-    }
-    throw new ConnectionLostError(
-      `${this.rpc.peer} wants SASL authentication, which this version does not speak: use qemu+ssh or a unix socket`,
-    );
   }
 
   get clock(): Clock {
