@@ -56,8 +56,8 @@ describe("plans in words", () => {
     const of = (slot: number, reason: string) => ({ slot, name: `workers-0${slot}`, host: "b1", reason });
     const busy: FleetPlan = {
       ...wanted,
-      adopt: [of(10, "another's")], reconfigure: [{ ...of(11, "more CPUs"), changes: [] }], consolidate: [of(12, "not merged")], lost: [of(14, "it is silent")],
-      complete: [{ ...of(13, "not arrived"), rack: "rack-b", kind: "full", generation: 0, base: "arriving", contentId: "c1" }],
+      adopt: [of(10, "another's")], reconfigure: [{ ...of(11, "more CPUs"), wave: 0, changes: [] }], consolidate: [of(12, "not merged")], lost: [of(14, "it is silent")],
+      complete: [{ ...of(13, "not arrived"), rack: "rack-b", kind: "full", generation: 0, base: "arriving", image: { contentId: "c1", disks: [{ bytes: 1 }] }, wave: 0 }],
       cleanup: [{ host: "b1", leftover: { kind: "volume", name: "part", bytes: 1 }, reason: "of a run that did not end" }],
       removeReplicas: [{ host: "b1", contentId: "c1", purpose: "replica", reason: "nobody stands on it" }, { host: "b2", contentId: "c1", purpose: "template", reason: "it is old" }],
       warnings: ["b2 is slow", "b1 is slower"], problems: [{ path: "hosts[3]", message: "expected a host" }, { path: "", message: "too much" }],

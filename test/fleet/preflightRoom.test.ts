@@ -6,7 +6,7 @@ import {
 } from "../../provider/fleet";
 import { CONTENT, disk, empty, host, made, member, observation, plan, reachable, spec, template, withHost } from "./build";
 
-const IMAGE = template.allocationBytes;
+const IMAGE = template.disks[0]!.bytes;
 const OVERHEAD = 1_048_576;
 const EMPTY_DISK = 262_144;
 
@@ -117,7 +117,7 @@ describe("room: what a plan frees first", () => {
       member(2, { chain: [disk("here", 4e7)], displaced: true }),
       member(3, { chain: [disk("stays", 5e7)] }),
     ], { leftovers: [swept!, staying!] });
-    const leaving = (slot: number, at: string) => ({ slot, name: `workers-00${slot}`, host: at, generation: 0, reason: "" });
+    const leaving = (slot: number, at: string) => ({ slot, name: `workers-00${slot}`, host: at, generation: 0, wave: 0, reason: "" });
     const next: FleetPlan = {
       ...none, destroy: [leaving(0, "a1"), leaving(1, "a1"), leaving(2, "a2")],
       cleanup: [{ host: "a1", leftover: swept!, reason: "" }, { host: "a2", leftover: sweptElsewhere!, reason: "" }],
@@ -128,7 +128,8 @@ describe("room: what a plan frees first", () => {
     assert.equal(freeing(declared, none, a1), 0);
   });
 
-  const created = (slot: number, kind: "full" | "linked", generation = 0): PlannedCreate => ({ slot, name: `workers-00${slot}`, host: "a1", rack: "rack-a", kind, generation, reason: "" });
+  const image = { contentId: CONTENT, disks: template.disks };
+  const created = (slot: number, kind: "full" | "linked", generation = 0): PlannedCreate => ({ slot, name: `workers-00${slot}`, host: "a1", rack: "rack-a", kind, generation, image, wave: 0, reason: "" });
   const unfinished = (changes: Partial<Leftover>): Leftover => ({ kind: "volume", name: "partial", bytes: 5, resumable: { contentId: CONTENT }, ...changes });
   const found = plan(declared, empty(declared));
   const resuming = (leftover: Leftover, create: PlannedCreate[], more: Partial<ReachableHost> = {}, complete: FleetPlan["complete"] = []) =>
@@ -154,10 +155,10 @@ describe("room: what a plan frees first", () => {
   });
 
   it("is what members that run already wait for, of the content they were made of", () => {
-    const older = { ...created(1, "full", 2), base: "arriving" as const, contentId: "c0" };
+    const older = { ...created(1, "full", 2), base: "arriving" as const, image: { ...image, contentId: "c0" } };
     const copy = unfinished({ slot: 1, generation: 2, resumable: { contentId: "c0" } });
     assert.equal(resuming(copy, [], {}, [older]), 5);
-    assert.equal(resuming(copy, [], {}, [{ ...older, contentId: CONTENT }]), 0);
+    assert.equal(resuming(copy, [], {}, [{ ...older, image }]), 0);
   });
 });
 
