@@ -129,12 +129,13 @@ export class Creation {
       if (create.kind !== "full" || create.base === "arrived") continue;
       const { host, slot, name, generation, rack } = create;
       const target = { kind: "base", host, slot, generation, name } as const;
-      const early = this.early(create, target);
+      // A preview makes no members.
+      const early = this.context.copiesOnly ? undefined : this.early(create, target);
       distributor.want({
         host: this.indexOf.get(host)!, target, label: name,
         failed: (error) => this.copied(() => this.notCloned(create, error)),
-        hints: (local) => this.hints([early], local),
-        begun: (local) => early.begin(local),
+        hints: early && ((local) => this.hints([early], local)),
+        begun: early && ((local) => early.begin(local)),
         whole: (source) => this.copied(() => this.startMember(create, target, () => {
           this.keeper.add({ slot, name, host, rack, generation, source, seed: source !== undefined });
           distributor.ask();

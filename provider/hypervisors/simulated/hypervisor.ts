@@ -308,11 +308,12 @@ export class SimulatedHypervisor implements Hypervisor {
 
   /** @throws SourceLostError, TemplateChangedError when this cannot be read */
   private sourceOf(order: Omit<RefeedOrder, "source">, source: ImageRef): CopySource {
-    this.checkSource(order, source);
-    return { host: source.host, key: sourceKeyOf(order.fleet.fleetId, source) };
+    const key = sourceKeyOf(order.fleet.fleetId, source);
+    this.checkSource(order, source, key);
+    return { host: source.host, key };
   }
 
-  private checkSource(order: Omit<RefeedOrder, "source">, source: ImageRef): void {
+  private checkSource(order: Omit<RefeedOrder, "source">, source: ImageRef, key: string): void {
     const { target } = order;
     if (source.kind === "template") {
       if (this.templateChanged || this.template.contentId !== order.image.contentId) {
@@ -324,7 +325,7 @@ export class SimulatedHypervisor implements Hypervisor {
     if (host.down !== undefined) throw new SourceLostError(source.host, target.host, `${source.host} does not answer`);
     if (source.kind === "template") {
       if (source.host !== this.template.host) throw new SourceLostError(source.host, target.host, `the template is not on ${source.host}`);
-    } else if (this.abilities.relaying && this.copies.isUnderWay(sourceKeyOf(order.fleet.fleetId, source))) {
+    } else if (this.abilities.relaying && this.copies.isUnderWay(key)) {
       return;
     } else if (!host.holdsContent(order.fleet.fleetId, source)) {
       throw new SourceLostError(source.host, target.host, `no whole, unwritten ${source.kind} to copy on ${source.host}`);

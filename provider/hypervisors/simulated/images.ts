@@ -18,6 +18,8 @@ export class ImageUnderWay {
   readonly whole: boolean;
   readonly volume: string;
   readonly arrivedBytes: number;
+  /** On its host. */
+  private readonly key: string;
   private readonly existing: SimulatedBase | SimulatedReplica | undefined;
   private readonly fresh: SimulatedBase | SimulatedReplica;
 
@@ -28,9 +30,10 @@ export class ImageUnderWay {
     const volume = target.kind === "base"
       ? `${fleetId}-${target.slot}-${target.generation}-base`
       : `${fleetId}-${target.purpose}-${target.contentId.slice(0, 12)}`;
-    const existing = this.existing = target.kind === "base"
-      ? host.bases.get(volumeKey(fleetId, target.slot, target.generation))
-      : host.replicas.get(replicaKey(fleetId, target.purpose, target.contentId));
+    const key = this.key = target.kind === "base"
+      ? volumeKey(fleetId, target.slot, target.generation)
+      : replicaKey(fleetId, target.purpose, target.contentId);
+    const existing = this.existing = target.kind === "base" ? host.bases.get(key) : host.replicas.get(key);
     const resumed = existing && !existing.whole && existing.arriving === arriving ? existing.disk : undefined;
     this.whole = existing?.whole ?? false;
     this.volume = existing?.disk.name ?? volume;
@@ -42,11 +45,11 @@ export class ImageUnderWay {
   }
 
   begin(): void {
-    const { existing, fresh, host } = this;
+    const { existing, fresh, host, key } = this;
     // What an earlier attempt left is gone on from, or overwritten.
     host.freeBytes += existing?.disk.allocationBytes ?? 0;
-    if ("slot" in fresh) host.bases.set(volumeKey(fresh.fleetId, fresh.slot, fresh.generation), fresh);
-    else host.replicas.set(replicaKey(fresh.fleetId, fresh.purpose, fresh.contentId), fresh);
+    if ("slot" in fresh) host.bases.set(key, fresh);
+    else host.replicas.set(key, fresh);
   }
 
   get bytes(): number {

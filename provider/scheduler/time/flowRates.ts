@@ -17,6 +17,8 @@ const FEW_ROUNDS = 50;
 export class FlowRates<T> {
   private readonly capacities: Float64Array;
   private readonly users: (Set<LiveFlow<T>> | undefined)[] = [];
+  /** By resource: the mark of the round that looked at it last. */
+  private readonly lookedAt: Int32Array;
   private dirty: number[] = [];
   private dirtyFlows: LiveFlow<T>[] = [];
   private marks = 0;
@@ -27,6 +29,7 @@ export class FlowRates<T> {
    */
   constructor(topology: Topology, private readonly copyBytes: number, private readonly onForeseen: (flow: LiveFlow<T>) => void) {
     this.capacities = capacitiesOf(topology);
+    this.lookedAt = new Int32Array(this.capacities.length);
   }
 
   setCapacity(resource: number, bytesPerSecond: number): void {
@@ -95,7 +98,7 @@ export class FlowRates<T> {
 
   private affected(together: boolean): LiveFlow<T>[] {
     const mark = ++this.marks;
-    const seen = new Set<number>();
+    const { lookedAt } = this;
     const affected: LiveFlow<T>[] = [];
     const resources = this.dirty;
     const flows = this.dirtyFlows;
@@ -108,14 +111,14 @@ export class FlowRates<T> {
         flow.mark = mark;
         flow.position = affected.length;
         affected.push(flow);
-        for (const other of flow.cost.path) if (!seen.has(other)) resources.push(other);
+        for (const other of flow.cost.path) if (lookedAt[other] !== mark) resources.push(other);
         if (together && flow.readers) for (const reader of flow.readers) flows.push(reader);
         continue;
       }
       const resource = resources.pop();
       if (resource === undefined) return affected;
-      if (seen.has(resource)) continue;
-      seen.add(resource);
+      if (lookedAt[resource] === mark) continue;
+      lookedAt[resource] = mark;
       const users = this.users[resource];
       if (users) for (const user of users) if (user.mark !== mark) flows.push(user);
     }
