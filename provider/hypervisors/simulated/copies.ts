@@ -1,6 +1,6 @@
 /** The copies under way in the simulated datacenter: time model, relays, caps, faults and progress. */
 import type { CallContext, CloneResult, ImageRef } from "../hypervisor";
-import { HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError } from "../hypervisor";
+import { HostUnreachableError, HypervisorError, SourceLostError } from "../hypervisor";
 import { imageBytes } from "../../fleet/images";
 import type { Image } from "../../fleet/model";
 import { FlowNetwork, type Flow } from "../../scheduler/time/flows";
@@ -8,6 +8,7 @@ import { PROVIDER_HOST, soloSeconds } from "../../scheduler/time/timeModel";
 import type { Topology } from "../../scheduler/types";
 import { onAbort } from "../../async/abort";
 import type { VirtualClock } from "./clock";
+import { CopyFaults, failureOf } from "./faults";
 import type { Fault } from "./options";
 
 /** What is on its way when a source dies is sent again. */
@@ -67,11 +68,14 @@ export class Copies {
   private readonly index: Map<string, number>;
   private readonly imageBytes: number;
   private readonly load: Int32Array;
-  private readonly failures: { fault: Extract<Fault, { kind: "cloneFails" }>; left: number }[];
+  private readonly faults: CopyFaults;
   private readonly progressMs: number;
   private ticking = false;
 
-  /** @param relays whether a copy may read from one under way, and go on from another source */
+  /**
+   * @param image what each copy is of
+   * @param relays whether a copy may read from one under way, and go on from another source
+   */
   constructor(
     private readonly topology: Topology,
     image: Pick<Image, "disks">,
@@ -84,8 +88,7 @@ export class Copies {
     this.imageBytes = imageBytes(image);
     this.index = new Map(topology.hosts.map((host) => [host.name, host.index]));
     this.load = new Int32Array(topology.hosts.length);
-    this.failures = faults.filter((fault) => fault.kind === "cloneFails")
-      .map((fault) => ({ fault, left: fault.times ?? 1 }));
+    this.faults = new CopyFaults(faults);
     const quickest = Math.min(...topology.hosts.flatMap(({ index }) => (
       [PROVIDER_HOST, ...(topology.freeLocalCopies ? [] : [index])].map((source) => soloSeconds(topology, this.imageBytes, source, index)))));
     // The engine judges copies by their progress: a copy that reports too seldom would look like one that lags.
@@ -244,14 +247,13 @@ export class Copies {
     const { targetHost, slot } = copy.order;
     const before = copy.flow as Flow<Copy> | undefined;
     const arrived = before ? this.partOf(copy) : Math.min(1, (copy.order.arrivedBytes ?? 0) / this.imageBytes);
-    const fault = this.failures.find(({ fault: f, left }) => left > 0 && f.targetHost === targetHost && (f.slot === undefined || f.slot === slot));
-    if (fault) fault.left--;
+    const fault = this.faults.take(targetHost, slot);
     copy.upstream?.readers?.delete(copy);
     this.reads(copy, source);
     copy.upstream = this.underWay.get(source.key);
     if (copy.upstream) (copy.upstream.readers ??= new Set()).add(copy);
-    copy.part = Math.max(arrived, fault?.fault.atFraction ?? 1);
-    copy.failure = fault && failureOf(fault.fault, copy);
+    copy.part = Math.max(arrived, fault?.atFraction ?? 1);
+    copy.failure = fault && failureOf(fault, source.host);
     copy.flow = this.network.start(this.hostIndex(source), this.index.get(targetHost)!, copy, nowSeconds, {
       part: copy.part, arrived, upstream: copy.upstream?.flow,
       startupSeconds: before && this.topology.time === "network" ? this.topology.hopSeconds ?? 0 : undefined,
@@ -338,15 +340,3 @@ export class Copies {
 
 const lost = (host: string, copy: Copy, message: string): SourceLostError =>
   new SourceLostError(host, copy.order.targetHost, message);
-
-function failureOf(fault: Extract<Fault, { kind: "cloneFails" }>, copy: Copy): Error {
-  const { targetHost } = copy.order;
-  switch (fault.error) {
-    case "sourceLost":
-      return lost(copy.source.host ?? "", copy, `the source on ${copy.source.host} stopped sending`);
-    case "noSpace":
-      return new NoSpaceError(targetHost, "clone", "the pool is full");
-    case "hostUnreachable":
-      return new HostUnreachableError(targetHost, "clone", "the host stopped answering");
-  }
-}
