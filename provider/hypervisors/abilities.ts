@@ -29,6 +29,7 @@ export interface Relaying {
 
 export interface RefeedOrder {
   fleet: FleetIdentity;
+  /** What the copy is of, and the source holds. */
   image: Image;
   /** The target of the clone under way. */
   target: CopyRef;

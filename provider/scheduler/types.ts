@@ -8,16 +8,16 @@ export interface SchedulerHost {
   nicBytesPerSecond: number;
   /** Where copies may not use all of it. */
   nicLimit?: LinkLimit;
-  /** Where its images lie. */
+  /** Index of the store where its images lie. */
   store: number;
   maxConcurrent: number;
 }
 
-/** What images are read from and written to, by all hosts that reach it. Today each host has one, its own. */
+/** A store: the hosts that reach it share its rate. Each host has a store of its own today. */
 export interface SchedulerStore {
   index: number;
   name: string;
-  /** Reading, and writing beside that. */
+  /** It reads this much, and writes this much beside that. */
   bytesPerSecond: number;
 }
 

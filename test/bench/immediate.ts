@@ -5,7 +5,8 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { table } from "../../provider/cli/table";
-import type { FleetSpec } from "../../provider/fleet/model";
+import { imageOf } from "../../provider/fleet";
+import type { FleetSpec, Image } from "../../provider/fleet/model";
 import type { EarlyOrder, Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory } from "../hypervisors/libvirt/labFleet";
@@ -65,14 +66,14 @@ async function withRate<T>(name: string, hosts: LabHost[], bitsPerSecond: number
 async function bootEarly(ground: BenchGround, target: LabHost): Promise<Omit<ImmediateRun, "turn" | "nicBitsPerSecond">> {
   const spec = guestSpec(ground);
   const hypervisor = createLibvirt({ spec });
-  const order = await earlyOrder(hypervisor, spec, target);
+  const { image, order } = await earlyOrder(hypervisor, spec, target);
   const log = join(target.poolDir, "..", "log", "qemu", `${order.name}.serial.log`);
   const boots = async (): Promise<number> => (await readFile(log, "utf8").catch(() => "")).split(BOOTED).length - 1;
   const bootNumber = (n: number) => until(async () => (await boots()) >= n, { what: `boot ${n} of ${order.name}`, timeoutMs: PATIENCE_MS });
-  const { fleet, contentId, host, slot, generation, name } = order;
+  const { fleet, host, slot, generation, name } = order;
   try {
     const seconds = stopwatch();
-    const copying = hypervisor.clone({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: spec.hosts[0]!.name }, target: { kind: "base", host, slot, generation, name } }, {}).then(seconds);
+    const copying = hypervisor.clone({ fleet, image, source: { kind: "template", host: spec.hosts[0]!.name }, target: { kind: "base", host, slot, generation, name } }, {}).then(seconds);
     const starting = hypervisor.abilities.startsEarly.startEarly(order).then(seconds);
     const settling = Promise.all([copying, starting]).then(() => hypervisor.abilities.startsEarly.settle(order)).then(seconds);
     settling.catch(() => undefined); // awaited below
@@ -107,17 +108,18 @@ function guestSpec(ground: BenchGround): FleetSpec {
   return { ...spec, start: "immediately" };
 }
 
-async function earlyOrder(hypervisor: Hypervisor, spec: FleetSpec, target: LabHost): Promise<EarlyOrder> {
+async function earlyOrder(hypervisor: Hypervisor, spec: FleetSpec, target: LabHost): Promise<{ image: Image; order: EarlyOrder }> {
   const fleet = { fleetId: freshFleetId(), incarnation: "bench", namePrefix: spec.namePrefix };
   const { template } = await hypervisor.observe({
     fleetId: fleet.fleetId, namePrefix: spec.namePrefix, hosts: spec.hosts, spec, deadlineMs: PATIENCE_MS, preflight: false,
   });
   if (!template) throw new Error("template: not found");
-  return {
+  const order: EarlyOrder = {
     fleet, host: target.name, slot: 0, name: `${spec.namePrefix}-000`,
     kind: "full", generation: 0, contentId: template.contentId, vm: spec.vm, autostart: false,
     base: { kind: "base", host: target.name, slot: 0, generation: 0 },
   };
+  return { image: imageOf(template), order };
 }
 
 /** Helpers of ours that any host still has, once the guest's disk is its own. */

@@ -8,6 +8,7 @@ import { chmodSync, closeSync, fsyncSync, ftruncateSync, openSync, writeSync } f
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { imageOf } from "../../provider/fleet";
 import type { FleetSpec } from "../../provider/fleet/model";
 import type { CloneTarget, Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../provider/hypervisors/libvirt";
@@ -124,12 +125,12 @@ export async function runSparse(image: SparseImage): Promise<SparseRun> {
   try {
     const seen = await hypervisor.observe({ fleetId: fleet.fleetId, namePrefix: "sparse", hosts: spec.hosts, spec, deadlineMs: 30_000, preflight: false });
     if (!seen.template) throw new Error(`template: ${seen.templateProblem?.message ?? "not found"}`);
-    const { contentId } = seen.template;
+    const content = imageOf(seen.template);
     const before = await readCounters(lab);
     const cpuBusy = watchCpu();
     const startMs = performance.now();
     await Promise.all(lab.hosts.slice(1).map((_, i) => hypervisor.clone({
-      fleet, image: { contentId, disks: [] }, source: i === 0 ? { kind: "template", host: image.host.name } : base(i), target: base(i + 1),
+      fleet, image: content, source: i === 0 ? { kind: "template", host: image.host.name } : base(i), target: base(i + 1),
     })));
     const seconds = (performance.now() - startMs) / 1000;
     const cpuBusyShare = cpuBusy();

@@ -3,9 +3,7 @@ import { realClock } from "../../provider/engine";
 import { policyFor } from "../../provider/engine/distribution/policy";
 import { SourceBook } from "../../provider/engine/distribution/sourceBook";
 import { choosePolicy, topologyOf } from "../../provider/scheduler";
-import { inputs, specOf } from "./world";
-
-const IMAGE = { contentId: "0".repeat(64), disks: [{ bytes: 10e9 }] };
+import { IMAGE, inputs, specOf } from "./world";
 
 describe("auto, in an engine that has other things to do", () => {
   const spec = specOf(inputs(40, 4, { count: 800, policy: "auto" }));

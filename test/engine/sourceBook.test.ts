@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { SourceBook } from "../../provider/engine/distribution/sourceBook";
 import { topologyOf } from "../../provider/scheduler";
-import { inputs, specOf } from "./world";
-
-const IMAGE = { contentId: "0".repeat(64), disks: [{ bytes: 10e9 }] };
+import { IMAGE, inputs, specOf } from "./world";
 
 describe("a copy under way that others may read from", () => {
   const setup = () => {

@@ -12,9 +12,7 @@ import { type CallContext, type CloneOrder, type Hypervisor, NoSpaceError } from
 import { UNBOUNDED } from "../../provider/hypervisors/simulated";
 import { cramped, crampedStores } from "./cramped";
 import { refitted, wrap } from "./wrappers";
-import { assertSettled, IMAGE_BYTES, inputs, look, reachable, request, specOf, up, world, type World } from "./world";
-
-const IMAGE = { contentId: "0".repeat(64), disks: [{ bytes: 10e9 }] };
+import { assertSettled, IMAGE, IMAGE_BYTES, inputs, look, reachable, request, specOf, up, world, type World } from "./world";
 
 async function failed(running: Promise<unknown>): Promise<FleetRunError> {
   const error = await running.then(() => assert.fail("the run succeeded"), (e: unknown) => e);

@@ -1,11 +1,13 @@
 /** A simulated datacenter to run the engine in, and the words its tests share. */
 import assert from "node:assert/strict";
 import { applyFleet, removeFleet, type RunRequest, type RunResult } from "../../provider/engine";
-import { type FleetSpec, type FleetState, type Observation, parseFleetSpec, type ReachableHost } from "../../provider/fleet";
+import { type FleetSpec, type FleetState, type Image, type Observation, parseFleetSpec, type ReachableHost } from "../../provider/fleet";
 import type { Hypervisor, Traits } from "../../provider/hypervisors/hypervisor";
 import { createSimulated, UNBOUNDED, type SimulatedHypervisor, type SimulatedOptions, type VirtualClock } from "../../provider/hypervisors/simulated";
 
 export const IMAGE_BYTES = 1e9;
+/** For what is tried without a hypervisor. */
+export const IMAGE: Image = { contentId: "0".repeat(64), disks: [{ bytes: 10e9 }] };
 
 /** Inputs of a fleet on `hosts` hosts in `racks` racks, a1 b1 a2 b2 …; the template on the first. */
 export function inputs(hosts = 4, racks = 2, more: Record<string, unknown> = {}): Record<string, unknown> {

@@ -3,9 +3,10 @@
  * set up a world; what the simulator is shown to do here, the real ones are shown to do too.
  */
 import assert from "node:assert/strict";
+import { imageOf } from "../../provider/fleet";
 import { memberMacs } from "../../provider/fleet/members/addresses";
 import { memberUuid } from "../../provider/fleet/members/identity";
-import type { FleetSpec, Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
+import type { FleetSpec, Image, Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
 import {
   ForeignNameError, LockTimeoutError,
   type Abilities, type CloneTarget, type FleetIdentity, type Hypervisor, type ImageRef, type MemberRef, type ReconfigureOrder,
@@ -39,6 +40,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     let world: ContractWorld;
     let hv: Hypervisor;
     let fleet: FleetIdentity;
+    let image: Image;
     let contentId: string;
     let first: string;
     let second: string;
@@ -52,7 +54,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     after(async () => { await world?.close(); });
     beforeEach(async () => {
       fleet = { fleetId: world.freshFleetId(), incarnation: "one", namePrefix: world.spec.namePrefix };
-      contentId = (await observe()).template!.contentId;
+      image = imageOf((await observe()).template!);
+      ({ contentId } = image);
     });
     afterEach(async () => { await wipe(); });
 
@@ -73,7 +76,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     const base = (host: string, slot: number) => ({ kind: "base", host, slot, generation: 0, name: slotName(slot) }) as const;
     const replica = (host: string) => ({ kind: "replica", purpose: "replica", host, contentId }) as const;
     const ref = (host: string, slot: number): MemberRef => ({ fleet, host, slot, name: slotName(slot), generation: 0 });
-    const clone = (source: ImageRef, target: CloneTarget) => hv.clone({ fleet, image: { contentId, disks: [] }, source, target });
+    const clone = (source: ImageRef, target: CloneTarget) => hv.clone({ fleet, image, source, target });
     const definition = (host: string, slot: number, kind: "full" | "linked", vm: Partial<FleetSpec["vm"]> = {}): ReconfigureOrder => ({
       fleet, host, slot, kind, contentId, name: slotName(slot), generation: 0, autostart: false, vm: { ...world.spec.vm, ...vm },
     });
@@ -243,7 +246,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("reports progress that only grows and ends at the total", async () => {
       const reports: [number, number][] = [];
-      await hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, {
+      await hv.clone({ fleet, image, source: template(), target: base(second, 0) }, {
         onProgress: (done, total) => reports.push([done, total]),
       });
       assert.ok(reports.length > 0);
@@ -254,7 +257,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("aborts a copy at once, leaving nothing but a partial that can be removed", async () => {
       const abort = new AbortController();
-      const copying = hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, {
+      const copying = hv.clone({ fleet, image, source: template(), target: base(second, 0) }, {
         signal: abort.signal, onProgress: () => abort.abort(new Error("enough")),
       });
       // A copy that reports only at its end is whole by then: both are allowed, a hang is not.
@@ -274,7 +277,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("refuses to begin with a signal that has aborted", async () => {
       const signal = AbortSignal.abort(new Error("too late"));
-      await assert.rejects(hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, { signal }));
+      await assert.rejects(hv.clone({ fleet, image, source: template(), target: base(second, 0) }, { signal }));
       assert.deepEqual((await look(second)).members, []);
     });
 
@@ -284,7 +287,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         const abort = new AbortController();
         let total = 0;
         const broken: number[] = [];
-        const whole = await hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target }, {
+        const whole = await hv.clone({ fleet, image, source: template(), target }, {
           signal: abort.signal, onProgress: (done, of) => { total = of; if (done > of / 4) abort.abort(new Error("enough")); },
           onBroken: (moved) => broken.push(moved.bytesMoved),
         }).then(() => true, () => false);
@@ -300,7 +303,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("goes on with no copy of another content", async () => {
       const abort = new AbortController();
-      await hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, {
+      await hv.clone({ fleet, image, source: template(), target: base(second, 0) }, {
         signal: abort.signal, onProgress: (done, of) => { if (done > of / 4) abort.abort(new Error("enough")); },
       }).catch(() => undefined);
       const { leftovers } = await look(second);
@@ -311,7 +314,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("makes a member anew from the copy that was aborted", async () => {
       const abort = new AbortController();
-      await hv.clone({ fleet, image: { contentId, disks: [] }, source: template(), target: base(second, 0) }, {
+      await hv.clone({ fleet, image, source: template(), target: base(second, 0) }, {
         signal: abort.signal, onProgress: () => abort.abort(new Error("enough")),
       }).catch(() => undefined);
       await makeFull(second, 0);
@@ -373,7 +376,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     // ---- what it can do and others cannot
 
     abilityContracts({
-      get hv() { return hv; }, get fleet() { return fleet; }, get spec() { return world.spec; }, get contentId() { return contentId; },
+      get hv() { return hv; }, get fleet() { return fleet; }, get spec() { return world.spec; }, get image() { return image; }, get contentId() { return contentId; },
       get first() { return first; }, get second() { return second; },
       template, base, replica, definition, look, clone, define, makeFull, power, destroy, only,
     }, options.abilities);

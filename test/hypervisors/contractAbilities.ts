@@ -1,6 +1,6 @@
 /** The part of the contract that each ability adds, for the adapters that have it (contract.ts). */
 import assert from "node:assert/strict";
-import type { FleetSpec, ObservedMember, ReachableHost } from "../../provider/fleet/model";
+import type { FleetSpec, Image, ObservedMember, ReachableHost } from "../../provider/fleet/model";
 import type {
   Abilities, CloneOrder, CloneResult, CloneTarget, EarlyOrder, FleetIdentity, Hypervisor, ImageRef, ReconfigureOrder, ReplicaRef,
 } from "../../provider/hypervisors/hypervisor";
@@ -10,6 +10,9 @@ export interface ContractGround {
   readonly hv: Hypervisor;
   readonly fleet: FleetIdentity;
   readonly spec: FleetSpec;
+  /** What the template holds. */
+  readonly image: Image;
+  /** Of it. */
   readonly contentId: string;
   /** The hosts' names; the template is on the first. */
   readonly first: string;
@@ -65,8 +68,8 @@ function relaying(ground: ContractGround, has: () => NonNullable<Abilities["rela
   });
 
   it("gives no other source to a copy that is not under way", async () => {
-    const { fleet, second, contentId } = ground;
-    const order = { fleet, image: { contentId, disks: [] }, target: base(second, 0), source: template() };
+    const { fleet, second, image } = ground;
+    const order = { fleet, image, target: base(second, 0), source: template() };
     await assert.rejects(has().refeed(order));
     await clone(template(), base(second, 0));
     await assert.rejects(has().refeed(order));
@@ -115,7 +118,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
   const early = (host: string, slot: number, image: CloneTarget = base(host, slot)): EarlyOrder => (
     { ...ground.definition(host, slot, image.kind === "base" ? "full" : "linked"), base: image }
   );
-  const order = (target: CloneTarget): CloneOrder => ({ fleet: ground.fleet, image: { contentId: ground.contentId, disks: [] }, source: template(), target });
+  const order = (target: CloneTarget): CloneOrder => ({ fleet: ground.fleet, image: ground.image, source: template(), target });
   const makeEarly = async (host: string, slot: number, image: CloneTarget, signal?: AbortSignal) => {
     const cloning = ground.hv.clone(order(image), { signal });
     // A small image may be there before the guest is; then the guest starts after it.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { policies, policyNames } from "../../provider/scheduler";
-import { base, none, template, topology, choosePolicy, simulatePolicy } from "./fixtures";
+import { base, choosePolicy, none, simulatePolicy, template, topology } from "./fixtures";
 
 describe("auto", () => {
   it("takes the shortest makespan", () => {

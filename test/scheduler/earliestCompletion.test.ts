@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { policies, type SimulatedRun } from "../../provider/scheduler";
-import { none, template, topology, type Shape, simulatePolicy } from "./fixtures";
+import { none, simulatePolicy, template, topology, type Shape } from "./fixtures";
 
 function run(shape: Shape, targets: number | number[]): SimulatedRun {
   const t = topology(shape);

@@ -16,11 +16,11 @@ export interface Shape {
   freeLocalCopies?: boolean;
 }
 
-/** A datacenter and the image that is copied in it. */
-export type Network = Topology & { image: Image };
+/** A datacenter, and the image that is copied in it. */
+export type Datacenter = Topology & { image: Image };
 
 /** 10 GB images, 10 Gbit/s NICs, 40 Gbit/s uplinks, 1 GB/s disks unless said otherwise. */
-export function topology(shape: Shape): Network {
+export function topology(shape: Shape): Datacenter {
   const hosts = shape.racks.flatMap((count, rack) => Array.from({ length: count }, () => rack)).map((rack, index) => ({
     index,
     name: `h${index}`,
@@ -44,15 +44,18 @@ export const template = (host = 0): Source => ({ id: 0, host, kind: "template", 
 
 export const base = (id: number, host: number, serving = 0): Source => ({ id, host, kind: "base", serving });
 
-type WithoutImage<F> = F extends (t: Topology, image: Image, ...rest: infer Rest) => infer Result ? (t: Network, ...rest: Rest) => Result : never;
+/** What the scheduler asks an image for, with the datacenter's. */
+type WithoutImage<F> = F extends (t: Topology, image: Image, ...rest: infer Rest) => infer Result ? (t: Datacenter, ...rest: Rest) => Result : never;
 
 export const simulatePolicy: WithoutImage<typeof scheduler.simulatePolicy> = (t, ...rest) => scheduler.simulatePolicy(t, t.image, ...rest);
 export const choosePolicy: WithoutImage<typeof scheduler.choosePolicy> = (t, ...rest) => scheduler.choosePolicy(t, t.image, ...rest);
 
+export const networkOf = <T>(t: Datacenter) => new scheduler.FlowNetwork<T>(t, t.image);
+
 export const none = (t: Topology): number[] => t.hosts.map(() => 0);
 
 /** A view with nothing made and nothing under way, but for what is given. */
-export function view(t: Network, given: Partial<BookView> & Pick<BookView, "targets">): BookView {
+export function view(t: Datacenter, given: Partial<BookView> & Pick<BookView, "targets">): BookView {
   return {
     nowSeconds: 0, topology: t, image: t.image, made: none(t), making: none(t), sources: [template()], transfers: [],
     excluded: t.hosts.map(() => false), freeSlots: Infinity, ...given,
@@ -60,7 +63,7 @@ export function view(t: Network, given: Partial<BookView> & Pick<BookView, "targ
 }
 
 export interface Case {
-  topology: Network;
+  topology: Datacenter;
   targets: number[];
   made: number[];
   sources: Source[];

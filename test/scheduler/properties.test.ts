@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { policies, policyNames, type Policy, type BookView } from "../../provider/scheduler";
-import { cases, type Case, choosePolicy, simulatePolicy } from "./fixtures";
+import { cases, choosePolicy, simulatePolicy, type Case } from "./fixtures";
 
 /** Passes a policy's decisions on after looking whether they keep every rule. */
 function watched(policy: Policy, look: (view: BookView, decided: { sourceHost: number; targetHost: number }[]) => void): Policy {

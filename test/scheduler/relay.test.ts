@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { expectedRates, FlowNetwork, policies, type SimulatedRun, type Topology } from "../../provider/scheduler";
+import { expectedRates, policies, type SimulatedRun, type Topology } from "../../provider/scheduler";
 import { relayTree } from "../../provider/scheduler/policies/relayTree";
-import { base, cases, none, template, topology, view, type Network, type Shape, simulatePolicy } from "./fixtures";
+import { base, cases, networkOf, none, simulatePolicy, template, topology, view, type Datacenter, type Shape } from "./fixtures";
 
 const racksOf = (count: number, hosts: number): number[] => Array.from({ length: count }, () => hosts);
 
-function run(t: Network, each: number): SimulatedRun {
+function run(t: Datacenter, each: number): SimulatedRun {
   const result = simulatePolicy(t, t.hosts.map(() => each), none(t), [template()], policies.relay, { relay: true });
   assert.equal(result.unmade, 0);
   return result;
@@ -109,15 +109,14 @@ describe("relay: decisions", () => {
 });
 
 describe("flow network: cut-through", () => {
-  const slow = (shape: Shape, host: number, bytesPerSecond: number): Network => {
+  const slow = (shape: Shape, host: number, bytesPerSecond: number): Datacenter => {
     const t = topology(shape);
     t.hosts[host]!.nicBytesPerSecond = bytesPerSecond;
     return t;
   };
 
   it("lets a reader have what its relay has, and no more", () => {
-    const wide = slow({ racks: [3] }, 0, 5e8);
-    const network = new FlowNetwork<string>(wide, wide.image);
+    const network = networkOf<string>(slow({ racks: [3] }, 0, 5e8));
     const up = network.start(0, 1, "up", 0);
     const down = network.start(1, 2, "down", 0, { upstream: up });
     network.nextSeconds();
@@ -126,8 +125,7 @@ describe("flow network: cut-through", () => {
   });
 
   it("lets a late reader catch up at its own pace first", () => {
-    const wide = slow({ racks: [3] }, 0, 5e8);
-    const network = new FlowNetwork<string>(wide, wide.image);
+    const network = networkOf<string>(slow({ racks: [3] }, 0, 5e8));
     const up = network.start(0, 1, "up", 0);
     network.nextSeconds();
     network.advanceTo(4);
@@ -140,8 +138,7 @@ describe("flow network: cut-through", () => {
   });
 
   it("keeps a relay serving until its slow reader has all", () => {
-    const wide = slow({ racks: [3] }, 2, 5e8);
-    const network = new FlowNetwork<string>(wide, wide.image);
+    const network = networkOf<string>(slow({ racks: [3] }, 2, 5e8));
     const up = network.start(0, 1, "up", 0);
     network.start(1, 2, "down", 0, { upstream: up });
     assert.equal(network.nextSeconds(), 10);
@@ -152,8 +149,7 @@ describe("flow network: cut-through", () => {
   });
 
   it("stands still behind a relay that was stopped, and goes on from another source where it was", () => {
-    const wide = topology({ racks: [3] });
-    const network = new FlowNetwork<string>(wide, wide.image);
+    const network = networkOf<string>(topology({ racks: [3] }));
     const up = network.start(0, 1, "up", 0);
     const down = network.start(1, 2, "down", 0, { upstream: up });
     network.nextSeconds();
@@ -167,7 +163,7 @@ describe("flow network: cut-through", () => {
   it("begins hop by hop where hops cost", () => {
     const t = topology({ racks: [4] });
     t.hopSeconds = 0.5;
-    const network = new FlowNetwork<number>(t, t.image);
+    const network = networkOf<number>(t);
     let up = network.start(0, 1, 1, 0);
     for (const host of [2, 3]) up = network.start(host - 1, host, host, 0, { upstream: up });
     const ends: number[] = [];

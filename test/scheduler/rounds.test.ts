@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { policies, type Decision, type BookView } from "../../provider/scheduler";
 import { otherWeight, ownWeight } from "../../provider/scheduler/policies/rounds";
-import { base, none, template, topology, view, simulatePolicy } from "./fixtures";
+import { base, none, simulatePolicy, template, topology, view } from "./fixtures";
 
 const { rounds } = policies;
 

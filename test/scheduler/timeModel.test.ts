@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { asLearned, expectedRates, FlowNetwork, PROVIDER_HOST, soloRate, soloSeconds, topologyOf } from "../../provider/scheduler";
+import { asLearned, expectedRates, PROVIDER_HOST, soloRate, soloSeconds, topologyOf } from "../../provider/scheduler";
 import { maxMinRates } from "../../provider/maxmin";
 import { capacitiesOf, pathOf } from "../../provider/scheduler/time/timeModel";
 import { host, spec } from "../fleet/build";
-import { cases, topology } from "./fixtures";
+import { cases, networkOf, topology } from "./fixtures";
 
 describe("time model: one copy", () => {
   const t = topology({ racks: [2, 1], uplinkBytesPerSecond: 5e8, startupSeconds: 0.5 });
@@ -70,7 +70,7 @@ describe("flow network", () => {
   const t = topology({ racks: [3] });
 
   it("slows a copy while another shares its source, and no longer", () => {
-    const network = new FlowNetwork<string>(t, t.image);
+    const network = networkOf<string>(t);
     network.start(0, 1, "a", 0);
     assert.equal(network.nextSeconds(), 10);
     network.advanceTo(5);
@@ -81,8 +81,17 @@ describe("flow network", () => {
     assert.equal(network.nextSeconds(), 20);
   });
 
+  it("counts the rate of a store once for all hosts that reach it", () => {
+    const shared = topology({ racks: [4] });
+    shared.hosts[3]!.store = shared.hosts[2]!.store;
+    const network = networkOf<string>(shared);
+    network.start(0, 2, "a", 0);
+    network.start(1, 3, "b", 0);
+    assert.equal(network.nextSeconds(), 20);
+  });
+
   it("tells how much is there", () => {
-    const network = new FlowNetwork<string>(t, t.image);
+    const network = networkOf<string>(t);
     const flow = network.start(0, 1, "a", 0);
     network.nextSeconds();
     assert.equal(network.fraction(flow, 2.5), 0.25);
@@ -92,8 +101,7 @@ describe("flow network", () => {
   });
 
   it("moves no byte during the start-up", () => {
-    const wide = topology({ racks: [2], startupSeconds: 3 });
-    const network = new FlowNetwork<string>(wide, wide.image);
+    const network = networkOf<string>(topology({ racks: [2], startupSeconds: 3 }));
     const flow = network.start(0, 1, "a", 0);
     assert.equal(network.nextSeconds(), 3);
     network.advanceTo(3);
@@ -102,7 +110,7 @@ describe("flow network", () => {
   });
 
   it("slows what a slowed host sends", () => {
-    const network = new FlowNetwork<string>(t, t.image);
+    const network = networkOf<string>(t);
     network.start(0, 1, "a", 0);
     network.start(1, 0, "b", 0);
     network.setHostFactor(0, 0.5, 0, "out");
@@ -111,8 +119,7 @@ describe("flow network", () => {
   });
 
   it("returns copies that end together in the order they began", () => {
-    const wide = topology({ racks: [4, 4, 4] });
-    const network = new FlowNetwork<number>(wide, wide.image);
+    const network = networkOf<number>(topology({ racks: [4, 4, 4] }));
     for (let i = 0; i < 12; i++) network.start(i, (i + 4) % 12, i, 0);
     assert.deepEqual(network.advanceTo(network.nextSeconds()).map((f) => f.tag), [...Array(12).keys()]);
   });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { policies, policyNames } from "../../provider/scheduler";
 import { random } from "../random";
-import { none, template, topology, choosePolicy, simulatePolicy, type Network } from "./fixtures";
+import { choosePolicy, none, simulatePolicy, template, topology, type Datacenter } from "./fixtures";
 
 interface Uneven {
-  topology: Network;
+  topology: Datacenter;
   targets: number[];
   excluded: boolean[];
 }

@@ -1,21 +1,23 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
 import { SIMULATED_WORDS } from "../../hypervisors/simulated";
-import { addressOf, groupBy, groupOf, imageBytes, recordedAddress, templateHostOf } from "../../fleet";
+import { addressOf, groupBy, groupOf, imageBytes, recordedAddress, supposedImage, templateHostOf } from "../../fleet";
 import type {
-  DiskInfo, FleetSpec, FleetState, HostSpec, Image, MemberState, Observation, ObservedMember, ReachableHost,
+  DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../../fleet/model";
 
 /**
  * The observation with what it lacks filled in from the recorded state, so that a plan can be run on the simulator:
  * hosts that did not answer hold what was recorded, and have room, but for those that were given up: nothing is copied
  * from them.
+ * @param contentId what the template is taken to hold where it was not seen
  */
 export function assumeObservation(
   spec: FleetSpec, hosts: HostSpec[], previous: FleetState | undefined, observation: Observation | undefined,
-  image: Image,
+  contentId: string,
 ): Observation {
   const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
-  const bytes = imageBytes(image);
+  const supposed = supposedImage(spec, contentId);
+  const bytes = imageBytes(observation?.template ?? supposed);
   const recorded = recordedBy(previous);
   const isGivenUp = (host: HostSpec): boolean => {
     const before = recorded.of(host);
@@ -29,7 +31,7 @@ export function assumeObservation(
       return isGivenUp(host) ? { status: "unreachable", name: host.name, reason: "it is given up" } : assumedHost(host, recorded, bytes);
     }),
     template: observation?.template ?? {
-      contentId: image.contentId, disks: image.disks.map((disk) => ({ ...disk, capacityBytes: disk.bytes, format: "qcow2" })),
+      contentId, disks: supposed.disks.map((disk) => ({ ...disk, capacityBytes: disk.bytes, format: "qcow2" })),
       ...(templateHost && !isGivenUp(templateHost) && { host: templateHost.name }),
     },
   };

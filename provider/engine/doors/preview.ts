@@ -1,4 +1,4 @@
-import { describePlan, hostsToObserve, reconcile, supposedImage } from "../../fleet";
+import { describePlan, hostsToObserve, reconcile } from "../../fleet";
 import type { FleetPlan, FleetSpec } from "../../fleet/model";
 import { createSimulated, UNBOUNDED } from "../../hypervisors/simulated";
 import { assumeObservation } from "./assumed";
@@ -21,11 +21,9 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   plan.problems.push(...abilityProblems(spec, traits.abilities));
   const learned = request.learned ?? learnedFor(spec, previous);
   const hosts = hostsToObserve(spec, previous);
-  const assumed = assumeObservation(spec, hosts, previous, observation, supposedImage(spec, plan.seedContentId));
+  const assumed = assumeObservation(spec, hosts, previous, observation, plan.seedContentId);
   const { hypervisor, clock } = createSimulated({
-    spec, observation: assumed, fleetId, options: {
-      time, learned, traits, contentId: plan.seedContentId, progressSeconds: Infinity,
-    },
+    spec, observation: assumed, fleetId, options: { time, learned, traits, progressSeconds: Infinity },
   });
   const run = contextOf({ ...request, spec, hypervisor, clock, holder: "preview" }, new AbortController().signal);
   const context = { ...run, copiesOnly: true };

@@ -4,27 +4,23 @@ import type { CloneKind, Image, ObservedMember } from "../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
 import type { RunContext } from "../run/context";
 
+/** A member that is to be defined, as far as the plan or the host that has it says. */
 export interface NewMember {
   slot: number;
   name: string;
   host: string;
   kind: CloneKind;
   generation: number;
+  /** What it is made of: its tag says so. */
   image: Pick<Image, "contentId">;
 }
 
 export function definition(
   { fleet, spec }: RunContext,
-  member: { slot: number; name: string; host: string; kind: CloneKind; generation: number; contentId: string },
+  { slot, name, host, kind, generation, image: { contentId } }: NewMember,
 ): ReconfigureOrder {
   return {
-    fleet,
-    host: member.host,
-    slot: member.slot,
-    name: member.name,
-    kind: member.kind,
-    generation: member.generation,
-    contentId: member.contentId,
+    fleet, host, slot, name, kind, generation, contentId,
     vm: spec.vm,
     autostart: spec.vm.autostart ?? false,
   };

@@ -17,7 +17,7 @@ export class EarlyStart {
   ) {}
 
   get order(): EarlyOrder {
-    return { ...definition(this.context, { ...this.member, contentId: this.member.image.contentId }), base: this.base };
+    return { ...definition(this.context, this.member), base: this.base };
   }
 
   /** Something of it may be there that must be put over the whole image. */

@@ -1,4 +1,4 @@
-import { FIRST_WAVE, imageBytes, imageOf, plural, supposedImage } from "../../fleet";
+import { imageBytes, imageOf, plural, supposedImage } from "../../fleet";
 import type { FleetPlan, FleetSpec, Image, Observation } from "../../fleet/model";
 import { asLearned, topologyOf, type Topology } from "../../scheduler";
 import { BaseKeeper } from "./baseKeeper";
@@ -6,6 +6,7 @@ import { clear, removeReplicas } from "./removals";
 import type { RunContext } from "../run/context";
 import { Creation } from "./creation";
 import type { ExecuteOptions, Execution } from "./execution";
+import { copiedImages, refuseUnrunnable } from "./runnable";
 import { FoundMembers } from "../run/found";
 import { TransferLog } from "../distribution/transferLog";
 import { changeMember } from "./members";
@@ -16,18 +17,20 @@ import { countStanding } from "./standing";
 /**
  * Runs a plan that was accepted, against whatever hypervisor the context has: the real one, or the simulator for a
  * preview. Resolves when nothing is under way any more, whatever failed: that stands in the context's failures.
+ * @throws FleetRefusedError, when nothing was touched, where the plan says more than the engine can run
  */
 export async function executePlan(
   context: RunContext, plan: FleetPlan, observation: Observation, options: ExecuteOptions,
 ): Promise<Execution> {
-  assertOneWave(plan);
+  refuseUnrunnable(plan);
   const topology = topologyOf(context.spec, {
     time: options.time,
     freeLocalCopies: context.costs.freeLocalCopies,
     startupSeconds: context.costs.copyStartupSeconds,
     hopSeconds: context.abilities.relaying?.hopSeconds,
   });
-  const book = new SourceBook(asLearned(topology, context.learned), imageToCopy(context.spec, plan, observation), context.spec.limits.maxConcurrentClones, context.abilities.relaying !== undefined);
+  const image = imageToCopy(context.spec, plan, observation);
+  const book = new SourceBook(asLearned(topology, context.learned), image, context.spec.limits.maxConcurrentClones, context.abilities.relaying !== undefined);
   const result = emptyExecution(context, book, topology);
   const found = new FoundMembers(observation);
   await guarded(context, async () => {
@@ -37,7 +40,7 @@ export async function executePlan(
     const keeper = new BaseKeeper(context, book);
     context.room = roomFor(book, context.spec, observation, plan);
     const creation = new Creation(context, [...creates, ...plan.complete], observation, book, keeper, result, context.room, options);
-    announce(context, plan, creation.copies * imageBytes(book.image));
+    announce(context, plan, creation.copies * imageBytes(image));
     // Before the standing bases are counted: a merge of the same member then waits for its change.
     changeMembers(context, plan, found, result);
     countStanding(context, plan, observation, book, keeper);
@@ -59,9 +62,9 @@ export async function executePlan(
   return result;
 }
 
-/** Only takes away: what a removal's plan names, and touches nothing that stays. */
+/** Only takes away: what a removal's plan names, and touches nothing that stays. @throws FleetRefusedError as `executePlan` */
 export async function executeRemoval(context: RunContext, plan: FleetPlan, observation: Observation): Promise<Execution> {
-  assertOneWave(plan);
+  refuseUnrunnable(plan);
   const topology = topologyOf(context.spec);
   const result = emptyExecution(context, new SourceBook(topology, imageToCopy(context.spec, plan, observation), 1), topology);
   await guarded(context, async () => {
@@ -71,18 +74,10 @@ export async function executeRemoval(context: RunContext, plan: FleetPlan, obser
   return result;
 }
 
-/** No plan has a second wave yet; what one would wait for is nowhere looked at. @throws before anything is touched */
-function assertOneWave({ create, complete, reconfigure, destroy }: FleetPlan): void {
-  const later = [create, complete, reconfigure, destroy].flatMap((entries): { name: string; wave: number }[] => entries).find(({ wave }) => wave !== FIRST_WAVE);
-  if (later) throw new Error(`a plan runs in one wave, this one has ${later.name} in wave ${later.wave}`);
-}
-
-/** The one that all copies of the plan are of; where it makes none, that of the seeds that stand. @throws before anything is touched */
-function imageToCopy(spec: FleetSpec, { create, complete, seedContentId }: FleetPlan, { template }: Observation): Image {
-  const wanted = [...create, ...complete.filter((one) => one.base !== "arrived")].map(({ image }) => image);
-  const other = wanted.find(({ contentId }) => contentId !== wanted[0]!.contentId);
-  if (other) throw new Error(`a plan copies one image at a time, this one ${wanted[0]!.contentId} and ${other.contentId}`);
-  return wanted[0] ?? (template?.contentId === seedContentId ? imageOf(template) : supposedImage(spec, seedContentId));
+/** The image that all copies of the plan are of; where it copies nothing, that of the seeds that stand. */
+function imageToCopy(spec: FleetSpec, plan: FleetPlan, { template }: Observation): Image {
+  const [image] = copiedImages(plan);
+  return image ?? (template?.contentId === plan.seedContentId ? imageOf(template) : supposedImage(spec, plan.seedContentId));
 }
 
 function emptyExecution(context: RunContext, book: SourceBook, topology: Topology): Execution {

@@ -35,7 +35,7 @@ async function make(context: RunContext, member: NewMember, base: CopyRef, early
       : abilities.linksClones!.link({ fleet, host, slot, generation, replica: base }, call)
     ));
     step = "define";
-    const order = definition(context, { ...member, contentId: member.image.contentId });
+    const order = definition(context, member);
     ledger.defining(host, asDefined(context, order));
     await operate(context, host, (call) => hypervisor.reconfigure(order, call));
     made = "whole";
@@ -59,13 +59,13 @@ export async function changeMember(
 ): Promise<boolean> {
   const { fleet, hypervisor, failures, signal } = context;
   const { slot, name, host } = planned;
-  const { generation } = known;
+  const { generation, kind } = known;
   let step = "reconfigure";
   try {
     for (const change of planned.changes) {
       if (change.kind === "hardware") {
         await operate(context, host, (call) => (
-          hypervisor.reconfigure(definition(context, { slot, name, host, ...known }), call)
+          hypervisor.reconfigure(definition(context, { slot, name, host, kind, generation, image: known }), call)
         ));
         continue;
       }

@@ -1,15 +1,15 @@
-/** Images as values. */
+/** Images as values: whoever plans, orders or books a copy says of what, and never its content and its size apart. */
 
 /** One disk of an image. */
 export interface ImageDisk {
-  /** What a copy of it moves, and writes. */
+  /** What a copy of the disk moves between hosts, and writes where it arrives. */
   bytes: number;
 }
 
-/** What members are cloned from: a template's content. */
+/** A template's content, which members are cloned from. Two images with one content id are one image. */
 export interface Image {
-  /** See DESIGN.md section 1. "": it could not be told, as the template was never seen. */
+  /** sha256, hex; see DESIGN.md section 1, content id. "": the template was never seen, so that nobody can tell. */
   contentId: string;
-  /** In the template's order. None: nothing of it is to be copied any more. */
+  /** In the template's order. Empty: the image is where it is wanted, and nothing of it is copied any more. */
   disks: readonly ImageDisk[];
 }

@@ -151,12 +151,15 @@ export interface UnreachableHost {
   reason: string;
 }
 
-/** `bytes`: its data, decompressed, through all it stands on, and the clone's tables. */
+/** A disk of a template as it was seen. Its `bytes` are its data, decompressed, through all it stands on, and the clone's tables. */
 export interface TemplateDisk extends ImageDisk {
+  /** Of the disk as a guest sees it. */
   capacityBytes: number;
+  /** As its host reads it: `qcow2`, `raw`. */
   format: string;
 }
 
+/** The image that the template holds now, and where. */
 export interface ObservedTemplate extends Image {
   /** Name of the host that holds it; absent for a local file that is not uploaded yet. */
   host?: string;

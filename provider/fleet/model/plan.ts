@@ -4,9 +4,12 @@ import type { MemberId, SlotId } from "./member";
 import type { Leftover } from "./observation";
 import type { CloneKind, Problem } from "./spec";
 
-/** What changes members says when. */
+/** Every entry of a plan that changes a member says when. */
 export interface InWave {
-  /** From 0. What has the same runs together, a later one after it. Today's plans have one. */
+  /**
+   * From 0. Members of one wave may change at the same time; a later wave waits until this one is ready (DESIGN.md
+   * section 12). Plans have one wave today, and the engine refuses more.
+   */
   wave: number;
 }
 
@@ -15,7 +18,7 @@ export interface PlannedCreate extends MemberId, InWave {
   host: string;
   rack: string;
   kind: CloneKind;
-  /** What it is made of. */
+  /** What the member is made of. */
   image: Image;
   reason: string;
 }
@@ -60,7 +63,10 @@ export interface PlannedReconfigure extends SlotId, InWave {
  */
 export interface FleetPlan {
   fleetId: string;
-  /** Frozen bases of this content are kept as seeds for later members, whether or not this plan makes any. "": no template was ever seen. */
+  /**
+   * Content of the seeds: frozen bases and replicas of it are kept for later members, whether or not this plan makes any.
+   * "": no template was ever seen.
+   */
   seedContentId: string;
   create: PlannedCreate[];
   adopt: PlannedMember[];
@@ -70,8 +76,8 @@ export interface FleetPlan {
   consolidate: PlannedMember[];
   /**
    * Members, kept otherwise, that an earlier run started before their disk was there and did not get to the end with:
-   * what is missing is fetched, their guests go on. `base` says how far they came: of one that has arrived nothing is copied
-   any more, and its image says no more than of which content it is.
+   * what is missing is fetched, their guests go on. `base` says how far a member came: of a base that has arrived nothing
+   * is copied any more, so its image has no disks, and may be another than that of new members.
    */
   complete: (PlannedCreate & { base: "arriving" | "arrived" })[];
   move: PlannedMove[];

@@ -29,7 +29,7 @@ export interface PlanContext extends ReconcileRequest {
   unfinished: ReadonlyMap<number, UnfinishedBase>;
 }
 
-/** All that changes members, in plans that have no rules about when. */
+/** The wave of every change, as long as no rule of the fleet says that members change one after the other. */
 export const FIRST_WAVE = 0;
 
 export function contextOf(request: ReconcileRequest): PlanContext {

@@ -2,7 +2,7 @@
 import { groupBy } from "../groups";
 import { imageBytes } from "../images";
 import { memberKey } from "../members/keys";
-import type { FleetPlan, FleetSpec, Observation, Leftover, Problem, ReachableHost } from "../model";
+import type { FleetPlan, FleetSpec, Image, Observation, Leftover, Problem, ReachableHost } from "../model";
 import { hostFacts } from "../own";
 import { alike, byStore, freeBytesOf } from "./room";
 import { problemsOfHost } from "../words/paths";
@@ -15,8 +15,7 @@ const EMPTY_DISK_BYTES = 262_144;
 
 /**
  * The plan's own problems, those that the adapter found on hosts the plan works on, and pools that are too small.
- * A full clone needs what a copy writes (the template's allocated bytes), a linked one its host's replica and a small
- * delta. Space that the plan frees on a host counts, because a run removes before it clones; hosts that share a store
+ * A full clone needs what a copy of its image writes, a linked one its host's replica and a small delta. Space that the plan frees on a host counts, because a run removes before it clones; hosts that share a store
  * share its room.
  */
 export function preflight(spec: FleetSpec, observation: Observation, plan: FleetPlan): Problem[] {
@@ -80,17 +79,19 @@ function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: Share
 
 /** Bytes that the plan writes to the host's pool at once. */
 export function bytesNeeded(spec: FleetSpec, observation: Observation, plan: FleetPlan, host: ReachableHost): number {
-  const create = writtenOn(plan, host.name);
-  const contents = new Set([...create, ...plan.create].map((one) => one.image.contentId));
-  const image = observation.template ? imageBytes(observation.template) : spec.imageBytes ?? 0;
-  const full = create.filter((one) => one.kind === "full").length;
-  const linked = create.length > full;
-  const holds = (purpose: "replica" | "template") =>
-    host.replicas.some((replica) => replica.purpose === purpose && contents.has(replica.contentId));
-  const uploads = spec.template.kind === "file" && plan.create.length > 0 && observation.template?.host === undefined
-    && spec.hosts[0]?.name === host.name && !holds("template");
-  const images = full + (linked && !holds("replica") ? 1 : 0) + (uploads ? 1 : 0);
-  return images * image + overheadBytes(spec, plan, host.name);
+  const overhead = overheadBytes(spec, plan, host.name);
+  // Where neither the template nor the inputs tell its size, a guess refuses nobody.
+  if (!observation.template && spec.imageBytes === undefined) return overhead;
+  const lacks = (purpose: "replica" | "template") => ({ contentId }: Image): boolean =>
+    !host.replicas.some((replica) => replica.purpose === purpose && replica.contentId === contentId);
+  const [full, linked]: [Image[], Map<string, Image>] = [[], new Map()];
+  for (const { kind, image } of writtenOn(plan, host.name)) {
+    if (kind === "full") full.push(image);
+    else linked.set(image.contentId, image);
+  }
+  const isUploadedHere = spec.template.kind === "file" && observation.template?.host === undefined && spec.hosts[0]?.name === host.name;
+  const uploaded = isUploadedHere ? plan.create.slice(0, 1).map(({ image }) => image) : [];
+  return sumOf([...full, ...[...linked.values()].filter(lacks("replica")), ...uploaded.filter(lacks("template"))], imageBytes) + overhead;
 }
 
 /** What its new members take there beside their images. */

@@ -1,5 +1,5 @@
 /** The copies under way in the simulated datacenter: time model, relays, caps, faults and progress. */
-import type { CloneResult, ImageRef } from "../hypervisor";
+import type { CallContext, CloneResult, ImageRef } from "../hypervisor";
 import { HostUnreachableError, HypervisorError, SourceLostError } from "../hypervisor";
 import { imageBytes } from "../../fleet/images";
 import type { Image } from "../../fleet/model";
@@ -8,11 +8,56 @@ import { PROVIDER_HOST, soloSeconds } from "../../scheduler/time/timeModel";
 import type { Topology } from "../../scheduler/types";
 import { onAbort } from "../../async/abort";
 import type { VirtualClock } from "./clock";
-import { failureOf, lost, type Copy, type CopyOrder, type CopySource } from "./copy";
+import { CopyFaults, failureOf } from "./faults";
 import type { Fault } from "./options";
 
 /** What is on its way when a source dies is sent again. */
 const IN_FLIGHT_BYTES = 2 * 1024 * 1024;
+
+export interface CopySource {
+  /** null: the provider's own machine. */
+  host: string | null;
+  /** Names what is being read, so that its removal breaks the copy and a copy under way is found. */
+  key: string;
+}
+
+export interface CopyOrder {
+  source: CopySource;
+  /** Looks whether this may be read. @throws SourceLostError and others of the port */
+  sourceOf: (ref: ImageRef) => CopySource;
+  targetHost: string;
+  targetKey: string;
+  slot: number | undefined;
+  /** There already, of an earlier attempt. @default 0 */
+  arrivedBytes?: number;
+  context: CallContext;
+  /** What arrives: its bytes are written there when somebody asks for them, and at the end. */
+  image: { bytes: number };
+}
+
+interface Copy {
+  order: CopyOrder;
+  source: CopySource;
+  flow: Flow<Copy>;
+  upstream: Copy | undefined;
+  /** It is being given this source, and goes to it at once if it loses its own. */
+  turning: { ref: ImageRef; over: (error?: Error) => void } | undefined;
+  /** Made when there is one. */
+  readers: Set<Copy> | undefined;
+  /** Hosts on which it counts. */
+  loads: number[];
+  /** Part of the image at which it fails. */
+  part: number;
+  failure: Error | undefined;
+  bytesMoved: number;
+  bytesResent: number;
+  /** Of the image, when its present source took over. */
+  bytesBefore: number;
+  resolve(result: CloneResult): void;
+  reject(error: Error): void;
+  /** It hears of the run's abort no more. */
+  unlisten: (() => void) | undefined;
+}
 
 export class Copies {
   private readonly network: FlowNetwork<Copy>;
@@ -23,11 +68,14 @@ export class Copies {
   private readonly index: Map<string, number>;
   private readonly imageBytes: number;
   private readonly load: Int32Array;
-  private readonly failures: { fault: Extract<Fault, { kind: "cloneFails" }>; left: number }[];
+  private readonly faults: CopyFaults;
   private readonly progressMs: number;
   private ticking = false;
 
-  /** @param relays whether a copy may read from one under way, and go on from another source */
+  /**
+   * @param image what each copy is of
+   * @param relays whether a copy may read from one under way, and go on from another source
+   */
   constructor(
     private readonly topology: Topology,
     image: Pick<Image, "disks">,
@@ -40,8 +88,7 @@ export class Copies {
     this.imageBytes = imageBytes(image);
     this.index = new Map(topology.hosts.map((host) => [host.name, host.index]));
     this.load = new Int32Array(topology.hosts.length);
-    this.failures = faults.filter((fault) => fault.kind === "cloneFails")
-      .map((fault) => ({ fault, left: fault.times ?? 1 }));
+    this.faults = new CopyFaults(faults);
     const quickest = Math.min(...topology.hosts.flatMap(({ index }) => (
       [PROVIDER_HOST, ...(topology.freeLocalCopies ? [] : [index])].map((source) => soloSeconds(topology, this.imageBytes, source, index)))));
     // The engine judges copies by their progress: a copy that reports too seldom would look like one that lags.
@@ -200,14 +247,13 @@ export class Copies {
     const { targetHost, slot } = copy.order;
     const before = copy.flow as Flow<Copy> | undefined;
     const arrived = before ? this.partOf(copy) : Math.min(1, (copy.order.arrivedBytes ?? 0) / this.imageBytes);
-    const fault = this.failures.find(({ fault: f, left }) => left > 0 && f.targetHost === targetHost && (f.slot === undefined || f.slot === slot));
-    if (fault) fault.left--;
+    const fault = this.faults.take(targetHost, slot);
     copy.upstream?.readers?.delete(copy);
     this.reads(copy, source);
     copy.upstream = this.underWay.get(source.key);
     if (copy.upstream) (copy.upstream.readers ??= new Set()).add(copy);
-    copy.part = Math.max(arrived, fault?.fault.atFraction ?? 1);
-    copy.failure = fault && failureOf(fault.fault, copy);
+    copy.part = Math.max(arrived, fault?.atFraction ?? 1);
+    copy.failure = fault && failureOf(fault, source.host);
     copy.flow = this.network.start(this.hostIndex(source), this.index.get(targetHost)!, copy, nowSeconds, {
       part: copy.part, arrived, upstream: copy.upstream?.flow,
       startupSeconds: before && this.topology.time === "network" ? this.topology.hopSeconds ?? 0 : undefined,
@@ -291,3 +337,6 @@ export class Copies {
     }, { daemon: true });
   }
 }
+
+const lost = (host: string, copy: Copy, message: string): SourceLostError =>
+  new SourceLostError(host, copy.order.targetHost, message);

@@ -9,8 +9,7 @@ import {
   type LinkOrder, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder, type ReconfigureOrder, type RefeedOrder, type SnapshotOrder, type Traits,
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
-import { Copies } from "./copies";
-import type { CopyOrder, CopySource } from "./copy";
+import { Copies, type CopyOrder, type CopySource } from "./copies";
 import { EarlyStarts, guestsOver } from "./early";
 import { armFaults } from "./faults";
 import { baseKey, ImageUnderWay, sourceKeyOf } from "./images";

@@ -1,4 +1,5 @@
-import { DEFAULT_IMAGE_BYTES } from "../../fleet/images";
+import { supposedImage } from "../../fleet/images";
+import type { TemplateDisk } from "../../fleet/model";
 import { templateHostOf } from "../../fleet/own";
 import { asLearned } from "../../scheduler/learned";
 import { topologyOf } from "../../scheduler/topology";
@@ -27,16 +28,17 @@ export function createSimulated(
     time: options.time,
     freeLocalCopies: options.traits?.costs.freeLocalCopies,
   }), options.learned);
-  const bytes = options.imageBytes ?? spec.imageBytes ?? DEFAULT_IMAGE_BYTES;
-  const disks = options.imageBytes === undefined && observed ? observed.disks : [{ bytes, capacityBytes: observed?.disks[0]?.capacityBytes ?? bytes, format: "qcow2" }];
-  const declaredHost = templateHostOf(spec.template) ?? null;
   const hypervisor = new SimulatedHypervisor(clock, topology, {
     contentId: options.contentId ?? observed?.contentId ?? UNSEEN_CONTENT,
-    host: declaredHost,
-    disks,
+    host: templateHostOf(spec.template) ?? null,
+    disks: observed && options.imageBytes === undefined ? observed.disks : disksOf(options.imageBytes ?? spec.imageBytes),
   }, options);
   for (const found of observation?.hosts ?? []) hypervisor.host(found.name).restore(fleetId!, found);
   for (const [name, bytes] of Object.entries(options.freeBytes ?? {})) hypervisor.host(name).freeBytes = bytes;
   for (const [name, names] of Object.entries(options.foreignNames ?? {})) hypervisor.host(name).foreignNames = [...names];
   return { hypervisor, clock };
 }
+
+/** A template that nobody has looked at: one disk, full. */
+const disksOf = (bytes: number | undefined): TemplateDisk[] =>
+  supposedImage({ imageBytes: bytes }, UNSEEN_CONTENT).disks.map((disk) => ({ ...disk, capacityBytes: disk.bytes, format: "qcow2" }));

@@ -32,7 +32,7 @@ export type Fault =
   | { kind: "lockLost"; atSeconds: number };
 
 export interface SimulatedOptions {
-  /** What one copy moves. @default the observed template's allocation, else spec.imageBytes, else 10 GB */
+  /** What one copy moves: the template is one disk of so many bytes then. @default the observed template's disks, else spec.imageBytes, else 10 GB */
   imageBytes?: number;
   /** Seconds each copy costs before its first byte. @default what `traits` say */
   startupSeconds?: number;

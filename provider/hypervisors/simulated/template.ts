@@ -5,6 +5,7 @@ export interface SimulatedTemplate {
   contentId: string;
   /** null: a local file, uploaded by the provider. */
   host: string | null;
+  /** What each copy is of. */
   disks: readonly TemplateDisk[];
 }
 

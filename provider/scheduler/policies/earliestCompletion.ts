@@ -1,6 +1,6 @@
 /**
  * Store-and-forward, each decision for the earliest estimated end. Seeds reach each rack first, then each host; what
- * a host wants beyond its first base it copies from itself, since its own disk has to write every one of them anyway.
+ * a host wants beyond its first base it copies from itself, since its own store has to write every one of them anyway.
  *
  * A copy is not started where it would have to share its bottleneck: two copies at half the rate both end late, one
  * after the other the first ends early and helps with the rest. In unit time a source makes one copy at a time.
@@ -194,7 +194,7 @@ class EarliestCompletion {
     }
   }
 
-  /** Unit time only, where a host's own disk is no limit: idle sources help whoever has most left, near ones first. */
+  /** Unit time only, where a host's own store is no limit: idle sources help whoever has most left, near ones first. */
   private fillFromOthers(): void {
     const { draft } = this;
     const open = new Heap<{ host: number; left: number }>(
@@ -264,7 +264,7 @@ class EarliestCompletion {
     return this.usage.shareOf(source, target) * allowance >= ACCEPTABLE_SHARE;
   }
 
-  /** No room, or its disk or NIC is taken, whatever the target. */
+  /** No room, or its store or NIC is taken, whatever the target. */
   private isBusy(host: number): boolean {
     if (!this.draft.hasRoom(host)) return true;
     if (this.unit) return !this.draft.hasIdleSource(host);

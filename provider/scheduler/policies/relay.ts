@@ -1,7 +1,7 @@
 /**
  * Cut-through: copies serve as they arrive, so that N hosts get the image in about the time of one. All hops are
  * decided on at once; a hop waits for its source to have something. What a host wants beyond its first base it makes
- * on its own disk, from what has arrived where its disk is faster than the arrival.
+ * in its own store, from what has arrived where its store is faster than the arrival.
  */
 import { imageBytes } from "../../fleet/images";
 import { earliestCompletion } from "./earliestCompletion";
@@ -11,7 +11,7 @@ import { costOf, soloRate, storeRate } from "../time/timeModel";
 import { remainingAt, type Source, type Topology, type Transfer } from "../types";
 import type { Decision, Policy, BookView } from "../policy";
 
-/** A disk lends itself to local copies while others read at most this part of its rate. */
+/** A store lends itself to local copies while others read at most this part of its rate. */
 const LENDS_BELOW = 0.5;
 
 /** What passes one host now. */
@@ -46,15 +46,15 @@ function count(traffic: Traffic, host: number, transfer: Transfer, topology: Top
 function localCopies({ topology, image }: BookView, host: number, traffic: Traffic, whole: boolean): number {
   const { arriving, leaving, readers, local } = traffic;
   if (topology.freeLocalCopies) return whole ? Infinity : 0;
-  const disk = storeRate(topology, host);
+  const rate = storeRate(topology, host);
   if (arriving > 0) return alongsideArrival(topology, host, Math.max(arriving, leaving)) - local;
-  if (leaving > LENDS_BELOW * disk) return 0;
-  // Each more takes an equal share of the disk: not so many that the readers get less than they can take.
-  const harmless = leaving > 0 ? Math.floor(readers * (disk / leaving - 1) * 1.001) : Infinity;
+  if (leaving > LENDS_BELOW * rate) return 0;
+  // Each more takes an equal share of the store: not so many that the readers get less than they can take.
+  const harmless = leaving > 0 ? Math.floor(readers * (rate / leaving - 1) * 1.001) : Infinity;
   return Math.min(overlapping(topology, imageBytes(image), host), harmless) - local;
 }
 
-/** More than one copy at once on an idle disk only to overlap start-ups. */
+/** More than one copy at once in an idle store only to overlap start-ups. */
 function overlapping(topology: Topology, copyBytes: number, host: number): number {
   const { startupSeconds, bytes } = costOf(topology, copyBytes, host, host);
   return 1 + Math.ceil(bytes === 0 ? 0 : startupSeconds / (bytes / soloRate(topology, host, host)));

@@ -41,7 +41,7 @@ export interface RelayShape {
   sideBelow: number;
   /** Slow hosts hang on hosts of their rack that are fast, one each, instead of one behind the other. */
   spread: boolean;
-  /** The template's host gets its own first copy at the end of the pipeline instead of from its own disk. */
+  /** The template's host gets its own first copy at the end of the pipeline instead of from its own store. */
   ring: boolean;
 }
 
@@ -289,7 +289,7 @@ export function treeRates(topology: Topology, edges: readonly RelayEdge[]): numb
   return expectedRates(topology, edges.map(({ from, to }) => ({ sourceHost: from, targetHost: to })), fedBy);
 }
 
-/** Rough seconds to the last base of all hosts: arrival, then what the host makes of it on its own disk. */
+/** Rough seconds to the last base of all hosts: arrival, then what the host makes of it in its own store. */
 function score(
   topology: Topology, copyBytes: number, roots: readonly RelayRoot[], targets: readonly RelayTarget[], edges: readonly RelayEdge[],
 ): number {
@@ -309,19 +309,19 @@ function score(
   });
   let last = 0;
   let sum = 0;
-  /** `copies` on the host's own disk from then on, while others read from it too. */
+  /** `copies` in the host's own store from then on, while others read from it too. */
   const finish = (host: number, fromSeconds: number, copies: number): void => {
-    const disk = storeRate(topology, host);
+    const rate = storeRate(topology, host);
     const { untilSeconds, bytesPerSecond } = feeding.get(host) ?? { untilSeconds: 0, bytesPerSecond: 0 };
     let seconds = fromSeconds;
-    let bytes = freeLocalCopies ? 0 : copies * (copyBytes + costOf(topology, copyBytes, host, host).startupSeconds * disk);
+    let bytes = freeLocalCopies ? 0 : copies * (copyBytes + costOf(topology, copyBytes, host, host).startupSeconds * rate);
     if (bytes > 0 && untilSeconds > seconds) {
-      const shared = bytesPerSecond > disk / 2 ? 0 : disk - bytesPerSecond;
+      const shared = bytesPerSecond > rate / 2 ? 0 : rate - bytesPerSecond;
       const meanwhile = Math.min(bytes, shared * (untilSeconds - seconds));
       seconds = meanwhile === bytes ? seconds + bytes / shared : untilSeconds;
       bytes -= meanwhile;
     }
-    seconds += bytes / disk;
+    seconds += bytes / rate;
     last = Math.max(last, seconds);
     sum += seconds;
   };
@@ -336,7 +336,7 @@ function score(
   return last + (MEAN_WEIGHT * sum) / Math.max(1, edges.length);
 }
 
-/** Local copies that may read what arrives without slowing it or the host's own reader: disk that is left. */
+/** Local copies that may read what arrives without slowing it or the host's own reader: what is left of its store's rate. */
 export function alongsideArrival(topology: Topology, host: number, bytesPerSecond: number): number {
   const { maxConcurrent } = topology.hosts[host]!;
   return Math.max(0, Math.min(Math.floor((storeRate(topology, host) / bytesPerSecond) * 1.001) - 1, maxConcurrent - 2));

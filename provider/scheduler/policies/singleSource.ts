@@ -3,7 +3,7 @@ import type { Decision, Policy, BookView } from "../policy";
 
 /**
  * Every clone from the template, hosts in declared order. It exists to be compared with: as many at once as the
- * template's host allows, since they share its disk and NIC anyway; one at a time in unit time, where sharing is free.
+ * template's host allows, since they share its store and NIC anyway; one at a time in unit time, where sharing is free.
  * Without a usable template (a grown fleet whose template is out of reach) the oldest source stands in for it.
  * There is no other source to turn to, so it serves on whether or not one of its copies lags.
  */

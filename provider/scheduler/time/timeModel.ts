@@ -10,6 +10,7 @@ import type { Topology } from "../types";
 /** The machine that runs the provider, as the source of an upload: only the target's side limits it. */
 export const PROVIDER_HOST = -1;
 
+/** The number of a resource, by its store's, host's or rack's index. */
 export const storeRead = (store: number): number => 2 * store;
 export const storeWrite = (store: number): number => 2 * store + 1;
 export const nicOut = ({ stores }: Topology, host: number): number => 2 * (stores.length + host);
@@ -17,7 +18,7 @@ export const nicIn = ({ stores }: Topology, host: number): number => 2 * (stores
 export const uplinkOut = ({ stores, hosts }: Topology, rack: number): number => 2 * (stores.length + hosts.length + rack);
 export const uplinkIn = ({ stores, hosts }: Topology, rack: number): number => 2 * (stores.length + hosts.length + rack) + 1;
 
-/** Bytes per second that the store of a host is read at, and written at beside that. */
+/** Bytes per second at which the store of a host, by the host's index, is read, and written beside that. */
 export const storeRate = ({ hosts, stores }: Topology, host: number): number => stores[hosts[host]!.store]!.bytesPerSecond;
 
 /** Bytes per second of every resource, by its number. */

@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { slotName } from "../../../provider/fleet";
+import { imageOf, slotName } from "../../../provider/fleet";
 import type { FleetSpec, Observation, ReachableHost } from "../../../provider/fleet/model";
 import {
   NoSpaceError, SourceLostError, TemplateChangedError, type CloneTarget, type FleetIdentity, type Hypervisor, type ImageRef,
@@ -48,7 +48,7 @@ describe("copies between real hosts", function () {
     hv.observe({ fleetId: fleet.fleetId, namePrefix: "copies", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
   const base = (host: LabHost, slot = 0) => ({ kind: "base", host: host.name, slot, generation: 0, name: slotName("copies", slot) }) as const;
   const clone = (hv: Hypervisor, observation: Observation, source: ImageRef, target: CloneTarget, onProgress?: (done: number) => void) =>
-    hv.clone({ fleet, image: { contentId: observation.template!.contentId, disks: [] }, source, target }, { onProgress });
+    hv.clone({ fleet, image: imageOf(observation.template!), source, target }, { onProgress });
   const ownOf = async (host: LabHost) => (await inventory(host)).volumes.filter((v) => v.includes(fleet.fleetId));
   /** Without the marks of copies that are no member's yet. */
   const volumesOf = async (host: LabHost) => (await ownOf(host)).filter((v) => !v.includes(".arriving."));

@@ -1,5 +1,6 @@
 /** As many data disks as check allows, on real QEMU: what goes out comes back, and goes with its member. */
 import assert from "node:assert/strict";
+import { imageOf } from "../../../provider/fleet";
 import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
 import type { Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
@@ -22,14 +23,15 @@ describe("a member with as many data disks as check allows", function () {
   it("starts, shows every disk under a target of its own, keeps all in a new shape, and leaves none behind", async () => {
     const fleet = { fleetId: freshFleetId(), incarnation: "one", namePrefix: "many" };
     const look = (): ReturnType<Hypervisor["observe"]> => hv.observe({ fleetId: fleet.fleetId, namePrefix: "many", hosts: spec.hosts, spec, deadlineMs: 60_000, preflight: false });
-    const contentId = (await look()).template!.contentId;
+    const image = imageOf((await look()).template!);
+    const { contentId } = image;
     const ref = { fleet, host: host.name, slot: 0, name: "many-000", generation: 0 };
     const base = { kind: "base", host: host.name, slot: 0, generation: 0, name: ref.name } as const;
     const define = (vm: FleetSpec["vm"]): Promise<void> => hv.reconfigure({
       ...ref, kind: "full", contentId, vm, autostart: false,
     });
     try {
-      await hv.clone({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: host.name }, target: base });
+      await hv.clone({ fleet, image, source: { kind: "template", host: host.name }, target: base });
       await hv.snapshot(ref);
       await define(spec.vm);
       await define({ ...spec.vm, memory: spec.vm.memory + 16 });

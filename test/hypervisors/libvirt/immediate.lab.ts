@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { slotName } from "../../../provider/fleet/members/identity";
-import type { FleetSpec, ObservedMember } from "../../../provider/fleet/model";
+import { imageOf, slotName } from "../../../provider/fleet";
+import type { FleetSpec, Image, ObservedMember } from "../../../provider/fleet/model";
 import type { CallContext, CloneTarget, EarlyOrder, FleetIdentity, HintedCloneOrder, HintedCloneResult, ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { compareWithTemplate, freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "./labFleet";
@@ -19,6 +19,7 @@ describe("members that start immediately", function () {
   let spec: FleetSpec;
   let hv: Libvirt;
   let fleet: FleetIdentity;
+  let image: Image;
   let contentId: string;
   let templatePath: string;
 
@@ -52,7 +53,8 @@ describe("members that start immediately", function () {
   const open = async (): Promise<Libvirt> => {
     const opened = createLibvirt({ spec });
     const seen = await opened.observe({ fleetId: fleet.fleetId, namePrefix: "early", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
-    contentId = seen.template!.contentId;
+    image = imageOf(seen.template!);
+    ({ contentId } = image);
     return opened;
   };
   const look = async () => (await hv.observe({ fleetId: fleet.fleetId, namePrefix: "early", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false }))
@@ -68,7 +70,7 @@ describe("members that start immediately", function () {
     kind: image.kind === "base" ? "full" : "linked", generation: 0, contentId, vm: spec.vm, autostart: false, base: image,
   });
   const copy = (i: number, source = template(), context: CallContext = {}, target: CloneTarget = base(i), hints: Pick<HintedCloneOrder, "readFirst" | "recordReads"> = {}) => (
-    hv.abilities.startsEarly.clone({ fleet, image: { contentId, disks: [] }, source, target, ...hints }, context)
+    hv.abilities.startsEarly.clone({ fleet, image, source, target, ...hints }, context)
   );
   const member = async (i: number): Promise<ObservedMember> => {
     const found = (await look()).find((h) => h.name === hosts[i]!.name)?.members.find((m) => m.slot === i);

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { slotName } from "../../../provider/fleet";
-import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
+import { imageOf, slotName } from "../../../provider/fleet";
+import type { FleetSpec, Image, ReachableHost } from "../../../provider/fleet/model";
 import { ForeignNameError, NoSpaceError, type FleetIdentity, type Hypervisor, type MemberRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import { helperXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
@@ -26,7 +26,7 @@ describe("daemons that answer in another language", function () {
   let hv: Hypervisor;
   let session: HostSession;
   let fleet: FleetIdentity;
-  let contentId: string;
+  let image: Image;
   let ownLanguage: string;
 
   before(async () => {
@@ -40,7 +40,7 @@ describe("daemons that answer in another language", function () {
     fleet = { fleetId: freshFleetId(), incarnation: "one", namePrefix: "lang" };
     hv = createLibvirt({ spec });
     session = new HostSession(spec.hosts[0]!, { callTimeoutMs: 30_000, connectTimeoutMs: 5_000, allowUnauthenticatedTcp: true });
-    contentId = (await look(false)).contentId;
+    image = (await look(false)).image;
   });
   afterEach(async () => {
     await hv.destroy({ kind: "member", ...ref(0), shutdownMs: 0 });
@@ -51,13 +51,13 @@ describe("daemons that answer in another language", function () {
   const name = (): string => slotName(`lang-${fleet.fleetId}`, 0);
   const ref = (slot: number): MemberRef => ({ fleet, host: host.name, slot, name: name(), generation: 0 });
   const base = () => ({ kind: "base", host: host.name, slot: 0, generation: 0, name: name() }) as const;
-  const look = async (preflight: boolean): Promise<{ host: ReachableHost; contentId: string }> => {
+  const look = async (preflight: boolean): Promise<{ host: ReachableHost; image: Image }> => {
     const { hosts, template } = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "lang", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight });
-    return { host: hosts[0] as ReachableHost, contentId: template!.contentId };
+    return { host: hosts[0] as ReachableHost, image: imageOf(template!) };
   };
-  const clone = (with_: Hypervisor) => with_.clone({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: host.name }, target: base() });
+  const clone = (with_: Hypervisor) => with_.clone({ fleet, image, source: { kind: "template", host: host.name }, target: base() });
   const define = () => hv.reconfigure({
-    fleet, host: host.name, slot: 0, name: name(), kind: "full", generation: 0, contentId, vm: spec.vm, autostart: false,
+    fleet, host: host.name, slot: 0, name: name(), kind: "full", generation: 0, contentId: image.contentId, vm: spec.vm, autostart: false,
   });
 
   it("do so", async () => {

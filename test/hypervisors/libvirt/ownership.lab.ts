@@ -9,8 +9,8 @@ import { copyFile, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { applyFleet, realClock, refreshFleet, removeFleet } from "../../../provider/engine";
-import { problemsOfHost, slotName } from "../../../provider/fleet";
-import type { FleetSpec, FleetState, ReachableHost } from "../../../provider/fleet/model";
+import { imageOf, problemsOfHost, slotName } from "../../../provider/fleet";
+import type { FleetSpec, FleetState, Image, ReachableHost } from "../../../provider/fleet/model";
 import type { Hypervisor, MemberRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, labInputs, labStatus, lines, specOf, virsh, type LabHost } from "./labFleet";
@@ -170,12 +170,13 @@ describe("what somebody made of members, or stands on them", function () {
     let host: LabHost;
     let spec: FleetSpec;
     let hv: Libvirt;
+    let image: Image;
     let contentId: string;
     const fleet = () => ({ fleetId, incarnation: "one", namePrefix: prefix });
     const ref = (slot: number, generation = 0): MemberRef => ({ fleet: fleet(), host: host.name, slot, name: slotName(prefix, slot), generation });
     const base = (slot: number) => ({ kind: "base", host: host.name, slot, generation: 0, name: slotName(prefix, slot) }) as const;
     const replica = () => ({ kind: "replica", purpose: "replica", host: host.name, contentId }) as const;
-    const copy = (target: ReturnType<typeof base> | ReturnType<typeof replica>) => hv.clone({ fleet: fleet(), image: { contentId, disks: [] }, source: { kind: "template", host: host.name }, target });
+    const copy = (target: ReturnType<typeof base> | ReturnType<typeof replica>) => hv.clone({ fleet: fleet(), image, source: { kind: "template", host: host.name }, target });
     const file = async (part: string): Promise<string> => join(host.poolDir, (await readdir(host.poolDir)).find((one) => one.includes(fleetId) && one.includes(part))!);
     async function make(slot: number, kind: "full" | "linked" = "full"): Promise<void> {
       const target = kind === "full" ? base(slot) : replica();
@@ -196,7 +197,8 @@ describe("what somebody made of members, or stands on them", function () {
       host = hosts[0]!;
       spec = specOf({ ...inputs, count: 1 });
       hv = createLibvirt({ spec });
-      contentId = (await hv.observe({ fleetId, namePrefix: prefix, hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false })).template!.contentId;
+      image = imageOf((await hv.observe({ fleetId, namePrefix: prefix, hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false })).template!);
+      ({ contentId } = image);
     });
     beforeEach(() => { fleetId = freshFleetId(); });
     afterEach(async () => {

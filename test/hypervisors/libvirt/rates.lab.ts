@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { imageOf } from "../../../provider/fleet";
 import type { FleetIdentity } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
@@ -43,7 +44,7 @@ describe("limits to what copies use", function () {
     let done = false;
     const sampling = (async () => { while (!done) { await lab.until(() => now() - samples.at(-1)!.at > 0.5, { everyMs: 50, what: "half a second" }); await sample(); } })();
     await Promise.all(targets.map((i) => hv.clone({
-      fleet, image: { contentId: seen.template!.contentId, disks: [] }, source: { kind: "template", host: hosts[0]!.name },
+      fleet, image: imageOf(seen.template!), source: { kind: "template", host: hosts[0]!.name },
       target: { kind: "base", host: hosts[i]!.name, slot: i, generation: 0, name: `rates-00${i}` },
     })));
     done = true;
@@ -76,14 +77,14 @@ describe("limits to what copies use", function () {
     const spec = specOf({ ...inputs, count: 1, hosts: (inputs.hosts as { name: string }[]).map((host) => ({ ...host, transferRateBitsPerSecond: limits[host.name] })) });
     hv = createLibvirt({ spec });
     const seen = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "rates", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
-    const contentId = seen.template!.contentId;
+    const image = imageOf(seen.template!);
     const template = { kind: "template", host: a1.name } as const;
     const base = (host: LabHost) => ({ kind: "base", host: host.name, slot: 7, generation: 0, name: "rates-007" }) as const;
-    await hv.clone({ fleet, image: { contentId, disks: [] }, source: template, target: base(a2) });
+    await hv.clone({ fleet, image, source: template, target: base(a2) });
     let changed: Promise<void> | undefined;
     const before = await lab.nicBytes(a1);
-    await hv.clone({ fleet, image: { contentId, disks: [] }, source: template, target: base(b1) }, {
-      onProgress: (done) => { if (done > DATA / 4) changed ??= hv.abilities.relaying.refeed({ fleet, image: { contentId, disks: [] }, target: base(b1), source: base(a2) }); },
+    await hv.clone({ fleet, image, source: template, target: base(b1) }, {
+      onProgress: (done) => { if (done > DATA / 4) changed ??= hv.abilities.relaying.refeed({ fleet, image, target: base(b1), source: base(a2) }); },
     });
     await changed;
     const sent = (await lab.nicBytes(a1)).tx - before.tx;

@@ -4,8 +4,8 @@ import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { slotName } from "../../../provider/fleet";
-import type { FleetSpec } from "../../../provider/fleet/model";
+import { imageOf, slotName } from "../../../provider/fleet";
+import type { FleetSpec, Image } from "../../../provider/fleet/model";
 import { SourceLostError, type CallContext, type CloneResult, type FleetIdentity, type ImageRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, LAB_NAME, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
@@ -20,7 +20,7 @@ describe("relays between real hosts", function () {
   let spec: FleetSpec;
   let hv: Libvirt;
   let fleet: FleetIdentity;
-  let contentId: string;
+  let image: Image;
   let templatePath: string;
 
   before(async () => {
@@ -33,7 +33,7 @@ describe("relays between real hosts", function () {
     fleet = { fleetId: freshFleetId(), incarnation: "one", namePrefix: "relay" };
     hv = createLibvirt({ spec });
     const seen = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "relay", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
-    contentId = seen.template!.contentId;
+    image = imageOf(seen.template!);
   });
   afterEach(async () => {
     await hv.close();
@@ -46,7 +46,7 @@ describe("relays between real hosts", function () {
   const template = (): ImageRef => ({ kind: "template", host: hosts[0]!.name });
   const base = (i: number, slot = i) => ({ kind: "base", host: hosts[i]!.name, slot, generation: 0, name: slotName("relay", slot) }) as const;
   const hop = (source: ImageRef, i: number, context: CallContext = {}, slot = i): Promise<CloneResult> =>
-    hv.clone({ fleet, image: { contentId, disks: [] }, source, target: base(i, slot) }, context);
+    hv.clone({ fleet, image, source, target: base(i, slot) }, context);
   const made = async (i: number): Promise<string[]> =>
     (await readdir(hosts[i]!.poolDir)).filter((name) => name.includes(fleet.fleetId) && name.endsWith(".qcow2")).map((name) => join(hosts[i]!.poolDir, name));
   async function assertIdentical(...indices: number[]): Promise<void> {
@@ -95,7 +95,7 @@ describe("relays between real hosts", function () {
     const limited = createLibvirt({ spec: slow });
     try {
       const order = (source: ImageRef, i: number, context: CallContext = {}) =>
-        limited.clone({ fleet, image: { contentId, disks: [] }, source, target: base(i) }, context);
+        limited.clone({ fleet, image, source, target: base(i) }, context);
       let arrived = 0;
       const first = order(template(), 1).then(() => arrived);
       const rest = [order(base(1), 2), order(base(2), 3, { onProgress: (done) => { arrived = done; } })];
@@ -145,7 +145,7 @@ describe("relays between real hosts", function () {
     await assert.rejects(hop(base(1), 3), SourceLostError);
     const other = createLibvirt({ spec });
     try {
-      await assert.rejects(other.clone({ fleet, image: { contentId, disks: [] }, source: base(1), target: base(3) }), SourceLostError, "nor in another run");
+      await assert.rejects(other.clone({ fleet, image, source: base(1), target: base(3) }), SourceLostError, "nor in another run");
     } finally {
       await other.close();
     }
@@ -168,7 +168,7 @@ describe("relays between real hosts", function () {
 
   it("feeds a copy from another source when told to, while it runs", async () => {
     let changed: Promise<void> | undefined;
-    const change = (): Promise<void> => hv.abilities.relaying.refeed({ fleet, image: { contentId, disks: [] }, target: base(2), source: template() });
+    const change = (): Promise<void> => hv.abilities.relaying.refeed({ fleet, image, target: base(2), source: template() });
     await Promise.all([hop(template(), 1), hop(base(1), 2, { onProgress: (done) => { if (done > DATA / 3) changed ??= change(); } }), hop(base(2), 3)]);
     await changed;
     await assertIdentical(1, 2, 3);

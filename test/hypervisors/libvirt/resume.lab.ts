@@ -4,7 +4,8 @@ import { execFile, spawn } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { FleetSpec, Leftover, ReachableHost } from "../../../provider/fleet/model";
+import { imageOf } from "../../../provider/fleet";
+import type { FleetSpec, Image, Leftover, ReachableHost } from "../../../provider/fleet/model";
 import type { CloneOrder, FleetIdentity, Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, inventory, lab, labInputs, labStatus, specOf, virsh, type LabHost } from "./labFleet";
@@ -22,6 +23,7 @@ describe("copies that a killed run left", function () {
   let spec: FleetSpec;
   let hv: Hypervisor;
   let fleet: FleetIdentity;
+  let image: Image;
   let contentId: string;
   let templatePath: string;
 
@@ -37,7 +39,8 @@ describe("copies that a killed run left", function () {
   beforeEach(async () => {
     fleet = { fleetId: freshFleetId(), incarnation: "one", namePrefix: "resume" };
     hv = createLibvirt({ spec });
-    contentId = (await hv.observe(request())).template!.contentId;
+    image = imageOf((await hv.observe(request())).template!);
+    ({ contentId } = image);
   });
   afterEach(async () => {
     await hv.close();
@@ -52,7 +55,7 @@ describe("copies that a killed run left", function () {
     async () => (await Promise.all(hosts.map(inventory))).every((i) => !i.domains.some((d) => d.includes(fleet.fleetId))), { timeoutMs: 60_000, what: "helpers to go" },
   );
   const order = (target: CloneOrder["target"] = { kind: "base", host: to.name, slot: 0, generation: 0, name: "resume-000" }): CloneOrder =>
-    ({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: from.name }, target });
+    ({ fleet, image, source: { kind: "template", host: from.name }, target });
   const leftovers = async (host = to): Promise<Leftover[]> =>
     ((await hv.observe(request())).hosts.find((h) => h.name === host.name) as ReachableHost).leftovers.filter((p) => p.kind === "volume");
   const volumes = async (): Promise<string[]> => (await inventory(to)).volumes.filter((v) => v.includes(fleet.fleetId));

@@ -4,8 +4,8 @@ import { execFile } from "node:child_process";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { slotName } from "../../../provider/fleet";
-import type { FleetSpec, ReachableHost } from "../../../provider/fleet/model";
+import { imageOf, slotName } from "../../../provider/fleet";
+import type { FleetSpec, Image, ReachableHost } from "../../../provider/fleet/model";
 import type { FleetIdentity, MemberRef } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt, type Libvirt } from "../../../provider/hypervisors/libvirt";
 import { freshFleetId, labSpec, labStatus, virsh, type LabHost } from "./labFleet";
@@ -18,6 +18,7 @@ describe("members that somebody else has touched", function () {
   let spec: FleetSpec;
   let hv: Libvirt;
   let fleet: FleetIdentity;
+  let image: Image;
   let contentId: string;
   const name = (slot: number): string => slotName(`safe-${fleet.fleetId}`, slot);
   const ref = (slot: number): MemberRef => ({ fleet, host: host.name, slot, name: name(slot), generation: 0 });
@@ -29,7 +30,8 @@ describe("members that somebody else has touched", function () {
   beforeEach(async () => {
     fleet = { fleetId: freshFleetId(), incarnation: "one", namePrefix: "safe" };
     hv = createLibvirt({ spec });
-    contentId = (await hv.observe({ fleetId: fleet.fleetId, namePrefix: "safe", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false })).template!.contentId;
+    image = imageOf((await hv.observe({ fleetId: fleet.fleetId, namePrefix: "safe", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false })).template!);
+    ({ contentId } = image);
   });
   afterEach(async () => {
     await hv.close();
@@ -48,7 +50,7 @@ describe("members that somebody else has touched", function () {
     const target = kind === "full"
       ? ({ kind: "base", host: host.name, slot, generation: 0, name: name(slot) } as const)
       : ({ kind: "replica", purpose: "replica", host: host.name, contentId } as const);
-    await hv.clone({ fleet, image: { contentId, disks: [] }, source: { kind: "template", host: host.name }, target });
+    await hv.clone({ fleet, image, source: { kind: "template", host: host.name }, target });
     const order = { fleet, host: host.name, slot, generation: 0 };
     await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
     await define(slot, kind);

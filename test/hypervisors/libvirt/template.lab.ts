@@ -4,6 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { copyFile, mkdir, readFile, stat, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { imageOf } from "../../../provider/fleet";
 import { TemplateChangedError } from "../../../provider/hypervisors/hypervisor";
 import { labStatus, virsh } from "./labFleet";
 import { fileDisk, run, TemplateGround, volumeDisk, type Sight } from "./templateLab";
@@ -285,7 +286,7 @@ describe("a template on a host", function () {
     const { template } = await hv.observe({ fleetId: ground.id, namePrefix: "tpl", hosts: [], spec, deadlineMs: 5_000, preflight: false });
     let isRewritten = false;
     const target = { kind: "replica", purpose: "template", host: ground.host.name, contentId: template!.contentId } as const;
-    const order = { fleet: { fleetId: ground.id, incarnation: "one", namePrefix: "tpl" }, image: { contentId: template!.contentId, disks: [] }, source: { kind: "template", host: null }, target } as const;
+    const order = { fleet: { fleetId: ground.id, incarnation: "one", namePrefix: "tpl" }, image: imageOf(template!), source: { kind: "template", host: null }, target } as const;
     const uploading = hv.clone(order, {
       onProgress: () => {
         if (isRewritten) return;

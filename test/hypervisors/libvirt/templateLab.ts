@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { formatProblem, problemOfTemplate } from "../../../provider/fleet";
+import { formatProblem, imageOf, problemOfTemplate } from "../../../provider/fleet";
 import type { ObservedTemplate, Problem } from "../../../provider/fleet/model";
 import type { Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
@@ -90,7 +90,7 @@ export class TemplateGround {
     if (!seen) throw new Error(templateProblem && formatProblem(problemOfTemplate(templateProblem)));
     const target = (await labStatus()).hosts[where === "here" ? 0 : 1]!;
     const { bytesMoved } = await hv.clone({
-      fleet: { fleetId: this.id, incarnation: "one", namePrefix: "tpl" }, image: { contentId: seen.contentId, disks: [] },
+      fleet: { fleetId: this.id, incarnation: "one", namePrefix: "tpl" }, image: imageOf(seen),
       source: { kind: "template", host: this.host.name }, target: { kind: "base", host: target.name, slot: this.slot, generation: 0, name: `tpl-${this.slot}` },
     });
     const path = join(target.poolDir, (await virsh(target, "vol-list", "default")).split(/\s+/).find((word) => word.includes(this.id) && word.includes(`.s${this.slot}.g0.base`))!.split("/").at(-1)!);

@@ -5,6 +5,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { imageOf } from "../../../provider/fleet";
 import type { CloneResult, FleetIdentity, Hypervisor } from "../../../provider/hypervisors/hypervisor";
 import { createLibvirt } from "../../../provider/hypervisors/libvirt";
 import { makeAuthority } from "./certificates";
@@ -57,7 +58,7 @@ describe("copies over TLS", function () {
     hv = createLibvirt({ spec });
     const seen = await hv.observe({ fleetId: fleet.fleetId, namePrefix: "tls", hosts: spec.hosts, spec, deadlineMs: 20_000, preflight: false });
     const result = await hv.clone({
-      fleet, image: { contentId: seen.template!.contentId, disks: [] }, source: { kind: "template", host: hosts[0]!.name }, target: { kind: "base", host: hosts[to]!.name, slot, generation: 0, name: `tls-${slot}` },
+      fleet, image: imageOf(seen.template!), source: { kind: "template", host: hosts[0]!.name }, target: { kind: "base", host: hosts[to]!.name, slot, generation: 0, name: `tls-${slot}` },
     }, { onProgress });
     return { result, template: join(hosts[0]!.poolDir, (inputs.template as { volume: string }).volume) };
   }

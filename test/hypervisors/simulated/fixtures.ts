@@ -29,6 +29,7 @@ export function spec(): FleetSpec {
 }
 
 const contentId = "0".repeat(64);
+const image = { contentId, disks: [{ bytes: 1e9 }] };
 
 /** A simulated world and short words for what tests do there. */
 export function world(options: SimulatedOptions = {}) {
@@ -39,7 +40,7 @@ export function world(options: SimulatedOptions = {}) {
   return {
     ...simulated, base, template,
     clone: (source: CloneOrder["source"], target: CloneOrder["target"], context?: CallContext): Promise<CloneResult> =>
-      hypervisor.clone({ fleet, image: { contentId, disks: [] }, source, target }, context),
+      hypervisor.clone({ fleet, image, source, target }, context),
     observe: () => hypervisor.observe({
       fleetId: "f1", namePrefix: "w", hosts: spec().hosts, spec: spec(), deadlineMs: 1000, preflight: true,
     }),

@@ -44,7 +44,7 @@ describe("simulated hypervisor: time", () => {
     big.template = { hypervisor: "libvirt", kind: "volume", host: "h0", pool: "default", volume: "golden.qcow2" };
     const { hypervisor, clock } = createSimulated({ spec: big });
     await Promise.all(big.hosts.flatMap(({ name: host }, i) => [0, 1, 2].map((n) => hypervisor.clone({
-      fleet, image: { contentId: "0".repeat(64), disks: [] },
+      fleet, image: { contentId: "0".repeat(64), disks: [{ bytes: big.imageBytes! }] },
       source: { kind: "template", host: i === 0 ? "h0" : null }, target: { kind: "base", host, slot: 3 * i + n, generation: 0, name: `w-${3 * i + n}` },
     }))));
     assert.equal(clock.nowMs(), 3000);
