@@ -36,7 +36,7 @@ describe("warnings of hosts", () => {
       "c1 does not answer (connection refused): planned as recorded; up fails unless it answers",
       "a2 does not answer (connection refused): its members count as lost; up fails unless it answers or stands in abandonHosts",
       "b1 does not answer (connection refused): a run that was killed on this machine noted it as one it worked on; up fails unless it answers or stands in abandonHosts",
-      "b2 does not answer (connection refused): its members count as lost; up fails unless it answers or stands in abandonHosts",
+      "b2 does not answer (connection refused): it was worked on when it went silent or was left with leftovers or members that are not on record; up fails unless it answers or stands in abandonHosts",
       "d1 does not answer (connection refused): a run that was killed on this machine noted it as one it worked on; up fails unless it answers or stands in abandonHosts",
     ];
     assert.deepEqual(plan(lacking, dark, recorded, PREVIEW).warnings, [...said, GIVEN_UP[0]!]);

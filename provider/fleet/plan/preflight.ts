@@ -6,7 +6,7 @@ import type { FleetPlan, FleetSpec, Image, Observation, Leftover, Problem, Reach
 import { hostFacts } from "../own";
 import { alike, byStore, freeBytesOf } from "./room";
 import { problemsOfHost } from "../words/paths";
-import { expected, formatBytes, tidy } from "../words/problems";
+import { expected, formatBytes, plural, tidy } from "../words/problems";
 
 /** What a delta disk, a definition and a marker volume need at first. */
 const MEMBER_OVERHEAD_BYTES = 1_048_576;
@@ -70,10 +70,15 @@ function spaceProblems(spec: FleetSpec, observation: Observation, shareOf: Share
   const declared = spec.hosts[index] && hostFacts(spec.hosts[index].own);
   const where = [...names].join(", ");
   const shared = names.size > 1 ? ` on ${where} together, which share it` : "";
-  const wanted = `a ${store[0]!.words.store} with ${formatBytes(needed)} free for ${sumOf(writing, (host) => shareOf(host.name).create.filter((one) => one.host === host.name).length)} new members${shared}`;
+  const members = sumOf(writing, (host) => shareOf(host.name).create.filter((one) => one.host === host.name).length);
+  // Without members it is the copy of a local file that is sent there.
+  const what = members > 0 ? plural(members, "new member") : "the template's file";
+  // What rounds to the same would read as if nothing were wrong.
+  const shown = formatBytes(needed) === formatBytes(free) ? (bytes: number) => `${bytes} bytes` : formatBytes;
+  const then = `make room on ${names.size > 1 ? "it" : where}${members > 0 ? ", or want fewer members there" : ""}`;
   return [{
     path: declared ? `hosts[${index}].${declared.storeProperty}` : "hosts",
-    message: `${expected(wanted, declared?.store ?? where)} with ${formatBytes(free)} free; make room on ${names.size > 1 ? "it" : where}, or want fewer members there`,
+    message: `${expected(`a ${store[0]!.words.store} with ${shown(needed)} free for ${what}${shared}`, declared?.store ?? where)} with ${shown(free)} free; ${then}`,
   }];
 }
 

@@ -5,7 +5,7 @@ import { groupBy, groupOf } from "../groups";
 import { kindOfSlot } from "../members/identity";
 import { leftoverWarnings } from "../hosts/leftovers";
 import type { FleetPlan, ObservedMember } from "../model";
-import { hostNames } from "../hosts/table";
+import { hostNames, unsettledReason } from "../hosts/table";
 import { nearest, plural, seen } from "../words/problems";
 import { hasSeed } from "./refusals";
 import type { PlanContext } from "./context";
@@ -44,7 +44,8 @@ function hostWarnings({ table, mode, observation, census }: PlanContext): string
     warnings.push("no host was asked: planned from the inputs and the recorded state alone");
   } else if (mode === "preview") {
     for (const host of table.hosts.filter((one) => !one.seen && !one.abandoned && (one.declared || one.recorded?.unsettled || lostOn.has(one)))) {
-      const what = host.recorded?.noted ? "a run that was killed on this machine noted it as one it worked on" : "its members count as lost";
+      const members = lostOn.has(host) ? "its members count as lost" : `it ${unsettledReason(host)}`;
+      const what = host.recorded?.noted ? "a run that was killed on this machine noted it as one it worked on" : members;
       const then = host.declared ? "planned as recorded; up fails unless it answers" : `${what}; up fails unless it answers or stands in abandonHosts`;
       warnings.push(`${host.name} does not answer (${host.unseenReason}): ${then}`);
     }
