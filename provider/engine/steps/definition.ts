@@ -1,5 +1,6 @@
 /** A member as it is to be defined, and as a host shows it then. */
 import { memberUuid } from "../../fleet/members/identity";
+import { cardPlace } from "../../fleet/own";
 import type { CloneKind, Image, ObservedMember } from "../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
 import type { RunContext } from "../run/context";
@@ -34,6 +35,6 @@ export function asDefined(
     slot, name, uuid: memberUuid(fleetId, slot), cardAddresses: identities.cardAddresses(fleetId, slot, vm.networks.length),
     kind, generation, contentId, incarnation, power: "running",
     base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
-    numCpus: vm.numCpus, memory: vm.memory, networks: vm.networks.map((one) => one.network),
+    numCpus: vm.numCpus, memory: vm.memory, networks: vm.networks.map(cardPlace),
   };
 }

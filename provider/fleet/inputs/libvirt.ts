@@ -1,9 +1,9 @@
 /** The inputs that are libvirt's own, and what becomes of them: its arm of each union by hypervisor (../model/libvirt.ts). */
 import { z } from "zod";
-import type { LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
+import type { LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
 import { uriParts } from "../uri/uri";
 import { expected } from "../words/problems";
-import { absolutePath, choice, flag, integer, name, object, text, volumeName } from "./fields";
+import { absolutePath, choice, flag, integer, list, name, object, text, volumeName } from "./fields";
 import { num, record } from "./raw";
 import { UNKNOWN } from "./unknowns";
 
@@ -39,6 +39,25 @@ export const libvirtHostFields = {
     .describe("Address at which the other hosts reach this one for copies. Default: the host part of a remote URI. Needed only with more than one host."),
   transferPorts: transferPortsSchema.optional()
     .describe('Ports that copies may open on transferAddress, as "10809-10872" or { from, to }, both ends included. Default: 10809-10872.'),
+};
+
+/** What Linux takes for a network device's name. */
+function deviceName(what: string) {
+  const error = (issue: { input?: unknown }) => expected(`${what}, of 1 to 15 characters without '/' and blanks`, issue.input);
+  return z.string({ error }).regex(/^[^\s/\p{C}]{1,15}$/u, { error }).refine((value) => value !== "." && value !== "..", { error });
+}
+
+/** Exactly one of network, bridge and direct (cardProblems). */
+export const libvirtCardFields = {
+  network: text("the name of a network on the hosts").optional().describe("Name of the hypervisor's network the card is in. Exactly one of network, bridge and direct."),
+  bridge: deviceName("the name of a bridge on the hosts").optional().describe("Name of a bridge that every host has, with no network of libvirt's."),
+  virtualPort: choice(["openvswitch"]).optional().describe("The bridge is one of Open vSwitch. Default: of the kernel."),
+  direct: object("an object: { device, mode }", {
+    device: deviceName("the name of a network device on the hosts").describe("Network device that every host has."),
+    mode: choice(["bridge", "vepa", "private", "passthrough"]).default("bridge").describe("What becomes of packets from guest to guest of one host: bridge: delivered at once; vepa: by way of the switch; private: not at all. passthrough: the device is one guest's alone."),
+  }).optional().describe("macvtap: the card is plugged into a network device of the host. The host itself cannot be reached over it."),
+  vlanTags: list("a list of VLAN tags such as [42]", integer(1, 4094)).min(1, { error: (issue) => expected("at least one VLAN tag", issue.input, "leave it out for none") }).optional()
+    .describe("VLAN tags: one puts the card into that VLAN, several make it a trunk (Open vSwitch only). Default: as the network or the bridge has it."),
 };
 
 export const libvirtMachineFields = {
@@ -102,6 +121,13 @@ export function libvirtHost(host: Given<typeof libvirtHostFields>): LibvirtHost 
     ...(transferAddress !== undefined && { transferAddress }),
     transferPorts: parsePorts(host.transferPorts) ?? { ...LIBVIRT_DEFAULTS.transferPorts },
   };
+}
+
+export function libvirtCard(card: Given<typeof libvirtCardFields>): LibvirtCard {
+  const any = { hypervisor: "libvirt", ...(card.vlanTags !== undefined && { vlanTags: card.vlanTags }) } as const;
+  if (card.bridge !== undefined) return { ...any, kind: "bridge", bridge: card.bridge, isOpenVSwitch: card.virtualPort === "openvswitch" };
+  if (card.direct !== undefined) return { ...any, kind: "direct", device: card.direct.device, mode: card.direct.mode };
+  return { ...any, kind: "network", network: card.network! };
 }
 
 export function libvirtMachine(vm: Given<typeof libvirtMachineFields>): LibvirtMachine {

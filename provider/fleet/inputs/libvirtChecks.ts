@@ -14,6 +14,7 @@ export function libvirtProblems(raw: Raw, hosts: Raw[], options: CheckOptions): 
     ...(options.planning || options.recorded ? [] : reachProblems(raw, hosts)),
     ...portProblems(hosts),
     ...vmProblems(record(raw.vm)),
+    ...cardProblems(record(raw.vm)),
     ...(options.recorded ? [] : diskProblems(record(raw.vm))),
     ...tlsProblems(raw),
   ];
@@ -101,6 +102,37 @@ function diskProblems(vm: Raw): Problem[] {
     }
   });
   return problems;
+}
+
+const CARD_FORMS = "{ network }, { bridge } or { direct }";
+
+/** What a network card is plugged into, and what goes with that. */
+function cardProblems(vm: Raw): Problem[] {
+  if (!Array.isArray(vm.networks)) return [];
+  return (vm.networks as unknown[]).flatMap((each, index) => {
+    if (each === UNKNOWN || typeof each !== "object" || each === null || Array.isArray(each)) return [];
+    const card = record(each);
+    const path = `vm.networks[${index}]`;
+    const kinds = ["network", "bridge", "direct"].filter((key) => given(card[key]));
+    if (kinds.length !== 1) {
+      const got = kinds.length > 0 ? `{ ${kinds.join(", ")} }` : "none of them";
+      return [{ path, message: `expected ${CARD_FORMS}, got ${got}; name exactly one of network, bridge and direct` }];
+    }
+    const problems: Problem[] = [];
+    const [kind] = kinds as [string];
+    const beside = (key: string, message: string): void => void problems.push({ path: `${path}.${key}`, message });
+    if (given(card.virtualPort) && kind !== "bridge") beside("virtualPort", `expected virtualPort beside bridge only, got it beside ${kind}; remove it`);
+    if (given(card.mtu) && kind === "direct") beside("mtu", "expected mtu beside network or bridge only, got it beside direct; set it on the hosts' device, whose MTU the card takes");
+    const tags = Array.isArray(card.vlanTags) ? card.vlanTags as unknown[] : [];
+    const { mode } = record(card.direct);
+    if (tags.length > 0 && kind === "direct" && mode !== "passthrough" && mode !== UNKNOWN) {
+      beside("vlanTags", `expected vlanTags beside direct in mode passthrough only, got ${JSON.stringify(tags)}; plug the card into a VLAN device of the hosts, such as eth0.42`);
+    }
+    if (tags.length > 1 && kind === "direct") beside("vlanTags", `expected one tag beside direct, got ${JSON.stringify(tags)}; only Open vSwitch has trunks`);
+    if (tags.length > 1 && kind === "bridge" && !given(card.virtualPort)) beside("vlanTags", `expected one tag, got ${JSON.stringify(tags)}; only Open vSwitch has trunks: add virtualPort: "openvswitch" if the bridge is one`);
+    if (new Set(tags).size < tags.length) beside("vlanTags", `expected tags that differ, got ${JSON.stringify(tags)}`);
+    return problems;
+  });
 }
 
 function vmProblems(vm: Raw): Problem[] {

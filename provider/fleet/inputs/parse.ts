@@ -1,6 +1,6 @@
 /** Inputs → FleetSpec, or everything that is wrong with them at once. */
 import { crossProblems } from "./checks";
-import { libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
+import { libvirtCard, libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
 import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
 import type { CloneSpec, FleetSpec, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
 import { formatBytes, tidy } from "../words/problems";
@@ -143,7 +143,7 @@ function vmOf(vm: ParsedInputs["vm"]): VmSpec {
   return {
     numCpus: vm.numCpus,
     memory: vm.memory,
-    networks: vm.networks,
+    networks: vm.networks.map((card) => ({ adapterType: card.adapterType, ...(card.mtu !== undefined && { mtu: card.mtu }), own: libvirtCard(card) })),
     disks: vm.disks,
     autostart: vm.autostart,
     own: libvirtMachine(vm),

@@ -7,7 +7,7 @@ import { z } from "zod";
 import {
   bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text,
 } from "./fields";
-import { libvirtFleetFields, libvirtHostFields, libvirtMachineFields, libvirtTemplateFields } from "./libvirt";
+import { libvirtCardFields, libvirtFleetFields, libvirtHostFields, libvirtMachineFields, libvirtTemplateFields } from "./libvirt";
 import { expected } from "../words/problems";
 
 /** Rates and limits that hold where the inputs name none; FleetSpec.assumed says which were taken. */
@@ -72,9 +72,10 @@ const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
 const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
   numCpus: integer(1, 1024).default(1).describe("Virtual processors. A change reaches a running member at its next start."),
   memory: integer(1, 67_108_864).default(1024).describe("Memory in MiB. A change reaches a running member at its next start."),
-  networks: list("a list of { network, adapterType }", object("an object: { network, adapterType }", {
-    network: text("the name of a network on the hosts").describe("Name of the hypervisor's network the card is in."),
+  networks: list("a list of network cards such as { network: \"default\" }", object("an object: { network }, { bridge } or { direct }", {
+    ...libvirtCardFields,
     adapterType: choice(["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"]).default("virtio").describe("Model of the network card."),
+    mtu: integer(68, 65_535).optional().describe("Largest packet in bytes that the card tells its guest of. Default: the network's or the bridge's."),
   })).default([]).describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list."),
   disks: list("a list of { label, sizeBytes, onDelete }", object("an object: { label, sizeBytes, onDelete }", {
     label: name(32).describe("Name of the disk within its member; part of the volume's name. Its first 20 characters are the disk's serial number, which guests show under /dev/disk/by-id."),

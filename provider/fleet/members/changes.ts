@@ -1,6 +1,6 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
 import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
-import { machineInputs } from "../own";
+import { cardPlace, machineInputs } from "../own";
 
 export interface Difference {
   changes: Reconfiguration[];
@@ -11,7 +11,7 @@ export interface Difference {
 export function differenceOf(spec: FleetSpec, member: ObservedMember): Difference | null {
   const changes: Reconfiguration[] = [];
   const reasons: string[] = [];
-  const networks = spec.vm.networks.map((one) => one.network);
+  const networks = spec.vm.networks.map(cardPlace);
   const hardware = [
     ...(member.numCpus === spec.vm.numCpus ? [] : [`CPUs ${member.numCpus} → ${spec.vm.numCpus}`]),
     ...(member.memory === spec.vm.memory ? [] : [`memory ${member.memory} → ${spec.vm.memory} MiB`]),

@@ -23,6 +23,19 @@ export interface LibvirtMachine {
   serialLog?: string;
 }
 
+/** What a network card is plugged into. */
+export type LibvirtCard = {
+  hypervisor: "libvirt";
+  /** One: the card's own; several: a trunk. Absent: as what it is plugged into has it. */
+  vlanTags?: number[];
+} & (
+  | { kind: "network"; network: string }
+  | { kind: "bridge"; bridge: string; isOpenVSwitch: boolean }
+  | { kind: "direct"; device: string; mode: DirectMode }
+);
+/** macvtap's: what the host's card does with what its guests say to each other. */
+export type DirectMode = "bridge" | "vepa" | "private" | "passthrough";
+
 export interface LibvirtFleet {
   hypervisor: "libvirt";
   allowUnauthenticatedTcp: boolean;

@@ -46,6 +46,7 @@ export interface ObservedMember extends MemberId {
   disks: (DiskInfo & { label: string; onDelete: "delete" | "keep" })[];
   numCpus: number;
   memory: number;
+  /** What its network cards are plugged into, in their order (`cardPlace`). */
   networks: string[];
 }
 

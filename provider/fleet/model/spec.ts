@@ -1,5 +1,5 @@
 /** What was declared. Sizes are bytes, rates are decimal per second, times are milliseconds unless the name says otherwise; `memory` is MiB, as in @pulumi/vsphere. */
-import type { LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "./libvirt";
+import type { LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "./libvirt";
 
 /**
  * What is one hypervisor's own, told apart by `hypervisor`: a file of this folder an arm. A fleet is of one hypervisor, so
@@ -7,6 +7,7 @@ import type { LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from 
  */
 export type HostOwn = LibvirtHost;
 export type MachineOwn = LibvirtMachine;
+export type CardOwn = LibvirtCard;
 export type FleetOwn = LibvirtFleet;
 
 /** What seeds the fleet: a file is local to the machine that runs Pulumi, all else lies where its hypervisor says. */
@@ -48,10 +49,14 @@ export interface HostSpec {
   own: HostOwn;
 }
 
+/** One network card. */
 export interface NetworkInterfaceSpec {
-  network: string;
   /** @default "virtio" */
   adapterType: string;
+  /** Bytes. Absent: the network's. */
+  mtu?: number;
+  /** What it is plugged into. */
+  own: CardOwn;
 }
 
 export interface ExtraDiskSpec {

@@ -1,7 +1,7 @@
 /** What is a hypervisor's own, as the rooms of the fleet ask for it: the one place there that tells hypervisors apart. */
-import type { HostOwn, HostSpec, MachineOwn, TemplateSpec } from "../model";
+import type { HostOwn, HostSpec, MachineOwn, NetworkInterfaceSpec, TemplateSpec } from "../model";
 import type { HostFacts } from "./facts";
-import { libvirtHost, libvirtInputs } from "./libvirt";
+import { libvirtCardPlace, libvirtHost, libvirtInputs } from "./libvirt";
 
 export function hostFacts(own: HostOwn): HostFacts {
   switch (own.hypervisor) {
@@ -13,6 +13,13 @@ export const addressOf = ({ own }: Pick<HostSpec, "own">): string => hostFacts(o
 
 /** The host that the template is declared to lie on. Undefined: the program names none. */
 export const templateHostOf = (template: TemplateSpec): string | undefined => ("host" in template ? template.host : undefined);
+
+/** What a card is plugged into, in a text that tells two of them apart: as declared and as found they compare by it. */
+export function cardPlace({ own, mtu }: Pick<NetworkInterfaceSpec, "own" | "mtu">): string {
+  switch (own.hypervisor) {
+    case "libvirt": return `${libvirtCardPlace(own)}${mtu === undefined ? "" : `/mtu ${mtu}`}`;
+  }
+}
 
 /** What was declared of a machine's own, by property path: members that exist do not follow a change of it by themselves. */
 export function machineInputs(own: MachineOwn): Record<string, unknown> {

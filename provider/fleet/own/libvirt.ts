@@ -1,9 +1,19 @@
-import type { LibvirtHost, LibvirtMachine } from "../model";
+import type { LibvirtCard, LibvirtHost, LibvirtMachine } from "../model";
 import type { HostFacts } from "./facts";
 
 export const libvirtHost = ({ uri, pool }: LibvirtHost): HostFacts => ({
   address: uri, addressProperty: "uri", addressMoved: "its URI now reaches another machine", store: pool, storeProperty: "pool",
 });
+
+/** A network's name alone is that network; no name of one holds a slash. */
+export function libvirtCardPlace(card: LibvirtCard): string {
+  const vlan = card.vlanTags === undefined ? "" : `/vlan ${card.vlanTags.join(" ")}`;
+  switch (card.kind) {
+    case "network": return card.network + vlan;
+    case "bridge": return `${card.isOpenVSwitch ? "openvswitch" : "bridge"}/${card.bridge}${vlan}`;
+    case "direct": return `direct/${card.device}/${card.mode}${vlan}`;
+  }
+}
 
 export const libvirtInputs = ({ domainType, arch, machine, kernelBoot, serialLog }: LibvirtMachine): Record<string, unknown> => ({
   "vm.domainType": domainType, "vm.arch": arch, "vm.machine": machine,

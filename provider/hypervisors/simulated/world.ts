@@ -1,4 +1,5 @@
 /** What the simulated hosts hold, and how they look from outside. No time passes here. */
+import { cardPlace } from "../../fleet/own";
 import { createHash } from "node:crypto";
 import { memberKey, slotKey as keyOfSlot } from "../../fleet/members/keys";
 import { memberMacs } from "../../fleet/members/addresses";
@@ -237,7 +238,7 @@ export class SimulatedHost {
       })),
       numCpus: order.vm.numCpus,
       memory: order.vm.memory,
-      networks: order.vm.networks.map((nic) => nic.network),
+      networks: order.vm.networks.map(cardPlace),
     });
   }
 

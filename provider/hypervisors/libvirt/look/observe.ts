@@ -17,6 +17,7 @@ import type { Domain } from "../rpc/handles";
 import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession, PoolFacts } from "../connection/session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "../xml/tags";
+import { cardPlaces } from "../xml/cards";
 import { all, at, parseXml, text, type ParsedXml } from "../xml/xml";
 import { WORDS } from "../words";
 import { factsUnlessGone, type VolumeFacts } from "../volumes/volumes";
@@ -220,7 +221,7 @@ async function observeMember(
     disks,
     numCpus: Number(text(node, "vcpu") ?? 1),
     memory: toMebibytes(Number(text(node, "memory") ?? 0), text(at(node, "memory"), "@unit") ?? "KiB"),
-    networks: all(node, "devices", "interface").map((nic) => text(nic, "source", "@network") ?? ""),
+    networks: cardPlaces(node),
   };
   return { member, domain, flat };
 }

@@ -2,6 +2,7 @@ import { memberMacs } from "../../../fleet/members/addresses";
 import { memberUuid } from "../../../fleet/members/identity";
 import type { ReconfigureOrder } from "../../hypervisor";
 import { libvirts } from "../own";
+import { cardXml } from "./cards";
 import { taggedMetadata, type HelperTag, type MemberTag } from "./tags";
 import { buildXml, type XmlNode } from "./xml";
 
@@ -150,10 +151,7 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml,
       devices: {
         disk: [diskXml(top, 0), ...extra.map((disk, index) => diskXml(disk, index + 1, disk.label.slice(0, 20)))],
         controller: [{ "@type": "usb", "@model": "none" }],
-        interface: vm.networks.map((nic, index) => ({
-          "@type": "network", mac: { "@address": macs[index] }, source: { "@network": nic.network },
-          model: { "@type": nic.adapterType },
-        })),
+        interface: vm.networks.map((card, index) => cardXml(card, macs[index]!)),
         serial,
         console: { "@type": own.serialLog === undefined ? "pty" : "file", ...(own.serialLog === undefined ? {} : { source: { "@path": fill(own.serialLog), "@append": "on" } }), target: { "@type": "serial", "@port": "0" } },
         memballoon: { "@model": "virtio" },
