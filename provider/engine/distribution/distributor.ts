@@ -148,7 +148,7 @@ export class Distributor {
     return transfer;
   }
 
-  private cloned(
+  private async cloned(
     order: CloneOrder, hints: ReadHints | undefined, transfer: BookedTransfer, signal: AbortSignal, begun: () => void,
   ): Promise<HintedCloneResult> {
     const { hypervisor, abilities } = this.context;
@@ -159,7 +159,7 @@ export class Distributor {
       onBroken: (moved) => this.log.broken(transfer, moved),
       onProgress: (done, total) => this.progressed(transfer, done, total),
     };
-    const cloning: Promise<HintedCloneResult> = hints ? abilities.startsEarly!.clone({ ...order, ...hints }, call) : hypervisor.clone(order, call);
+    const cloning = hints ? abilities.startsEarly!.clone({ ...order, ...hints }, call) : hypervisor.clone(order, call);
     begun();
     return cloning;
   }

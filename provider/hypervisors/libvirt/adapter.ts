@@ -245,6 +245,7 @@ export class LibvirtHypervisor implements Hypervisor {
     if (ref.kind === "template") {
       const { path, observed, backing = null } = await this.template.look(order);
       if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
+      // A template on libvirt is one disk.
       const [{ format, capacityBytes, bytes }] = observed.disks as [TemplateDisk];
       return this.sourceOf(this.byName(observed.host), path, { format, capacityBytes, allocationBytes: bytes }, backing);
     }

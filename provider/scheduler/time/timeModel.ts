@@ -18,7 +18,7 @@ export const nicIn = ({ stores }: Topology, host: number): number => 2 * (stores
 export const uplinkOut = ({ stores, hosts }: Topology, rack: number): number => 2 * (stores.length + hosts.length + rack);
 export const uplinkIn = ({ stores, hosts }: Topology, rack: number): number => 2 * (stores.length + hosts.length + rack) + 1;
 
-/** Bytes per second at which the store of a host, by the host's index, is read, and written beside that. */
+/** Bytes per second at which the store of a host, by the host's index, is read, and written besides. */
 export const storeRate = ({ hosts, stores }: Topology, host: number): number => stores[hosts[host]!.store]!.bytesPerSecond;
 
 /** Bytes per second of every resource, by its number. */
