@@ -26,7 +26,7 @@ export { preflight, bytesNeeded, maybeOneStore, overheadBytes, roomOf, sharesOf 
 export { byStore } from "./plan/room";
 export { describePlan, describePlanAtLength, formatSeconds } from "./plan/describe";
 export { coalesce, keptProfiles, MAX_PROFILES, MAX_RANGES } from "./record/readProfile";
-export { addressOf, templateHostOf } from "./own";
+export { addressOf, cardPlace, templateHostOf } from "./own";
 export { recordedAddress, withoutPassword } from "./record/host";
 export { recordState, parseState, DamagedRecordError, timelineSchema, NO_RUN, type RecordRequest } from "./record/record";
 export { fleetOutputsSchema, OUTPUT_NAMES, type FleetOutputs } from "./record/outputs";

@@ -17,12 +17,11 @@ function valuesOf(schema: z.core.$ZodType, key = ""): fc.Arbitrary<unknown> {
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) return fc.option(valuesOf(schema.unwrap() as z.core.$ZodType, key), { nil: undefined });
   if (schema instanceof z.ZodPipe) return accepted(valuesOf(schema.in as z.core.$ZodType, key));
   if (schema instanceof z.ZodUnion) return accepted(fc.oneof(...(schema.options as z.core.$ZodType[]).map((option) => valuesOf(option, key))));
-  if (schema instanceof z.ZodArray) return fc.array(valuesOf(schema.element as z.core.$ZodType, key), { maxLength: 3 });
+  if (schema instanceof z.ZodArray) return accepted(fc.array(valuesOf(schema.element as z.core.$ZodType, key), { maxLength: 3 }));
   if (schema instanceof z.ZodEnum) return fc.constantFrom(...schema.options);
   if (schema instanceof z.ZodBoolean) return fc.boolean();
   if (schema instanceof z.ZodNumber) {
-    const { minimum = 0, maximum = 1e12 } = schema._zod.bag as { minimum?: number; maximum?: number };
-    const [from, to] = [Math.max(minimum, 0), Math.min(maximum, 1e12)];
+    const [from, to] = [Math.max(schema.minValue ?? 0, 0), Math.min(schema.maxValue ?? 1e12, 1e12)];
     return accepted(fc.oneof(fc.constantFrom(from, to), fc.integer({ min: Math.ceil(from), max: Math.floor(to) }), fc.double({ min: from, max: to, noNaN: true })));
   }
   if (schema instanceof z.ZodObject) {
@@ -40,6 +39,16 @@ const fields = fleetInputsSchema.shape;
 const hostFields = fields.hosts.element.shape;
 const unique = <T>(items: readonly T[], keyOf: (item: T) => string): T[] => [...new Map(items.map((item) => [keyOf(item), item])).values()];
 
+type Card = NonNullable<NonNullable<FleetInputs["vm"]>["networks"]>[number];
+/** Plugged into one thing, with what goes with that. */
+function fittedCard({ network, bridge, direct, virtualPort, vlanTags, mtu, ...rest }: Card): Card {
+  const tags = vlanTags && [...new Set(vlanTags)];
+  const one = tags?.slice(0, 1);
+  if (direct) return { ...rest, direct, ...(direct.mode === "passthrough" && { vlanTags: one }) };
+  if (bridge !== undefined) return { ...rest, bridge, virtualPort, mtu, vlanTags: virtualPort ? tags : one };
+  return { ...rest, network: network ?? "n", mtu, vlanTags: tags };
+}
+
 /** Made to fit together as the checks of several properties ask. */
 function fitted(one: { vm: FleetInputs["vm"]; template: FleetInputs["template"]; hosts: { name: string; pool?: string }[]; rest: object }, kind: "volume" | "domain" | "file"): FleetInputs {
   const hosts = unique(one.hosts, ({ name }) => name).map((host, index) => ({ ...host, uri: `qemu+ssh://root@h${index}/system` }));
@@ -50,6 +59,7 @@ function fitted(one: { vm: FleetInputs["vm"]; template: FleetInputs["template"];
     template: kind === "file" ? { file } : kind === "domain" ? { host: hosts[0]!.name, domain } : { host: hosts[0]!.name, pool, volume },
     vm: {
       ...vm, ...(kernel !== undefined && { kernel, initrd, cmdline }), ...(serialLog !== undefined && { serialLog: `${serialLog}{slot}` }),
+      networks: vm.networks?.map(fittedCard),
       disks: unique(vm.disks ?? [], (disk) => disk.label.slice(0, 20)),
     },
   };

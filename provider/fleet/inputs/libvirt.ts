@@ -43,8 +43,8 @@ export const libvirtHostFields = {
 
 /** What Linux takes for a network device's name. */
 function deviceName(what: string) {
-  const error = (issue: { input?: unknown }) => expected(`${what}, of 1 to 15 characters without '/' and blanks`, issue.input);
-  return z.string({ error }).regex(/^[^\s/\p{C}]{1,15}$/u, { error }).refine((value) => value !== "." && value !== "..", { error });
+  const error = (issue: { input?: unknown }) => expected(`${what}, of 1 to 15 ASCII characters without '/' and blanks`, issue.input);
+  return z.string({ error }).regex(/^[!-.0-~]{1,15}$/, { error }).refine((value) => value !== "." && value !== "..", { error });
 }
 
 /** Exactly one of network, bridge and direct (cardProblems). */
@@ -56,7 +56,7 @@ export const libvirtCardFields = {
     device: deviceName("the name of a network device on the hosts").describe("Network device that every host has."),
     mode: choice(["bridge", "vepa", "private", "passthrough"]).default("bridge").describe("What becomes of packets from guest to guest of one host: bridge: delivered at once; vepa: by way of the switch; private: not at all. passthrough: the device is one guest's alone."),
   }).optional().describe("macvtap: the card is plugged into a network device of the host. The host itself cannot be reached over it."),
-  vlanTags: list("a list of VLAN tags such as [42]", integer(1, 4094)).min(1, { error: (issue) => expected("at least one VLAN tag", issue.input, "leave it out for none") }).optional()
+  vlanTags: list("a list of VLAN tags such as [42]", integer(1, 4094).describe("A VLAN tag.")).min(1, { error: (issue) => expected("at least one VLAN tag", issue.input, "leave it out for none") }).optional()
     .describe("VLAN tags: one puts the card into that VLAN, several make it a trunk (Open vSwitch only). Default: as the network or the bridge has it."),
 };
 

@@ -1,8 +1,9 @@
 /** Whatever check accepts goes out into names, tags, XML and Pulumi's state, and comes back as it was. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { memberMacs, memberUuid, NO_RUN, parseFleetSpec, recordState, slotName, type FleetSpec, type FleetState, type Observation } from "../../../provider/fleet";
+import { cardPlace, memberMacs, memberUuid, NO_RUN, parseFleetSpec, recordState, slotName, type FleetSpec, type FleetState, type Observation } from "../../../provider/fleet";
 import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
+import { cardPlaces } from "../../../provider/hypervisors/libvirt/xml/cards";
 import { diskName, memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
 import { helperDomainName, isHelperDomain, parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
 import { parseTag, tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
@@ -51,9 +52,10 @@ describe("what check accepts", () => {
       assert.deepEqual([text(domain, "name"), text(domain, "uuid"), text(domain, "memory"), text(domain, "vcpu")], [order.name, memberUuid(order.fleet.fleetId, slot), String(vm.memory), String(vm.numCpus)]);
       const macs = memberMacs(order.fleet.fleetId, slot, vm.networks.length);
       assert.deepEqual(
-        all(domain, "devices", "interface").map((nic) => [text(nic, "source", "@network"), text(nic, "model", "@type"), text(nic, "mac", "@address")]),
-        vm.networks.map((nic, i) => [nic.network, nic.adapterType, macs[i]]),
+        all(domain, "devices", "interface").map((nic) => [text(nic, "model", "@type"), text(nic, "mac", "@address")]),
+        vm.networks.map((nic, i) => [nic.adapterType, macs[i]]),
       );
+      assert.deepEqual(cardPlaces(domain), vm.networks.map(cardPlace));
       assert.deepEqual([text(domain, "os", "type", "@arch"), text(domain, "os", "type", "@machine")], [vm.own.arch, vm.own.machine]);
       assert.deepEqual([text(domain, "os", "kernel"), text(domain, "os", "initrd")], [vm.own.kernelBoot?.kernel, vm.own.kernelBoot?.initrd]);
       assert.equal(text(domain, "os", "cmdline"), vm.own.kernelBoot?.cmdline === undefined ? undefined : fill(vm.own.kernelBoot.cmdline));
@@ -74,7 +76,7 @@ describe("what check accepts", () => {
 
   it("is recorded in Pulumi's state, and read from it, as it was", () => {
     fc.assert(fc.property(acceptedInputs, ({ inputs, spec }) => {
-      const members = spec.hosts.map((_, slot) => member(slot, { name: slotName(spec.namePrefix, slot), networks: spec.vm.networks.map(({ network }) => network) }));
+      const members = spec.hosts.map((_, slot) => member(slot, { name: slotName(spec.namePrefix, slot), networks: spec.vm.networks.map(cardPlace) }));
       const found: Observation = observation(spec.hosts.map(({ name }, slot) => reachable(name, [members[slot]!])));
       const state: FleetState = recordState({ spec, fleetId: "abcdefghij", incarnation: "one", observation: found, lastRun: NO_RUN });
       const outputs = outputsOf(inputs as never, state);

@@ -9,6 +9,8 @@ import { libvirts } from "../own";
 const OLDEST = 6_000_000;
 /** `block-export-add` since 5.2, `yank` since 6.0. */
 const OLDEST_QEMU = 6_000_000;
+/** VLAN tags of cards on the kernel's own bridges, since 11.0. */
+const VLAN_ON_BRIDGES = 11_000_000;
 const versionText = (n: number): string => `${Math.floor(n / 1e6)}.${Math.floor(n / 1e3) % 1e3}`;
 /** Pools whose volumes are files that QEMU opens by path. */
 const POOL_TYPES = ["dir", "fs", "netfs"];
@@ -29,11 +31,18 @@ export async function preflightHost(
   else if (!(await client.poolIsActive(pool.pool))) add(`expected an active storage pool, but ${host.own.pool} on ${host.name} is not started: virsh pool-start ${host.own.pool}`, "pool");
   else if (!POOL_TYPES.includes(pool.type)) add(`expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.own.pool} on ${host.name} is of type ${pool.type}`, "pool");
 
-  const networks = new Set(request.spec.vm.networks.map((n) => n.network));
-  for (const network of networks) {
+  const cards = request.spec.vm.networks.map(({ own }) => libvirts(own));
+  for (const network of new Set(cards.flatMap((card) => (card.kind === "network" ? [card.network] : [])))) {
     const active = await client.networkIsActive(network);
     if (active === undefined) add(`host ${host.name} has no network ${JSON.stringify(network)} (vm.networks)`);
     else if (!active) add(`network ${network} on host ${host.name} is not started: virsh net-start ${network}`);
+  }
+
+  for (const [device, input] of new Map(cards.flatMap((card) => (card.kind === "network" ? [] : [card.kind === "bridge" ? [card.bridge, "bridge"] as const : [card.device, "direct"] as const])))) {
+    if ((await client.interfaceIsThere(device)) === false) add(`host ${host.name} has no network device ${JSON.stringify(device)} (vm.networks[].${input})`);
+  }
+  if (version < VLAN_ON_BRIDGES && cards.some((card) => card.kind === "bridge" && !card.isOpenVSwitch && card.vlanTags)) {
+    add(`expected libvirt 11.0 or newer on ${host.name} for vlanTags on a bridge of the kernel, got ${versionText(version)}: plug the cards into a bridge for that VLAN`);
   }
 
   const { domainType, arch, machine } = libvirts(request.spec.vm.own);

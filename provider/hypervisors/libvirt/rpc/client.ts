@@ -97,6 +97,14 @@ export class LibvirtClient {
   async hypervisorVersion(): Promise<number> {
     return (await this.remote(Proc.connectGetVersion, "connectGetVersion", new XdrWriter())).u64();
   }
+  /** Undefined: the host's libvirt cannot tell (it was built without its interface driver). */
+  interfaceIsThere(name: string): Promise<boolean | undefined> {
+    const asked = this.remote(Proc.interfaceLookupByName, "interfaceLookupByName", new XdrWriter().string(name));
+    return asked.then(() => true, (error: unknown) => {
+      if (!(error instanceof LibvirtError)) throw error;
+      return isLibvirtError(error, ErrorCode.noInterface) ? false : undefined;
+    });
+  }
   /** Undefined: no such network. */
   async networkIsActive(name: string): Promise<boolean | undefined> {
     try {
