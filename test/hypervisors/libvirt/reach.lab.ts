@@ -133,11 +133,12 @@ describe("a host's certificate that is not what it should be", () => {
   let dir: string;
   let authority: Authority;
   const servers: Server[] = [];
-  const open = async (certificate: string, more: { query?: string; host?: string; welcome?: Buffer | "end" | "silence" } = {}): Promise<TLSSocket> => {
-    const { query = "", host = "127.0.0.1", welcome = Buffer.from([1]) } = more;
+  const open = async (certificate: string, more: { query?: string; host?: string; welcome?: Buffer | "end" | "silence"; thenEnds?: boolean } = {}): Promise<TLSSocket> => {
+    const { query = "", host = "127.0.0.1", welcome = Buffer.from([1]), thenEnds } = more;
     const server = createServer({ cert: await readFile(join(dir, `${certificate}.pem`)), key: await readFile(join(dir, `${certificate}-key.pem`)) }, (socket) => {
       socket.on("error", () => undefined);
       if (welcome === "end") socket.end();
+      else if (welcome !== "silence" && thenEnds) socket.end(welcome);
       else if (welcome !== "silence") socket.write(welcome);
     });
     servers.push(server);
@@ -162,6 +163,14 @@ describe("a host's certificate that is not what it should be", () => {
   afterEach(() => { for (const server of servers.splice(0)) server.close(); });
 
   it("is no matter where it is right", async () => (await open("good")).destroy());
+
+  it("is right, and nothing that comes with the welcome is lost, nor the end", async () => {
+    const socket = await open("good", { welcome: Buffer.from([1, 2, 3]), thenEnds: true });
+    const received: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => received.push(chunk));
+    await new Promise((resolve) => socket.once("close", resolve));
+    assert.deepEqual([...Buffer.concat(received)], [2, 3]);
+  });
 
   it("has expired", () => assert.rejects(open("expired"), /the certificate of 127\.0\.0\.1:\d+ has expired: renew it there \(servercert\.pem\)/));
 

@@ -40,17 +40,18 @@ export async function openTls(uri: TlsUri, timeoutMs: number, clock: Clock, worl
       isSecure = true;
       socket.setNoDelay(true);
     });
-    socket.on("error", (error: NodeJS.ErrnoException) => fail(isSecure ? refused(label, credentials, error) : notConnected(label, credentials, error)));
-    socket.once("end", () => fail(isSecure ? refused(label, credentials) : new ConnectionLostError(`${label} closed the connection before its certificate was seen: is libvirt's TLS port that one?`)));
-    socket.on("readable", function welcome() {
+    const ended = (): void => fail(isSecure ? refused(label, credentials) : new ConnectionLostError(`${label} closed the connection before its certificate was seen: is libvirt's TLS port that one?`));
+    const readable = (): void => {
       const first = socket.read(1) as Buffer | null;
       if (first === null) return;
       if (first[0] !== WELCOME) return fail(refused(label, credentials));
       forget();
-      for (const event of ["error", "end"]) socket.removeAllListeners(event);
-      socket.removeListener("readable", welcome);
+      // Node's own listeners stay, and ours for errors, too: one before the session listens must not go uncaught.
+      socket.removeListener("end", ended).removeListener("readable", readable);
       resolve(socket);
-    });
+    };
+    socket.on("error", (error: NodeJS.ErrnoException) => fail(isSecure ? refused(label, credentials, error) : notConnected(label, credentials, error)));
+    socket.on("end", ended).on("readable", readable);
   });
 }
 
