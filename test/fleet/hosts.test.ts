@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { hostsToObserve, knowHosts } from "../../provider/fleet";
 import type { FleetSpec, FleetState } from "../../provider/fleet/model";
-import { hostNames } from "../../provider/fleet/hosts/table";
+import { hostNames, unsettledReason } from "../../provider/fleet/hosts/table";
 import { recordedHost } from "../../provider/fleet/record/host";
-import { host, observation, reachable, spec } from "./build";
+import { host, observation, reachable, spec, unreachable } from "./build";
 
 const declared = (...names: string[]): FleetSpec => spec({ hosts: names.map((name) => host(name)), template: { host: names[0]!, pool: "default", volume: "golden.qcow2" } });
 const recordedAs = (name: string, changes: Partial<FleetState["hosts"][number]> = {}): FleetState["hosts"][number] =>
@@ -69,6 +69,50 @@ describe("which machine a host is", () => {
     assert.deepEqual(names(stateOf(recordedAs("a1", { uri: at("before") }))), [["a1", at("a1")], ["a1 (former)", at("before")]]);
     assert.deepEqual(names(stateOf(recordedAs("a1", { uri: at("first") }), recordedAs("a1", { uri: at("second") }))),
       [["a1", at("a1")], ["a1 (former)", at("first")], ["a1 (former 2)", at("second")]]);
+  });
+
+  it("is the one recorded under its name while no answer says which machine it is", () => {
+    const moved = recordedAs("a1", { uri: at("before") });
+    const { hosts: [known, ...more] } = knowHosts(declared("a1"), stateOf(moved), undefined);
+    assert.deepEqual([known, more], [{
+      name: "a1", rack: "rack-a", abandoned: false, declared: { index: 0, spec: declared("a1").hosts[0] }, unseenReason: "it was not asked", recorded: moved,
+    }, []]);
+  });
+
+  it("is found by its id before its names, and by the name it was recorded under before the one it has", () => {
+    const table = knowHosts(declared("a1", "b1"), stateOf(recordedAs("old", { uuid: "uuid-a1" }), recordedAs("a1", { uri: at("b1"), uuid: "uuid-b1" })), observation([reachable("a1"), reachable("b1")]));
+    const found = (name: string, hostUuid: string) => table.hostOf({ host: name, hostUuid })?.name;
+    assert.deepEqual([found("unheard of", "uuid-a1"), found("old", ""), found("a1", ""), found("b1", ""), found("old", "uuid-b1"), found("old", "uuid-c1")], ["a1", "a1", "b1", "b1", "b1", undefined]);
+  });
+
+  it("is not out of sight where another host of the program is the machine by now", () => {
+    const table = knowHosts(declared("a1", "b1"), stateOf(recordedAs("a1", { uuid: "uuid-b1" })), observation([reachable("a1"), reachable("b1")]));
+    assert.deepEqual(table.hosts.map(({ name, uuid, recorded }) => [name, uuid, recorded?.name]), [["a1", "uuid-a1", undefined], ["b1", "uuid-b1", undefined]]);
+  });
+
+  it("is the first of two that the program has under one address", () => {
+    const [first] = declared("a1").hosts;
+    const table = knowHosts({ ...declared("a1"), hosts: [first!, { ...first!, name: "again" }] }, stateOf(recordedAs("a1", { unsettled: true })), undefined);
+    assert.deepEqual(table.hosts.map(({ name, recorded }) => [name, recorded?.unsettled]), [["a1", true], ["again", undefined]]);
+  });
+
+  it("is known from an answer alone, once for each machine, unless it is one that is known already", () => {
+    const old = recordedAs("old", { uuid: "uuid-a1" });
+    const table = knowHosts(declared("a1"), stateOf(old), observation([
+      reachable("a1"), unreachable("old"), reachable("x1"), reachable("x1 again", [], { uuid: "uuid-x1" }), reachable("a1 again", [], { uuid: "uuid-a1" }), unreachable("y1"),
+    ]));
+    assert.deepEqual(table.hosts, [
+      { name: "a1", rack: "rack-a", abandoned: false, declared: { index: 0, spec: declared("a1").hosts[0] }, seen: reachable("a1"), uuid: "uuid-a1", unseenReason: "", recorded: old },
+      { name: "x1", rack: "", abandoned: false, seen: reachable("x1"), uuid: "uuid-x1", unseenReason: "" },
+      { name: "y1", rack: "", abandoned: false, unseenReason: "connection refused" },
+    ]);
+  });
+
+  it("is called by the names that it has, and must answer for the reason that is known", () => {
+    const [known] = knowHosts(declared("a1"), undefined, undefined).hosts;
+    assert.deepEqual(hostNames(known!), ["a1", at("a1")]);
+    const reasons = [undefined, recordedAs("a1", { unsettled: true }), recordedAs("a1", { unsettled: true, noted: true })].map((recorded) => unsettledReason({ ...known!, ...(recorded && { recorded }) }).slice(0, 22));
+    assert.deepEqual(reasons, ["was worked on when it ", "was worked on when it ", "a run that was killed "]);
   });
 
   it("has a name of its own, whatever was declared, recorded and seen", () => {

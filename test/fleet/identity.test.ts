@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { fleetIdFromOrigin, kindOfSlot, macAddress, memberUuid, slotName } from "../../provider/fleet";
+import { fleetIdFromOrigin, kindOfSlot, macAddress, memberKey, memberKeyOn, memberUuid, slotKey, slotKeyOn, slotName } from "../../provider/fleet";
 import { macCollisions } from "../../provider/fleet/members/addresses";
-import { member, observation, reachable } from "./build";
+import { member, observation, reachable, unreachable } from "./build";
 
 const URN = "urn:pulumi:dev::shop::pulumi-nodejs:dynamic/vmfleet:ClonedVmFleet::workers";
 const ORIGIN = { urn: URN, backend: "https://api.pulumi.com", organization: "shop" };
@@ -40,6 +40,26 @@ describe("identity", () => {
     const found = observation([reachable("a1", [member(9, { cardAddresses: [macAddress("abcd", 3, 0).toUpperCase()] })])]);
     assert.deepEqual(macCollisions("abcd", [3], 1, found).map(({ path }) => path), ["fleetId"]);
     assert.deepEqual(macCollisions("abcd", [9, 10], 1, found), []);
+  });
+
+  it("says who has it, a member on its host or another new slot, and what to do", () => {
+    const mac = (slot: number) => macAddress("abcdefghij", slot, 0);
+    const said = (slot: number, who: string) => ({
+      path: "fleetId", message: `expected MAC addresses that are free, got ${mac(slot)} for slot ${slot}, which ${who} has; remove that member, or choose another fleetId for a new fleet`,
+    });
+    const found = observation([unreachable("b1"), reachable("a1", [member(9, { cardAddresses: ["56:00:00:00:00:00", mac(3)] })])]);
+    assert.deepEqual(macCollisions("abcdefghij", [3, 4], 1, found), [said(3, "workers-009 on a1")]);
+    // Found by trying some millions: the two share a hash of 40 bits.
+    assert.deepEqual(macCollisions("abcdefghij", [689_931, 7, 2_513_493], 1, undefined), [said(2_513_493, "new slot 689931")]);
+    assert.deepEqual([macCollisions("abcdefghij", [3], 0, found), macCollisions("abcdefghij", [], 1, found)], [[], []]);
+  });
+
+  it("knows each member by its role, slot and generation, on a host by its name as well", () => {
+    const plain = { slot: 3, generation: 1 };
+    const master = { role: "master", ...plain };
+    assert.deepEqual([plain, master].map((id) => [slotKey(id), memberKey(id), slotKeyOn("a1", id), memberKeyOn("a1", id)]), [
+      ["3", "3.1", "3@a1", "3.1@a1"], ["master/3", "master/3.1", "master/3@a1", "master/3.1@a1"],
+    ]);
   });
 
   it("makes a mixed fleet's share of slots linked, whatever its size", () => {

@@ -32,6 +32,29 @@ describe("redaction", () => {
     }
   });
 
+  it("leaves all that follows the host of a URI that can be read alone, whatever its scheme and its parameters", () => {
+    for (const scheme of ["qemu", "qemu+ssh", "x", "x1"]) {
+      for (const rest of ["root@a1:22/system?keyfile=/k@b", "a1:22/session?keyfile=/k@b&sshauth=agent", "a1:22/system#x@y", "/system?socket=/a:b@c&mode="]) {
+        for (const [before, after] of [["", ""], ["at ", "; mend it"], ["(", ")."]] as const) assert.equal(redact(`${before}${scheme}://${rest}${after}`), `${before}${scheme}://${rest}${after}`);
+      }
+    }
+    assert.equal(redact("qemu+ssh://u:p@a1/system?keyfile=/a@b"), "qemu+ssh://u:***@a1/system?keyfile=/a@b");
+  });
+
+  it("takes a password for one although it looks like a port, a path or parameters", () => {
+    for (const secret of ["secret/system?k=v", "12/systemic", "12/system?secret", "12/system?k=v&secret", "12/system?se%cret=v", "12x/system", "x12/system"]) {
+      assert.equal(redact(`a qemu+ssh://root:${secret}@a1/system b`), "a qemu+ssh://root:***@a1/system b");
+      assert.equal(redactValue(`qemu+ssh://root:${secret}@a1`), "qemu+ssh://root:***@a1");
+    }
+  });
+
+  it("leaves a port alone where the URI cannot be read, and takes the password out where its scheme is missing", () => {
+    assert.equal(redact("qemu+ssh://root@a1:22/other"), "qemu+ssh://root@a1:22/other");
+    assert.equal(redact("at //root:secret@a1/x"), "at //root:***@a1/x");
+    assert.equal(redactValue(" qemu+ssh://root:secret@a1/system"), " qemu+ssh://root:***@a1/system");
+    assert.equal(redactValue("//root:secret@a1"), "//root:***@a1");
+  });
+
   it("takes it out of a value whose slashes are missing", () => {
     assert.equal(redactValue("root:secret@a1"), "root:***@a1");
     assert.equal(redactValue("qemu+ssh:/root:secret@a1/system"), "qemu+ssh:/root:***@a1/system");

@@ -16,6 +16,9 @@ export interface Incumbent {
   recorded?: MemberState;
 }
 
+/** One that a host showed. */
+export type SeenIncumbent = Incumbent & { member: ObservedMember };
+
 export interface Census {
   /** On declared hosts: observed, or recorded there while the host did not answer. */
   present: Incumbent[];
@@ -28,11 +31,11 @@ export interface Census {
   /** Recorded on hosts that were abandoned. */
   forgotten: Incumbent[];
   /** Seen beside the member that holds the slot, of its generation or of another host's disks: told of, never touched. */
-  twins: Incumbent[];
+  twins: SeenIncumbent[];
   /** Recorded copies of a slot that another one holds, where nobody could look: told of, and kept on record. */
   doubles: Incumbent[];
   /** Older copies of a slot that is held elsewhere, as after an abandoned host came back. */
-  outdated: Incumbent[];
+  outdated: SeenIncumbent[];
 }
 
 /**
@@ -41,15 +44,16 @@ export interface Census {
  */
 export function takeCensus(table: HostTable, previous: FleetState | undefined, trustRecord: boolean): Census {
   const census: Census = { present: [], missing: [], stranded: [], lost: [], forgotten: [], twins: [], doubles: [], outdated: [] };
-  const recordedHost = new Map((previous?.members ?? []).map((member) => [member.slot, table.hostOf(member)]));
+  const recorded = previous?.members ?? [];
+  const recordedHost = new Map(recorded.map((member) => [member.slot, table.hostOf(member)]));
   /** The latest recorded copy of each slot that stands where nobody could look, unless it was given up. */
   const outOfSight = new Map<number, MemberState>();
-  for (const member of previous?.members ?? []) {
+  for (const member of recorded) {
     const host = table.hostOf(member);
     const isLater = member.generation >= (outOfSight.get(member.slot)?.generation ?? 0);
     if (!host?.seen && !host?.abandoned && isLater) outOfSight.set(member.slot, member);
   }
-  const holders = new Map<number, Incumbent[]>();
+  const holders = new Map<number, SeenIncumbent[]>();
   // Two declared hosts that are one machine show the same members; count them once.
   const machines = new Set<string>();
   for (const host of table.hosts) {
@@ -66,21 +70,21 @@ export function takeCensus(table: HostTable, previous: FleetState | undefined, t
   for (const [slot, copies] of holders) {
     // One that stands on its own host's disks holds the slot before any that does not, whatever their generations.
     const rank = ({ host }: Incumbent) => (host.declared ? 2 : 0) + (host === recordedHost.get(slot) ? 1 : 0);
-    const inPlace = copies.filter(({ member }) => !member?.displaced);
-    const displaced = copies.filter(({ member }) => member?.displaced);
+    const inPlace = copies.filter(({ member }) => !member.displaced);
+    const displaced = copies.filter(({ member }) => member.displaced);
     const [holder, ...others] = [inPlace, displaced].flatMap((group) => group.sort((a, b) => b.generation - a.generation || rank(b) - rank(a)));
     const unseen = outOfSight.get(slot);
-    const isBehind = unseen !== undefined && (holder!.member!.displaced ? unseen.generation >= holder!.generation : unseen.generation > holder!.generation);
+    const isBehind = unseen !== undefined && (holder!.member.displaced ? unseen.generation >= holder!.generation : unseen.generation > holder!.generation);
     // What is seen came back from a time before, or is a twin; the recorded one is alive as far as anyone knows.
     if (isBehind) holders.delete(slot);
     else (holder!.host.declared ? census.present : census.stranded).push(holder!);
     const generation = isBehind ? unseen.generation : holder!.generation;
     for (const one of isBehind ? copies : others) {
       // Equal generations never destroy: which of them somebody still needs nobody can tell.
-      (one.member!.displaced || one.generation >= generation ? census.twins : census.outdated).push(one);
+      (one.member.displaced || one.generation >= generation ? census.twins : census.outdated).push(one);
     }
   }
-  for (const [slot, copies] of groupBy(previous?.members ?? [], (member) => member.slot)) {
+  for (const [slot, copies] of groupBy(recorded, (member) => member.slot)) {
     fileRecorded(copies.map((member) => recordedIncumbent(member, table)), holders.has(slot), census, trustRecord);
   }
   for (const group of Object.values(census) as Incumbent[][]) group.sort((a, b) => a.slot - b.slot || a.generation - b.generation);

@@ -13,7 +13,7 @@ type Missed = NonNullable<FleetState["hosts"][number]["missed"]>;
  */
 export function missedMembers(table: HostTable, previous: FleetState | undefined): Map<KnownHost, Missed> {
   const missed = new Map(table.hosts.flatMap((host) => (!host.seen && host.recorded?.missed ? [[host, host.recorded.missed] as const] : [])));
-  const littered = table.hosts.filter(({ seen, recorded }) => seen && seen.leftovers.length > 0 && (seen.store !== undefined || recorded?.missed));
+  const littered = table.hosts.filter(({ seen }) => seen && seen.leftovers.length > 0);
   if (littered.length === 0) return missed;
   const bySlot = ({ slot }: { slot: number }) => slot;
   const recordedBySlot = groupBy(previous?.members ?? [], bySlot);
@@ -22,13 +22,11 @@ export function missedMembers(table: HostTable, previous: FleetState | undefined
     const isHere = (one: { slot: number; generation: number }) => groupOf(inSight, one.slot).some((other) => other.host === host && other.generation === one.generation);
     const found = new Map<string, Missed[number]>();
     for (const { slot, generation: left } of host.seen!.leftovers) {
-      if (slot === undefined) continue;
       const gone = host.seen!.store === undefined ? [] : groupOf(recordedBySlot, slot).filter((member) => (
         table.hostOf(member) === host || !groupOf(inSight, slot).some(({ generation }) => generation === member.generation)));
       for (const one of [...host.recorded?.missed ?? [], ...gone]) {
         if (one.slot !== slot || (left !== undefined && one.generation !== left) || isHere(one)) continue;
-        const { generation, name } = one;
-        found.set(memberKey(one), { slot, generation, name });
+        found.set(memberKey(one), { slot: one.slot, generation: one.generation, name: one.name });
       }
     }
     if (found.size > 0) missed.set(host, [...found.values()]);

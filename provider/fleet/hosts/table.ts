@@ -116,13 +116,14 @@ function isSame(host: KnownHost, recorded: RecordedHost, observedUuid: string | 
 
 function hostFinder(hosts: readonly KnownHost[]): HostTable["hostOf"] {
   const [byUuid, byRecord, byName] = [groupBy(hosts, (host) => host.uuid), groupBy(hosts, (host) => host.recorded?.name), groupBy(hosts, (host) => host.name)];
-  return (member) => (member.hostUuid ? groupOf(byUuid, member.hostUuid)[0] : undefined)
-    ?? groupOf(byRecord, member.host).find((host) => !contradicts(host, member))
-    ?? groupOf(byName, member.host).find((host) => !contradicts(host, member));
+  return (member) => {
+    // A host of an id is found by it: another one is none of a member that names an id.
+    const isPossible = ({ uuid }: KnownHost) => !uuid || !member.hostUuid;
+    return (member.hostUuid ? groupOf(byUuid, member.hostUuid)[0] : undefined)
+      ?? groupOf(byRecord, member.host).find(isPossible)
+      ?? groupOf(byName, member.host).find(isPossible);
+  };
 }
-
-const contradicts = (host: KnownHost, member: { hostUuid: string }) =>
-  Boolean(host.uuid && member.hostUuid && host.uuid !== member.hostUuid);
 
 /** What makes a host that no member is on record for one that must answer, in words after "which". */
 export const unsettledReason = ({ recorded }: KnownHost): string => (recorded?.noted

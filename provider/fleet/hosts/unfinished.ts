@@ -18,23 +18,19 @@ export interface UnfinishedBase {
  * recorded of its slot; what stands beside it on its host under the same generation is of the same attempt.
  */
 export function unfinishedBases(table: HostTable, previous: FleetState | undefined, contentId: string): Map<number, UnfinishedBase> {
-  if (!table.hosts.some(({ seen }) => seen?.leftovers.some((leftover) => leftover.resumable))) return new Map();
-  const known: { host?: string; slot?: number; generation?: number; leftover?: Leftover }[] = [
-    ...(previous?.members ?? []).map(({ slot, generation }) => ({ slot, generation })),
-    ...table.hosts.flatMap(({ name, seen }) => [
-      ...[...(seen?.members ?? []), ...(seen?.kept ?? [])].map(({ slot, generation }) => ({ slot, generation })),
-      ...(seen?.leftovers ?? []).map((leftover) => ({ host: name, slot: leftover.slot, generation: leftover.generation, leftover })),
-    ]),
-  ];
-  const bySlot = groupBy(known, (one) => one.slot);
-  const held = groupBy(table.hosts.flatMap(({ seen }) => seen?.heldGenerations ?? []), (one) => one.slot);
+  const shown = table.hosts.flatMap(({ name, seen }) => (seen ? [{ host: name, seen }] : []));
+  if (!shown.some(({ seen }) => seen.leftovers.some((leftover) => leftover.resumable))) return new Map();
+  const bySlot = ({ slot }: { slot?: number }) => slot;
+  const leftovers = shown.flatMap(({ host, seen }) => seen.leftovers.map((leftover) => ({ host, slot: leftover.slot, generation: leftover.generation, leftover })));
+  const beside = groupBy(leftovers, bySlot);
+  const taken = groupBy([...(previous?.members ?? []), ...shown.flatMap(({ seen }) => [...seen.members, ...seen.kept])], bySlot);
+  const held = groupBy(shown.flatMap(({ seen }) => seen.heldGenerations), bySlot);
   const unfinished = new Map<number, UnfinishedBase>();
-  for (const { host, slot, generation, leftover } of known) {
-    if (host === undefined || slot === undefined || generation === undefined) continue;
-    if (leftover?.resumable?.contentId !== contentId) continue;
-    const latest = groupOf(bySlot, slot).every((other) => (
-      (other.host === host && other.generation === generation && other.leftover !== undefined) || (other.generation ?? Infinity) < generation
-    )) && groupOf(held, slot).every((one) => one.generation <= generation);
+  for (const { host, slot, generation, leftover } of leftovers) {
+    if (slot === undefined || generation === undefined || leftover.resumable?.contentId !== contentId) continue;
+    const latest = groupOf(taken, slot).every((one) => one.generation < generation)
+      && groupOf(held, slot).every((one) => one.generation <= generation)
+      && groupOf(beside, slot).every((one) => (one.host === host && one.generation === generation) || (one.generation ?? Infinity) < generation);
     if (latest) unfinished.set(slot, { host, slot, generation, leftover });
   }
   return unfinished;
@@ -48,7 +44,7 @@ export function awaitedLeftovers(kept: readonly Pick<Incumbent, "host" | "member
   const awaited = new Set<Leftover>();
   for (const { host, member } of kept) {
     if (member?.kind !== "linked" || !isUnarrived(member)) continue;
-    for (const leftover of host.seen?.leftovers ?? []) {
+    for (const leftover of host.seen!.leftovers) { // it is seen, or its member were none that was
       if (leftover.slot === undefined && leftover.resumable?.contentId === member.contentId) awaited.add(leftover);
     }
   }

@@ -23,7 +23,7 @@ export function memberMacs(fleetId: string, slot: number, nics: number): string[
 export function macCollisions(
   fleetId: string, slots: readonly number[], nics: number, observation: Observation | undefined,
 ): Problem[] {
-  if (slots.length === 0 || nics === 0) return [];
+  if (slots.length === 0) return [];
   const taken = new Map<string, { slot: number; name?: string; host?: string }>();
   for (const host of observation?.hosts ?? []) {
     if (host.status !== "reachable") continue;

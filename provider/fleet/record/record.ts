@@ -182,7 +182,7 @@ export function parseState(value: unknown): FleetState | undefined {
   if (!result.success) {
     const paths = result.error.issues.map(({ path }) => path);
     if (paths.some(([first]) => first === undefined || first === "fleetId" || first === "incarnation")) return undefined;
-    throw new DamagedRecordError(formatPath(paths[0]!), paths[0]!.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | null)?.[key], value));
+    throw new DamagedRecordError(formatPath(paths[0]!), paths[0]!.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], value));
   }
   const { timeline, learned, readProfiles, lastRun: { predictedSeconds, ...lastRun }, ...state } = result.data;
   return {

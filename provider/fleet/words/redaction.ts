@@ -18,7 +18,7 @@ export function redact(text: string): string {
 
 /** A value that stands for itself, as `uri` does: its password may hold white space, and its slashes may be missing. */
 export function redactValue(value: string): string {
-  const scheme = /^(?:\s*[A-Za-z][A-Za-z0-9+.-]*:)?\/+/.exec(value)?.[0] ?? "";
+  const scheme = /^\s*[A-Za-z][A-Za-z0-9+.-]*:\/+/.exec(value)?.[0] ?? "";
   return scheme + cut(scheme, value.slice(scheme.length));
 }
 
@@ -29,17 +29,15 @@ export function holdsPassword(uri: string): boolean {
 
 function cut(scheme: string, rest: string): string {
   const end = rest.search(/["'`)\]},.;:>]*$/);
-  const read = readable(scheme + rest.slice(0, end));
-  if (read && read.password === undefined) return rest;
-  const at = read ? rest.lastIndexOf("@", read.authorityLength) : rest.lastIndexOf("@");
+  const at = rest.lastIndexOf("@", authorityLength(scheme + rest.slice(0, end)) ?? rest.length);
   const colon = at < 0 ? -1 : rest.slice(0, at).indexOf(":");
   return colon < 0 ? rest : `${rest.slice(0, colon)}:${HIDDEN}${rest.slice(at)}`;
 }
 
-/** Read as libvirt would: then what follows the host is no password, whatever it looks like. */
-function readable(uri: string): { password?: string; authorityLength: number } | undefined {
+/** Of a URI that libvirt could read: then what follows the host is no password, whatever it looks like. */
+function authorityLength(uri: string): number | undefined {
   const parts = cutUri(uri);
   if (!parts || /\s/.test(uri) || !/^\d*$/.test(parts.port ?? "") || !/^\/(system|session)$/.test(parts.path)) return undefined;
   if (parts.query !== undefined && !/^\w+=[^&;]*([&;]\w+=[^&;]*)*$/.test(parts.query)) return undefined;
-  return { ...(parts.password !== undefined && { password: parts.password }), authorityLength: uri.indexOf("/", parts.scheme.length + 3) - parts.scheme.length - 3 };
+  return uri.indexOf("/", parts.scheme.length + 3) - parts.scheme.length - 3;
 }
