@@ -24,7 +24,7 @@ describe("libvirt URIs", () => {
       ...tls, port: 1, verifies: false, isSane: false, user: "fred", pkiPath: "/p", auth: { kind: "sasl", mechanism: "SCRAM-SHA-256" }, authFile: "/a",
     });
     assert.deepEqual(readUri("qemu:///system?auth=polkit").uri, { transport: "unix", name: "qemu:///system", mode: "auto", auth: { kind: "polkit" } });
-    assert.deepEqual(readUri("qemu+tcp://a1/system?auth=SASL").uri, { transport: "tcp", name: "qemu:///system", host: "a1", port: 16509, auth: { kind: "sasl" } });
+    assert.deepEqual(readUri("qemu:///system?auth=SASL").uri, { transport: "unix", name: "qemu:///system", mode: "auto", auth: { kind: "sasl" } });
     assert.deepEqual(ssh("qemu+ssh://root@a1:2222/system?keyfile=/k&no_verify=1"), {
       transport: "ssh", name: "qemu:///system", host: "a1", port: 2222, user: "root", keyfile: "/k", hostKeys: "acceptAny", mode: "auto", proxy: "auto",
     });
@@ -104,7 +104,8 @@ describe("libvirt URIs", () => {
     ["qemu+ssh://a1/system?keyfile=/a&keyfile=/b", /expected one value of the URI's parameter keyfile, got "\/b"; it has "\/a" already/],
     ["qemu+ssh://a1/system?keyfile=/k;no_verify=1&no_tty=1", /parameters of the URI that are all separated by &/],
     ["qemu+ssh://a1/system?keyfile=/k#x", /expected a URI without a fragment/],
-    ["qemu+tcp://a1/system?socket=/s", /expected parameters that mean something to tcp \(name, auth or authfile\), got "socket"/],
+    ["qemu+tcp://a1/system?socket=/s", /expected parameters that mean something to tcp \(none but name\), got "socket"/],
+    ["qemu+tcp://a1/system?auth=sasl", /something to tcp \(none but name\), got "auth"/],
     ["qemu+unix:///system?keyfile=/k", /expected parameters that mean something to unix \(name, mode, socket, auth or authfile\), got "keyfile"/],
     ["qemu://root@/system", /expected qemu:\/\/\/system, /],
     ["qemu+unix://a1/system", /expected qemu:\/\/\/system, /],

@@ -116,7 +116,8 @@ const HONOURED: Readonly<Record<string, Parameter>> = {
 const OF_SSH = ["name", "mode", "proxy", "command", "socket", "netcat", "keyfile", "known_hosts", "known_hosts_verify", "no_verify", "no_tty", "sshauth", "auth", "authfile"];
 const OF: Readonly<Record<"unix" | "ssh" | "tcp" | "tls", readonly string[]>> = {
   unix: ["name", "mode", "socket", "auth", "authfile"],
-  tcp: ["name", "auth", "authfile"],
+  // Over plain TCP libvirtd wants mechanisms that encrypt by themselves, and none of SASL_MECHANISMS does.
+  tcp: ["name"],
   tls: ["name", "pkipath", "no_verify", "no_sanity", "auth", "authfile"],
   ssh: OF_SSH,
 };
@@ -178,7 +179,10 @@ function unescaped(text: string): string | undefined {
 /** What does not go with this transport, or with each other. */
 export function parameterProblem(given: Parameters, transport: "unix" | "ssh" | "tcp" | "tls"): string | undefined {
   const stray = given.names.find((name) => !OF[transport].includes(name));
-  if (stray !== undefined) return expected(`parameters that mean something to ${transport} (${alternatives(OF[transport])})`, stray, "remove it");
+  if (stray !== undefined) {
+    const allowed = OF[transport].length === 1 ? "none but name" : alternatives(OF[transport]);
+    return expected(`parameters that mean something to ${transport} (${allowed})`, stray, "remove it");
+  }
   if (given.proxy === "native") {
     const beside = given.netcat !== undefined ? "netcat" : given.socket !== undefined ? "socket" : (given.mode ?? "auto") !== "auto" ? "mode" : undefined;
     if (beside) return expected("proxy=netcat beside the URI's parameter " + beside, "native", "virt-ssh-helper finds its daemon by itself");

@@ -26,11 +26,15 @@ export interface Authority {
   revoke(cert: string, into: string): Promise<void>;
 }
 
-/** A certificate authority of its own in this directory. */
-export async function makeAuthority(dir: string, name: string): Promise<Authority> {
+/**
+ * A certificate authority of its own in this directory.
+ * @param above which vouches for it. @default nobody but itself
+ */
+export async function makeAuthority(dir: string, name: string, above?: string): Promise<Authority> {
   await mkdir(dir, { recursive: true });
   const [key, cert] = [join(dir, "ca-key.pem"), join(dir, "ca-cert.pem")];
-  await openssl("req", "-x509", ...KEY, "-keyout", key, "-out", cert, "-days", "2", "-subj", `/CN=${name}`,
+  const by = above === undefined ? [] : ["-CA", join(above, "ca-cert.pem"), "-CAkey", join(above, "ca-key.pem")];
+  await openssl("req", "-x509", ...by, ...KEY, "-keyout", key, "-out", cert, "-days", "2", "-subj", `/CN=${name}`,
     "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign");
   async function sign({ key: own, cert: made, usage, names, days = 2 }: Certificate): Promise<void> {
     const [request, extensions] = [join(dir, "request.pem"), join(dir, "extensions.cnf")];

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import { readCredentials } from "../../../provider/hypervisors/libvirt/connection/pki";
 import { readAuthFile } from "../../../provider/hypervisors/libvirt/connection/authFile";
 import { authenticate, type Ask, type Authentication } from "../../../provider/hypervisors/libvirt/rpc/authentication";
 import { ConnectionLostError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
@@ -36,7 +37,9 @@ describe("SASL by SCRAM", () => {
     ["its own nonce alone", "r=mine,s=AAAA,i=4096", /does not answer as SCRAM does/],
     ["no salt", "r=mine2,i=4096", /does not answer as SCRAM does/],
     ["no rounds", "r=mine2,s=AAAA,i=0", /does not answer as SCRAM does/],
-    ["rounds without end", "r=mine2,s=AAAA,i=999999999", /asks for 999999999 rounds of SCRAM, expected at most 10000000/],
+    ["rounds without end", "r=mine2,s=AAAA,i=999999999", /asks for 999999999 rounds of SCRAM, expected 4096 to 1000000/],
+    ["too few rounds", "r=mine2,s=AAAA,i=4095", /asks for 4095 rounds of SCRAM, expected 4096/],
+    ["what is not known yet", "m=x,r=mine2,s=AAAA,i=4096", /does not answer as SCRAM does/],
   ];
   for (const [what, challenge, message] of WRONG) {
     it(`ends where the daemon gives ${what}`, async () => {
@@ -47,7 +50,7 @@ describe("SASL by SCRAM", () => {
   it("takes nobody for the host who does not know the password, whatever is said", async () => {
     await fc.assert(fc.asyncProperty(fc.oneof(fc.string(), fc.base64String().map((text) => `v=${text}`)), async (text) => {
       const client = saslClient("SCRAM-SHA-256", "user", "pencil", "a1", "mine");
-      await client.answer(Buffer.from("r=mine2,s=AAAA,i=1"));
+      await client.answer(Buffer.from("r=mine2,s=AAAA,i=4096"));
       await assert.rejects(async () => client.answer(Buffer.from(text)), ConnectionLostError);
       assert.equal(client.isDone, false);
     }), { numRuns: 50 });
@@ -70,7 +73,7 @@ function daemon({ offers = "SCRAM-SHA-256", password = "pencil", types = [1], ex
     return isNothing ? undefined : text;
   };
   const hmac = (key: Buffer, text: string) => createHmac("sha256", key).update(text).digest();
-  const salted = pbkdf2Sync(password, Buffer.from("salt"), 2, 32, "sha256");
+  const salted = pbkdf2Sync(password, Buffer.from("salt"), 4096, 32, "sha256");
   let isProven = false;
   const ask = async (proc: number, _name: string, args: XdrWriter): Promise<XdrReader> => {
     calls.push(proc);
@@ -91,7 +94,7 @@ function daemon({ offers = "SCRAM-SHA-256", password = "pencil", types = [1], ex
           return reply(true);
         }
         first = said.slice(3);
-        challenge = `r=${first.split("r=")[1]}more,s=${Buffer.from("salt").toString("base64")},i=2`;
+        challenge = `r=${first.split("r=")[1]}more,s=${Buffer.from("salt").toString("base64")},i=4096`;
         return reply(false, challenge);
       }
       default: {
@@ -155,6 +158,27 @@ describe("authentication at a daemon", () => {
   });
 });
 
+describe("certificates are looked for where libvirt's client looks", () => {
+  it("in the user's folder and then the machine's; root's are the machine's alone", () => {
+    const dir = mkdtempSync(join(tmpdir(), "vmfleet-pki-"));
+    try {
+      const uri = { transport: "tls", name: "qemu:///system", host: "a1", port: 1, verifies: true, isSane: true } as const;
+      const world = { home: join(dir, "home"), directory: join(dir, "etc"), isRoot: false };
+      assert.throws(() => readCredentials(uri, world), /expected .*\/etc\/CA\/cacert\.pem, the certificate of the authority that vouches for a1/);
+      mkdirSync(join(dir, "home/.pki/libvirt"), { recursive: true });
+      writeFileSync(join(dir, "home/.pki/libvirt/cacert.pem"), "nothing");
+      assert.throws(() => readCredentials(uri, world), /in PEM in .*home\/\.pki\/libvirt\/cacert\.pem, got none/);
+      assert.throws(() => readCredentials(uri, { ...world, isRoot: true }), /expected .*\/etc\/CA\/cacert\.pem/);
+      assert.throws(() => readCredentials({ ...uri, pkiPath: join(dir, "own") }, world), /expected .*\/own\/cacert\.pem/);
+      assert.deepEqual(readCredentials({ ...uri, verifies: false, pkiPath: join(dir, "own") }, world), {
+        certificatePlace: join(dir, "own/clientcert.pem"), keyPlace: join(dir, "own/clientkey.pem"), authorityPlace: join(dir, "own/cacert.pem"), revokedPlace: join(dir, "own/cacrl.pem"),
+      });
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+});
+
 describe("libvirt's file with names and passwords", () => {
   let dir: string;
   beforeEach(() => { dir = mkdtempSync(join(tmpdir(), "vmfleet-auth-")); });
@@ -165,21 +189,21 @@ describe("libvirt's file with names and passwords", () => {
     writeFileSync(join(dir, path), text);
     return join(dir, path);
   };
-  const TEXT = "# mine\n[credentials-x]\n authname = fred \npassword=p=1 # 2\n[credentials-y]\nusername=wilma\n\n[auth-libvirt-a1.example]\ncredentials=x\n[auth-libvirt-default]\ncredentials=y\n";
+  const TEXT = "# mine\n[credentials-x]\n authname = fred\n;password=no\npassword= p=1 # 2 \n[credentials-y]\nusername=wilma\n\n[auth-libvirt-a1.example]\ncredentials=x\n[auth-libvirt-default]\ncredentials=y\n";
 
   it("gives a host its own, any other the default ones", () => {
     const place = put("auth.conf", TEXT);
-    assert.deepEqual(readAuthFile(place, "a1.example", world()), { place, name: "fred", password: "p=1 # 2" });
+    assert.deepEqual(readAuthFile(place, "a1.example", world()), { place, name: "fred", password: "p=1 # 2 " });
     assert.deepEqual(readAuthFile(place, "b1", world()), { place, name: "wilma" });
     assert.deepEqual(readAuthFile(put("empty.conf", "[auth-libvirt-b1]\ncredentials=none\n"), "b1", world()), { place: join(dir, "empty.conf") });
   });
 
-  it("is looked for where libvirt's client looks: in the URI, the environment, the user's folder, the machine's", () => {
+  it("is looked for where libvirt's client looks: in the environment, the URI, the user's folder, the machine's", () => {
     const places = (env?: NodeJS.ProcessEnv, given?: string) => readAuthFile(given, "a1", world(env)).place;
     assert.equal(places(), join(dir, "etc/auth.conf"));
     const user = put("home/.config/libvirt/auth.conf", TEXT);
     const xdg = put("xdg/libvirt/auth.conf", TEXT);
-    assert.deepEqual([places(), places({ XDG_CONFIG_HOME: join(dir, "xdg") }), places({ LIBVIRT_AUTH_FILE: xdg }), places({ LIBVIRT_AUTH_FILE: xdg }, user)], [user, xdg, xdg, user]);
+    assert.deepEqual([places(), places({ XDG_CONFIG_HOME: join(dir, "xdg") }), places({ LIBVIRT_AUTH_FILE: xdg }), places({ LIBVIRT_AUTH_FILE: xdg }, user), places({}, xdg)], [user, xdg, xdg, xdg, xdg]);
   });
 
   it("may be missing, unless somebody named it", () => {

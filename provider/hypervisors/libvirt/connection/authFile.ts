@@ -17,11 +17,11 @@ export interface AuthWorld {
   directory?: string;
 }
 
-/** As virAuthGetConfigFilePath: the URI's, the environment's, the user's, the machine's. */
+/** As virAuthGetConfigFilePathURI: the environment's, the URI's, the user's, the machine's. */
 function placeOf(given: string | undefined, { env = process.env, home = homedir(), directory = "/etc/libvirt" }: AuthWorld): string {
-  if (given !== undefined) return given;
   const named = env["LIBVIRT_AUTH_FILE"];
   if (named !== undefined && named !== "") return named;
+  if (given !== undefined) return given;
   const config = env["XDG_CONFIG_HOME"];
   const user = join(config !== undefined && config !== "" ? config : join(home, ".config"), "libvirt", "auth.conf");
   return existsSync(user) ? user : join(directory, "auth.conf");
@@ -49,7 +49,7 @@ export function readAuthFile(given: string | undefined, host: string, world: Aut
   return { place, ...(name !== undefined && { name }), ...(password !== undefined && { password }) };
 }
 
-/** GLib's key files: `[group]`, `key=value`, comments behind `#`; blanks around both are none of theirs. */
+/** As virkeyfile.c reads it: `[group]`, `key=value`, lines of comment behind `#` or `;`. What a value ends with is its own. */
 function readGroups(text: string): Map<string, Map<string, string>> {
   const groups = new Map<string, Map<string, string>>();
   let group: Map<string, string> | undefined;
@@ -60,7 +60,7 @@ function readGroups(text: string): Map<string, Map<string, string>> {
       groups.set(head[1]!, group);
       continue;
     }
-    const pair = /^\s*([^#=\s][^=]*?)\s*=\s*(.*?)\s*$/.exec(line);
+    const pair = /^\s*([^#;=\s][^=]*?)\s*=\s*(.*)$/.exec(line);
     if (pair && group) group.set(pair[1]!, pair[2]!);
   }
   return groups;

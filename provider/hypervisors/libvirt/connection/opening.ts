@@ -139,10 +139,20 @@ function outOfTime(error: ConnectionLostError, attempts: number, { connectTimeou
 
 const isEarly = (error: unknown): boolean => error instanceof Error && error.cause instanceof SshError && error.cause.refusedEarly;
 
+/** Whether nobody but the host hears what is said: whoever takes any host for the right one may be talking to another. */
+function isPrivate(uri: LibvirtUri): boolean {
+  switch (uri.transport) {
+    case "unix": return true;
+    case "tcp": return false;
+    case "tls": return uri.verifies;
+    case "ssh": return uri.hostKeys === undefined;
+  }
+}
+
 function authenticationOf(uri: LibvirtUri): Authentication {
   return {
     ...(uri.auth && { wish: uri.auth }),
-    isPrivate: uri.transport !== "tcp",
+    isPrivate: isPrivate(uri),
     credentials: () => {
       const found = readAuthFile(uri.authFile, uri.transport === "unix" ? "localhost" : uri.host);
       const user = "user" in uri ? uri.user : undefined;

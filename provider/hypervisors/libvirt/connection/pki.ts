@@ -10,21 +10,25 @@ import type { TlsUri } from "../../../fleet";
 import { ConnectionLostError } from "../rpc/errors";
 
 export interface Credentials {
-  /** PEM; absent: there is none, and nothing is verified. */
-  authority?: string;
-  /** PEM of revocations. */
-  revoked?: string;
+  /** PEM of each certificate there; absent: there is none, and nothing is verified. */
+  authorities?: string[];
+  /** PEM of each list of revocations. */
+  revoked?: string[];
   /** Of this machine, PEM; absent: it has none, which a daemon may allow. */
   own?: { certificate: string; key: string };
   /** Where this machine's certificate is, or would have been. */
   certificatePlace: string;
+  keyPlace: string;
   authorityPlace: string;
+  revokedPlace: string;
 }
 
 /** Passed in for tests. */
 export interface PkiWorld {
   /** @default the user's */
   home?: string;
+  /** Root has no files of its own, as in libvirt's client. @default as this process runs */
+  isRoot?: boolean;
   /** @default "/etc/pki" */
   directory?: string;
   /** The time of day, by which certificates are valid. @default now */
@@ -39,7 +43,7 @@ interface Places {
 }
 
 /** As libvirt chooses: the directory in the URI, else the user's files, each where it exists, else the host's. */
-function placesOf({ pkiPath }: TlsUri, { home = homedir(), directory = "/etc/pki" }: PkiWorld): Places {
+function placesOf({ pkiPath }: TlsUri, { home = homedir(), isRoot = process.geteuid?.() === 0, directory = "/etc/pki" }: PkiWorld): Places {
   const inOne = (dir: string): Places => ({
     authority: join(dir, "cacert.pem"), revoked: join(dir, "cacrl.pem"), certificate: join(dir, "clientcert.pem"), key: join(dir, "clientkey.pem"),
   });
@@ -49,6 +53,7 @@ function placesOf({ pkiPath }: TlsUri, { home = homedir(), directory = "/etc/pki
     authority: join(directory, "CA", "cacert.pem"), revoked: join(directory, "CA", "cacrl.pem"),
     certificate: join(directory, "libvirt", "clientcert.pem"), key: join(directory, "libvirt", "private", "clientkey.pem"),
   };
+  if (isRoot) return host;
   // A certificate is no use without its key: the two come from one place.
   const own = existsSync(user.certificate) && existsSync(user.key) ? user : host;
   return {
@@ -62,34 +67,43 @@ function placesOf({ pkiPath }: TlsUri, { home = homedir(), directory = "/etc/pki
 export function readCredentials(uri: TlsUri, world: PkiWorld = {}): Credentials {
   const { dateMs = new Date().getTime() } = world;
   const places = placesOf(uri, world);
-  const authority = readPem(places.authority, "the certificate of the authority that vouches for the hosts");
-  if (authority === undefined && uri.verifies) {
+  const authorities = pemsIn(places.authority, "CERTIFICATE", "the certificate of the authority that vouches for the hosts");
+  if (!authorities && uri.verifies) {
     throw new ConnectionLostError(`expected ${places.authority}, the certificate of the authority that vouches for ${uri.host}, on this machine: ` +
       "put it there, or name its directory with ?pkipath= in the URI");
   }
-  const revoked = readPem(places.revoked, "a list of revoked certificates");
-  const certificate = readPem(places.certificate, "this machine's certificate");
-  const key = readPem(places.key, "this machine's key");
+  const revoked = pemsIn(places.revoked, "X509 CRL", "a list of revoked certificates");
+  const certificate = readIfThere(places.certificate, "this machine's certificate");
+  const key = readIfThere(places.key, "this machine's key");
   if (certificate !== undefined && key === undefined) throw new ConnectionLostError(`expected the key ${places.key} beside the certificate ${places.certificate}`);
   const own = certificate !== undefined && key !== undefined ? { certificate, key } : undefined;
   if (uri.isSane) {
-    if (authority !== undefined) assertValid(authority, places.authority, dateMs);
+    for (const authority of authorities ?? []) assertValid(authority, places.authority, dateMs);
     if (own) assertOwn(own, places, dateMs);
   }
   return {
-    ...(authority !== undefined && { authority }), ...(revoked !== undefined && { revoked }), ...(own && { own }),
-    certificatePlace: places.certificate, authorityPlace: places.authority,
+    ...(authorities && { authorities }), ...(revoked && { revoked }), ...(own && { own }),
+    certificatePlace: places.certificate, keyPlace: places.key, authorityPlace: places.authority, revokedPlace: places.revoked,
   };
 }
 
-function readPem(path: string, what: string): string | undefined {
+/** As libvirt looks: what may not be reached is not there. */
+function readIfThere(path: string, what: string): string | undefined {
+  if (!existsSync(path)) return undefined;
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new ConnectionLostError(`${path}, ${what}, cannot be read: ${message}`, { cause: error });
+    throw new ConnectionLostError(`${path}, ${what}, cannot be read: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** All of that kind in one file: Node would take the first, and trust others where there is none. */
+function pemsIn(path: string, kind: "CERTIFICATE" | "X509 CRL", what: string): string[] | undefined {
+  const text = readIfThere(path, what);
+  if (text === undefined) return undefined;
+  const found = text.match(new RegExp(`-----BEGIN ${kind}-----[^-]+-----END ${kind}-----`, "g"));
+  if (!found) throw new ConnectionLostError(`expected ${what} in PEM in ${path}, got none`);
+  return found;
 }
 
 function assertValid(pem: string, path: string, dateMs: number): X509Certificate {

@@ -43,7 +43,11 @@ function wayOf(offered: readonly number[], wish: AuthWish | undefined, peer: str
 }
 
 async function authenticateBySasl(ask: Ask, peer: string, auth: Authentication): Promise<void> {
-  const offered = (await ask(Proc.authSaslInit, "authSaslInit", new XdrWriter())).string().split(/[\s,]+/).filter((one) => one !== "");
+  const listed = await ask(Proc.authSaslInit, "authSaslInit", new XdrWriter()).catch((error: unknown) => {
+    if (!isLibvirtError(error, ErrorCode.authFailed)) throw error;
+    throw new ConnectionLostError(`${peer} asks for SASL and can do none: its log says why (sasl2/libvirt.conf, its mech_list, the modules of libsasl2)`, { cause: error });
+  });
+  const offered = read(() => listed.string(), peer).split(/[\s,]+/).filter((one) => one !== "");
   const wish = auth.wish?.kind === "sasl" ? auth.wish.mechanism : undefined;
   const mechanism = chooseMechanism(offered, wish, { peer, isPrivate: auth.isPrivate });
   const { name, password, place } = auth.credentials();
@@ -52,6 +56,7 @@ async function authenticateBySasl(ask: Ask, peer: string, auth: Authentication):
       "add [credentials-x] with authname= and password=, and [auth-libvirt-HOST] with credentials=x, or name another file with ?authfile= in the URI");
   }
   const client = saslClient(mechanism, name, password, peer);
+  const turnOf = (reader: XdrReader): Turn => read(() => readTurn(reader), peer);
   try {
     let turn = turnOf(await ask(Proc.authSaslStart, "authSaslStart", chars(new XdrWriter().string(mechanism), client.first())));
     for (let steps = 0; !(turn.isComplete && client.isDone && turn.data === undefined); steps++) {
@@ -73,7 +78,22 @@ function chars(args: XdrWriter, data: Buffer | undefined): XdrWriter {
   return args;
 }
 
-function turnOf(reader: XdrReader): { isComplete: boolean; data?: Buffer } {
+interface Turn {
+  isComplete: boolean;
+  data?: Buffer;
+}
+
+/** @throws ConnectionLostError where the answer ends too soon */
+function read<T>(body: () => T, peer: string): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new ConnectionLostError(`${peer} does not speak SASL as libvirt does`, { cause: error });
+  }
+}
+
+function readTurn(reader: XdrReader): Turn {
   const isComplete = reader.i32() !== 0;
   const isNothing = reader.i32() !== 0;
   const data = Buffer.from(reader.list((one) => one.i32() & 0xff));

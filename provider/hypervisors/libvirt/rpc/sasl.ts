@@ -9,8 +9,11 @@ import { ConnectionLostError } from "./errors";
 
 const derive = promisify(pbkdf2);
 
-/** The daemon's number of rounds may cost this machine seconds, not hours. */
-const MOST_ROUNDS = 10_000_000;
+/**
+ * Of the hash that guards the password. Fewer make it cheap to guess for whoever hears the proof (RFC 7677 asks for as many
+ * at least); more would let one daemon keep this process's few threads busy, and every other host waiting.
+ */
+const ROUNDS = { least: 4_096, most: 1_000_000 };
 
 /** One authentication: what to say first, and what to each answer. */
 export interface SaslClient {
@@ -28,6 +31,7 @@ export interface SaslPeer {
   isPrivate: boolean;
 }
 
+const MOST_NAMED = 20;
 /**
  * The best of those the daemon offers.
  * @throws ConnectionLostError where there is none that both speak
@@ -37,7 +41,8 @@ export function chooseMechanism(offered: readonly string[], wish: SaslMechanism 
   const chosen = speakable.find((one) => offered.includes(one));
   if (chosen) return chosen;
   const wanted = wish ?? SASL_MECHANISMS.filter((one) => one.startsWith("SCRAM")).join(", ");
-  throw new ConnectionLostError(`${peer} offers SASL by ${offered.join(", ") || "no mechanism"}, and this version needs one of ${wanted}${isPrivate ? " or PLAIN" : ""}: ` +
+  const named = offered.filter((one) => /^[A-Z0-9_-]{1,20}$/.test(one)).slice(0, MOST_NAMED);
+  throw new ConnectionLostError(`${peer} offers SASL by ${named.join(", ") || "no mechanism"}, and this version needs one of ${wanted}${isPrivate ? " or PLAIN" : ""}: ` +
     "add scram-sha-256 to mech_list in the host's sasl2/libvirt.conf, and use qemu+tls or qemu+ssh");
 }
 
@@ -84,11 +89,13 @@ class Scram implements SaslClient {
   }
 
   private async prove(challenge: string): Promise<Buffer> {
-    const { r: nonce, s: salt, i: rounds } = attributes(challenge);
-    if (nonce === undefined || salt === undefined || !nonce.startsWith(this.nonce) || nonce === this.nonce || !/^[1-9]\d{0,8}$/.test(rounds ?? "")) {
+    const { r: nonce, s: salt, i: rounds, m: extension } = attributes(challenge);
+    if (extension !== undefined || nonce === undefined || salt === undefined || !nonce.startsWith(this.nonce) || nonce === this.nonce || !/^[1-9]\d{0,8}$/.test(rounds ?? "")) {
       throw new ConnectionLostError(`${this.peer} does not answer as SCRAM does`);
     }
-    if (Number(rounds) > MOST_ROUNDS) throw new ConnectionLostError(`${this.peer} asks for ${rounds} rounds of SCRAM, expected at most ${MOST_ROUNDS}`);
+    if (Number(rounds) < ROUNDS.least || Number(rounds) > ROUNDS.most) {
+      throw new ConnectionLostError(`${this.peer} asks for ${rounds} rounds of SCRAM, expected ${ROUNDS.least} to ${ROUNDS.most}: make the password anew there`);
+    }
     const size = createHash(this.hash).digest().length;
     const salted = await derive(prepared(this.password), Buffer.from(salt, "base64"), Number(rounds), size, this.hash);
     const clientKey = this.hmac(salted, "Client Key");
@@ -102,7 +109,7 @@ class Scram implements SaslClient {
 
   private verify(challenge: string): undefined {
     const { v: given, e: error } = attributes(challenge);
-    if (error !== undefined) throw new ConnectionLostError(`${this.peer} refuses the name or the password: ${error}`);
+    if (error !== undefined) throw new ConnectionLostError(`${this.peer} refuses the name or the password${/^[a-z-]{1,40}$/.test(error) ? `: ${error}` : ""}`);
     const proof = Buffer.from(given ?? "", "base64");
     if (proof.length !== this.expectedProof!.length || !timingSafeEqual(proof, this.expectedProof!)) {
       throw new ConnectionLostError(`${this.peer} does not know the password that it asks for: it is not who it should be`);
