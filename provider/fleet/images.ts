@@ -15,5 +15,10 @@ export const supposedImage = ({ imageBytes: bytes = DEFAULT_IMAGE_BYTES }: Pick<
   contentId, disks: [{ bytes }],
 });
 
+/** The same as it would be seen: one disk, full. */
+export const supposedTemplate = (spec: Pick<FleetSpec, "imageBytes">, contentId: string): ObservedTemplate => ({
+  contentId, disks: supposedImage(spec, contentId).disks.map((disk) => ({ ...disk, capacityBytes: disk.bytes, format: "qcow2" })),
+});
+
 /** Of a template as it was seen, what its copies have to know. */
 export const imageOf = ({ contentId, disks }: ObservedTemplate): Image => ({ contentId, disks: disks.map(({ bytes }) => ({ bytes })) });

@@ -11,9 +11,9 @@ export { readUri, uriParts, TRANSPORTS, type LibvirtUri, type SshUri, type TlsUr
 export { problemOfTemplate, problemsOfHost } from "./words/paths";
 export { redact, holdsPassword } from "./words/redaction";
 export { reconcile } from "./plan/reconcile";
-export { FIRST_WAVE, type ReconcileRequest } from "./plan/context";
+export type { ReconcileRequest } from "./plan/context";
 export { groupBy, groupOf } from "./groups";
-export { DEFAULT_IMAGE_BYTES, imageBytes, imageOf, supposedImage } from "./images";
+export { DEFAULT_IMAGE_BYTES, imageBytes, imageOf, supposedImage, supposedTemplate } from "./images";
 export { hostsToObserve, knowHosts } from "./hosts/table";
 export { ownersOf } from "./hosts/leftovers";
 export { adoptionWarning } from "./plan/warnings";

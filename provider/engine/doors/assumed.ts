@@ -1,6 +1,6 @@
 /** Hosts as they would look if they could be asked: for previews without any, or without some. */
 import { SIMULATED_WORDS } from "../../hypervisors/simulated";
-import { addressOf, groupBy, groupOf, imageBytes, recordedAddress, supposedImage, templateHostOf } from "../../fleet";
+import { addressOf, groupBy, groupOf, imageBytes, recordedAddress, supposedTemplate, templateHostOf } from "../../fleet";
 import type {
   DiskInfo, FleetSpec, FleetState, HostSpec, MemberState, Observation, ObservedMember, ReachableHost,
 } from "../../fleet/model";
@@ -16,7 +16,7 @@ export function assumeObservation(
   contentId: string,
 ): Observation {
   const answers = new Map((observation?.hosts ?? []).map((host) => [host.name, host]));
-  const supposed = supposedImage(spec, contentId);
+  const supposed = supposedTemplate(spec, contentId);
   const bytes = imageBytes(observation?.template ?? supposed);
   const recorded = recordedBy(previous);
   const isGivenUp = (host: HostSpec): boolean => {
@@ -31,7 +31,7 @@ export function assumeObservation(
       return isGivenUp(host) ? { status: "unreachable", name: host.name, reason: "it is given up" } : assumedHost(host, recorded, bytes);
     }),
     template: observation?.template ?? {
-      contentId, disks: supposed.disks.map((disk) => ({ ...disk, capacityBytes: disk.bytes, format: "qcow2" })),
+      ...supposed,
       ...(templateHost && !isGivenUp(templateHost) && { host: templateHost.name }),
     },
   };

@@ -1,5 +1,4 @@
-import { supposedImage } from "../../fleet/images";
-import type { TemplateDisk } from "../../fleet/model";
+import { supposedTemplate } from "../../fleet/images";
 import { templateHostOf } from "../../fleet/own";
 import { asLearned } from "../../scheduler/learned";
 import { topologyOf } from "../../scheduler/topology";
@@ -21,6 +20,7 @@ export function createSimulated(
 ): { hypervisor: SimulatedHypervisor; clock: VirtualClock } {
   if (observation && fleetId === undefined) throw new TypeError("Expected `fleetId` with `observation`: whose members it lists");
   const observed = observation?.template;
+  const supposed = supposedTemplate({ imageBytes: options.imageBytes ?? spec.imageBytes }, UNSEEN_CONTENT);
   const clock = new VirtualClock();
   const topology = asLearned(topologyOf(spec, {
     startupSeconds: options.startupSeconds ?? options.traits?.costs.copyStartupSeconds,
@@ -29,16 +29,12 @@ export function createSimulated(
     freeLocalCopies: options.traits?.costs.freeLocalCopies,
   }), options.learned);
   const hypervisor = new SimulatedHypervisor(clock, topology, {
-    contentId: options.contentId ?? observed?.contentId ?? UNSEEN_CONTENT,
+    contentId: options.contentId ?? observed?.contentId ?? supposed.contentId,
     host: templateHostOf(spec.template) ?? null,
-    disks: observed && options.imageBytes === undefined ? observed.disks : disksOf(options.imageBytes ?? spec.imageBytes),
+    disks: observed && options.imageBytes === undefined ? observed.disks : supposed.disks,
   }, options);
   for (const found of observation?.hosts ?? []) hypervisor.host(found.name).restore(fleetId!, found);
   for (const [name, bytes] of Object.entries(options.freeBytes ?? {})) hypervisor.host(name).freeBytes = bytes;
   for (const [name, names] of Object.entries(options.foreignNames ?? {})) hypervisor.host(name).foreignNames = [...names];
   return { hypervisor, clock };
 }
-
-/** A template that nobody has looked at: one disk, full. */
-const disksOf = (bytes: number | undefined): TemplateDisk[] =>
-  supposedImage({ imageBytes: bytes }, UNSEEN_CONTENT).disks.map((disk) => ({ ...disk, capacityBytes: disk.bytes, format: "qcow2" }));
