@@ -1,13 +1,14 @@
 /** What other rooms may use of fleet/. */
 export * from "./model";
 export { parseFleetSpec, fleetInputsSchema, DEFAULTS } from "./inputs/parse";
+export { DIRECT_MODES } from "./inputs/libvirt";
 export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from "./inputs/parse";
 export { macAddress, memberMacs } from "./members/addresses";
 export { fleetIdFromOrigin, type Origin, slotName, memberUuid, kindOfSlot } from "./members/identity";
 export { place, fairShares } from "./plan/placement";
 export { formatProblem, formatBytes, formatPath, plural, tidy } from "./words/problems";
-export { SASL_MECHANISMS, type AuthWish, type SaslMechanism } from "./uri/parameters";
-export { readUri, uriParts, TRANSPORTS, type LibvirtUri, type SshUri, type TlsUri } from "./uri/uri";
+export { SASL_MECHANISMS, TRANSPORTS, type AuthWish, type SaslMechanism } from "./uri/parameters";
+export { readUri, uriParts, type LibvirtUri, type SshUri, type TlsUri } from "./uri/uri";
 export { problemOfTemplate, problemsOfHost } from "./words/paths";
 export { redact, holdsPassword } from "./words/redaction";
 export { reconcile } from "./plan/reconcile";

@@ -1,6 +1,6 @@
 /** The inputs that are libvirt's own, and what becomes of them: its arm of each union by hypervisor (../model/libvirt.ts). */
 import { z } from "zod";
-import type { LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
+import type { DirectMode, LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
 import { uriParts } from "../uri/uri";
 import { expected } from "../words/problems";
 import { absolutePath, choice, flag, integer, list, name, object, text, volumeName } from "./fields";
@@ -41,6 +41,8 @@ export const libvirtHostFields = {
     .describe('Ports that copies may open on transferAddress, as "10809-10872" or { from, to }, both ends included. Default: 10809-10872.'),
 };
 
+export const DIRECT_MODES = ["bridge", "vepa", "private", "passthrough"] as const satisfies readonly DirectMode[];
+
 /** What Linux takes for a network device's name. */
 function deviceName(what: string) {
   const error = (issue: { input?: unknown }) => expected(`${what}, of 1 to 15 ASCII characters without '/' and blanks`, issue.input);
@@ -54,7 +56,7 @@ export const libvirtCardFields = {
   virtualPort: choice(["openvswitch"]).optional().describe("The bridge is one of Open vSwitch. Default: of the kernel."),
   direct: object("an object: { device, mode }", {
     device: deviceName("the name of a network device on the hosts").describe("Network device that every host has."),
-    mode: choice(["bridge", "vepa", "private", "passthrough"]).default("bridge").describe("What becomes of packets from guest to guest of one host: bridge: delivered at once; vepa: by way of the switch; private: not at all. passthrough: the device is one guest's alone."),
+    mode: choice(DIRECT_MODES).default("bridge").describe("What becomes of packets from guest to guest of one host: bridge: delivered at once; vepa: by way of the switch; private: not at all. passthrough: the device is one guest's alone."),
   }).optional().describe("macvtap: the card is plugged into a network device of the host. The host itself cannot be reached over it."),
   vlanTags: list("a list of VLAN tags such as [42]", integer(1, 4094).describe("A VLAN tag.")).min(1, { error: (issue) => expected("at least one VLAN tag", issue.input, "leave it out for none") }).optional()
     .describe("VLAN tags: one puts the card into that VLAN, several make it a trunk (Open vSwitch only). Default: as the network or the bridge has it."),

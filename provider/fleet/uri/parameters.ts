@@ -1,6 +1,9 @@
 /** The parameters of a libvirt URI: honoured, or refused by name. Names count without regard to case, as in libvirt. */
 import { alternatives, expected, nearest, seen } from "../words/problems";
 
+export const TRANSPORTS = ["unix", "ssh", "tcp", "tls"] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
 /** How to say who one is, where not as the daemon asks first. */
 export type AuthWish = { kind: "polkit" } | { kind: "sasl"; mechanism?: SaslMechanism };
 
@@ -114,7 +117,7 @@ const HONOURED: Readonly<Record<string, Parameter>> = {
 };
 
 const OF_SSH = ["name", "mode", "proxy", "command", "socket", "netcat", "keyfile", "known_hosts", "known_hosts_verify", "no_verify", "no_tty", "sshauth", "auth", "authfile"];
-const OF: Readonly<Record<"unix" | "ssh" | "tcp" | "tls", readonly string[]>> = {
+const OF: Readonly<Record<Transport, readonly string[]>> = {
   unix: ["name", "mode", "socket", "auth", "authfile"],
   // Over plain TCP libvirtd wants mechanisms that encrypt by themselves, and none of SASL_MECHANISMS does.
   tcp: ["name"],
@@ -177,7 +180,7 @@ function unescaped(text: string): string | undefined {
 }
 
 /** What does not go with this transport, or with each other. */
-export function parameterProblem(given: Parameters, transport: "unix" | "ssh" | "tcp" | "tls"): string | undefined {
+export function parameterProblem(given: Parameters, transport: Transport): string | undefined {
   const stray = given.names.find((name) => !OF[transport].includes(name));
   if (stray !== undefined) {
     const allowed = OF[transport].length === 1 ? "none but name" : alternatives(OF[transport]);

@@ -5,11 +5,8 @@
  */
 import { expected } from "../words/problems";
 import { redactValue } from "../words/redaction";
-import { parameterProblem, readParameters, type AuthWish, type Parameters } from "./parameters";
+import { parameterProblem, readParameters, TRANSPORTS, type AuthWish, type Parameters, type Transport } from "./parameters";
 import { cutUri, type UriSyntax } from "./syntax";
-
-export const TRANSPORTS = ["unix", "ssh", "tcp", "tls"] as const;
-export type Transport = (typeof TRANSPORTS)[number];
 
 /** Which daemon: the modular one of the driver, libvirtd (or virtproxyd, which listens in its place), or whichever is there. */
 export type DaemonMode = "auto" | "direct" | "legacy";

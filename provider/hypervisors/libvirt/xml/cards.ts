@@ -1,5 +1,5 @@
 /** Network cards in a domain's XML: as they are written, and as they are read back. */
-import { cardPlace } from "../../../fleet";
+import { cardPlace, DIRECT_MODES } from "../../../fleet";
 import type { LibvirtCard, NetworkInterfaceSpec } from "../../../fleet/model";
 import { libvirts } from "../own";
 import { all, at, text, type XmlNode } from "./xml";
@@ -24,8 +24,6 @@ export function cardXml({ adapterType, mtu, own }: NetworkInterfaceSpec, mac: st
     mtu: mtu === undefined ? undefined : { "@size": mtu },
   };
 }
-
-const DIRECT_MODES = ["bridge", "vepa", "private", "passthrough"] as const;
 
 /**
  * What each card of a definition is plugged into (`cardPlace`), in order.
