@@ -98,11 +98,13 @@ describe("which machine a host is", () => {
 
   it("is known from an answer alone, once for each machine, unless it is one that is known already", () => {
     const old = recordedAs("old", { uuid: "uuid-a1" });
-    const table = knowHosts(declared("a1"), stateOf(old), observation([
-      reachable("a1"), unreachable("old"), reachable("x1"), reachable("x1 again", [], { uuid: "uuid-x1" }), reachable("a1 again", [], { uuid: "uuid-a1" }), unreachable("y1"),
+    const table = knowHosts(declared("a1", "b1"), stateOf(old, recordedAs("z1")), observation([
+      reachable("a1"), unreachable("b1"), unreachable("old"), unreachable("z1"), reachable("x1"), reachable("x1 again", [], { uuid: "uuid-x1" }), reachable("a1 again", [], { uuid: "uuid-a1" }), unreachable("y1"),
     ]));
     assert.deepEqual(table.hosts, [
       { name: "a1", rack: "rack-a", abandoned: false, declared: { index: 0, spec: declared("a1").hosts[0] }, seen: reachable("a1"), uuid: "uuid-a1", unseenReason: "", recorded: old },
+      { name: "b1", rack: "rack-b", abandoned: false, declared: { index: 1, spec: declared("a1", "b1").hosts[1] }, unseenReason: "connection refused" },
+      { name: "z1", rack: "rack-z", abandoned: false, recorded: recordedAs("z1"), uuid: "uuid-z1", unseenReason: "connection refused" },
       { name: "x1", rack: "", abandoned: false, seen: reachable("x1"), uuid: "uuid-x1", unseenReason: "" },
       { name: "y1", rack: "", abandoned: false, unseenReason: "connection refused" },
     ]);

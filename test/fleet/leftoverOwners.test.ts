@@ -69,6 +69,8 @@ describe("the members whose disk may be what looks left over in a store that oth
       ["disk-10.0", "workers-010 on c1"], ["disk-11.0", undefined], ["disk-12.0", nowhere("workers-012")], ["disk-13.0", "workers-013, recorded on zz"],
       ["disk-14.0", "workers-014, recorded on b1"], ["disk-undefined.undefined", undefined],
     ]);
+    const unseen = "workers-009, which is seen nowhere: other machines may reach the store. If none of them has it, remove it";
+    assert.equal(ownerOf(volume(9), "b1"), unseen, "of a host that is out of sight by now, in plain words");
     assert.deepEqual([...owners("a2"), ...owners("c1"), ...owners("d1")].map(([, owner]) => owner), [nowhere("workers-001"), undefined, "workers-011 on a1", nowhere("workers-004"), undefined, undefined]);
   });
 
@@ -95,7 +97,7 @@ describe("copies that a run left unfinished", () => {
       reachable("a1", [member(3), member(4, { generation: 1 })], {
         leftovers: [
           half(0, 0), half(1, 0), half(2, 1), half(3, 1), half(4, 1), half(5, 0), half(6, 1), half(7, 0), half(8, 1), half(9, 2), half(10, 0), volume(10, 0), half(11, 0), half(12, 1), half(13, 1),
-          half(14, 0, { resumable: { contentId: "c0" } }), half(15, 1), half(16, 3), half(undefined), half(undefined, 5), half(17), volume(18, 0),
+          half(14, 0, { resumable: { contentId: "c0" } }), half(15, 1), half(16, 3), half(undefined, 5), half(17), volume(18, 0), half(19, 0), volume(19, 1),
         ],
         kept: [kept(5, 0), kept(6, 0)], heldGenerations: [{ slot: 7, generation: 1 }, { slot: 8, generation: 1 }, { slot: 9, generation: 1 }],
       }),

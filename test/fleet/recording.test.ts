@@ -99,6 +99,8 @@ describe("a host's work stays open", () => {
     assert.deepEqual(open(observation([reachable("a1", [], { leftovers: [{ kind: "volume", name: "x", bytes: 1 }] }), reachable("b1", [member(0, other)])])), [true, true]);
     assert.deepEqual(open(observation([reachable("a1", [member(0)]), reachable("b1", [member(0, { displaced: true })])])), [undefined, true], "a twin is not on record there");
     assert.deepEqual(open(observation([reachable("a1", [member(0), member(1, other)]), reachable("b1", [member(2)])])), [true, undefined]);
+    const copy = member(0, { ...other, name: "copy", displaced: true });
+    assert.deepEqual(open(observation([reachable("a1", [member(0), copy]), reachable("b1")])), [true, undefined], "though its slot's member is recorded there");
     const both = observation([reachable("a1", [member(0, other)]), reachable("b1", [])]);
     const hidden = { ...previous, members: recorded(["a1", "b1"], observation([reachable("a1", [member(0, { generation: 1 })])])).members };
     assert.deepEqual(open(both, { previous: hidden }), [true, undefined]);

@@ -53,6 +53,7 @@ describe("redaction", () => {
     assert.equal(redact("at //root:secret@a1/x"), "at //root:***@a1/x");
     assert.equal(redactValue(" qemu+ssh://root:secret@a1/system"), " qemu+ssh://root:***@a1/system");
     assert.equal(redactValue("//root:secret@a1"), "//root:***@a1");
+    assert.equal(redactValue("root:se/x:/cret@a1"), "root:***@a1");
   });
 
   it("takes it out of a value whose slashes are missing", () => {
