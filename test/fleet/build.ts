@@ -104,3 +104,10 @@ export const unreachable = (name: string) => ({ status: "unreachable" as const, 
 export const slots = (entries: readonly { slot: number }[]) => entries.map((entry) => entry.slot);
 export const perHost = (entries: readonly { host: string }[]) =>
   entries.reduce<Record<string, number>>((counts, { host: name }) => ({ ...counts, [name]: (counts[name] ?? 0) + 1 }), {});
+
+/** All that a plan says but of which content it is. */
+export function decisions(one: FleetPlan): Omit<FleetPlan, "seedContentId"> {
+  const { seedContentId, ...rest } = one;
+  void seedContentId;
+  return rest;
+}

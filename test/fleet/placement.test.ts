@@ -14,8 +14,8 @@ const anyHosts: fc.Arbitrary<Hosts> = fc
   .map((hosts) => hosts.map((host, index) => ({ name: `h${index}`, ...host })));
 const roomOf = (hosts: Hosts) => hosts.reduce((sum, host) => sum + (host.capacity ?? Infinity), 0);
 
-/** The rules as they read, without a heap. */
-function placedOneByOne(wanted: number, hosts: Hosts, existing: Map<string, number>): Map<string, number> {
+/** The rules as they read, without a heap. `floor`: what each host keeps in any case. */
+function placedOneByOne(wanted: number, hosts: Hosts, existing: Map<string, number>, floor = new Map<string, number>()): Map<string, number> {
   const largest = Math.max(1, ...hosts.map((host) => host.capacity ?? 0));
   const grown = (start: Map<string, number>): Map<string, number> => {
     const held = new Map(start);
@@ -36,7 +36,7 @@ function placedOneByOne(wanted: number, hosts: Hosts, existing: Map<string, numb
   for (let left = total(Object.fromEntries(held)) - wanted; left > 0; left--) {
     const inRack = (rack: string) => hosts.reduce((sum, one) => sum + (one.rack === rack ? held.get(one.name)! : 0), 0);
     const [next] = hosts.map(({ name, rack }, index) => ({ name, index, over: held.get(name)! - fair.get(name)!, rack: inRack(rack) }))
-      .filter(({ name }) => held.get(name)! > 0).sort((a, b) => b.over - a.over || b.rack - a.rack || b.index - a.index);
+      .filter(({ name }) => held.get(name)! > (floor.get(name) ?? 0)).sort((a, b) => b.over - a.over || b.rack - a.rack || b.index - a.index);
     held.set(next!.name, held.get(next!.name)! - 1);
   }
   return held;
@@ -92,6 +92,32 @@ describe("placement of a count", () => {
       const existing = new Map(hosts.map((host, i) => [host.name, Math.min(have[i] ?? 0, host.capacity ?? Infinity)]));
       assert.deepEqual(place(count(wanted), hosts, racks, existing), Object.fromEntries(placedOneByOne(wanted, hosts, existing)));
     }));
+  });
+
+  it("takes from what is there, and from those that are missing where these are enough, as looking at every host for every member would", () => {
+    const held = fc.array(fc.nat(6), { minLength: 8, maxLength: 8 });
+    fc.assert(fc.property(anyHosts.map((hosts) => hosts.map(({ name, rack }) => ({ name, rack }))), held, held, fc.nat(1000), (hosts, alive, gone, permille) => {
+      const living = new Map(hosts.map(({ name }, i) => [name, alive[i]!]));
+      const missing = new Map(hosts.map(({ name }, i) => [name, gone[i]!]));
+      const all = new Map(hosts.map(({ name }, i) => [name, alive[i]! + gone[i]!]));
+      const sum = (some: Map<string, number>) => total(Object.fromEntries(some));
+      const wanted = Math.floor((sum(all) * permille) / 1000);
+      const expected = wanted <= sum(living) ? placedOneByOne(wanted, hosts, living) : placedOneByOne(wanted, hosts, all, living);
+      assert.deepEqual(place(count(wanted), hosts, racks, living, missing), Object.fromEntries(expected));
+      const fewer = Math.floor((sum(living) * permille) / 1000);
+      assert.deepEqual(place(count(fewer), hosts, racks, living), Object.fromEntries(placedOneByOne(fewer, hosts, living)));
+    }));
+  });
+
+  it("leaves a host its living members while another has missing ones to give up, however far over its share it is", () => {
+    assert.deepEqual(place(count(4), four, racks, now({ a1: 3 }), now({ b1: 2 })), { a1: 3, a2: 0, b1: 1, b2: 0 });
+    assert.deepEqual(place(count(4), four, racks, now({ a1: 3 }), now({ a1: 1, b1: 2 })), { a1: 3, a2: 0, b1: 1, b2: 0 });
+  });
+
+  it("of racks that are as far over takes from the one with more members, though it is declared first", () => {
+    const lopsided: Hosts = [{ name: "a1", rack: "ra" }, { name: "a2", rack: "ra" }, { name: "b1", rack: "rb" }];
+    assert.deepEqual(place(count(4), lopsided, racks, now({ a1: 1, a2: 2, b1: 2 })), { a1: 1, a2: 1, b1: 2 });
+    assert.deepEqual(place(count(6), lopsided, racks, now({ a1: 3, a2: 1, b1: 3 })), { a1: 2, a2: 1, b1: 3 });
   });
 
   it("makes room when a capacity is lowered", () => {

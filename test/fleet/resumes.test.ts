@@ -75,6 +75,29 @@ describe("a plan after a run that was killed", () => {
     assert.ok(result.cleanup.some((one) => one.leftover.name === "base-0"));
   });
 
+  it("takes the lowest of the slots that a host holds copies for, none beyond those that are wanted, and says that it goes on", () => {
+    const { create, cleanup } = plan(spec({ countPerHost: 1 }), hosts({ a1: [unfinished(1), unfinished(3)], b2: [unfinished(4)] }));
+    assert.deepEqual(create.map(({ slot, host, reason }) => [slot, host, reason]), [
+      [0, "a2", "a2 is below its target"], [1, "a1", "a1 is below its target; goes on from the copy that an earlier run began"],
+      [2, "b1", "b1 is below its target"], [3, "b2", "b2 is below its target"],
+    ]);
+    assert.deepEqual(cleanup.map(({ leftover }) => leftover.name), ["base-3", "base-4"]);
+  });
+
+  it("makes no linked member of a copy that was begun for a full one: its slot goes where it would, under the next generation", () => {
+    const { create, cleanup } = plan(spec({ countPerHost: 1, clone: "linked" }), hosts({ a1: [unfinished(0)], a2: [unfinished(2)] }));
+    assert.deepEqual(create.map(({ slot, host, kind, generation, reason }) => [slot, host, kind, generation, reason]), [
+      [0, "a1", "linked", 1, "a1 is below its target"], [1, "a2", "linked", 0, "a2 is below its target"],
+      [2, "b1", "linked", 1, "b1 is below its target"], [3, "b2", "linked", 0, "b2 is below its target"],
+    ]);
+    assert.deepEqual(cleanup.map(({ leftover }) => leftover.name), ["base-0", "base-2"]);
+  });
+
+  it("counts for a slot's generation nothing whose generation, or slot, cannot be told", () => {
+    const unnumbered = [unfinished(1, { generation: undefined, resumable: undefined }), unfinished(2, { slot: undefined, generation: 7 }), unfinished(3, { generation: 4, resumable: undefined })];
+    assert.deepEqual(made(plan(spec({ countPerHost: 1 }), hosts({ b1: unnumbered }))), ["0@a1.g0", "1@a2.g0", "2@b1.g0", "3@b2.g5"]);
+  });
+
   it("goes on with a base although its delta and disks were begun, which are removed", () => {
     const result = plan(spec({ countPerHost: 1 }), hosts({ a1: [unfinished(0), { kind: "volume", name: "delta-0", slot: 0, generation: 0, bytes: 1 }] }));
     assert.equal(made(result)[0], "0@a1.g0");

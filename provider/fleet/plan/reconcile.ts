@@ -10,7 +10,7 @@ import { kindOfSlot, slotName } from "../members/identity";
 import { ownersOf } from "../hosts/leftovers";
 import type { FleetPlan, FleetSpec, PlannedCreate, PlannedDestroy } from "../model";
 import { place } from "./placement";
-import { tidy } from "../words/problems";
+import { compare, tidy } from "../words/problems";
 import { refusals } from "./refusals";
 import { isCompletable, isUnarrived } from "../members/arrival";
 import { awaitedLeftovers, resumedLeftovers } from "../hosts/unfinished";
@@ -106,7 +106,7 @@ function sortOut({ census }: PlanContext, targets: ReadonlyMap<string, number>):
     return held.sort((a, b) => Number(missing.has(b)) - Number(missing.has(a)) || b.slot - a.slot).slice(0, over);
   }));
   return {
-    staying: taken.filter((one) => !gone.has(one)).sort(bySlot),
+    staying: taken.filter((one) => !gone.has(one)),
     leaving: [...[...gone].filter((one) => !missing.has(one)), ...census.stranded].sort(bySlot),
   };
 }
@@ -209,10 +209,9 @@ function unarrived({ image }: PlanContext, kept: readonly Incumbent[]): FleetPla
 
 /** What an earlier run did not get to; `keepSeeds` leaves the first of each rack or host, as the engine does. */
 function unmerged({ spec, image: { contentId } }: PlanContext, kept: readonly Incumbent[]): FleetPlan["consolidate"] {
-  const order = new Map(spec.hosts.map((host, index) => [host.name, index]));
   const isSeed = seedKeeper(spec);
-  return [...kept]
-    .sort((a, b) => (order.get(a.host.name) ?? 0) - (order.get(b.host.name) ?? 0) || a.slot - b.slot)
+  return [...kept] // by slot, on declared hosts alone
+    .sort((a, b) => a.host.declared!.index - b.host.declared!.index)
     .flatMap(({ slot, name, host, member }) => {
       if (member?.kind !== "full" || (member.base !== "frozen" && member.base !== "consolidating")) return [];
       if (member.base === "frozen" && member.contentId === contentId && isSeed({ host: host.name, rack: host.rack })) return [];
@@ -229,7 +228,7 @@ function cleanupOf(
   return table.hosts.flatMap(({ name, seen }) =>
     (seen?.leftovers ?? [])
       .filter((leftover) => !needed.has(leftover) && ownerOf(leftover, name) === undefined)
-      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1))
+      .sort((a, b) => compare(a.name, b.name) || compare(a.kind, b.kind))
       .map((leftover) => ({ host: name, leftover, reason: "left over from a run that did not end" })),
   );
 }

@@ -31,7 +31,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
   const bySlot = (a: { slot: number; generation: number }, b: { slot: number; generation: number }) => a.slot - b.slot || a.generation - b.generation;
   const own = found.filter((member) => member.incarnation === incarnation).sort(bySlot);
   const others = found.filter((member) => member.incarnation !== incarnation).sort(bySlot);
-  const unseen = [...census.present.filter((one) => !one.member), ...census.lost, ...census.doubles];
+  const unseen = [...census.present.filter((one) => !one.member), ...census.lost, ...census.doubles].sort(bySlot);
   const unseenOn = groupBy(unseen, (one) => one.host);
   const othersOn = groupBy(others, (one) => one.host);
 

@@ -28,9 +28,10 @@ export function unusedReplicas({ table, image: { contentId }, census, previous }
   const isStoodOn = stoodOnElsewhere(table, previous);
   return table.hosts.flatMap((host) => {
     const { name, seen, declared } = host;
-    return (seen?.replicas ?? []).flatMap((replica) => {
+    if (!seen) return [];
+    return seen.replicas.flatMap((replica) => {
       if (replica.strangers?.length || isStoodOn(host, replica)) return []; // a machine stands on it that the plan has no say in
-      const users = (seen?.members ?? []).filter((member) =>
+      const users = seen.members.filter((member) =>
         !leaving.has(memberKeyOn(name, member))
         && (replica.users.includes(member.slot) || (member.kind === "linked" && member.contentId === replica.contentId)));
       const created = linkedOn.has(name) && replica.contentId === contentId;
