@@ -34,7 +34,7 @@ export function withBegun<T extends Run>(run: T, begun: readonly RecordedHost[])
   const extra = begun.filter((host) => !known.has(shownAddress(host))).map((host) => ({ ...host, unsettled: true, noted: true }));
   if (extra.length === 0) return run;
   const recorded: FleetState = previous ?? {
-    fleetId, incarnation, contentId: "", members: [], replicas: [], snapshots: [], placement: {}, hosts: [], lastRun: NO_RUN,
+    fleetId, incarnation, defaultsVersion: spec.defaultsVersion, contentId: "", members: [], replicas: [], snapshots: [], placement: {}, hosts: [], lastRun: NO_RUN,
   };
   return { ...run, previous: { ...recorded, hosts: [...recorded.hosts, ...extra] } };
 }

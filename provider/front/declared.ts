@@ -1,17 +1,18 @@
 /** What a user declared, as a front hands it over, and what follows from it alone. */
 import { FleetRefusedError } from "../engine/types";
-import { fleetIdFromOrigin, parseFleetSpec, type Origin } from "../fleet";
-import type { FleetSpec } from "../fleet/model";
+import { defaultsVersionOf, fleetIdFromOrigin, parseFleetSpec, type Origin } from "../fleet";
+import type { FleetSpec, FleetState } from "../fleet/model";
 
 /** The fleet's inputs by name, nothing else; fleet/inputs says what they may be. */
 export type Declared = Record<string, unknown>;
 
 /**
- * @param recorded it was let pass before: what later versions are stricter about is overlooked
+ * @param recorded what the last run recorded; undefined: the fleet is new
+ * @param passed it was let pass before: what later versions are stricter about is overlooked
  * @throws FleetRefusedError with every problem
  */
-export function specOf(declared: Declared, recorded = false): FleetSpec {
-  const { spec, problems } = parseFleetSpec(declared, { recorded });
+export function specOf(declared: Declared, recorded?: FleetState, passed = false): FleetSpec {
+  const { spec, problems } = parseFleetSpec(declared, { recorded: passed, defaultsVersion: defaultsVersionOf(recorded) });
   if (spec) return spec;
   throw new FleetRefusedError(problems);
 }

@@ -58,7 +58,7 @@ export function createFront(dependencies: FrontDependencies): Front {
   const runs = createRuns(dependencies.otherSide, dependencies.exit, dependencies.clock);
 
   const recordedRun = ({ resource, declaredBefore, recorded }: Parameters<Front["refresh"]>[0]): FleetRun => ({
-    resource, previous: recorded, spec: specOf(declaredBefore, true), fleetId: recorded.fleetId, incarnation: recorded.incarnation,
+    resource, previous: recorded, spec: specOf(declaredBefore, recorded, true), fleetId: recorded.fleetId, incarnation: recorded.incarnation,
   });
 
   return redacting<Front>({
@@ -76,7 +76,7 @@ export function createFront(dependencies: FrontDependencies): Front {
       return applyRun({ resource, spec, fleetId: fleetIdOf(spec, origin), incarnation: dependencies.newIncarnation() }, dependencies, runs);
     },
     update: async ({ resource, declared, fleetId, recorded }) => applyRun({
-      resource, spec: specOf(declared), fleetId: recorded?.fleetId ?? fleetId, incarnation: recorded?.incarnation ?? dependencies.newIncarnation(),
+      resource, spec: specOf(declared, recorded), fleetId: recorded?.fleetId ?? fleetId, incarnation: recorded?.incarnation ?? dependencies.newIncarnation(),
       ...(recorded && { previous: recorded }),
     }, dependencies, runs),
     refresh: async (question) => refreshRun(recordedRun(question), dependencies, runs),

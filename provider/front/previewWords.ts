@@ -1,6 +1,6 @@
 /** Previews in words: what is said of a fleet that a run would make or change, and whether the run would do anything. */
 import { isDeepStrictEqual } from "node:util";
-import { parseFleetSpec, quietChanges, type Origin, type PreviewParseResult } from "../fleet";
+import { defaultsVersionOf, parseFleetSpec, quietChanges, type Origin, type PreviewParseResult } from "../fleet";
 import type { FleetSpec, FleetState } from "../fleet/model";
 import { isOutlived } from "./begun";
 import { type Declared, fleetIdOf } from "./declared";
@@ -44,7 +44,8 @@ export async function compareWithRecorded(
   const { isUnknown } = dependencies;
   if (namesAnother(declared["fleetId"], recorded, isUnknown)) return { isOtherFleet: true, hasChanges: true, words: { warnings: [] } };
 
-  const { spec, unknown } = parseFleetSpec(declared, { isUnknown });
+  const defaultsVersion = defaultsVersionOf(recorded);
+  const { spec, unknown } = parseFleetSpec(declared, { isUnknown, defaultsVersion });
   if (!spec || !recorded) {
     const line = unknown.length > 0 ? `the plan depends on values that are not known yet: ${unknown.join(", ")}` : undefined;
     return { isOtherFleet: false, hasChanges: true, words: { ...(line && { line }), warnings: [] } };
@@ -55,7 +56,7 @@ export async function compareWithRecorded(
   const work = hasWork(answer.plan);
   const begun = dependencies.begun.hostsOf(fleetId);
   if (!work && begun.length > 0 && answer.observation && isOutlived(run, begun, answer.observation)) dependencies.begun.forget(fleetId);
-  const before = parseFleetSpec(declaredBefore, { recorded: true }).spec;
+  const before = parseFleetSpec(declaredBefore, { recorded: true, defaultsVersion }).spec;
   return {
     isOtherFleet: false,
     hasChanges: work || unknown.length > 0 || !sameSpec(before, spec),

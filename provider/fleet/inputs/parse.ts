@@ -2,7 +2,7 @@
 import { crossProblems } from "./checks";
 import { libvirtCard, libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
 import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
-import type { CloneSpec, FleetSpec, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
+import type { CloneSpec, DefaultsVersion, FleetSpec, FleetState, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
 import { formatBytes, tidy } from "../words/problems";
 import { structureProblems } from "./structure";
 import { concernsUnknown, prune, withoutUnknowns } from "./unknowns";
@@ -22,7 +22,16 @@ export interface ParseOptions {
    * are stricter about must not keep anybody from removing a fleet. @default false
    */
   recorded?: boolean;
+  /** What the fleet is recorded with (`defaultsVersionOf`). @default that of new fleets */
+  defaultsVersion?: DefaultsVersion;
 }
+
+/** Of fleets that are not recorded yet. */
+export const NEW_DEFAULTS: DefaultsVersion = 2;
+
+/** What inputs that are left out mean to a fleet. @param recorded undefined: it is new */
+export const defaultsVersionOf = (recorded: Pick<FleetState, "defaultsVersion"> | undefined): DefaultsVersion =>
+  (recorded ? recorded.defaultsVersion ?? 1 : NEW_DEFAULTS);
 
 export type ParseResult = { spec: FleetSpec; problems?: undefined } | { spec?: undefined; problems: Problem[] };
 
@@ -50,7 +59,7 @@ export function parseFleetSpec(input: unknown, options: ParseOptions = {}): Pars
     [...structureProblems(known), ...crossProblems(known, { planning, recorded: options.recorded ?? false })].filter((one) => !concernsUnknown(one.path, unknown)),
   );
   const parseable = problems.length === 0 && !unknown.some(shapesThePlan);
-  const spec = parseable ? toSpec(fleetInputsSchema.parse(withUris(withoutUnknowns(known)))) : undefined;
+  const spec = parseable ? toSpec(fleetInputsSchema.parse(withUris(withoutUnknowns(known))), options.defaultsVersion ?? NEW_DEFAULTS) : undefined;
   if (options.isUnknown) return { ...(spec && { spec }), problems, unknown };
   return spec ? { spec } : { problems };
 }
@@ -61,9 +70,10 @@ const shapesThePlan = (path: string): boolean =>
 
 const milliseconds = (seconds: number) => Math.round(seconds * 1000);
 
-function toSpec(inputs: ParsedInputs): FleetSpec {
+function toSpec(inputs: ParsedInputs, defaultsVersion: DefaultsVersion): FleetSpec {
   const racks = racksOf(inputs);
   return {
+    defaultsVersion,
     ...(inputs.fleetId !== undefined && { fleetId: inputs.fleetId }),
     namePrefix: inputs.namePrefix,
     template: templateOf(inputs.template),

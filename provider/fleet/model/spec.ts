@@ -76,7 +76,14 @@ export interface VmSpec {
   own: MachineOwn;
 }
 
+/**
+ * What inputs that are left out mean. 1: hardware by documented defaults, and nothing said to guests. 2: as the template
+ * machine has it. A fleet keeps what it was recorded with.
+ */
+export type DefaultsVersion = 1 | 2;
+
 export interface FleetSpec {
+  defaultsVersion: DefaultsVersion;
   /** The input; absent: derived from the origin (identity.ts). */
   fleetId?: string;
   namePrefix: string;

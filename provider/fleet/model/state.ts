@@ -1,7 +1,7 @@
 /** What is recorded. */
 import type { MemberId } from "./member";
 import type { BaseState, PowerState } from "./observation";
-import type { CloneKind, HostOwn, HostSpec, PolicyName } from "./spec";
+import type { CloneKind, DefaultsVersion, HostOwn, HostSpec, PolicyName } from "./spec";
 
 export interface MemberState extends MemberId {
   name: string;
@@ -112,6 +112,8 @@ type Recorded<Own> = Own extends { hypervisor: "libvirt" } ? Omit<Own, "hypervis
 export interface FleetState {
   fleetId: string;
   incarnation: string;
+  /** What inputs that are left out mean to this fleet. Absent: 1, of versions that recorded none. */
+  defaultsVersion?: DefaultsVersion;
   contentId: string;
   members: MemberState[];
   replicas: { host: string; contentId: string; purpose: "replica" | "template"; volume: string }[];

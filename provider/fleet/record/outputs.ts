@@ -93,10 +93,10 @@ export const fleetOutputsSchema = z.object({
   })).optional().describe("What the first member that started early read when it booted, of at most 4 contents; copies under `start: immediately` fetch it first."),
 });
 
-/** Outputs and record are one thing; `hosts` is in the record only. Does not compile when they drift apart. */
+/** Outputs and record are one thing; `hosts` and `defaultsVersion` are in the record only. Does not compile when they drift apart. */
 export type FleetOutputs = z.output<typeof fleetOutputsSchema>;
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
-const outputsMirrorState: Same<FleetOutputs, Omit<FleetState, "hosts">> = true;
+const outputsMirrorState: Same<FleetOutputs, Omit<FleetState, "hosts" | "defaultsVersion">> = true;
 void outputsMirrorState;
 
 /** What the resource gives back, by name. `fleetId` is an input too. */

@@ -8,7 +8,7 @@ import { memberKey } from "../members/keys";
 import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RecordedHost, RunSummary, RunTimeline } from "../model";
 import { compare, formatPath, seen } from "../words/problems";
 import { asRead, hostSchema, recordedHost } from "./host";
-import { absent, slotSchema } from "./parts";
+import { absent, maybe, slotSchema } from "./parts";
 import { keptProfiles, MAX_RANGES } from "./readProfile";
 
 export interface RecordRequest {
@@ -52,6 +52,8 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
   return {
     fleetId,
     incarnation,
+    // Fleets of before have none, and are to have none: nothing of what they leave out changes its meaning.
+    ...(spec.defaultsVersion > 1 && { defaultsVersion: spec.defaultsVersion }),
     contentId,
     members,
     replicas,
@@ -152,7 +154,7 @@ function readable<T extends z.ZodType>(item: T) {
 }
 
 const stateSchema = z.object({
-  fleetId: z.string().min(1), incarnation: z.string().min(1), contentId: word,
+  fleetId: z.string().min(1), incarnation: z.string().min(1), defaultsVersion: maybe(z.union([z.literal(1), z.literal(2)])), contentId: word,
   members: absent(z.array(memberSchema), []), replicas: absent(z.array(replicaSchema), []), hosts: absent(z.array(hostSchema), []),
   snapshots: readable(snapshotSchema), placement: z.record(z.string(), z.number()).catch({}), lastRun: lastRunSchema,
   timeline: timelineSchema.optional().catch(undefined), learned: learnedSchema.optional().catch(undefined),
@@ -184,9 +186,10 @@ export function parseState(value: unknown): FleetState | undefined {
     if (paths.some(([first]) => first === undefined || first === "fleetId" || first === "incarnation")) return undefined;
     throw new DamagedRecordError(formatPath(paths[0]!), paths[0]!.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], value));
   }
-  const { timeline, learned, readProfiles, lastRun: { predictedSeconds, ...lastRun }, ...state } = result.data;
+  const { timeline, learned, readProfiles, defaultsVersion, lastRun: { predictedSeconds, ...lastRun }, ...state } = result.data;
   return {
     ...state, hosts: state.hosts.map(asRead), lastRun: { ...lastRun, ...(predictedSeconds !== undefined && { predictedSeconds }) },
+    ...(defaultsVersion !== undefined && { defaultsVersion }),
     ...(timeline && { timeline }), ...(learned && { learned }), ...(readProfiles.length > 0 && { readProfiles }),
   };
 }

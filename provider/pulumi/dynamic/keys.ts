@@ -18,6 +18,8 @@ export const PROVIDER_KEY = "__provider";
 export const INCARNATION_KEY = "__incarnation";
 /** The recorded hosts; they repeat URIs, and a URI may carry a password. */
 export const HOSTS_KEY = "__hosts";
+/** FleetState.defaultsVersion. */
+export const DEFAULTS_KEY = "__defaults";
 
 /** Outputs under their own names that are no inputs. `fleetId` is both, and the incarnation is among the internal keys. */
 export type OwnOutput = Exclude<keyof FleetOutputs, "fleetId" | "incarnation">;

@@ -1,7 +1,7 @@
 /** The property bags Pulumi hands over and takes back: inputs, outputs and the few internal keys between them. */
 import { DamagedRecordError, parseState } from "../../fleet";
 import type { FleetState } from "../../fleet/model";
-import { HOSTS_KEY, INCARNATION_KEY, ORGANIZATION_KEY, OWN_OUTPUTS, PREVIEW_KEY, PROVIDER_KEY, URN_KEY } from "./keys";
+import { DEFAULTS_KEY, HOSTS_KEY, INCARNATION_KEY, ORGANIZATION_KEY, OWN_OUTPUTS, PREVIEW_KEY, PROVIDER_KEY, URN_KEY } from "./keys";
 
 export type Bag = Record<string, unknown>;
 
@@ -55,8 +55,8 @@ export function declaredInOutputs(outputs: Bag): Bag {
 
 /** Outputs: the inputs as they came, and over them the recorded state. Holds no `undefined`, which Struct refuses. */
 export function outputsOf(inputs: Bag, state: FleetState): Bag {
-  const { incarnation, hosts, ...shown } = state;
-  return plain({ ...withoutPreview(inputs), ...shown, [INCARNATION_KEY]: incarnation, [HOSTS_KEY]: hosts });
+  const { incarnation, hosts, defaultsVersion, ...shown } = state;
+  return plain({ ...withoutPreview(inputs), ...shown, [INCARNATION_KEY]: incarnation, [HOSTS_KEY]: hosts, ...(defaultsVersion !== undefined && { [DEFAULTS_KEY]: defaultsVersion }) });
 }
 
 /**
@@ -66,7 +66,7 @@ export function outputsOf(inputs: Bag, state: FleetState): Bag {
 export function recordedState(outputs: Bag): FleetState | undefined {
   if ([INCARNATION_KEY, HOSTS_KEY, "members"].every((key) => outputs[key] === undefined)) return undefined;
   const shown = Object.fromEntries([...OWN_OUTPUTS, "fleetId"].map((key) => [key, outputs[key]]));
-  const state = parseState({ ...shown, incarnation: outputs[INCARNATION_KEY], hosts: outputs[HOSTS_KEY] });
+  const state = parseState({ ...shown, incarnation: outputs[INCARNATION_KEY], hosts: outputs[HOSTS_KEY], defaultsVersion: outputs[DEFAULTS_KEY] });
   if (state) return state;
   const key = typeof outputs["fleetId"] === "string" && outputs["fleetId"] !== "" ? INCARNATION_KEY : "fleetId";
   throw new DamagedRecordError(key, outputs[key]);
