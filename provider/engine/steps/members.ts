@@ -63,7 +63,8 @@ export async function changeMember(
   let step = "reconfigure";
   try {
     for (const change of planned.changes) {
-      if (change.kind === "hardware") {
+      if (change.kind !== "power") {
+        if (change.kind === "guest" && planned.changes.some(({ kind }) => kind === "hardware")) continue; // one order says both
         await operate(context, host, (call) => (
           hypervisor.reconfigure(definition(context, { slot, name, host, kind, generation, image: known }), call)
         ));

@@ -1,14 +1,23 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
+import { guestIdentity } from "../guest/identity";
 import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
 import { cardPlace, machineInputs } from "../own";
+import { memberMacs } from "./addresses";
 
 export interface Difference {
   changes: Reconfiguration[];
   reason: string;
 }
 
+/** Where a member is, by its names as declared. */
+export interface At {
+  fleetId: string;
+  host: string;
+  rack: string;
+}
+
 /** null: it is as declared. */
-export function differenceOf(spec: FleetSpec, member: ObservedMember): Difference | null {
+export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): Difference | null {
   const changes: Reconfiguration[] = [];
   const reasons: string[] = [];
   const networks = spec.vm.networks.map(cardPlace);
@@ -17,9 +26,12 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember): Differenc
     ...(member.memory === spec.vm.memory ? [] : [`memory ${member.memory} → ${spec.vm.memory} MiB`]),
     ...(sameList(member.networks, networks) ? [] : [`networks ${listed(member.networks)} → ${listed(networks)}`]),
   ];
-  if (hardware.length > 0) {
-    changes.push({ kind: "hardware", numCpus: spec.vm.numCpus, memory: spec.vm.memory, networks });
-    reasons.push(`${hardware.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
+  if (hardware.length > 0) changes.push({ kind: "hardware", numCpus: spec.vm.numCpus, memory: spec.vm.memory, networks });
+  const isTold = member.guest === toldTo(spec, member, at);
+  if (!isTold) changes.push({ kind: "guest" });
+  const defined = [...hardware, ...(isTold ? [] : ["guest identity"])];
+  if (defined.length > 0) {
+    reasons.push(`${defined.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
   }
   const wanted = spec.powerOn ? "running" : "stopped";
   if (member.power !== wanted) {
@@ -27,6 +39,11 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember): Differenc
     reasons.push(`found ${member.power}, powerOn is ${spec.powerOn}`);
   }
   return changes.length > 0 ? { changes, reason: reasons.join("; ") } : null;
+}
+
+/** Hash of what its guest is to be told; undefined: nothing. */
+function toldTo({ guest, vm }: FleetSpec, { slot, generation, name }: ObservedMember, at: At): string | undefined {
+  return guestIdentity(guest, { ...at, slot, generation, name, macs: memberMacs(at.fleetId, slot, vm.networks.length) })?.hash;
 }
 
 const sameList = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((one, index) => one === b[index]);

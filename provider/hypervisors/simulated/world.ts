@@ -239,6 +239,7 @@ export class SimulatedHost {
       numCpus: order.vm.numCpus,
       memory: order.vm.memory,
       networks: order.vm.networks.map(cardPlace),
+      ...(order.guest && { guest: order.guest.hash }),
     });
   }
 
