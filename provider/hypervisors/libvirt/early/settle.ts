@@ -5,6 +5,7 @@ import { assertOwnDisk, rootDisk } from "../look/domainDisks";
 import { blockCopyTargetXml, FIRST_DISK, memberXml } from "../xml/domainXml";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
+import { standingIdentity } from "../identity/volume";
 import { Helper, type HelperSettings } from "../helper/helper";
 import { targetVolumeName } from "../volumes/images";
 import { dataDisks, isActive, refuseSaved, setTag } from "../members/member";
@@ -105,7 +106,8 @@ async function defineSettled(
   here: Here, order: EarlyOrder, tag: MemberTag, deltaName: string, domain: Domain,
 ): Promise<void> {
   const path = await diskPath(here, deltaName);
-  const extra = await dataDisks(here, { slot: order.slot, generation: order.generation }, domain);
+  const of = { slot: order.slot, generation: order.generation };
+  const extra = [...await dataDisks(here, of, domain), ...await standingIdentity(here, of, domain)];
   await here.client.defineDomain(memberXml(order, tag, { path, format: "qcow2" }, extra));
   await here.client.setAutostart(domain, order.autostart);
 }

@@ -5,6 +5,7 @@ import type { Copy } from "../copy/copies";
 import { memberXml, type DiskXml } from "../xml/domainXml";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
+import { identityDisks } from "../identity/volume";
 import { dataDisks, dropPending, isActive, makeDataDisks, refuseSaved } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
@@ -45,11 +46,12 @@ export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, co
       return;
     }
     const { disk, extra } = await earlyDisks(here, order, capacityBytes, found?.domain);
-    const tag: MemberTag = found?.tag ?? {
+    const told = await identityDisks(here, order, order, found ?? undefined);
+    const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
-      kind: order.kind, contentId: order.contentId, base: "arriving",
+      kind: order.kind, contentId: order.contentId, base: "arriving", guest: order.guest?.hash,
     };
-    const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, extra));
+    const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, [...extra, ...told]));
     await dropPending(here, order);
     await client.startDomain(defined, LONG_CALL_MS);
     void mind(client, defined, disk.path, copy, served);
