@@ -24,6 +24,8 @@ export function fill(text: string, filling: Filling): string {
 export const holdsMember = (text: string): boolean =>
   [...text.matchAll(BRACES)].some(([, , word]) => word === "name" || word === "slot");
 
+const sorted = (word: string): string => [...word].sort().join("");
+
 /**
  * What is wrong with the words in braces; undefined: nothing. The text may be secret: no word of it is told but one that is
  * nearly a placeholder.
@@ -33,7 +35,7 @@ export function placeholderProblem(text: string): string | undefined {
     const word = match[2];
     if (word === undefined || isPlaceholder(word)) continue;
     const line = text.slice(0, match.index).split("\n").length;
-    const meant = nearest(word, PLACEHOLDERS);
+    const meant = nearest(word, PLACEHOLDERS) ?? PLACEHOLDERS.find((one) => sorted(one) === sorted(word)); // letters that changed places
     const got = meant === undefined ? "another word" : `{${word}}`;
     const literal = meant === undefined ? "{{word}} stands for {word} itself" : `did you mean {${meant}}? {{${word}}} stands for {${word}} itself`;
     return `expected ${alternatives(PLACEHOLDERS.map((one) => `{${one}}`))} where a word stands in braces, got ${got} in line ${line}; ${literal}`;

@@ -128,7 +128,8 @@ function cloudInitProblems(guest: Raw, cloudInit: Raw, [filling]: Filling[]): Pr
       const wrong = mappingProblem(text, true);
       if (wrong !== undefined) say(key, wrong);
     }
-    if (Buffer.byteLength(text) > MAX_USER_DATA_BYTES) say(key, `expected at most ${MAX_USER_DATA_BYTES} bytes once placeholders are filled in, got ${Buffer.byteLength(text)}`);
+    const declared = str(cloudInit[key])!;
+    if (Buffer.byteLength(text) > MAX_USER_DATA_BYTES && Buffer.byteLength(declared) <= MAX_USER_DATA_BYTES) say(key, `expected at most ${MAX_USER_DATA_BYTES} bytes once placeholders are filled in, got ${Buffer.byteLength(text)}`);
   }
   for (const key of ["metaData", "networkConfig"] as const) {
     const text = filled(key);
@@ -157,7 +158,12 @@ function mappingProblem(text: string, mayBeEmpty: boolean): string | undefined {
     const at = error.linePos?.[0];
     return `expected ${what}, got what YAML cannot read${at ? ` in line ${at.line}, column ${at.col}` : ""} (${error.code.toLowerCase().replaceAll("_", " ")})`;
   }
-  const value = document.toJS() as unknown;
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch {
+    return `expected ${what}, got aliases that cannot be followed`; // to no anchor, or to too many; the error would quote them
+  }
   if (mayBeEmpty && value === null) return undefined;
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return undefined;
   return `expected ${what}, got ${Array.isArray(value) ? "a list" : value === null ? "nothing" : "a single value"}`;
