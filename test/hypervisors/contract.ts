@@ -151,8 +151,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
           incarnation: "one", state: "stopped", frozen: "frozen", id: contentId,
         },
       );
-      assert.deepEqual(cardAddresses, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
-      assert.deepEqual(cardAddresses, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks.length));
+      assert.deepEqual(cardAddresses, memberMacs(fleet.fleetId, 0, world.spec.vm.networks!.length));
+      assert.deepEqual(cardAddresses, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks!.length));
       assert.equal(chain.length, 2);
       assert.deepEqual(leftovers, []);
     });

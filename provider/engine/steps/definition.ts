@@ -32,9 +32,9 @@ export function asDefined(
   { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm }: ReconfigureOrder,
 ): ObservedMember {
   return {
-    slot, name, uuid: memberUuid(fleetId, slot), cardAddresses: identities.cardAddresses(fleetId, slot, vm.networks.length),
+    slot, name, uuid: memberUuid(fleetId, slot), cardAddresses: identities.cardAddresses(fleetId, slot, vm.networks?.length ?? 0),
     kind, generation, contentId, incarnation, power: "running",
     base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
-    numCpus: vm.numCpus, memory: vm.memory, networks: vm.networks.map(cardPlace),
+    numCpus: vm.numCpus ?? 0, memory: vm.memory ?? 0, networks: (vm.networks ?? []).map(cardPlace),
   };
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { DirectMode, LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
 import { uriParts } from "../uri/uri";
 import { expected } from "../words/problems";
-import { absolutePath, choice, flag, integer, list, name, object, text, volumeName } from "./fields";
+import { absolutePath, choice, flag, integer, list, name, object, text, volumeName, xmlText } from "./fields";
 import { num, record } from "./raw";
 import { UNKNOWN } from "./unknowns";
 
@@ -62,15 +62,20 @@ export const libvirtCardFields = {
     .describe("VLAN tags: one puts the card into that VLAN, several make it a trunk (Open vSwitch only). Default: as the network or the bridge has it."),
 };
 
+const XML_VALUE = "a text, or true or false for whether the element is there";
+
 export const libvirtMachineFields = {
-  domainType: choice(["kvm", "qemu"]).default("kvm").describe("kvm: the processor's virtualization; qemu: emulation, for hosts without it."),
-  arch: name(32).default("x86_64").describe("Guest architecture."),
-  machine: name(64).optional().describe("Machine type, such as `q35`. Default: the hypervisor's."),
+  domainType: choice(["kvm", "qemu"]).optional().describe("kvm: the processor's virtualization; qemu: emulation, for hosts without it. Default: the template machine's, else kvm; what the provider itself starts on hosts is kvm by default."),
+  arch: name(32).optional().describe("Guest architecture. Default: the template machine's, else x86_64."),
+  machine: name(64).optional().describe("Machine type, such as `q35`. Default: the template machine's, else the hypervisor's."),
   kernel: absolutePath("the path of a kernel on the hosts").optional().describe("Kernel to boot directly; a path on every host. Default: boot from disk."),
   initrd: absolutePath("the path of an initial ramdisk on the hosts").optional().describe("Initial ramdisk for `kernel`; a path on every host."),
   cmdline: text("a kernel command line", 4096).optional().describe("Command line for `kernel`."),
   serialLog: absolutePath("the path of a log file on the hosts").optional()
     .describe("File on the host that receives the serial console; must hold `{name}` or `{slot}`, which are filled in. Default: a terminal, no file."),
+  xml: z.record(z.string(), z.union([xmlText(), z.boolean()], { error: (issue) => expected(XML_VALUE, issue.input) }), {
+    error: (issue) => expected("an object of paths into the domain's XML and what is to stand there, such as { \"./cpu/@mode\": \"host-passthrough\" }", issue.input),
+  }).optional().describe("For all that has no input: set last in each member's domain XML, by paths such as `./cpu/@mode` or `./devices/interface[1]/driver/@queues`. A text is set; true: the element is there, made empty where it was not; false: none of it is there, such as `./devices/hostdev`. A change concerns new members, and others once something else redefines them."),
 };
 
 export const libvirtFleetFields = {
@@ -82,7 +87,7 @@ export const libvirtFleetFields = {
 };
 
 /** Unknowns here change no plan. */
-export const LIBVIRT_WITHOUT_EFFECT_ON_PLAN = /^(hosts\[\d+\]\.(uri|transferAddress|transferPorts)|vm\.(arch|machine|kernel|initrd|cmdline|serialLog))$/;
+export const LIBVIRT_WITHOUT_EFFECT_ON_PLAN = /^(hosts\[\d+\]\.(uri|transferAddress|transferPorts)|vm\.(arch|machine|kernel|initrd|cmdline|serialLog|xml(\[.*\]|\..*)?))$/;
 
 /** Stands for a URI that is not known or not needed while the schema, which requires one, looks on. */
 const NO_URI = "qemu+ssh://unknown.invalid/system";
@@ -113,6 +118,9 @@ export function libvirtTemplate(template: Given<typeof libvirtTemplateFields>): 
   return { hypervisor: "libvirt", kind: "volume", host: template.host!, pool: template.pool!, volume: template.volume! };
 }
 
+/** Whether the template is a machine, which has hardware, and no bare disk. */
+export const isMachine = ({ domain }: { domain?: unknown }): boolean => domain !== undefined;
+
 /** @returns with the URI "" where none was given */
 export function libvirtHost(host: Given<typeof libvirtHostFields>): LibvirtHost {
   const transferAddress = host.transferAddress ?? (host.uri === NO_URI ? undefined : uriParts(host.uri)?.host);
@@ -132,11 +140,13 @@ export function libvirtCard(card: Given<typeof libvirtCardFields>): LibvirtCard 
   return { ...any, kind: "network", network: card.network! };
 }
 
-export function libvirtMachine(vm: Given<typeof libvirtMachineFields>): LibvirtMachine {
+/** @param inherits what is left out is the template machine's */
+export function libvirtMachine(vm: Given<typeof libvirtMachineFields>, inherits: boolean): LibvirtMachine {
+  const { domainType = inherits ? undefined : "kvm", arch = inherits ? undefined : "x86_64" } = vm;
   return {
     hypervisor: "libvirt",
-    domainType: vm.domainType,
-    arch: vm.arch,
+    ...(domainType !== undefined && { domainType }),
+    ...(arch !== undefined && { arch }),
     ...(vm.machine !== undefined && { machine: vm.machine }),
     ...(vm.kernel !== undefined && {
       kernelBoot: {
@@ -146,6 +156,7 @@ export function libvirtMachine(vm: Given<typeof libvirtMachineFields>): LibvirtM
       },
     }),
     ...(vm.serialLog !== undefined && { serialLog: vm.serialLog }),
+    ...(vm.xml !== undefined && { xml: vm.xml }),
   };
 }
 

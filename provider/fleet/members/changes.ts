@@ -11,14 +11,16 @@ export interface Difference {
 export function differenceOf(spec: FleetSpec, member: ObservedMember): Difference | null {
   const changes: Reconfiguration[] = [];
   const reasons: string[] = [];
-  const networks = spec.vm.networks.map(cardPlace);
+  // What is inherited a member has since it was made, whatever the template machine has by now.
+  const { numCpus = member.numCpus, memory = member.memory } = spec.vm;
+  const networks = spec.vm.networks?.map(cardPlace) ?? member.networks;
   const hardware = [
-    ...(member.numCpus === spec.vm.numCpus ? [] : [`CPUs ${member.numCpus} → ${spec.vm.numCpus}`]),
-    ...(member.memory === spec.vm.memory ? [] : [`memory ${member.memory} → ${spec.vm.memory} MiB`]),
+    ...(member.numCpus === numCpus ? [] : [`CPUs ${member.numCpus} → ${numCpus}`]),
+    ...(member.memory === memory ? [] : [`memory ${member.memory} → ${memory} MiB`]),
     ...(sameList(member.networks, networks) ? [] : [`networks ${listed(member.networks)} → ${listed(networks)}`]),
   ];
   if (hardware.length > 0) {
-    changes.push({ kind: "hardware", numCpus: spec.vm.numCpus, memory: spec.vm.memory, networks });
+    changes.push({ kind: "hardware", numCpus, memory, networks });
     reasons.push(`${hardware.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
   }
   const wanted = spec.powerOn ? "running" : "stopped";
@@ -52,10 +54,11 @@ export function diskWarning(spec: FleetSpec, members: readonly ObservedMember[])
  */
 export function quietChanges(before: FleetSpec | undefined, after: FleetSpec): string[] {
   if (!before) return [];
-  const adapters = ({ vm }: FleetSpec) => vm.networks.map((one) => one.adapterType);
+  const adapters = ({ vm }: FleetSpec) => (vm.networks ?? []).map((one) => one.adapterType);
   const sameNumber = adapters(before).length === adapters(after).length;
   const told = (spec: FleetSpec): Record<string, unknown> => ({
     "namePrefix": spec.namePrefix,
+    "vm.hardware": spec.vm.hardware,
     ...machineInputs(spec.vm.own),
     "vm.autostart": spec.vm.autostart ?? false,
     // With another number of networks members are redefined anyway.

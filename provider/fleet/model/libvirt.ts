@@ -14,13 +14,17 @@ export interface LibvirtHost {
 
 export interface LibvirtMachine {
   hypervisor: "libvirt";
-  domainType: "kvm" | "qemu";
-  arch: string;
+  /** Absent: inherited. */
+  domainType?: "kvm" | "qemu";
+  /** Absent: inherited. */
+  arch?: string;
   machine?: string;
   /** Direct kernel boot; paths on the host. Absent: boot from disk. */
   kernelBoot?: { kernel: string; initrd?: string; cmdline?: string };
   /** Path of a serial log file on the host; `{name}` and `{slot}` are filled in. Absent: a pty. */
   serialLog?: string;
+  /** What is set in the domain's XML last, by path (inputs/xmlPaths.ts): a text, or whether the element is there at all. */
+  xml?: Record<string, string | boolean>;
 }
 
 /** What a network card is plugged into. */

@@ -66,10 +66,14 @@ export interface ExtraDiskSpec {
 }
 
 export interface VmSpec {
-  numCpus: number;
-  /** MiB */
-  memory: number;
-  networks: NetworkInterfaceSpec[];
+  /** Whose hardware members have where nothing is declared: the template machine's, or what is documented. */
+  hardware: "template" | "defaults";
+  /** Absent: inherited. */
+  numCpus?: number;
+  /** MiB. Absent: inherited. */
+  memory?: number;
+  /** Absent: inherited, each with an address of its own. */
+  networks?: NetworkInterfaceSpec[];
   disks: ExtraDiskSpec[];
   /** Start the member when its host starts. @default false */
   autostart?: boolean;

@@ -23,7 +23,7 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
     ...nameProblems(context, plan),
     ...takenUuidProblems(context.table, plan),
     ...twinProblems(context.census, actedSlots(plan)),
-    ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), context.spec.vm.networks.length, context.observation),
+    ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), cardsOf(context), context.observation),
     ...templateProblems(context, plan),
   ];
 }
@@ -214,3 +214,6 @@ export function hasSeed({ table, image: { contentId } }: PlanContext, plan: Flee
     (seen?.replicas ?? []).some((replica) => replica.contentId === contentId)
     || (seen?.members ?? []).some((member) => member.base === "frozen" && member.contentId === contentId && !leaving.has(memberKeyOn(name, member))));
 }
+
+/** How many cards a new member has: where they are inherited, as the template that was seen has them. */
+const cardsOf = ({ spec, observation }: PlanContext): number => spec.vm.networks?.length ?? observation?.template?.hardware?.cards ?? 0;

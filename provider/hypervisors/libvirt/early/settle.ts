@@ -1,8 +1,9 @@
 import type { CallContext, EarlyOrder } from "../../hypervisor";
 import { endArrival } from "../volumes/arrivals";
 import { followJob, jobInfo, jobNews } from "../members/consolidate";
-import { assertOwnDisk, rootDisk } from "../look/domainDisks";
-import { blockCopyTargetXml, FIRST_DISK, memberXml } from "../xml/domainXml";
+import { assertOwnDisk, firstDiskName, rootDisk } from "../look/domainDisks";
+import { blockCopyTargetXml } from "../xml/domainXml";
+import { memberDefinition } from "../xml/memberDefinition";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
 import { Helper, type HelperSettings } from "../helper/helper";
@@ -67,19 +68,20 @@ interface Move {
 
 async function moveLive(here: Here, domain: Domain, move: Move, context: CallContext): Promise<void> {
   const { client } = here;
-  const underWay = await jobInfo(client, domain);
+  const disk = await firstDiskName(client, domain);
+  const underWay = await jobInfo(client, domain, disk);
   if (underWay !== null) {
     // Of a run that was killed: into a delta of unknown state, so once more from the start.
     if (underWay.type !== BlockJobType.copy) throw new Error("another block job of its disk is under way: end it first (virsh blockjob)");
-    await client.blockJobAbort(domain, FIRST_DISK);
-    while ((await jobInfo(client, domain)) !== null) await client.clock.sleep(POLL_MS);
+    await client.blockJobAbort(domain, disk);
+    while ((await jobInfo(client, domain, disk)) !== null) await client.clock.sleep(POLL_MS);
   }
   await deleteVolume(here, move.deltaName);
   const delta = await ensureVolume(here, move.deltaName, move.under.capacityBytes, "qcow2", { path: move.under.path, format: "qcow2" });
-  const news = await jobNews(client, domain);
+  const news = await jobNews(client, domain, disk);
   try {
-    await client.blockCopyTop(domain, FIRST_DISK, blockCopyTargetXml((await volumeFacts(client, delta)).path));
-    await followJob(here, domain, move.earlyName, news, context);
+    await client.blockCopyTop(domain, disk, blockCopyTargetXml((await volumeFacts(client, delta)).path));
+    await followJob(here, { domain, disk }, move.earlyName, news, context);
   } finally {
     news.end();
   }
@@ -106,7 +108,8 @@ async function defineSettled(
 ): Promise<void> {
   const path = await diskPath(here, deltaName);
   const extra = await dataDisks(here, { slot: order.slot, generation: order.generation }, domain);
-  await here.client.defineDomain(memberXml(order, tag, { path, format: "qcow2" }, extra));
+  const own = await here.client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
+  await here.client.defineDomain(memberDefinition(order, { tag, top: { path, format: "qcow2" }, extra }, { own }));
   await here.client.setAutostart(domain, order.autostart);
 }
 

@@ -3,7 +3,7 @@ import {
 } from "../../hypervisor";
 import { endArrival } from "../volumes/arrivals";
 import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "../look/domainDisks";
-import { memberXml, type DiskXml } from "../xml/domainXml";
+import { memberDefinition, type DataDisk, type TemplateMachine } from "../xml/memberDefinition";
 import { GuardError } from "../guard/guardError";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { assertUnused, deleteUnused, deleteVolume, lookAround } from "../guard/guard";
@@ -39,7 +39,7 @@ export async function putDeltaOver(image: CopyRef, order: SnapshotOrder, place: 
 }
 
 /** Defines the member, or brings its definition to this shape; what runs takes it at its next start. */
-export async function reconfigureMember(order: ReconfigureOrder, place: Place): Promise<void> {
+export async function reconfigureMember(order: ReconfigureOrder, place: Place, machine: () => Promise<TemplateMachine | undefined>): Promise<void> {
   await inPlace(place, "define", async (here) => {
     const { client, scope } = here;
     const found = await findMember(client, order);
@@ -61,7 +61,7 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place): 
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
       contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen",
     };
-    const xml = memberXml(order, tag, { path, format: "qcow2" }, extra);
+    const xml = memberDefinition(order, { tag, top: { path, format: "qcow2" }, extra }, await likeWhat(client, order, found?.domain, machine));
     // Before it is a member's: what a guest may have written is no copy to go on with.
     if (!found && order.kind === "full") await endArrival(here, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);
@@ -70,13 +70,22 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place): 
   });
 }
 
+/** What a member's hardware is to be like: its own, where it has one. Undefined: documented defaults. */
+export async function likeWhat(
+  client: LibvirtClient, { vm }: Pick<ReconfigureOrder, "vm">, found: Domain | undefined, machine: () => Promise<TemplateMachine | undefined>,
+): Promise<{ own: string } | { template: TemplateMachine } | undefined> {
+  if (vm.hardware === "defaults") return undefined;
+  if (found) return { own: await client.domainXml(found, Flag.xmlInactive | Flag.xmlSecure) };
+  const template = await machine();
+  return template && { template };
+}
+
 /** The member exists, and its definition names its disks: they need their marks no more. */
 export async function dropPending(here: Here, { slot, generation, vm }: ReconfigureOrder): Promise<void> {
   for (const { label } of vm.disks) await deleteVolume(here, volumeName(here.scope, { kind: "pending", slot, generation, label }));
 }
 
 type Slot = { slot: number; generation: number };
-type DataDisk = DiskXml & { label: string };
 
 /**
  * A new member's data disks. Each bears its mark until a member's definition names it: without either a volume that

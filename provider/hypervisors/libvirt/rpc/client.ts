@@ -93,6 +93,10 @@ export class LibvirtClient {
     const args = new XdrWriter().optionalString(null).optionalString(arch).optionalString(machine).optionalString(virtType).u32(0);
     return (await this.remote(Proc.connectGetDomainCapabilities, "connectGetDomainCapabilities", args)).string();
   }
+  /** Whether a machine of this definition could be started here, disks and networks aside. @throws LibvirtError why not */
+  async assertStartable(domainXml: string): Promise<void> {
+    await this.remote(Proc.connectDomainXmlToNative, "connectDomainXmlToNative", new XdrWriter().string("qemu-argv").string(domainXml).u32(0));
+  }
   /** Of QEMU; 7_002_000 is 7.2.0. */
   async hypervisorVersion(): Promise<number> {
     return (await this.remote(Proc.connectGetVersion, "connectGetVersion", new XdrWriter())).u64();

@@ -45,6 +45,7 @@ export const Proc = {
   storageVolLookupByPath: 97,
   storageVolGetXmlDesc: 99,
   interfaceLookupByName: 128,
+  connectDomainXmlToNative: 136,
   networkIsActive: 152,
   storagePoolIsActive: 154,
   connectGetLibVersion: 157,
