@@ -1,10 +1,13 @@
 /** Fleets of a template machine on real hosts: what of it members have, and what is their own, is said by virsh. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { writeFile, rm } from "node:fs/promises";
+import { promisify } from "node:util";
 import { inventory, lab, LAB_NAME, labInputs, labStatus, lines, virsh, type LabHost } from "../hypervisors/libvirt/labFleet";
 import { failureOf, LabRun } from "./labRun";
 
 const MIB = 1 << 20;
+const qemuImg = async (...args: string[]): Promise<string> => (await promisify(execFile)("qemu-img", args)).stdout;
 const NAME = "hw-golden";
 
 describe("a fleet of a template machine on real hosts", function () {
@@ -79,14 +82,36 @@ describe("a fleet of a template machine on real hosts", function () {
   });
 
   it("starts before its disks are there, on whatever bus they are", async () => {
-    await fleetOf({ start: "immediately", policy: "relay" }, { dataBytes: 96 * MIB, virtualBytes: 256 * MIB });
+    await fleetOf({ start: "immediately", policy: "relay", vm: { domainType: "qemu", rootDisk: { sizeBytes: 300 * MIB } } }, { dataBytes: 96 * MIB, virtualBytes: 256 * MIB });
     for (const { name } of hosts) await lab.setRate({ name: LAB_NAME, host: name, bitsPerSecond: 100e6 });
     const { state } = await run.up({});
     for (const member of state.members) {
       assert.equal(member.base, "consolidated");
       const own = await definition(hosts.find(({ name }) => name === member.host)!, member.name);
+      const file = /source file='([^']*)'/.exec(own.join())![1]!;
+      assert.equal(Number(/"virtual-size": (\d+)/.exec(await qemuImg("info", "-U", "--output=json", file))![1]), 300 * MIB);
       assert.equal(own.some((line) => /nbd|error_policy|\.early\./.test(line)), false);
     }
+  });
+
+  it("has a disk as large as is declared, full and linked, and grows it later, running and stopped", async () => {
+    await fleetOf({ clone: { mixed: { linkedShare: 0.5 } }, vm: { domainType: "qemu", rootDisk: { sizeBytes: 100 * MIB } } });
+    const sizes = async (): Promise<number[]> => Promise.all(run.state!.members.map(async ({ name, host }) => {
+      const on = hosts.find((one) => one.name === host)!;
+      await virsh(on, "pool-refresh", "default");
+      const file = /source file='([^']*)'/.exec(await virsh(on, "dumpxml", name))![1]!;
+      return Number(/"virtual-size": (\d+)/.exec(await qemuImg("info", "-U", "--output=json", file))![1]);
+    }));
+    const { state } = await run.up({});
+    assert.deepEqual(await sizes(), [100 * MIB, 100 * MIB, 100 * MIB, 100 * MIB], "64 MiB of the template, and more");
+    assert.deepEqual((await run.up({})).plan.reconfigure, []);
+    const larger = { vm: { domainType: "qemu", rootDisk: { sizeBytes: 200 * MIB } } };
+    await virsh(hosts[0]!, "destroy", state.members[0]!.name);
+    const { plan } = await run.up({ ...larger });
+    assert.match(plan.reconfigure[0]!.reason, /^disk 105 MB → 210 MB/);
+    assert.deepEqual(await sizes(), [200 * MIB, 200 * MIB, 200 * MIB, 200 * MIB]);
+    assert.deepEqual((await run.up(larger)).plan.reconfigure, []);
+    assert.match((await failureOf(run.up({}))).message, /vm\.rootDisk\.sizeBytes: expected at least the 209715200 bytes that hw-00\d has, got 104857600; disks never shrink/);
   });
 
   it("is refused on all hosts at once, and before anything is touched, where they cannot run it", async () => {

@@ -158,6 +158,7 @@ function vmOf({ vm, template }: ParsedInputs, defaultsVersion: DefaultsVersion):
     ...(numCpus !== undefined && { numCpus }),
     ...(memory !== undefined && { memory }),
     ...(networks && { networks: networks.map((card) => ({ adapterType: card.adapterType, ...(card.mtu !== undefined && { mtu: card.mtu }), own: libvirtCard(card) })) }),
+    ...(vm.rootDisk && { rootDisk: vm.rootDisk }),
     disks: vm.disks,
     autostart: vm.autostart,
     own: libvirtMachine(vm, inherits),

@@ -79,6 +79,9 @@ const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
     adapterType: choice(["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"]).default("virtio").describe("Model of the network card."),
     mtu: integer(68, 65_535).optional().describe("Largest packet in bytes that the card tells its guest of. Default: the network's or the bridge's."),
   })).optional().describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list. Default: cards as the template machine's, else none."),
+  rootDisk: object("an object: { sizeBytes }", {
+    sizeBytes: bytes(1_048_576, "50e9").describe("Size of the cloned disk in bytes, as its guest sees it. Larger than before: members that are there grow, too, running or not; a guest that runs sees it at once, or at its next start. Disks never shrink."),
+  }).optional().describe("The disk that is cloned. Default: as large as the template's."),
   disks: list("a list of { label, sizeBytes, onDelete }", object("an object: { label, sizeBytes, onDelete }", {
     label: name(32).describe("Name of the disk within its member; part of the volume's name. Its first 20 characters are the disk's serial number, which guests show under /dev/disk/by-id."),
     sizeBytes: bytes(1_048_576, "10e9").describe("Size of the disk in bytes, at least 1 MiB."),

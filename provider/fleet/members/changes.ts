@@ -1,6 +1,7 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
 import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
 import { cardPlace, machineInputs } from "../own";
+import { formatBytes } from "../words/problems";
 
 export interface Difference {
   changes: Reconfiguration[];
@@ -22,6 +23,12 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember): Differenc
   if (hardware.length > 0) {
     changes.push({ kind: "hardware", numCpus, memory, networks });
     reasons.push(`${hardware.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
+  }
+  const { sizeBytes } = spec.vm.rootDisk ?? {};
+  const disk = member.chain[0];
+  if (sizeBytes !== undefined && disk && disk.capacityBytes < sizeBytes) {
+    changes.push({ kind: "grow", sizeBytes });
+    reasons.push(`disk ${formatBytes(disk.capacityBytes)} → ${formatBytes(sizeBytes)}`);
   }
   const wanted = spec.powerOn ? "running" : "stopped";
   if (member.power !== wanted) {

@@ -46,7 +46,9 @@ export interface PlannedMove extends SlotId {
 
 export type Reconfiguration =
   | { kind: "power"; to: "running" | "stopped" }
-  | { kind: "hardware"; numCpus: number; memory: number; networks: string[] };
+  | { kind: "hardware"; numCpus: number; memory: number; networks: string[] }
+  /** Of the disk that was cloned. */
+  | { kind: "grow"; sizeBytes: number };
 
 export interface PlannedReconfigure extends SlotId, InWave {
   name: string;

@@ -74,6 +74,8 @@ export interface VmSpec {
   memory?: number;
   /** Absent: inherited, each with an address of its own. */
   networks?: NetworkInterfaceSpec[];
+  /** What the disk that was cloned is to hold at least, as its guest sees it. Absent: as the template's. */
+  rootDisk?: { sizeBytes: number };
   disks: ExtraDiskSpec[];
   /** Start the member when its host starts. @default false */
   autostart?: boolean;

@@ -50,7 +50,7 @@ export interface SimulatedReplica {
   arriving?: string;
 }
 
-export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string };
+export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string; rootDiskBytes?: number };
 
 /** Keys join by a character that no fleet id has. */
 /** What members are like that inherit their hardware: a template here is an image alone. */
@@ -211,7 +211,8 @@ export class SimulatedHost {
     const bottom = member.kind === "linked"
       ? this.replicas.get(replicaKey(member.fleetId, "replica", member.contentId))?.disk
       : this.bases.get(key)!.disk;
-    return [delta, bottom].filter((disk) => disk !== undefined).map((disk) => ({ ...disk }));
+    const [top, ...under] = [delta, bottom].filter((disk) => disk !== undefined).map((disk) => ({ ...disk }));
+    return top ? [{ ...top, capacityBytes: Math.max(top.capacityBytes, member.rootDiskBytes ?? 0) }, ...under] : [];
   }
 
   /** What may be copied: whole, and written by nobody. */
@@ -243,6 +244,7 @@ export class SimulatedHost {
       numCpus: order.vm.numCpus ?? old?.numCpus ?? TEMPLATE_MACHINE.numCpus,
       memory: order.vm.memory ?? old?.memory ?? TEMPLATE_MACHINE.memory,
       networks: cards,
+      rootDiskBytes: Math.max(order.vm.rootDisk?.sizeBytes ?? 0, old?.generation === order.generation ? old.rootDiskBytes ?? 0 : 0),
     });
   }
 

@@ -12,8 +12,7 @@ import { dataDisks, isActive, refuseSaved, setTag } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
-import { BlockJobType, Flag } from "../rpc/protocol";
+import { BlockJobType, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import type { MemberTag } from "../xml/tags";
 import { diskPath, ensureVolume, volumeFacts, type VolumeFacts } from "../volumes/volumes";
 
@@ -41,13 +40,15 @@ export async function settleMember(order: EarlyOrder, place: Place, settings: He
     const image = await client.lookupVolume(pool, targetVolumeName(scope, order.base));
     if (!image) throw new Error(`the image ${targetVolumeName(scope, order.base)} is gone`);
     const under = await volumeFacts(client, image);
+    const early = await client.lookupVolume(pool, earlyName);
+    const diskBytes = Math.max(under.capacityBytes, early ? (await volumeFacts(client, early)).capacityBytes : 0);
     for (let disk = await rootDisk(client, domain); disk.current !== deltaName; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
       await refuseSaved(client, domain, order.name);
       assertOwnDisk(scope, disk.current, [earlyName], `the disk of ${order.name}`);
-      if (isActive(await client.domainState(domain))) await moveLive(here, domain, { earlyName, deltaName, under }, context);
+      if (isActive(await client.domainState(domain))) await moveLive(here, domain, { earlyName, deltaName, under, diskBytes }, context);
       else {
-        await moveStopped(here, { earlyName, deltaName, under }, settings, context);
+        await moveStopped(here, { earlyName, deltaName, under, diskBytes }, settings, context);
         await defineSettled(here, order, tag, deltaName, domain);
       }
     }
@@ -64,6 +65,8 @@ interface Move {
   deltaName: string;
   /** What both stand on. */
   under: VolumeFacts;
+  /** Of the early overlay, as its guest sees it. */
+  diskBytes: number;
 }
 
 async function moveLive(here: Here, domain: Domain, move: Move, context: CallContext): Promise<void> {
@@ -77,7 +80,7 @@ async function moveLive(here: Here, domain: Domain, move: Move, context: CallCon
     while ((await jobInfo(client, domain, disk)) !== null) await client.clock.sleep(POLL_MS);
   }
   await deleteVolume(here, move.deltaName);
-  const delta = await ensureVolume(here, move.deltaName, move.under.capacityBytes, "qcow2", { path: move.under.path, format: "qcow2" });
+  const delta = await ensureVolume(here, move.deltaName, move.diskBytes, "qcow2", { path: move.under.path, format: "qcow2" });
   const news = await jobNews(client, domain, disk);
   try {
     await client.blockCopyTop(domain, disk, blockCopyTargetXml((await volumeFacts(client, delta)).path));

@@ -14,9 +14,8 @@ import type { Recorder } from "./recorder";
 import { Boot, READING_BYTES } from "./boot";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { ErrorCode, LONG_CALL_MS } from "../rpc/protocol";
 import { ConnectionLostError, isLibvirtError, QmpError } from "../rpc/errors";
-import { ErrorCode } from "../rpc/protocol";
 import type { MemberTag } from "../xml/tags";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
 
@@ -66,7 +65,7 @@ async function earlyDisks(
   const name = volumeName(scope, { kind: "early", ...of });
   if (!found) await deleteVolume(here, name); // of a run that did not get to the member
   else if (!(await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} is gone`);
-  const volume = await ensureVolume(here, name, capacityBytes, "qcow2");
+  const volume = await ensureVolume(here, name, Math.max(capacityBytes, order.vm.rootDisk?.sizeBytes ?? 0), "qcow2");
   const extra = found ? await dataDisks(here, of, found) : await makeDataDisks(here, of, order);
   return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
 }

@@ -11,9 +11,8 @@ import { assertOwnDisk, firstDiskName, rootDisk } from "../look/domainDisks";
 import { isPoolFull, perhapsReserved } from "../volumes/noSpace";
 import type { BlockJobInfo, LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { BlockJobType, ErrorCode, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
-import { BlockJobType, ErrorCode, Flag } from "../rpc/protocol";
 import { diskPath } from "../volumes/volumes";
 import { all, at as xmlAt, parseXml, text } from "../xml/xml";
 

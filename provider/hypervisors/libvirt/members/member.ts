@@ -2,7 +2,7 @@ import {
   ForeignNameError, type CallContext, type CopyRef, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../../hypervisor";
 import { endArrival } from "../volumes/arrivals";
-import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "../look/domainDisks";
+import { assertOwnDisk, attachedFiles, firmwareVariables, firstDiskName, rootDisk } from "../look/domainDisks";
 import { memberDefinition, type DataDisk, type TemplateMachine } from "../xml/memberDefinition";
 import { GuardError } from "../guard/guardError";
 import { inPlace, type Here, type Place } from "../connection/place";
@@ -12,9 +12,8 @@ import { findMember, memberInSlot, tagOf } from "../look/memberDomain";
 import { memberTagOf } from "../look/ownership";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { DomainState, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import { CallTimeoutError, LibvirtError } from "../rpc/errors";
-import { DomainState, Flag } from "../rpc/protocol";
 import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";
 import { targetVolumeName } from "../volumes/images";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
@@ -34,7 +33,7 @@ export async function putDeltaOver(image: CopyRef, order: SnapshotOrder, place: 
     const facts = await volumeFacts(client, base);
     const delta = volumeName(scope, { kind: "delta", slot: order.slot, generation: order.generation });
     await deleteVolume(here, delta); // of a run that did not get to the member: over another base, perhaps
-    await ensureVolume(here, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: "qcow2" });
+    await ensureVolume(here, delta, Math.max(facts.capacityBytes, order.diskBytes ?? 0), "qcow2", { path: facts.path, format: "qcow2" });
   });
 }
 
@@ -67,7 +66,18 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     const domain = await client.defineDomain(xml);
     if (order.autostart || found) await client.setAutostart(domain, order.autostart);
     await dropPending(here, order);
+    if (found) await growDisk(here, order, found.domain, flat ? flatName : deltaName);
   });
+}
+
+/** Makes a member's first disk as large as it is declared; one that is larger stays so. */
+async function growDisk({ client, pool }: Here, { vm, name }: ReconfigureOrder, domain: Domain, volumeOf: string): Promise<void> {
+  const wanted = vm.rootDisk?.sizeBytes ?? 0;
+  const volume = await client.lookupVolume(pool, volumeOf);
+  if (wanted === 0 || !volume || (await volumeFacts(client, volume)).capacityBytes >= wanted) return;
+  await refuseSaved(client, domain, name); // what it held of its disk has the old size
+  if (isActive(await client.domainState(domain))) await client.resizeDisk(domain, await firstDiskName(client, domain), wanted);
+  else await client.resizeVolume(volume, wanted);
 }
 
 /** What a member's hardware is to be like: its own, where it has one. Undefined: documented defaults. */
