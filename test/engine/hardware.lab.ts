@@ -1,7 +1,7 @@
 /** Fleets of a template machine on real hosts: what of it members have, and what is their own, is said by virsh. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { writeFile, rm } from "node:fs/promises";
+import { rm, stat, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { inventory, lab, LAB_NAME, labInputs, labStatus, lines, virsh, type LabHost } from "../hypervisors/libvirt/labFleet";
 import { failureOf, LabRun } from "./labRun";
@@ -112,6 +112,40 @@ describe("a fleet of a template machine on real hosts", function () {
     assert.deepEqual(await sizes(), [200 * MIB, 200 * MIB, 200 * MIB, 200 * MIB]);
     assert.deepEqual((await run.up(larger)).plan.reconfigure, []);
     assert.match((await failureOf(run.up({}))).message, /vm\.rootDisk\.sizeBytes: expected at least the 209715200 bytes that hw-00\d has, got 104857600; disks never shrink/);
+  });
+
+  it("has firmware with secure boot and a TPM of its own in each member, kept over stop, start, growth and shrink", async () => {
+    await fleetOf({ countPerHost: undefined, count: 2, vm: { domainType: "qemu" } }, { hosts: hosts.slice(0, 2).map(({ name }) => name) });
+    // Nobody signed the lab's kernel: these guests stay with their firmware.
+    const efi = (await definition(hosts[0]!, NAME)).join("\n").replace(/<(kernel|initrd|cmdline)>.*<\/\1>/g, "").replace("<os>", "<os firmware='efi'>").replace("</os>", "<firmware><feature enabled='yes' name='enrolled-keys'/><feature enabled='yes' name='secure-boot'/></firmware></os>")
+      .replace("</devices>", "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm></devices>");
+    await writeFile(file, efi);
+    await virsh(hosts[0]!, "undefine", NAME);
+    await virsh(hosts[0]!, "define", file);
+    const vm = { domainType: "qemu" };
+    /** Files of a member's own, as its daemon sees them. */
+    const kept = async (name: string, at: string, uuid: string): Promise<{ variables: string; tpm: string }> => {
+      const on = hosts.find((one) => one.name === at)!;
+      const variables = /<nvram[^>]*>([^<]*)</.exec(await virsh(on, "dumpxml", "--inactive", name))![1]!;
+      return { variables: `/proc/${on.pid}/root${variables}`, tpm: `/proc/${on.pid}/root/var/lib/libvirt/swtpm/${uuid}` };
+    };
+    const { state } = await run.up({ vm });
+    const files = await Promise.all(state.members.map(({ name, host, uuid }) => kept(name, host, uuid)));
+    assert.equal(new Set(files.map(({ variables }) => variables)).size, 2);
+    for (const { name, host } of state.members) {
+      const xml = (await definition(hosts.find((one) => one.name === host)!, name)).join();
+      assert.match(xml, /secure='yes' type='pflash'>[^<]*\.ms\.fd<.*<tpm model='tpm-crb'>/);
+    }
+    const marks = async () => Promise.all(files.map(async ({ variables, tpm }) => [(await stat(variables)).ino, (await stat(tpm)).ino]));
+    const made = await marks();
+    await run.up({ vm, powerOn: false });
+    await run.up({ vm, powerOn: true });
+    await run.up({ vm: { ...vm, memory: 128 }, count: 3 });
+    await run.up({ vm: { ...vm, memory: 128 }, count: 2 });
+    assert.deepEqual(await marks(), made, "nobody made them anew");
+    await run.up({ vm: { ...vm, memory: 128 }, count: 0 });
+    for (const { variables, tpm } of files) for (const path of [variables, tpm]) await assert.rejects(stat(path), /ENOENT/, "they go with their member");
+    await virsh(hosts[0]!, "undefine", NAME, "--nvram");
   });
 
   it("is refused on all hosts at once, and before anything is touched, where they cannot run it", async () => {

@@ -145,6 +145,12 @@ function vmProblems(vm: Raw): Problem[] {
       problems.push({ path: `vm.${key}`, message: `expected vm.kernel beside vm.${key}, got nothing; add vm.kernel or remove vm.${key}` });
     }
   }
+  if (given(vm.efiSecureBootEnabled) && vm.firmware === "bios") {
+    problems.push({ path: "vm.efiSecureBootEnabled", message: 'expected vm.firmware "efi" beside vm.efiSecureBootEnabled, got "bios"; remove one of them' });
+  }
+  if (given(vm.kernel) && vm.efiSecureBootEnabled === true) {
+    problems.push({ path: "vm.kernel", message: "expected no kernel of the host's beside efiSecureBootEnabled, got one, which nobody signed for it; remove one of them" });
+  }
   const log = str(vm.serialLog);
   if (log !== undefined && !log.includes("{name}") && !log.includes("{slot}")) {
     problems.push({

@@ -157,3 +157,39 @@ describe("vm.xml", () => {
     }
   });
 });
+
+describe("firmware, TPM and processor", () => {
+  const os = (xml: string) => at(domainOf(xml), "os");
+  const features = (xml: string) => all(os(xml), "firmware", "feature").map((one) => `${text(one, "@name")} ${text(one, "@enabled")}`);
+  const plain = (vm: Record<string, unknown>): string => {
+    const { spec, problems } = parseFleetSpec({ namePrefix: "w", template: { file: "/f" }, count: 1, hosts: [{ name: "a1", uri: "qemu:///system" }], vm });
+    assert.equal(problems, undefined);
+    return memberDefinition(orderOf(spec!.vm), { tag, top, extra: [] });
+  };
+
+  it("are as declared, where documented defaults make the rest", () => {
+    const xml = plain({ firmware: "efi", efiSecureBootEnabled: true, vtpm: {}, cpuMode: "host-passthrough" });
+    assert.equal(text(os(xml), "@firmware"), "efi");
+    assert.deepEqual(features(xml), ["enrolled-keys yes", "secure-boot yes"]);
+    assert.equal(text(os(xml), "type", "@machine"), "q35", "which alone has it");
+    assert.deepEqual([text(domainOf(xml), "devices", "tpm", "@model"), text(domainOf(xml), "devices", "tpm", "backend", "@version"), text(domainOf(xml), "cpu", "@mode")], ["tpm-crb", "2.0", "host-passthrough"]);
+    assert.equal(text(os(plain({ firmware: "efi", machine: "pc" })), "type", "@machine"), "pc");
+    assert.deepEqual(features(plain({ efiSecureBootEnabled: false })), ["enrolled-keys no", "secure-boot no"]);
+  });
+
+  it("take the place of the template machine's", () => {
+    const efi = golden("<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>").replace("<os>", "<os firmware='efi'><firmware><feature enabled='yes' name='secure-boot'/></firmware><nvram>/v/golden.fd</nvram>");
+    const xml = member({ firmware: "bios", vtpm: false, cpuMode: "maximum" }, efi);
+    assert.deepEqual([text(os(xml), "@firmware"), at(os(xml), "firmware"), at(os(xml), "nvram"), at(domainOf(xml), "devices", "tpm")], [undefined, undefined, undefined, undefined]);
+    assert.deepEqual([text(domainOf(xml), "cpu", "@mode"), text(domainOf(xml), "cpu", "topology", "@cores")], ["maximum", "4"]);
+    assert.equal(text(os(member({}, efi)), "@firmware"), "efi", "which members inherit otherwise");
+    assert.ok(at(domainOf(member({ vtpm: { version: "2.0" } }, efi)), "devices", "tpm"));
+    assert.equal(text(domainOf(member({ vtpm: { version: "1.2" } }, efi)), "devices", "tpm", "@model"), "tpm-tis");
+  });
+
+  it("stay where a member is defined anew, with the variables that it has", () => {
+    const vm = vmOf({ efiSecureBootEnabled: true });
+    const first = memberDefinition(orderOf(vm), { tag, top, extra: [] }, { template: { xml: golden() } }).replace("</os>", "<loader type='pflash'>/c</loader><nvram>/var/w-003_VARS.fd</nvram></os>");
+    assert.ok(memberDefinition(orderOf(vm), { tag, top, extra: [] }, { own: first }).includes("/var/w-003_VARS.fd"));
+  });
+});

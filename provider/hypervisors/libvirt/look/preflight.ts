@@ -5,6 +5,7 @@ import { LibvirtError } from "../rpc/errors";
 import type { HostSession, PoolFacts } from "../connection/session";
 import { helperMachine, libvirts } from "../own";
 import { cardsOf } from "../xml/cards";
+import { isPlain, sampleOf, UnfitMachineError } from "../xml/memberDefinition";
 import { at, parseXml, text } from "../xml/xml";
 
 /** blockdev nodes of libvirt's own naming, and active commit on them, since 6.0; older ones were never tried. */
@@ -34,7 +35,10 @@ export async function preflightHost(
   else if (!POOL_TYPES.includes(pool.type)) add(`expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.own.pool} on ${host.name} is of type ${pool.type}`, "pool");
 
   // What is inherited is asked for once the template was seen.
-  if (request.spec.vm.hardware === "defaults") problems.push(...await machineProblems(client, host.name, declaredNeeds(request.spec), version));
+  if (request.spec.vm.hardware === "defaults") {
+    const needs = declaredNeeds(request.spec);
+    problems.push(...typeof needs === "string" ? [{ message: needs }] : await machineProblems(client, host.name, needs, version));
+  }
   return problems;
 }
 
@@ -50,9 +54,18 @@ export interface MachineNeeds {
   definition?: string;
 }
 
-export function declaredNeeds({ vm }: FleetSpec): MachineNeeds {
+/** @returns a text where what is declared makes no member */
+export function declaredNeeds({ vm }: FleetSpec): MachineNeeds | string {
   const { machine, ...own } = libvirts(vm.own);
-  return { ...helperMachine(own), ...(machine !== undefined && { machine }), cards: (vm.networks ?? []).map((card) => libvirts(card.own)), cardsOf: "vm.networks" };
+  try {
+    return {
+      ...helperMachine(own), ...(machine !== undefined && { machine }), cards: (vm.networks ?? []).map((card) => libvirts(card.own)), cardsOf: "vm.networks",
+      ...(!isPlain(vm) && { definition: sampleOf(vm) }),
+    };
+  } catch (error) {
+    if (error instanceof UnfitMachineError) return error.message;
+    throw error;
+  }
 }
 
 /** Of a definition: that of a member which is never made. */

@@ -10,6 +10,7 @@ import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
 import { backingXml, diskName, diskXml, fill, memberXml, type DiskXml } from "./domainXml";
 import { describeHardware, firstDisk, inherit, setSize, unshareable } from "./inherit";
+import { setFirmware } from "./setFirmware";
 import { setPaths } from "./setPaths";
 import { TAG_URI, taggedMetadata, type MemberTag } from "./tags";
 import { parseXml } from "./xml";
@@ -38,8 +39,9 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   const { xml } = libvirts(vm.own);
   if (vm.hardware === "defaults" || !from) {
     const made = memberXml(order, parts.tag, parts.top, [...parts.extra]);
-    if (xml === undefined) return made;
+    if (isPlain(vm)) return made;
     const root = readDefinition(made);
+    setFirmware(root, libvirts(vm.own));
     setPaths(root, xml);
     return checked(root, order, parts, true);
   }
@@ -78,6 +80,7 @@ function setMachine(root: Element, vm: VmSpec, order: ReconfigureOrder): void {
   const type = childOf(os, "type");
   if (own.arch !== undefined) type.setAttribute("arch", own.arch);
   if (own.machine !== undefined) type.setAttribute("machine", own.machine);
+  setFirmware(root, own);
   if (own.kernelBoot) {
     const { kernel, initrd, cmdline } = own.kernelBoot;
     const wanted = { kernel, initrd, cmdline: cmdline === undefined ? undefined : fill(order, cmdline) };
@@ -166,12 +169,23 @@ export interface LikeTemplate {
 /** @throws UnfitMachineError */
 export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplate {
   const lost = inherit(readDefinition(template.xml));
-  const fleet = { fleetId: "sample", incarnation: "sample", namePrefix: "sample" };
-  const of = { kind: "full", slot: 0, generation: 0, contentId: "" } as const;
-  const order: ReconfigureOrder = { fleet, host: "", name: "vmfleet-sample", ...of, vm, autostart: false };
-  const tag: MemberTag = { purpose: "member", fleetId: fleet.fleetId, incarnation: fleet.incarnation, base: "frozen", ...of };
-  const sample = memberDefinition(order, { tag, top: { path: "/vmfleet-sample", format: "qcow2" }, extra: [] }, { template });
+  const sample = sampleOf(vm, { template });
   const root = readDefinition(sample);
   const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
   return { sample, cards: allBelow(root, "devices", "interface").length, words: `hardware as the template's: ${describeHardware(root)}${without}` };
 }
+
+/** The definition of a member that is never made, for hosts to be asked about. @throws UnfitMachineError */
+export function sampleOf(vm: VmSpec, from?: { template: TemplateMachine }): string {
+  const fleet = { fleetId: "sample", incarnation: "sample", namePrefix: "sample" };
+  const of = { kind: "full", slot: 0, generation: 0, contentId: "" } as const;
+  const order: ReconfigureOrder = { fleet, host: "", name: "vmfleet-sample", ...of, vm, autostart: false };
+  const tag: MemberTag = { purpose: "member", fleetId: fleet.fleetId, incarnation: fleet.incarnation, base: "frozen", ...of };
+  return memberDefinition(order, { tag, top: { path: "/vmfleet-sample", format: "qcow2" }, extra: [] }, from);
+}
+
+/** Whether documented defaults alone make its machine, which any host that can run members can run. */
+export const isPlain = ({ own }: Pick<VmSpec, "own">): boolean => {
+  const { xml, firmware, efiSecureBootEnabled, vtpm, cpuMode } = libvirts(own);
+  return [xml, firmware, efiSecureBootEnabled, vtpm, cpuMode].every((one) => one === undefined);
+};
