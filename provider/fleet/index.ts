@@ -4,6 +4,8 @@ export { parseFleetSpec, fleetInputsSchema, DEFAULTS, defaultsVersionOf } from "
 export { readXmlPath, type XmlPath, type XmlStep } from "./inputs/xmlPaths";
 export { DIRECT_MODES } from "./inputs/libvirt";
 export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from "./inputs/parse";
+export { guestFiles, type GuestFile } from "./guest/files";
+export { guestIdentity } from "./guest/identity";
 export { macAddress, memberMacs } from "./members/addresses";
 export { fleetIdFromOrigin, type Origin, slotName, memberUuid, kindOfSlot } from "./members/identity";
 export { place, fairShares } from "./plan/placement";

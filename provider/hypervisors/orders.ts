@@ -1,5 +1,5 @@
 /** What the port's calls take and give back (hypervisor.ts). */
-import type { CloneKind, FleetSpec, HostSpec, Image, Leftover, VmSpec } from "../fleet/model";
+import type { CloneKind, FleetSpec, GuestIdentity, HostSpec, Image, Leftover, VmSpec } from "../fleet/model";
 import type { NoSpaceError, SourceLostError } from "./errors";
 
 /** Who runs: goes into every tag. */
@@ -100,6 +100,8 @@ export interface ReconfigureOrder extends MemberRef {
   contentId: string;
   vm: VmSpec;
   autostart: boolean;
+  /** What its guest is told, from its next start on. Absent: nothing, and what an earlier order told goes. */
+  guest?: GuestIdentity;
 }
 
 export interface PowerOrder extends MemberRef {

@@ -6,7 +6,7 @@ import { quietly, which } from "./programs.mjs";
 const PACKAGES = [
   "libvirt-daemon", "libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients",
   "qemu-system-x86", "qemu-utils", "qemu-block-extra",
-  "lldpd", "busybox-static", "iproute2", "cpio", "kmod", "xz-utils", "tini", "e2fsprogs", "btrfs-progs", "netcat-openbsd", "openssh-server", "openssh-client",
+  "lldpd", "busybox-static", "iproute2", "cpio", "kmod", "xz-utils", "tini", "e2fsprogs", "btrfs-progs", "mtools", "netcat-openbsd", "openssh-server", "openssh-client",
   // Guests with UEFI, secure boot and a TPM.
   "ovmf", "swtpm", "swtpm-tools",
   // Daemons that ask for a name and a password.

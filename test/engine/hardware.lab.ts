@@ -126,14 +126,14 @@ describe("a fleet of a template machine on real hosts", function () {
     /** Files of a member's own, as its daemon sees them. */
     const kept = async (name: string, at: string, uuid: string): Promise<{ variables: string; tpm: string }> => {
       const on = hosts.find((one) => one.name === at)!;
-      const variables = /<nvram[^>]*>([^<]*)</.exec(await virsh(on, "dumpxml", "--inactive", name))![1]!;
+      const variables = /<nvram[^>]*>([^<]*)</.exec(await virsh(on, "dumpxml", name))![1]!;
       return { variables: `/proc/${on.pid}/root${variables}`, tpm: `/proc/${on.pid}/root/var/lib/libvirt/swtpm/${uuid}` };
     };
     const { state } = await run.up({ vm });
     const files = await Promise.all(state.members.map(({ name, host, uuid }) => kept(name, host, uuid)));
     assert.equal(new Set(files.map(({ variables }) => variables)).size, 2);
     for (const { name, host } of state.members) {
-      const xml = (await definition(hosts.find((one) => one.name === host)!, name)).join();
+      const xml = lines(await virsh(hosts.find((one) => one.name === host)!, "dumpxml", name)).join();
       assert.match(xml, /secure='yes' type='pflash'>[^<]*\.ms\.fd<.*<tpm model='tpm-crb'>/);
     }
     const marks = async () => Promise.all(files.map(async ({ variables, tpm }) => [(await stat(variables)).ino, (await stat(tpm)).ino]));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { SIMULATED_WORDS } from "../../provider/hypervisors/simulated";
 import {
-  cardPlace, memberMacs, memberUuid, parseFleetSpec, reconcile, recordState, NO_RUN,
+  cardPlace, guestIdentity, memberMacs, memberUuid, parseFleetSpec, reconcile, recordState, NO_RUN,
   type FleetInputs, type FleetPlan, type FleetSpec, type FleetState, type Observation, type ObservedMember, type ReachableHost,
 } from "../../provider/fleet";
 
@@ -31,12 +31,20 @@ export function spec(changes: Partial<FleetInputs> = {}): FleetSpec {
   return result.spec;
 }
 
+const LEAST = { kind: "cloudInit" as const, addresses: [], dnsServers: [], dnsDomains: [], sshAuthorizedKeys: [] };
+
+/** What a guest is told where the program says nothing of it. */
+export function leastGuest({ slot, name, generation }: Pick<ObservedMember, "slot" | "name" | "generation">): string {
+  return guestIdentity(LEAST, { fleetId: FLEET, slot, name, generation, host: "", rack: "", macs: [] })!.hash;
+}
+
 export function member(slot: number, changes: Partial<ObservedMember> = {}): ObservedMember {
-  return {
+  const it: ObservedMember = {
     slot, name: `workers-${String(slot).padStart(3, "0")}`, uuid: memberUuid(FLEET, slot), kind: "full", generation: 0,
     incarnation: INCARNATION, contentId: CONTENT, cardAddresses: memberMacs(FLEET, slot, 1), power: "running", base: "consolidated",
     chain: [disk(`base-${slot}`)], disks: [], numCpus: 1, memory: 1024, networks: ["default"], ...changes,
   };
+  return { guest: leastGuest(it), ...it };
 }
 
 export function disk(name: string, allocationBytes = 300e6) {

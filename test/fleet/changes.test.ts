@@ -2,22 +2,24 @@ import assert from "node:assert/strict";
 import type { FleetInputs, ObservedMember } from "../../provider/fleet";
 import { isCompletable, isUnarrived } from "../../provider/fleet/members/arrival";
 import { differenceOf, diskWarning, namesOf, quietChanges } from "../../provider/fleet/members/changes";
-import { disk, member, spec } from "./build";
+import { disk, FLEET, member, spec } from "./build";
+
+const AT = { fleetId: FLEET, host: "a1", rack: "rack-a" };
 
 const networks = [{ network: "default" }];
 const declared = (vm: Partial<FleetInputs["vm"]> = {}, more: Partial<FleetInputs> = {}) => spec({ vm: { networks, ...vm }, ...more });
 
 describe("what differs between a member and what is declared", () => {
   it("is nothing where it is as declared", () => {
-    assert.equal(differenceOf(declared(), member(0)), null);
-    assert.equal(differenceOf(declared({ networks: [{ network: "a" }, { network: "b" }] }), member(0, { networks: ["a", "b"] })), null);
-    assert.equal(differenceOf(declared({}, { powerOn: false }), member(0, { power: "stopped" })), null);
+    assert.equal(differenceOf(declared(), member(0), AT), null);
+    assert.equal(differenceOf(declared({ networks: [{ network: "a" }, { network: "b" }] }), member(0, { networks: ["a", "b"] }), AT), null);
+    assert.equal(differenceOf(declared({}, { powerOn: false }), member(0, { power: "stopped" }), AT), null);
   });
 
   it("is each part of its hardware, in effect at once only where it is stopped, and its power", () => {
     const hardware = (changes: object = {}) => ({ kind: "hardware", numCpus: 1, memory: 1024, networks: ["default"], ...changes });
     const later = ", in effect from its next start";
-    const found = (changes: Partial<ObservedMember>, ...given: Parameters<typeof declared>) => differenceOf(declared(...given), member(0, changes));
+    const found = (changes: Partial<ObservedMember>, ...given: Parameters<typeof declared>) => differenceOf(declared(...given), member(0, changes), AT);
     assert.deepEqual(found({ numCpus: 2 }), { changes: [hardware()], reason: `CPUs 2 → 1${later}` });
     assert.deepEqual(found({ power: "stopped" }, { memory: 2048 }, { powerOn: false }), { changes: [hardware({ memory: 2048 })], reason: "memory 1024 → 2048 MiB" });
     assert.deepEqual(found({ networks: ["default", "b"] }), { changes: [hardware()], reason: `networks default+b → default${later}` });

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { formatProblem, parseFleetSpec, readXmlPath } from "../../provider/fleet";
 import { differenceOf, quietChanges } from "../../provider/fleet/members/changes";
 import type { DefaultsVersion, FleetSpec } from "../../provider/fleet/model";
-import { host, inputs, member } from "./build";
+import { FLEET, host, inputs, member } from "./build";
 
+const AT = { fleetId: FLEET, host: "a1", rack: "rack-a" };
 const machine = { host: "a1", domain: "golden" };
 const parsed = (changes: Record<string, unknown>, defaultsVersion?: DefaultsVersion) =>
   parseFleetSpec(inputs({ template: machine, hosts: [host("a1")], ...changes } as Parameters<typeof inputs>[0]), { ...(defaultsVersion && { defaultsVersion }) });
@@ -26,8 +27,8 @@ describe("hardware that is left out", () => {
 
   it("changes no member that is there: only what is declared is compared", () => {
     const inherits = specOf({ vm: {} });
-    assert.equal(differenceOf(inherits, member(0, { numCpus: 16, memory: 12, networks: ["lab", "bridge/br0"] })), null);
-    const { changes } = differenceOf(specOf({ vm: { memory: 4096 } }), member(0, { numCpus: 16, memory: 12, networks: ["lab"] }))!;
+    assert.equal(differenceOf(inherits, member(0, { numCpus: 16, memory: 12, networks: ["lab", "bridge/br0"] }), AT), null);
+    const { changes } = differenceOf(specOf({ vm: { memory: 4096 } }), member(0, { numCpus: 16, memory: 12, networks: ["lab"] }), AT)!;
     assert.deepEqual(changes, [{ kind: "hardware", numCpus: 16, memory: 4096, networks: ["lab"] }]);
   });
 

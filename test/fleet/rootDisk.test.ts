@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { formatProblem } from "../../provider/fleet";
 import { differenceOf } from "../../provider/fleet/members/changes";
-import { disk, made, member, plan, spec, withHost } from "./build";
+import { disk, FLEET, made, member, plan, spec, withHost } from "./build";
 
 const GB = 1e9;
+const AT = { fleetId: FLEET, host: "a1", rack: "rack-a" };
 const sized = (sizeBytes: number, changes = {}) => spec({ vm: { rootDisk: { sizeBytes } }, ...changes });
 const large = (capacityBytes: number) => [{ ...disk("base"), capacityBytes }];
 
@@ -11,10 +12,10 @@ describe("a declared size of the cloned disk", () => {
   it("makes members grow that have less, and leaves those that have it", () => {
     const as = sized(20 * GB).vm;
     const shape = { numCpus: as.numCpus, memory: as.memory, networks: [] };
-    assert.deepEqual(differenceOf(sized(20 * GB), member(0, { ...shape, chain: large(10 * GB) }))?.changes, [{ kind: "grow", sizeBytes: 20 * GB }]);
-    assert.equal(differenceOf(sized(20 * GB), member(0, { ...shape, chain: large(20 * GB) })), null);
-    assert.equal(differenceOf(spec({ vm: {} }), member(0, { ...shape, chain: large(1 * GB) })), null, "none is declared");
-    assert.equal(differenceOf(sized(20 * GB), member(0, { ...shape, chain: [] })), null, "a disk that is not seen is not judged");
+    assert.deepEqual(differenceOf(sized(20 * GB), member(0, { ...shape, chain: large(10 * GB) }), AT)?.changes, [{ kind: "grow", sizeBytes: 20 * GB }]);
+    assert.equal(differenceOf(sized(20 * GB), member(0, { ...shape, chain: large(20 * GB) }), AT), null);
+    assert.equal(differenceOf(spec({ vm: {} }), member(0, { ...shape, chain: large(1 * GB) }), AT), null, "none is declared");
+    assert.equal(differenceOf(sized(20 * GB), member(0, { ...shape, chain: [] }), AT), null, "a disk that is not seen is not judged");
   });
 
   it("is refused below the template's, where members are made, and below a member's that stays", () => {

@@ -23,6 +23,7 @@ function valuesOf(schema: z.core.$ZodType, key = ""): fc.Arbitrary<unknown> {
   if (schema instanceof z.ZodArray) return accepted(fc.array(valuesOf(schema.element as z.core.$ZodType, key), { maxLength: 3 }));
   if (schema instanceof z.ZodEnum) return fc.constantFrom(...schema.options);
   if (schema instanceof z.ZodBoolean) return fc.boolean();
+  if (schema instanceof z.ZodLiteral) return fc.constantFrom(...schema.values);
   if (schema instanceof z.ZodNumber) {
     const [from, to] = [Math.max(schema.minValue ?? 0, 0), Math.min(schema.maxValue ?? 1e12, 1e12)];
     return accepted(fc.oneof(fc.constantFrom(from, to), fc.integer({ min: Math.ceil(from), max: Math.floor(to) }), fc.double({ min: from, max: to, noNaN: true })));

@@ -3,7 +3,7 @@
  * set up a world; what the simulator is shown to do here, the real ones are shown to do too.
  */
 import assert from "node:assert/strict";
-import { imageOf } from "../../provider/fleet";
+import { guestIdentity, imageOf } from "../../provider/fleet";
 import { memberMacs } from "../../provider/fleet/members/addresses";
 import { memberUuid } from "../../provider/fleet/members/identity";
 import type { FleetSpec, Image, Observation, ObservedMember, ReachableHost } from "../../provider/fleet/model";
@@ -190,6 +190,31 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       assert.equal(await grown(least + step), least + 4 * step);
       await define(first, 0, "full");
       assert.equal(await size(), least + 4 * step);
+    });
+
+    it("tells a guest who it is as ordered, anew when that changes, and nothing when nothing is ordered", async () => {
+      const told = (hostname: string) => guestIdentity(
+        { kind: "cloudInit", hostname, addresses: [], dnsServers: [], dnsDomains: [], sshAuthorizedKeys: [] },
+        { fleetId: fleet.fleetId, slot: 0, generation: 0, name: slotName(0), host: first, rack: "r", macs: [] },
+      )!;
+      const shown = async () => only((await look(first)).members).guest;
+      await clone(template(), base(first, 0));
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0 });
+      await hv.reconfigure({ ...definition(first, 0, "full"), guest: told("a") });
+      assert.equal(await shown(), told("a").hash);
+      await power(first, 0, "running");
+      await hv.reconfigure({ ...definition(first, 0, "full"), guest: told("b") });
+      assert.equal(await shown(), told("b").hash, "also while it runs");
+      await hv.reconfigure({ ...definition(first, 0, "full"), guest: told("b") });
+      assert.deepEqual([await shown(), (await look(first)).leftovers], [told("b").hash, []]);
+      await define(first, 0, "full");
+      assert.equal(await shown(), undefined);
+      await power(first, 0, "stopped");
+      await hv.reconfigure({ ...definition(first, 0, "full"), guest: told("a") });
+      assert.equal(await shown(), told("a").hash);
+      await destroy(first, 0);
+      const { members, leftovers } = await look(first);
+      assert.deepEqual([members, leftovers], [[], []]);
     });
 
     it("consolidates a running member into one disk", async () => {

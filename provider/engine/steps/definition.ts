@@ -1,5 +1,6 @@
 /** A member as it is to be defined, and as a host shows it then. */
 import { memberUuid } from "../../fleet/members/identity";
+import { guestIdentity } from "../../fleet/guest/identity";
 import { cardPlace } from "../../fleet/own";
 import type { CloneKind, Image, ObservedMember } from "../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
@@ -17,11 +18,16 @@ export interface NewMember {
 }
 
 export function definition(
-  { fleet, spec }: RunContext,
+  { fleet, spec, hypervisor: { identities } }: RunContext,
   { slot, name, host, kind, generation, image: { contentId } }: NewMember,
 ): ReconfigureOrder {
+  const { fleetId } = fleet;
+  const rack = spec.hosts.find((one) => one.name === host)?.rack ?? "";
+  const macs = identities.cardAddresses(fleetId, slot, spec.vm.networks?.length ?? 0);
+  const guest = guestIdentity(spec.guest, { fleetId, slot, generation, name, host, rack, macs });
   return {
     fleet, host, slot, name, kind, generation, contentId,
+    ...(guest && { guest }),
     vm: spec.vm,
     autostart: spec.vm.autostart ?? false,
   };
@@ -29,12 +35,12 @@ export function definition(
 
 /** As a host shows it once it is defined; what only the host can tell is left for whoever sees it next. */
 export function asDefined(
-  { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm }: ReconfigureOrder,
+  { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm, guest }: ReconfigureOrder,
 ): ObservedMember {
   return {
     slot, name, uuid: memberUuid(fleetId, slot), cardAddresses: identities.cardAddresses(fleetId, slot, vm.networks?.length ?? 0),
     kind, generation, contentId, incarnation, power: "running",
     base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
-    numCpus: vm.numCpus ?? 0, memory: vm.memory ?? 0, networks: (vm.networks ?? []).map(cardPlace),
+    numCpus: vm.numCpus ?? 0, memory: vm.memory ?? 0, networks: (vm.networks ?? []).map(cardPlace), ...(guest && { guest: guest.hash }),
   };
 }

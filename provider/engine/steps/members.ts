@@ -64,7 +64,8 @@ export async function changeMember(
   let step = "reconfigure";
   try {
     for (const change of planned.changes) {
-      if (change.kind === "hardware" || change.kind === "grow") {
+      if (change.kind !== "power") {
+        if (change !== planned.changes.find(({ kind }) => kind !== "power")) continue; // one order says all
         await operate(context, host, (call) => (
           hypervisor.reconfigure(definition(context, { slot, name, host, kind, generation, image: known }), call)
         ));

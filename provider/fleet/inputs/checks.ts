@@ -4,6 +4,7 @@
  */
 import type { Problem } from "../model";
 import { expected } from "../words/problems";
+import { guestProblems } from "./guestChecks";
 import { libvirtProblems } from "./libvirtChecks";
 import { complete, duplicates, given, items, num, record, str, undeclared, type CheckOptions, type Raw } from "./raw";
 import { UNKNOWN } from "./unknowns";
@@ -19,6 +20,7 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...duplicates(hosts, "hosts", "name"),
     ...duplicates(items(record(raw.vm).disks), "vm.disks", "label"),
     ...libvirtProblems(raw, hosts, options),
+    ...(options.recorded ? [] : guestProblems(raw, hosts)),
   ];
 }
 

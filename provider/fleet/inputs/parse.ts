@@ -1,5 +1,6 @@
 /** Inputs → FleetSpec, or everything that is wrong with them at once. */
 import { crossProblems } from "./checks";
+import { guestOf } from "./guest";
 import { isMachine, libvirtCard, libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
 import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
 import type { CloneSpec, DefaultsVersion, FleetSpec, FleetState, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
@@ -83,6 +84,7 @@ function toSpec(inputs: ParsedInputs, defaultsVersion: DefaultsVersion): FleetSp
     racks,
     hosts: inputs.hosts.map(hostOf),
     vm: vmOf(inputs, defaultsVersion),
+    guest: guestOf(inputs.guest, defaultsVersion),
     powerOn: inputs.powerOn,
     start: inputs.start,
     keepSeeds: inputs.keepSeeds,

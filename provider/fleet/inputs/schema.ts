@@ -7,6 +7,7 @@ import { z } from "zod";
 import {
   bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text,
 } from "./fields";
+import { guestSchema } from "./guest";
 import { libvirtCardFields, libvirtFleetFields, libvirtHostFields, libvirtMachineFields, libvirtTemplateFields } from "./libvirt";
 import { expected } from "../words/problems";
 
@@ -112,6 +113,7 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   hosts: list("a list of hosts", hostSchema).min(1, { error: (issue) => expected("at least one host", issue.input) })
     .describe("The hosts that may hold members."),
   vm: vmSchema.prefault({}).describe("Hardware of each member."),
+  guest: guestSchema.optional().describe("What members' guests are told of who they are: host name, addresses, keys, cloud-init's or Ignition's configuration (docs/guest-identity.md). none: nothing. Left out: their host name and an id of their own, which an image without cloud-init ignores; fleets made before this input was there: nothing. A change reaches existing members at their next start."),
   powerOn: flag().default(true).describe("true: members run, and one found stopped is started. false: members are stopped."),
   start: choice(["immediately", "whenCopied"]).default("whenCopied")
     .describe("whenCopied: a member starts once its disk is there. immediately: it starts at once, what it reads is fetched first and the rest arrives while it runs. Without powerOn, on one host, or where the hypervisor cannot, as whenCopied."),

@@ -1,15 +1,24 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
+import { guestIdentity } from "../guest/identity";
 import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
 import { cardPlace, machineInputs } from "../own";
 import { formatBytes } from "../words/problems";
+import { memberMacs } from "./addresses";
 
 export interface Difference {
   changes: Reconfiguration[];
   reason: string;
 }
 
+/** Where a member is, by its names as declared. */
+export interface At {
+  fleetId: string;
+  host: string;
+  rack: string;
+}
+
 /** null: it is as declared. */
-export function differenceOf(spec: FleetSpec, member: ObservedMember): Difference | null {
+export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): Difference | null {
   const changes: Reconfiguration[] = [];
   const reasons: string[] = [];
   // What is inherited a member has since it was made, whatever the template machine has by now.
@@ -20,9 +29,12 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember): Differenc
     ...(member.memory === memory ? [] : [`memory ${member.memory} → ${memory} MiB`]),
     ...(sameList(member.networks, networks) ? [] : [`networks ${listed(member.networks)} → ${listed(networks)}`]),
   ];
-  if (hardware.length > 0) {
-    changes.push({ kind: "hardware", numCpus, memory, networks });
-    reasons.push(`${hardware.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
+  if (hardware.length > 0) changes.push({ kind: "hardware", numCpus, memory, networks });
+  const isTold = member.guest === toldTo(spec, member, at);
+  if (!isTold) changes.push({ kind: "guest" });
+  const defined = [...hardware, ...(isTold ? [] : ["guest identity"])];
+  if (defined.length > 0) {
+    reasons.push(`${defined.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
   }
   const { sizeBytes } = spec.vm.rootDisk ?? {};
   const disk = member.chain[0];
@@ -36,6 +48,11 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember): Differenc
     reasons.push(`found ${member.power}, powerOn is ${spec.powerOn}`);
   }
   return changes.length > 0 ? { changes, reason: reasons.join("; ") } : null;
+}
+
+/** Hash of what its guest is to be told; undefined: nothing. */
+function toldTo({ guest, vm }: FleetSpec, { slot, generation, name }: ObservedMember, at: At): string | undefined {
+  return guestIdentity(guest, { ...at, slot, generation, name, macs: memberMacs(at.fleetId, slot, vm.networks?.length ?? 0) })?.hash;
 }
 
 const sameList = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((one, index) => one === b[index]);

@@ -7,6 +7,7 @@
  */
 export type * from "./image";
 export type * from "./member";
+export type * from "./guest";
 export type * from "./libvirt";
 export type * from "./spec";
 export type * from "./observation";

@@ -48,6 +48,8 @@ export interface ObservedMember extends MemberId {
   memory: number;
   /** What its network cards are plugged into, in their order (`cardPlace`). */
   networks: string[];
+  /** Hash of what its guest is told (GuestIdentity). Absent: nothing. */
+  guest?: string;
 }
 
 export interface ObservedReplica {

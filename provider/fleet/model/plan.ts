@@ -48,7 +48,9 @@ export type Reconfiguration =
   | { kind: "power"; to: "running" | "stopped" }
   | { kind: "hardware"; numCpus: number; memory: number; networks: string[] }
   /** Of the disk that was cloned. */
-  | { kind: "grow"; sizeBytes: number };
+  | { kind: "grow"; sizeBytes: number }
+  /** What its guest is told. */
+  | { kind: "guest" };
 
 export interface PlannedReconfigure extends SlotId, InWave {
   name: string;

@@ -1,4 +1,5 @@
 /** What was declared. Sizes are bytes, rates are decimal per second, times are milliseconds unless the name says otherwise; `memory` is MiB, as in @pulumi/vsphere. */
+import type { GuestSpec } from "./guest";
 import type { LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "./libvirt";
 
 /**
@@ -100,6 +101,7 @@ export interface FleetSpec {
   racks: RackSpec[];
   hosts: HostSpec[];
   vm: VmSpec;
+  guest: GuestSpec;
   powerOn: boolean;
   /** immediately: a member runs while its disk is still arriving. whenCopied: once it is there. */
   start: StartMode;

@@ -180,12 +180,12 @@ function leavingReason(one: Incumbent, movedTo: KnownHost | undefined): string {
 }
 
 /** Members that stay: as they are, taken over from another incarnation, or with something to change. */
-function sortKept({ spec, incarnation }: PlanContext, kept: readonly Incumbent[]): Pick<FleetPlan, "keep" | "adopt" | "reconfigure"> {
+function sortKept({ spec, fleetId, incarnation }: PlanContext, kept: readonly Incumbent[]): Pick<FleetPlan, "keep" | "adopt" | "reconfigure"> {
   const result: Pick<FleetPlan, "keep" | "adopt" | "reconfigure"> = { keep: [], adopt: [], reconfigure: [] };
   for (const { slot, name, host, member } of kept) {
     const at = { slot, name, host: host.name };
     // One whose disk is still to be completed is brought to its declared shape by that.
-    const difference = member && !isUnarrived(member) ? differenceOf(spec, member) : null;
+    const difference = member && !isUnarrived(member) ? differenceOf(spec, member, { fleetId, host: host.name, rack: host.rack }) : null;
     const adopted = member !== undefined && member.incarnation !== incarnation;
     if (adopted) result.adopt.push({ ...at, reason: "made by another run or resource of this fleet" });
     if (difference) result.reconfigure.push({ ...at, wave: FIRST_WAVE, ...difference });

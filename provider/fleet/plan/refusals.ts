@@ -9,6 +9,7 @@ import { templateHostOf } from "../own";
 import { problemOfTemplate } from "../words/paths";
 import { plural } from "../words/problems";
 import type { PlanContext } from "./context";
+import { guestRefusals } from "./guests";
 import { actedSlots, takenUuidProblems, twinProblems } from "../hosts/strangers";
 
 export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
@@ -24,6 +25,7 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
     ...takenUuidProblems(context.table, plan),
     ...twinProblems(context.census, actedSlots(plan)),
     ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), cardsOf(context), context.observation),
+    ...guestRefusals(context, plan),
     ...templateProblems(context, plan),
     ...shrinkingProblems(context, plan),
   ];

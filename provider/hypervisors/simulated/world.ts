@@ -245,6 +245,7 @@ export class SimulatedHost {
       memory: order.vm.memory ?? old?.memory ?? TEMPLATE_MACHINE.memory,
       networks: cards,
       rootDiskBytes: Math.max(order.vm.rootDisk?.sizeBytes ?? 0, old?.generation === order.generation ? old.rootDiskBytes ?? 0 : 0),
+      ...(order.guest && { guest: order.guest.hash }),
     });
   }
 

@@ -12,10 +12,11 @@ const volume = (name: VolumeName): OwnVolume => {
   return { name, facts: { volume: text, key: `/pool/${text}`, path: `/pool/${text}`, mtime: "", format: "qcow2", capacityBytes: 10, allocationBytes: 1 } };
 };
 const seen = ({ facts }: OwnVolume) => ({ ...facts, name: facts.volume });
-const owner = (changes: Partial<Owner> = {}): Owner => ({ slot: 3, generation: 1, chain: [], disks: [], flat: false, unarrived: false, ...changes });
+const owner = (changes: Partial<Owner> = {}): Owner => ({ slot: 3, generation: 1, chain: [], disks: [], flat: false, unarrived: false, identity: false, ...changes });
 const of = { slot: 3, generation: 1 };
 const base = volume({ kind: "base", ...of });
 const delta = volume({ kind: "delta", ...of });
+const identity = volume({ kind: "identity", ...of });
 const early = volume({ kind: "early", ...of });
 const disk = volume({ kind: "disk", ...of, label: "data", onDelete: "delete" });
 const pending = volume({ kind: "pending", ...of, label: "data" });
@@ -31,6 +32,13 @@ describe("what is a leftover among a fleet's volumes", () => {
   it("everything that no member has, but data disks without their mark", () => {
     assert.deepEqual(left([base, delta, early, disk, arriving, map]), ["base", "delta", "early", "arriving", "map"]);
     assert.deepEqual(left([disk, pending]), ["disk", "pending"]);
+  });
+
+  it("what tells a guest who it is, where no definition of a member names it", () => {
+    assert.deepEqual(left([identity]), ["identity"]);
+    assert.deepEqual(left([identity], [owner()]), ["identity"], "made for a member that a killed run did not get to change");
+    assert.deepEqual(left([identity], [owner({ identity: true })]), []);
+    assert.deepEqual(left([identity], [owner({ identity: true, generation: 2 })]), ["identity"]);
   });
 
   for (const [why, changes] of [["slot", { slot: 4 }], ["generation", { generation: 2 }]] as const) {

@@ -22,6 +22,12 @@ describe("whose a tag says a thing is", () => {
     }
   });
 
+  it("of a member whose guest is told who it is says what, by its hash; of one of before it says nothing of it", () => {
+    assert.deepEqual(parseTag(tagXml({ ...tag, guest: "ab12" })), { ...tag, guest: "ab12" });
+    assert.deepEqual(parseTag(tagXml({ ...tag, guest: undefined })), tag);
+    assert.equal("guest" in parseTag(tagXml(tag))!, false);
+  });
+
   it("which fleet's it is stands in it whatever else is wrong", () => {
     assert.equal(tagFleetId("<fleet fleetId='f1' purpose='of tomorrow'/>"), "f1");
     assert.equal(tagFleetId("<other fleetId='f1'/>"), undefined);

@@ -11,7 +11,7 @@ export function spec(): FleetSpec {
     own: { hypervisor: "libvirt", uri: "", pool: "default", transferPorts: { from: 1024, to: 1030 } },
   });
   return {
-    defaultsVersion: 2,
+    defaultsVersion: 2, guest: { kind: "none" },
     namePrefix: "w",
     template: { hypervisor: "libvirt", kind: "volume", host: "a1", pool: "default", volume: "golden.qcow2" },
     clone: { kind: "full" }, policy: "auto", targets: { kind: "countPerHost", countPerHost: 1 },

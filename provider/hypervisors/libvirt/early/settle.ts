@@ -6,6 +6,7 @@ import { blockCopyTargetXml } from "../xml/domainXml";
 import { memberDefinition } from "../xml/memberDefinition";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
+import { standingIdentity } from "../identity/volume";
 import { Helper, type HelperSettings } from "../helper/helper";
 import { targetVolumeName } from "../volumes/images";
 import { dataDisks, isActive, refuseSaved, setTag } from "../members/member";
@@ -110,7 +111,8 @@ async function defineSettled(
   here: Here, order: EarlyOrder, tag: MemberTag, deltaName: string, domain: Domain,
 ): Promise<void> {
   const path = await diskPath(here, deltaName);
-  const extra = await dataDisks(here, { slot: order.slot, generation: order.generation }, domain);
+  const of = { slot: order.slot, generation: order.generation };
+  const extra = [...await dataDisks(here, of, domain), ...await standingIdentity(here, of, domain)];
   const own = await here.client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
   await here.client.defineDomain(memberDefinition(order, { tag, top: { path, format: "qcow2" }, extra }, { own }));
   await here.client.setAutostart(domain, order.autostart);

@@ -13,6 +13,8 @@ export interface Owner extends Pick<ObservedMember, "slot" | "generation" | "cha
   flat: boolean;
   /** Its writes stand, or may stand, in its early disk. */
   unarrived: boolean;
+  /** A definition of its names the volume that tells its guest who it is. */
+  identity: boolean;
 }
 
 export const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind: "replica" | "template" }>): boolean =>
@@ -36,6 +38,8 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
         return owner === undefined || owner.flat;
       case "early":
         return owner === undefined || !owner.unarrived;
+      case "identity":
+        return !owner?.identity;
       case "pending":
       case "map":
         return true;

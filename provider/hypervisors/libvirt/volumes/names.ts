@@ -24,6 +24,8 @@ export type VolumeName =
   | { kind: "delta"; slot: number; generation: number }
   /** What the guest writes while its base or replica is still arriving. */
   | { kind: "early"; slot: number; generation: number }
+  /** Tells the guest who it is (identity/volume.ts). */
+  | { kind: "identity"; slot: number; generation: number }
   | { kind: "disk"; slot: number; generation: number; label: string; onDelete: "delete" | "keep" }
   /** Exists while a disk to keep has no member yet: told apart from a disk whose member was removed. */
   | { kind: "pending"; slot: number; generation: number; label: string }
@@ -47,6 +49,8 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
     case "delta":
     case "early":
       return `${head}s${name.slot}.g${name.generation}.${name.kind}.qcow2`;
+    case "identity":
+      return `${head}s${name.slot}.g${name.generation}.identity.raw`;
     case "disk":
       return `${head}s${name.slot}.g${name.generation}.disk-${name.onDelete}.${name.label}.qcow2`;
     case "pending":
@@ -82,6 +86,8 @@ function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   const rest = text.slice(head.length);
   let m = /^s(\d+)\.g(\d+)\.(base|delta|early)\.qcow2$/.exec(rest);
   if (m) return { kind: m[3] as "base" | "delta" | "early", slot: Number(m[1]), generation: Number(m[2]) };
+  m = /^s(\d+)\.g(\d+)\.identity\.raw$/.exec(rest);
+  if (m) return { kind: "identity", slot: Number(m[1]), generation: Number(m[2]) };
   m = /^s(\d+)\.g(\d+)\.disk-(delete|keep)\.(.+)\.qcow2$/.exec(rest);
   if (m) {
     return { kind: "disk", slot: Number(m[1]), generation: Number(m[2]), onDelete: m[3] as "delete" | "keep", label: m[4]! };

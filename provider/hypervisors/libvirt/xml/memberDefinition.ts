@@ -17,6 +17,9 @@ import { parseXml } from "./xml";
 
 export type DataDisk = DiskXml & { label: string };
 
+/** Of the disk that tells a guest who it is: it is gone from a definition once nothing is told. */
+export const IDENTITY_LABEL = "cidata";
+
 /** What else a definition says beside what the order names: the parts are the same whatever it is made of. */
 export interface Parts {
   tag: MemberTag;
@@ -132,6 +135,10 @@ function setDisks(root: Element, { top, extra }: Parts): void {
   append(first, { source: { "@file": top.path } });
   const backing = backingXml(top.backing);
   if (backing) append(first, { backingStore: backing });
+  const wanted = new Set(extra.map(({ path }) => path));
+  for (const disk of children(devices, "disk")) {
+    if (below(disk, "readonly") && below(disk, "serial")?.textContent === IDENTITY_LABEL && !wanted.has(attribute(below(disk, "source"), "file") ?? "")) remove(disk);
+  }
   const names = new Set(allBelow(root, "devices", "disk", "target").map((target) => attribute(target, "dev")));
   const files = new Set(allBelow(root, "devices", "disk", "source").map((source) => attribute(source, "file")));
   let index = 1; // the first name is the first disk's, on whatever bus that is

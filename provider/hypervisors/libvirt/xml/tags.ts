@@ -15,6 +15,8 @@ export interface MemberTag {
   contentId: string;
   /** Only what the chain cannot show: a merge that was begun must never be taken for a frozen base. */
   base: BaseState;
+  /** Hash of what its guest is told, all of which is written. Absent: nothing; no version before this input wrote it. */
+  guest?: string;
 }
 export interface HelperTag {
   purpose: "helper" | "lock";
@@ -65,5 +67,6 @@ export function parseTag(xml: string): Tag | null {
   return {
     purpose, fleetId, slot, generation, kind, base,
     incarnation: root["@incarnation"] ?? "", contentId: root["@contentId"] ?? "",
+    ...(root["@guest"] !== undefined && { guest: root["@guest"] }),
   };
 }
