@@ -61,11 +61,16 @@ describe("the lesson of a run", () => {
       trace("w-001"),
       trace("w-003", { source: "w-001", sourceHost: "b1", targetHost: "a2", startSeconds: 10, endSeconds: 21 }),
     ];
-    assert.deepEqual(lesson(copies), learned([
-      { sourceHost: a1, targetHost: b1, startSeconds: 0, endSeconds: 10 },
-      { sourceHost: b1, targetHost: b2, startSeconds: 0, endSeconds: 11, upstream: 0 },
-      { sourceHost: b1, targetHost: a2, startSeconds: 10, endSeconds: 21 },
+    // Hops are told by those alone that read from one that arrives.
+    const firstByte = (seconds: number) => ({ firstByteSeconds: (from: number) => from + seconds }) as unknown as CopyTimes;
+    const times = new Map(copies.map((copy) => [copy, firstByte(copy.slot === "w-002" ? 2.5 : 2)]));
+    const told = lesson(copies, { times });
+    assert.deepEqual(told, learned([
+      { sourceHost: a1, targetHost: b1, startSeconds: 0, endSeconds: 10, firstByteSeconds: 2 },
+      { sourceHost: b1, targetHost: b2, startSeconds: 0, endSeconds: 11, firstByteSeconds: 2.5, upstream: 0 },
+      { sourceHost: b1, targetHost: a2, startSeconds: 10, endSeconds: 21, firstByteSeconds: 12 },
     ]));
+    assert.deepEqual([told!.startupSeconds, told!.hopSeconds], [2, 0.5]);
   });
 
   it("tells when first and last bytes came, and which copies tell nothing", () => {
@@ -90,9 +95,9 @@ describe("when images were there", () => {
 
   it("is told by a simulation's copies, host by host: a replica is its host's first", () => {
     const transfer = (targetHost: number, endSeconds: number) => ({ source: 0, made: 1, sourceHost: 0, targetHost, startSeconds: 0, endSeconds });
-    const members = [...create, { name: "w-003", host: "b1", kind: "full", base: "arrived" }, { name: "w-004", host: "a2", kind: "full" }] as const;
+    const members = [{ name: "w-003", host: "b1", kind: "full", base: "arrived" }, ...create, { name: "w-004", host: "a2", kind: "full" }] as const;
     const images = imagesOfRun(members, new Set(["b1"]), ["a1", "b1", "a2"], [transfer(1, 9), transfer(0, 4), transfer(1, 6)]);
-    assert.deepEqual(images.map(({ atSeconds }) => atSeconds), [4, 6, 9, 0, 0]);
+    assert.deepEqual(images.map(({ atSeconds }) => atSeconds), [0, 4, 6, 9, 0]);
     assert.deepEqual(imagesOfRun([create[1]], new Set(), ["a1", "b1"], [transfer(1, 9)]), [{ host: "b1", atSeconds: 0 }]);
   });
 });
