@@ -6,7 +6,7 @@ import { NO_RUN, type FleetSpec, type FleetState, type Observation, type Reachab
 import { HypervisorError, type Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { UNBOUNDED } from "../../provider/hypervisors/simulated";
 import { member, reachable as shown } from "../fleet/build";
-import { assertSettled, COSTS, down, IMAGE_BYTES, inputs, lacking, look, reachable, request, specOf, up, world } from "./world";
+import { assertSettled, COSTS, down, IMAGE_BYTES, inputs, lacking, request, specOf, up, world } from "./world";
 import { recording, refitted, wrap } from "./wrappers";
 
 const caught = (run: Promise<unknown>): Promise<unknown> => run.then(() => assert.fail("the run succeeded"), (error: unknown) => error);
@@ -67,7 +67,7 @@ describe("hosts as they are assumed for a preview", () => {
 
   it("are out of reach where they were given up, by whatever name, and so is a template there", () => {
     const recorded = state.hosts.find((one) => one.name === "a1")!;
-    for (const name of ["a1", recorded.uuid]) {
+    for (const name of ["a1", recorded.uuid!]) {
       const found = assumed(undefined, { ...spec, abandonHosts: [name] });
       assert.deepEqual(found.hosts.map(({ status }) => status), ["unreachable", "reachable", "reachable", "reachable"], name);
       assert.equal("host" in found.template!, false);
