@@ -30,6 +30,13 @@ describe("a simulated run", () => {
     assert.ok(run(false).transfers.every(({ source, startSeconds }) => source === 0 || startSeconds >= 10));
   });
 
+  it("lets none have more than the one it reads from", () => {
+    const t = topology({ racks: [3] });
+    t.hosts[0]!.nicBytesPerSecond = 5e8;
+    const { transfers } = simulatePolicy(t, [0, 1, 1], none(t), [template()], policies.relay, { relay: true });
+    assert.deepEqual(transfers.map(({ sourceHost, targetHost, endSeconds }) => [sourceHost, targetHost, endSeconds]), [[0, 1, 20], [1, 2, 20]]);
+  });
+
   it("goes on step by step, one at each event", () => {
     const t = topology({ racks: [1], time: "unit" });
     const steps = simulationSteps(t, t.image, [3], [0], [template()], policies.singleSource);

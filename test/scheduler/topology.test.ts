@@ -11,7 +11,7 @@ describe("topologyOf", () => {
     }));
     assert.deepEqual(racks, [{ index: 0, name: "rack-b", uplinkBytesPerSecond: 1e9 }, { index: 1, name: "rack-a", uplinkBytesPerSecond: 5e8 }]);
     assert.deepEqual(hosts.map(({ index, name, rack, store }) => [index, name, rack, store]), [[0, "a1", 1, 0], [1, "b1", 0, 1], [2, "a2", 1, 2]]);
-    assert.deepEqual([hosts[0]!.nicBytesPerSecond, hosts[1]!.nicBytesPerSecond, hosts[0]!.maxConcurrent], [1e8, 2e8, 3]);
+    assert.deepEqual([hosts[0]!.nicBytesPerSecond, hosts[1]!.nicBytesPerSecond, hosts[0]!.maxConcurrent, "nicLimit" in hosts[0]!], [1e8, 2e8, 3, false]);
     assert.deepEqual(stores.slice(0, 2), [{ index: 0, name: "a1", bytesPerSecond: 5e8 }, { index: 1, name: "b1", bytesPerSecond: 7e8 }]);
     assert.deepEqual(rest, { startupSeconds: 0, time: "network", freeLocalCopies: false, hopSeconds: 0 });
   });
