@@ -8,7 +8,7 @@ import { HypervisorError } from "../../provider/hypervisors/hypervisor";
 import { createSimulated } from "../../provider/hypervisors/simulated";
 import { topologyOf } from "../../provider/scheduler";
 import { carryOut, planFor } from "./carryOut";
-import { COSTS, IMAGE, inputs, reachable, request, specOf, up, world } from "./world";
+import { COSTS, IMAGE, inputs, lacking, reachable, request, specOf, up, world } from "./world";
 import { recording, wrap } from "./wrappers";
 
 describe("a member whose image has arrived, beside one that is made anew", () => {
@@ -103,5 +103,38 @@ describe("a base in a rack that is served", () => {
     keeper.review();
     await context.tasks.idle();
     assert.deepEqual(merged, ["base"]);
+  });
+});
+
+describe("a hypervisor whose copies cannot be read from while they arrive", () => {
+  it("gets no policy for which they would have to be, whatever is the quickest", async () => {
+    const spec = specOf(inputs(8, 2, { countPerHost: 1, policy: "auto" }));
+    const [without, plain] = [world(spec, { traits: lacking("relaying") }), world(spec)];
+    const { summary, clones } = await up(spec, without);
+    assert.deepEqual([summary.policy === "relay", clones.length, (await up(spec, plain)).summary.policy], [false, 8, "relay"]);
+  });
+});
+
+describe("a member that is adopted and changed", () => {
+  it("counts once, and as done when it is changed", async () => {
+    const spec = specOf(inputs(2, 1, { count: 4 }));
+    const where = world(spec);
+    await up(spec, where);
+    const counts: string[] = [];
+    await up({ ...spec, powerOn: false }, where, undefined, { incarnation: "two", onProgress: ({ phase, membersDone, membersTotal }) => { if (phase === "define") counts.push(`${membersDone}/${membersTotal}`); } });
+    assert.deepEqual([counts[0], counts.at(-1)], ["0/4", "4/4"]);
+  });
+});
+
+describe("a run that copies nothing", () => {
+  it("is recorded as the last one where it made as many as it removed", async () => {
+    const of = (counts: number[]) => {
+      const from = inputs(2, 1, { clone: "linked", allowRecreate: true });
+      return specOf({ ...from, hosts: (from["hosts"] as object[]).map((host, i) => ({ ...host, count: counts[i] })) });
+    };
+    const where = world(of([2, 1]));
+    const { state } = await up(of([2, 1]), where);
+    const { state: { lastRun } } = await up(of([1, 2]), where, state);
+    assert.deepEqual([lastRun.policy, lastRun.created, lastRun.destroyed], ["none", 1, 1]);
   });
 });
