@@ -137,4 +137,25 @@ describe("a run that copies nothing", () => {
     const { state: { lastRun } } = await up(of([1, 2]), where, state);
     assert.deepEqual([lastRun.policy, lastRun.created, lastRun.destroyed], ["none", 1, 1]);
   });
+
+  it("is recorded where it changed as many as it made", async () => {
+    const of = (count: number) => specOf(inputs(1, 1, { clone: "linked", count }));
+    const where = world(of(2));
+    const { state } = await up(of(2), where);
+    await where.hypervisor.power({ fleet: { fleetId: "fleetaaaaa", incarnation: "one", namePrefix: "w" }, ...state.members[0]!, to: "stopped", shutdownMs: 0 });
+    const { state: { lastRun } } = await up(of(3), where, state);
+    assert.deepEqual([lastRun.policy, lastRun.created, lastRun.reconfigured], ["none", 1, 1]);
+  });
+
+  it("is recorded where it tried to, and nothing came of it", async () => {
+    const of = (count: number) => specOf(inputs(2, 1, { count, retries: 0 }));
+    const where = world(of(1));
+    const { state } = await up(of(1), where);
+    const hypervisor = wrap(where.hypervisor, (method, order, _context, proceed) => (
+      method === "clone" ? Promise.reject(new HypervisorError(order.target.host, method, "no")) : proceed()
+    ));
+    const error = await up(of(2), { ...where, hypervisor }, state).then(() => assert.fail("nothing can be copied"), (e: unknown) => e);
+    assert.ok(error instanceof FleetRunError);
+    assert.deepEqual([error.state.lastRun.policy, error.state.lastRun.created, error.state.lastRun.bytesMoved], ["rounds", 0, 0]);
+  });
 });
