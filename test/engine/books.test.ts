@@ -95,6 +95,16 @@ describe("a source", () => {
     }
   });
 
+  it("that a copy made whole comes back when it was taken out", () => {
+    const { book, template, copy } = setUp();
+    const { makes } = copy(template, B1);
+    book.end(makes.arrival!, true);
+    book.promote(makes);
+    book.drop(makes);
+    book.restore(makes);
+    assert.deepEqual(book.sources, [template, makes]);
+  });
+
   it("is never what a copy made that failed", () => {
     const { book, template, copy } = setUp();
     const transfer = copy(template, B1);
@@ -127,6 +137,15 @@ describe("a copy whose source is lost", () => {
     assert.deepEqual([free(), template.serving], [[A1, B1, A2, B2], 0]);
   });
 
+  it("and that was taken out before is no source again when it has another", () => {
+    const { book, template, copy } = setUp();
+    const transfer = copy(template, B1);
+    book.drop(transfer.makes);
+    book.lose(transfer);
+    book.refeed(transfer, template, 1);
+    assert.deepEqual(book.arriving, []);
+  });
+
   it("within a host keeps its place there", () => {
     const { book, base, template, copy, free } = setUp({ cap: 1 });
     const transfer = copy(template, A1);
@@ -146,6 +165,15 @@ describe("a copy whose source is lost", () => {
     copy(base(B2), B2);
     copy(template, A1);
     assert.deepEqual([book.mayFeed(A1, transfer), book.mayFeed(B1, transfer), book.mayFeed(B2, transfer), book.mayFeed(A2, transfer)], [false, true, false, true]);
+  });
+});
+
+describe("a copy that has its source", () => {
+  it("may read from another host only where that has room", () => {
+    const { book, base, template, copy } = setUp({ cap: 1 });
+    const transfer = copy(template, B1);
+    copy(base(B2), B2);
+    assert.deepEqual([book.mayFeed(B2, transfer), book.mayFeed(A2, transfer)], [false, true]);
   });
 });
 
@@ -200,6 +228,21 @@ describe("a copy that gets another source", () => {
     book.turn(transfer, second, 4);
     book.end(transfer, true);
     assert.deepEqual([free(), template.serving, second.serving], [[A1, B1, A2, B2], 0, 0]);
+  });
+
+  it("counts once on a host that it leaves and that concerns it anyway", () => {
+    const { book, base, copy, free } = setUp({ cap: 2 });
+    const [own, other, beside] = [base(B1), base(B2), base(B2)];
+    const transfer = copy(own, B1);
+    book.turn(transfer, other, 4);
+    assert.deepEqual(free(), [A1, B1, A2, B2]);
+    book.turned(transfer);
+    book.turn(transfer, beside, 5);
+    assert.deepEqual(free(), [A1, B1, A2, B2]);
+    book.turned(transfer);
+    book.end(transfer, true);
+    for (const host of [B1, B2]) for (let n = 0; n < 2; n++) { assert.ok(book.hasRoom(host)); copy(host === B1 ? own : other, host); }
+    assert.deepEqual(free(), [A1, A2]);
   });
 
   it("leaving its own host for another counts on its own only once", () => {
@@ -266,6 +309,27 @@ describe("the log of a run's copies", () => {
     log.copied(transfer, "w-002", { bytesMoved: 100 });
     assert.deepEqual([log.bytesMoved, log.bytesAcrossRacks, log.bytesResent], [100, 30, 0]);
     assert.deepEqual(log.traces[0]!.replaced, [{ source: "template", sourceHost: "a1", untilSeconds: 4 }, { source: "on b1", sourceHost: "b1", untilSeconds: 5 }]);
+  });
+
+  it("shares what was moved among all that gave, the last the rest", () => {
+    const { log, book, base, copy } = logged();
+    const [far, near] = [base(B1), base(A1)];
+    const transfer = copy(far, A2);
+    for (const [bytesDone, from] of [[30, near], [70, base(B2)]] as const) {
+      transfer.bytesDone = bytesDone;
+      book.refeed(transfer, from, 4);
+    }
+    log.copied(transfer, "w-002", { bytesMoved: 100 });
+    assert.deepEqual([log.bytesMoved, log.bytesAcrossRacks], [100, 30 + 30]);
+  });
+
+  it("begins with the first byte, though it came before members were made", () => {
+    const { log, at } = logged();
+    at(5);
+    log.begun();
+    at(9);
+    log.uploaded("replica@a1", "a1", 2, 50);
+    assert.equal(log.makespanSeconds, 7);
   });
 
   it("counts what a copy's own host gave for nothing, and no more than was moved", () => {
@@ -396,6 +460,14 @@ describe("the queues of copies", () => {
     assert.deepEqual([taken(A1), taken(A2), taken(B1), book.resting], [["one"], ["two"], [], [0, 1, 0, 0]]);
     queues.release(B1);
     assert.deepEqual([taken(B1), book.resting], [["else"], [0, 0, 0, 0]]);
+  });
+
+  it("hold others' on though one host's are drained", () => {
+    const { queues, want, book } = queued();
+    for (const [label, host] of [["one", A1], ["two", A2]] as const) want(label, host);
+    queues.hold(A1);
+    queues.drain(A2);
+    assert.deepEqual([book.resting, queues.first(A1)], [[1, 0, 0, 0], undefined]);
   });
 
   it("give all of a host or of all hosts when they are drained, those held back too", () => {

@@ -441,6 +441,21 @@ describe("the policy of a run", () => {
     assert.deepEqual([policy.name, makespanSeconds, transfers!.length], ["singleSource", 20, 2]);
   });
 
+  it("is tried with what the run can do: relays, and without hosts that are given up", async () => {
+    const spec = specOf(inputs(4, 1, { count: 1, policy: "relay" }));
+    const clock = world(spec).clock;
+    const of = (relays: boolean, excluded?: number): SourceBook => {
+      const book = new SourceBook(topologyOf(spec), IMAGE, 64, relays);
+      book.add({ host: 0, hostName: "a1", kind: "template", ref: { kind: "template", host: "a1" }, label: "template" });
+      for (const host of [1, 2, 3]) for (let n = 0; n < (host === 3 ? 5 : 1); n++) book.want(host, 1);
+      if (excluded !== undefined) book.exclude(excluded);
+      return book;
+    };
+    const seconds = async (book: SourceBook) => (await policyFor(spec, book, clock, true)).makespanSeconds!;
+    const [relayed, stored, without] = [await seconds(of(true)), await seconds(of(false)), await seconds(of(true, 3))];
+    assert.ok(without < relayed && relayed < stored, `${without}, ${relayed}, ${stored}`);
+  });
+
   it("promises nothing where something stays unmade", async () => {
     const spec = specOf(inputs(2, 1, { count: 1, policy: "rounds" }));
     const book = bookOf(spec, 1);
@@ -489,6 +504,21 @@ describe("looks at copies under way", () => {
     looks.ended();
     await context.tasks.idle();
     assert.equal(seen.length, 5);
+  });
+
+  it("come no sooner where something slower begins", async () => {
+    const spec = specOf(inputs(1, 1, { count: 1 }));
+    const where = world(spec);
+    const context = contextOf(request(spec, where), new AbortController().signal);
+    const seen: number[] = [];
+    const looks = new Looks(context, () => 1000, () => seen.push(where.clock.nowMs()));
+    looks.begun(1000);
+    await where.clock.sleep(400);
+    looks.begun(5000);
+    await where.clock.sleep(1000);
+    looks.ended();
+    await context.tasks.idle();
+    assert.deepEqual(seen, [1000]);
   });
 
   it("end with the run", async () => {

@@ -84,6 +84,28 @@ describe("a copy that lost its source", () => {
     assert.equal(nameOf(await refeeder.replace(transfer)), "base a1");
   });
 
+  it("reads on from its own host though another of its rack has served longer", async () => {
+    const { copy, source, refeeder } = setUp();
+    const transfer = copy(source("b1"), "a2");
+    source("a1");
+    const own = source("a2");
+    await refeeder.replace(transfer);
+    assert.equal(transfer.from, own);
+  });
+
+  it("reads on from none that has just as much, less, or reads from itself however much it has", async () => {
+    const { book, copy, source, refeeder } = setUp();
+    const [one, other] = [source("b1"), source("b2")];
+    const first = copy(one, "b3", 0.6);
+    const transfer = copy(first.makes, "a2", 0.5);
+    const through = copy(transfer.makes, "a3", 0.9);
+    copy(through.makes, "b1", 0.8);
+    copy(other, "a1", 0.5);
+    copy(other, "b2", 0.4);
+    for (const gone of [one, other]) book.drop(gone);
+    assert.equal(await refeeder.replace(transfer), null);
+  });
+
   it("reads on from what its own source read from, though that has no more than it", async () => {
     const { book, copy, source, refeeder } = setUp();
     const template = source("b1", "template");
@@ -178,6 +200,51 @@ describe("copies that read from a host that is gone", () => {
     assert.deepEqual([reads.from, reads.leaving, reads.earlier], [gone, undefined, []]);
   });
 
+  it("stay where no other source has room", () => {
+    const { copy, source, refeeder, turned } = setUp({ cap: 1 });
+    const [gone, other] = [source("b1"), source("b2")];
+    const reads = copy(gone, "b3");
+    copy(other, "b2");
+    refeeder.hostGone(1);
+    assert.deepEqual([reads.from, turned], [gone, []]);
+  });
+
+  it("and have lost it since, or are being turned, are left to those that see to that", () => {
+    const { book, copy, source, refeeder, turned } = setUp({ refeed: () => new Promise(() => undefined) });
+    const [gone] = [source("b1"), source("b2"), source("b1")];
+    const [lost, turning] = [copy(gone!, "b3"), copy(gone!, "a3")];
+    book.lose(lost);
+    refeeder.hostGone(1);
+    refeeder.hostGone(3);
+    assert.deepEqual([turned.length, lost.lost, turning.leaving !== undefined], [1, true, true]);
+  });
+
+  it("are judged by their latest turn alone, whenever an earlier one ends", async () => {
+    for (const fails of [false, true]) {
+      const ends: (() => void)[] = [];
+      const { book, context, copy, source, refeeder } = setUp({
+        refeed: () => new Promise((resolve, reject) => { ends.push(() => { if (fails) reject(new Error("no")); else resolve(); }); }),
+      });
+      const [gone, next] = [source("b1"), source("b2")];
+      const reads = copy(gone, "b3");
+      refeeder.hostGone(1);
+      assert.equal(reads.from, next);
+      // Its source is lost under the turn: it is given another, and turned once more.
+      book.lose(reads);
+      book.refeed(reads, next, 1);
+      book.exclude(3);
+      refeeder.hostGone(3);
+      const { leaving } = reads;
+      assert.deepEqual([reads.from, leaving?.source], [gone, next]);
+      ends[0]!();
+      await new Promise(setImmediate);
+      assert.equal(reads.leaving, leaving, "the first turn says nothing of the second");
+      ends[1]!();
+      await context.tasks.idle();
+      assert.equal(reads.leaving, undefined);
+    }
+  });
+
   it("stay where the hypervisor cannot turn them", () => {
     const { copy, source, refeeder, turned } = setUp({ relays: false });
     const [gone] = [source("b1"), source("b2")];
@@ -270,6 +337,32 @@ describe("a copy that is all there and goes on for a reader alone", () => {
     book.want(0, -1);
     refeeder.handOver();
     assert.equal(reader.from, busy, "one that only serves on keeps nobody busy");
+  });
+
+  it("hands it to none that has no room, stands where the relay does, or is arriving itself", async () => {
+    const full = lingering();
+    full.source("a1");
+    full.book.topology.hosts[0]!.maxConcurrent = 0;
+    const same = lingering();
+    same.source("a2");
+    const arrives = lingering();
+    arrives.copy(arrives.template, "a1", 0.9);
+    for (const { refeeder, relay, reader } of [full, same, arrives]) {
+      refeeder.allThere(relay);
+      refeeder.handOver();
+      assert.equal(reader.from, relay.makes);
+    }
+  });
+
+  it("hands it to one whose copies are all under way, and leaves alone what reads from another image of its host", async () => {
+    const { copy, reader, refeeder, relay, source } = lingering();
+    const beside = copy(source("a2"), "b3", 0.2);
+    const idle = source("a1");
+    copy(source("b2"), "a1", 0.5);
+    refeeder.allThere(relay);
+    const before = beside.from;
+    refeeder.handOver();
+    assert.deepEqual([reader.from, beside.from], [idle, before]);
   });
 
   it("keeps one that is nearly done, in parts and in time", async () => {
