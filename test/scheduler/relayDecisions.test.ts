@@ -127,6 +127,40 @@ describe("relay's tree", () => {
     assert.ok(!edges.some((edge) => edge.startsWith("1>")), edges.join());
   });
 
+  it("ends at the template's own host where that wants a base, whose store need not make it then", () => {
+    assert.deepEqual(tree(topology({ racks: [4] }), [root(0, { wants: 1 })], [target(1), target(2), target(3)]), ["0>1", "1>2", "2>3", "3>0"]);
+    assert.deepEqual(tree(topology({ racks: [2, 2] }), [root(0, { wants: 1 })], [target(1), target(2), target(3)]), ["0>1", "1>2", "2>3", "3>0"]);
+  });
+
+  it("lets no fast host read from a slow one, however many there are", () => {
+    const t = topology({ racks: [7] });
+    for (const slow of [1, 4]) t.hosts[slow]!.nicBytesPerSecond = 1e8;
+    const edges = tree(t, [root(0)], [1, 2, 3, 4, 5, 6].map((host) => target(host)));
+    assert.deepEqual([edges.length, edges.filter((edge) => /^[14]>[^14]$/.test(edge))], [6, []]);
+  });
+
+  it("is less deep where hops cost more than feeding two", () => {
+    const depth = (hopSeconds: number): number => {
+      const t = { ...topology({ racks: Array.from({ length: 12 }, () => 2) }), hopSeconds };
+      const edges = relayTree(t, 10e9, [root(0)], t.hosts.slice(1).map(({ index }) => target(index)));
+      const depths = new Map([[0, 0]]);
+      for (const { from, to } of edges) depths.set(to, depths.get(from)! + 1);
+      assert.equal(edges.length, 23);
+      return Math.max(...depths.values());
+    };
+    assert.equal(depth(0), 23);
+    assert.ok(depth(5) < 12, `${depth(5)}`);
+  });
+
+  it("feeds no more from a host than it has room for", () => {
+    const t = topology({ racks: [5] });
+    for (const slow of [2, 3, 4]) t.hosts[slow]!.nicBytesPerSecond = 1e8;
+    const edges = tree(t, [root(0, { room: 1 })], [target(1, { room: 3 }), target(2, { room: 2 }), target(3, { room: 1 }), target(4, { room: 1 })]);
+    const uses = (host: number) => edges.filter((edge) => edge.split(">").map(Number).includes(host)).length;
+    assert.equal(edges.length, 4);
+    assert.ok(uses(0) <= 1 && uses(1) <= 3 && uses(2) <= 2 && uses(3) <= 1 && uses(4) <= 1, edges.join());
+  });
+
   it("has rates at which all its edges run at once, none quicker than what it reads from", () => {
     const t = topology({ racks: [4] });
     t.hosts[1]!.nicBytesPerSecond = 1e8;
