@@ -1,6 +1,7 @@
 /** What other rooms may use of fleet/. */
 export * from "./model";
 export { parseFleetSpec, fleetInputsSchema, DEFAULTS, defaultsVersionOf } from "./inputs/parse";
+export { readXmlPath, type XmlPath, type XmlStep } from "./inputs/xmlPaths";
 export { DIRECT_MODES } from "./inputs/libvirt";
 export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from "./inputs/parse";
 export { guestFiles, type GuestFile } from "./guest/files";

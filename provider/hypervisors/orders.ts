@@ -86,7 +86,10 @@ export interface MemberRef {
 }
 
 /** Freeze: put a delta disk over the member's base. */
-export type SnapshotOrder = Omit<MemberRef, "name">;
+export interface SnapshotOrder extends Omit<MemberRef, "name"> {
+  /** What the delta is to hold at least, as a guest sees it. @default as the base */
+  diskBytes?: number;
+}
 
 /**
  * Define the member (it is whole from then on) or bring an existing one to this shape; never starts it. Its UUID follows

@@ -45,9 +45,8 @@ export class HostIndex {
     }
   }
 
-  /** @param sourceHost where it read until now */
-  end(transfer: Transfer, sourceHost = transfer.sourceHost): void {
-    for (const host of [sourceHost, transfer.targetHost]) {
+  end(transfer: Transfer): void {
+    for (const host of [transfer.sourceHost, transfer.targetHost]) {
       this.transfers.get(host)?.delete(transfer);
       this.touch(host);
     }

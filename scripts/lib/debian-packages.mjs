@@ -7,6 +7,8 @@ const PACKAGES = [
   "libvirt-daemon", "libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients",
   "qemu-system-x86", "qemu-utils", "qemu-block-extra",
   "lldpd", "busybox-static", "iproute2", "cpio", "kmod", "xz-utils", "tini", "e2fsprogs", "btrfs-progs", "mtools", "netcat-openbsd", "openssh-server", "openssh-client",
+  // Guests with UEFI, secure boot and a TPM.
+  "ovmf", "swtpm", "swtpm-tools",
   // Daemons that ask for a name and a password.
   "openssl", "libsasl2-modules", "sasl2-bin",
   // Daemons that answer in another language: libvirt's catalogues, glibc's, and what locales are made of.

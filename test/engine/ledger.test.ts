@@ -36,4 +36,12 @@ describe("what a run knows it did on a host that cannot be looked at again", () 
     assert.deepEqual(slots(ledger), [[0, 0, "one"], [1, 0, "one"]]);
     assert.equal(ledger.over(before, "one").members[0]!.memory, 2048);
   });
+
+  it("two generations of a slot stand by their age, and of a host without any nothing is taken back", () => {
+    const ledger = new Ledger();
+    ledger.notDefined("a1", { slot: 0, generation: 0 });
+    ledger.defining("a1", member(1, { generation: 2 }));
+    ledger.defining("a1", member(1, { generation: 1 }));
+    assert.deepEqual(slots(ledger), [[0, 0, "one"], [1, 0, "other"], [1, 1, "one"], [1, 2, "one"]]);
+  });
 });

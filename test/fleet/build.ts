@@ -78,7 +78,7 @@ export function carryOut(declared: FleetSpec, before: Observation, done: FleetPl
     const created = done.create.filter((entry) => entry.host === one.name).map((entry) =>
       member(entry.slot, {
         name: entry.name, kind: entry.kind, generation: entry.generation, contentId: entry.image.contentId,
-        numCpus: declared.vm.numCpus, memory: declared.vm.memory, networks: declared.vm.networks.map(cardPlace),
+        numCpus: declared.vm.numCpus, memory: declared.vm.memory, networks: (declared.vm.networks ?? []).map(cardPlace),
       }));
     const kept = one.members.filter((entry) => !gone.has(`${entry.slot}/${entry.generation}`)).map((entry) => ({ ...entry, incarnation: INCARNATION }));
     return { ...one, members: [...kept, ...created], leftovers: [] };

@@ -10,6 +10,9 @@ const awkward = fc.constantFrom(
 );
 const anyText = fc.array(fc.oneof(awkward, fc.string({ unit: "binary", maxLength: 4 }), fc.stringMatching(/^[A-Za-z0-9._-]{1,8}$/)), { minLength: 1, maxLength: 4 }).map((parts) => parts.join(""));
 
+/** Of vm.xml. */
+const XML_PATHS = ["./cpu/@check", "./on_crash", "./memoryBacking/hugepages", "./devices/input[@type='tablet']/@bus", "./devices/video[1]", "./a/b[@c=\"/d'\"]/e", "./qemu:commandline"];
+
 /** Values of one schema. Each leaf is held to the schema, and so accepted by it. */
 function valuesOf(schema: z.core.$ZodType, key = ""): fc.Arbitrary<unknown> {
   const accepted = (values: fc.Arbitrary<unknown>) => values.filter((value) => z.safeParse(schema, value).success);
@@ -20,6 +23,7 @@ function valuesOf(schema: z.core.$ZodType, key = ""): fc.Arbitrary<unknown> {
   if (schema instanceof z.ZodArray) return accepted(fc.array(valuesOf(schema.element as z.core.$ZodType, key), { maxLength: 3 }));
   if (schema instanceof z.ZodEnum) return fc.constantFrom(...schema.options);
   if (schema instanceof z.ZodBoolean) return fc.boolean();
+  if (schema instanceof z.ZodLiteral) return fc.constantFrom(...schema.values);
   if (schema instanceof z.ZodNumber) {
     const [from, to] = [Math.max(schema.minValue ?? 0, 0), Math.min(schema.maxValue ?? 1e12, 1e12)];
     return accepted(fc.oneof(fc.constantFrom(from, to), fc.integer({ min: Math.ceil(from), max: Math.floor(to) }), fc.double({ min: from, max: to, noNaN: true })));
@@ -27,6 +31,7 @@ function valuesOf(schema: z.core.$ZodType, key = ""): fc.Arbitrary<unknown> {
   if (schema instanceof z.ZodObject) {
     return fc.record(Object.fromEntries(Object.entries(schema.shape as Record<string, z.core.$ZodType>).map(([name, of]) => [name, valuesOf(of, name)])), { noNullPrototype: true });
   }
+  if (schema instanceof z.ZodRecord) return fc.dictionary(fc.constantFrom(...XML_PATHS), valuesOf(schema.valueType as z.core.$ZodType, key), { maxKeys: 3, noNullPrototype: true });
   if (schema instanceof z.ZodString) {
     const patterns = [...(schema._zod.bag as { patterns?: Set<RegExp> }).patterns ?? []];
     const own = patterns.length === 0 ? fc.oneof(anyText, anyText.map((text) => `/${text}`)) : fc.oneof(...patterns.map((one) => fc.stringMatching(one)), anyText);
@@ -53,13 +58,16 @@ function fittedCard({ network, bridge, direct, virtualPort, vlanTags, mtu, ...re
 function fitted(one: { vm: FleetInputs["vm"]; template: FleetInputs["template"]; hosts: { name: string; pool?: string }[]; rest: object }, kind: "volume" | "domain" | "file"): FleetInputs {
   const hosts = unique(one.hosts, ({ name }) => name).map((host, index) => ({ ...host, uri: `qemu+ssh://root@h${index}/system` }));
   const { pool = "p", volume = "v", domain = "d", file = "/f" } = one.template;
-  const { kernel, initrd, cmdline, serialLog, ...vm } = one.vm ?? {};
+  const { kernel, initrd, cmdline, serialLog, hardware, xml, ...vm } = one.vm ?? {};
   return {
     ...one.rest as Pick<FleetInputs, "namePrefix">, hosts, count: 2,
     template: kind === "file" ? { file } : kind === "domain" ? { host: hosts[0]!.name, domain } : { host: hosts[0]!.name, pool, volume },
     vm: {
       ...vm, ...(kernel !== undefined && { kernel, initrd, cmdline }), ...(serialLog !== undefined && { serialLog: `${serialLog}{slot}` }),
       networks: vm.networks?.map(fittedCard),
+      ...(vm.firmware === "bios" && { efiSecureBootEnabled: undefined }), ...(kernel !== undefined && { efiSecureBootEnabled: undefined }),
+      ...(hardware !== undefined && { hardware: kind === "domain" ? hardware : "defaults" as const }),
+      ...(xml && { xml: Object.fromEntries(Object.entries(xml).map(([path, value]) => [path, value === true && path.includes("/@b") || value === true && path.endsWith("/@check") ? "true" : value])) }),
       disks: unique(vm.disks ?? [], (disk) => disk.label.slice(0, 20)),
     },
   };

@@ -55,7 +55,7 @@ describe("inputs that are well-formed", () => {
     const odd = `g <&>"'$(reboot);|* ü.qcow2`;
     const parsed = spec({ template: { host: "a1", pool: `p/${odd}`, volume: odd }, vm: { networks: [{ network: odd }] } });
     assert.deepEqual(parsed.template, { hypervisor: "libvirt", kind: "volume", host: "a1", pool: `p/${odd}`, volume: odd });
-    assert.deepEqual(parsed.vm.networks[0]!.own, { hypervisor: "libvirt", kind: "network", network: odd });
+    assert.deepEqual(parsed.vm.networks![0]!.own, { hypervisor: "libvirt", kind: "network", network: odd });
   });
 
   it("need no address for a single local host", () => {

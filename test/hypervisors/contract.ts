@@ -151,8 +151,8 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
           incarnation: "one", state: "stopped", frozen: "frozen", id: contentId,
         },
       );
-      assert.deepEqual(cardAddresses, memberMacs(fleet.fleetId, 0, world.spec.vm.networks.length));
-      assert.deepEqual(cardAddresses, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks.length));
+      assert.deepEqual(cardAddresses, memberMacs(fleet.fleetId, 0, world.spec.vm.networks!.length));
+      assert.deepEqual(cardAddresses, hv.identities.cardAddresses(fleet.fleetId, 0, world.spec.vm.networks!.length));
       assert.equal(chain.length, 2);
       assert.deepEqual(leftovers, []);
     });
@@ -168,6 +168,28 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
         await define(first, 0, "full", { disks });
         assert.deepEqual(await disksOf(), made);
       }
+    });
+
+    it("makes a member's first disk as large as is declared, running and stopped, merged or not, and never smaller", async () => {
+      const size = async () => only((await look(first)).members).chain[0]!.capacityBytes;
+      const grown = async (sizeBytes: number) => {
+        await define(first, 0, "full", { rootDisk: { sizeBytes } });
+        return size();
+      };
+      await makeFull(first, 0);
+      const least = await size();
+      const step = 8 << 20;
+      assert.equal(await grown(least + step), least + step);
+      await power(first, 0, "running");
+      assert.equal(await grown(least + 2 * step), least + 2 * step);
+      await hv.consolidate(ref(first, 0));
+      assert.equal(await size(), least + 2 * step);
+      assert.equal(await grown(least + 3 * step), least + 3 * step);
+      await power(first, 0, "stopped");
+      assert.equal(await grown(least + 4 * step), least + 4 * step);
+      assert.equal(await grown(least + step), least + 4 * step);
+      await define(first, 0, "full");
+      assert.equal(await size(), least + 4 * step);
     });
 
     it("tells a guest who it is as ordered, anew when that changes, and nothing when nothing is ordered", async () => {

@@ -129,10 +129,12 @@ export class Distributor {
       try {
         result = await this.cloned(order, hints, transfer, link.signal, () => copy.begun?.(local));
       } catch (error) {
+        // Asked before the book takes its source from it, as from every copy that ends.
+        const { lost } = transfer;
         this.finish(transfer, false);
         // However an adapter words an abort, our own reason for it counts.
         const { reason } = link.signal;
-        this.recover(reason instanceof OvertakenError ? reason : error, transfer, copy);
+        this.recover(reason instanceof OvertakenError ? reason : error, transfer, copy, lost);
       }
       try {
         if (!result) return;
@@ -204,14 +206,17 @@ export class Distributor {
     return makes;
   }
 
-  /** What to do about a copy that failed: another source, another time, or not in this run. */
-  private recover(error: unknown, transfer: BookedTransfer, copy: QueuedCopy): void {
+  /**
+   * What to do about a copy that failed: another source, another time, or not in this run.
+   * @param lost it had no source any more, and could go on from nowhere else
+   */
+  private recover(error: unknown, transfer: BookedTransfer, copy: QueuedCopy, lost: boolean): void {
     const { signal, hostBook, spec } = this.context;
     if (signal.aborted) return this.abandon(copy);
     if (error instanceof HostUnreachableError) hostBook.giveUp(error);
     const down = hostBook.failure(this.book.topology.hosts[copy.host]!.name);
     if (down) return this.fail(copy, down);
-    if (hostBook.failure(transfer.from.hostName) && !transfer.lost) return this.requeue(copy);
+    if (hostBook.failure(transfer.from.hostName) && !lost) return this.requeue(copy);
     if (error instanceof OvertakenError) {
       this.book.drop(transfer.from);
       return this.requeue(copy);
@@ -226,7 +231,7 @@ export class Distributor {
     if (error instanceof NoSpaceError) return this.noRoom(error, transfer, copy);
     if (isFinal(error) || ++copy.attempts > spec.limits.retries) return this.fail(copy, error);
     // One that could go on from nowhere else had its source dropped already.
-    if (error instanceof SourceLostError && !transfer.lost && this.drops(transfer)) return this.requeue(copy);
+    if (error instanceof SourceLostError && !lost && this.drops(transfer)) return this.requeue(copy);
     this.rest(copy);
   }
 

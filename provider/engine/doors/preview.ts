@@ -41,10 +41,14 @@ export async function previewFleet(request: PreviewRequest): Promise<Preview> {
   return {
     plan, policy, summary,
     clones: execution.log.traces,
-    text: `${describePlan(plan, summary)}${traits.abilities.startsEarly && startsEarly(spec, plan) ? ", guests start before their disks are there" : ""}`,
+    text: `${describePlan(plan, summary)}${hardwareWords(plan, observation)}${traits.abilities.startsEarly && startsEarly(spec, plan) ? ", guests start before their disks are there" : ""}`,
     observed: observation?.hosts.some((host) => host.status === "reachable") ?? false,
   };
 }
+
+/** Said where somebody gets it. */
+const hardwareWords = (plan: FleetPlan, observation: PreviewRequest["observation"]): string =>
+  (plan.create.length > 0 && observation?.template?.hardware ? `; ${observation.template.hardware.words}` : "");
 
 const startsEarly = ({ start, powerOn }: FleetSpec, plan: FleetPlan): boolean =>
   start === "immediately" && powerOn && plan.create.length > 0 && plan.problems.length === 0;

@@ -48,16 +48,19 @@ export class BaseKeeper {
     waiting.add(base);
   }
 
-  /** Starts merging what nobody can need any more. Called after every event. */
+  /**
+   * Starts merging what nobody can need any more. Called after every event. With copies still to start, that is a base
+   * whose own rack is served, and only when every rack that is not has a source of its own.
+   */
   review(): void {
     if (this.waiting.size === 0 || this.context.signal.aborted) return;
     const demand = this.demand();
-    if (demand.open > 0 && (!demand.needyAreSupplied || demand.needy.size === this.book.topology.racks.length)) return;
+    if (demand.open > 0 && !demand.needyAreSupplied) return;
     for (const [rack, waiting] of this.waiting) {
       if (demand.open > 0 && demand.needy.has(rack)) continue;
       for (const base of waiting) {
         const { source } = base;
-        if (!this.dispensable(source, demand)) continue;
+        if (!this.isDispensable(source, demand)) continue;
         waiting.delete(base);
         // Out of the book before anything is awaited: no copy can begin from here on.
         source.retired = true;
@@ -69,14 +72,11 @@ export class BaseKeeper {
   }
 
   /**
-   * Not while someone reads it. With copies still to start, only when its own rack is served and every rack that is
-   * not has a source of its own; while any copy is under way, the last finished copy stays, for the case that the
-   * template is lost.
+   * Not while someone reads it; and once all copies have started, the last finished copy stays while any is under way,
+   * for the case that the template is lost.
    */
-  private dispensable(source: BookedSource, demand: Demand): boolean {
-    if (source.serving > 0) return false;
-    if (demand.open === 0) return demand.moving === 0 || this.book.copies > 1;
-    return demand.needyAreSupplied && !demand.needy.has(this.book.topology.hosts[source.host]!.rack);
+  private isDispensable(source: BookedSource, { open, moving }: Demand): boolean {
+    return source.serving === 0 && (open > 0 || moving === 0 || this.book.copies > 1);
   }
 
   private demand(): Demand {

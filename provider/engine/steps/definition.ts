@@ -23,7 +23,7 @@ export function definition(
 ): ReconfigureOrder {
   const { fleetId } = fleet;
   const rack = spec.hosts.find((one) => one.name === host)?.rack ?? "";
-  const macs = identities.cardAddresses(fleetId, slot, spec.vm.networks.length);
+  const macs = identities.cardAddresses(fleetId, slot, spec.vm.networks?.length ?? 0);
   const guest = guestIdentity(spec.guest, { fleetId, slot, generation, name, host, rack, macs });
   return {
     fleet, host, slot, name, kind, generation, contentId,
@@ -38,9 +38,9 @@ export function asDefined(
   { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm, guest }: ReconfigureOrder,
 ): ObservedMember {
   return {
-    slot, name, uuid: memberUuid(fleetId, slot), cardAddresses: identities.cardAddresses(fleetId, slot, vm.networks.length),
+    slot, name, uuid: memberUuid(fleetId, slot), cardAddresses: identities.cardAddresses(fleetId, slot, vm.networks?.length ?? 0),
     kind, generation, contentId, incarnation, power: "running",
     base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
-    numCpus: vm.numCpus, memory: vm.memory, networks: vm.networks.map(cardPlace), ...(guest && { guest: guest.hash }),
+    numCpus: vm.numCpus ?? 0, memory: vm.memory ?? 0, networks: (vm.networks ?? []).map(cardPlace), ...(guest && { guest: guest.hash }),
   };
 }

@@ -1,4 +1,4 @@
-import { imageBytes, imageOf, plural, supposedImage } from "../../fleet";
+import { imageBytes, plural, supposedImage } from "../../fleet";
 import type { FleetPlan, FleetSpec, Image, Observation } from "../../fleet/model";
 import { asLearned, topologyOf, type Topology } from "../../scheduler";
 import { BaseKeeper } from "./baseKeeper";
@@ -29,7 +29,7 @@ export async function executePlan(
     startupSeconds: context.costs.copyStartupSeconds,
     hopSeconds: context.abilities.relaying?.hopSeconds,
   });
-  const image = imageToCopy(context.spec, plan, observation);
+  const image = imageToCopy(context.spec, plan);
   const book = new SourceBook(asLearned(topology, context.learned), image, context.spec.limits.maxConcurrentClones, context.abilities.relaying !== undefined);
   const result = emptyExecution(context, book, topology);
   const found = new FoundMembers(observation);
@@ -66,7 +66,7 @@ export async function executePlan(
 export async function executeRemoval(context: RunContext, plan: FleetPlan, observation: Observation): Promise<Execution> {
   refuseUnrunnable(plan);
   const topology = topologyOf(context.spec);
-  const result = emptyExecution(context, new SourceBook(topology, imageToCopy(context.spec, plan, observation), 1), topology);
+  const result = emptyExecution(context, new SourceBook(topology, imageToCopy(context.spec, plan), 1), topology);
   await guarded(context, async () => {
     result.destroyed = (await clear(context, plan, new FoundMembers(observation))).destroyed;
     await removeReplicas(context, plan);
@@ -74,10 +74,9 @@ export async function executeRemoval(context: RunContext, plan: FleetPlan, obser
   return result;
 }
 
-/** The image that all copies of the plan are of; where it copies nothing, that of the seeds that stand. */
-function imageToCopy(spec: FleetSpec, plan: FleetPlan, { template }: Observation): Image {
-  const [image] = copiedImages(plan);
-  return image ?? (template?.contentId === plan.seedContentId ? imageOf(template) : supposedImage(spec, plan.seedContentId));
+/** The image that all copies of the plan are of; where it copies nothing, that of the seeds that stand: nobody asks then how large it is. */
+function imageToCopy(spec: FleetSpec, plan: FleetPlan): Image {
+  return copiedImages(plan)[0] ?? supposedImage(spec, plan.seedContentId);
 }
 
 function emptyExecution(context: RunContext, book: SourceBook, topology: Topology): Execution {

@@ -21,6 +21,7 @@ const TAKEN_AS_READY = Promise.resolve<Made>("ready");
 async function make(context: RunContext, member: NewMember, base: CopyRef, early: EarlyStart | undefined): Promise<Made> {
   const { hypervisor, abilities, spec, fleet, failures, signal, ledger, hostBook } = context;
   const { slot, name, host, generation, kind } = member;
+  const size = spec.vm.rootDisk && { diskBytes: spec.vm.rootDisk.sizeBytes };
   let step = "snapshot";
   let made: Made = "nothing";
   try {
@@ -31,8 +32,8 @@ async function make(context: RunContext, member: NewMember, base: CopyRef, early
       step = "snapshot";
     }
     await operate(context, host, (call) => (base.kind === "base"
-      ? hypervisor.snapshot({ fleet, host, slot, generation }, call)
-      : abilities.linksClones!.link({ fleet, host, slot, generation, replica: base }, call)
+      ? hypervisor.snapshot({ fleet, host, slot, generation, ...size }, call)
+      : abilities.linksClones!.link({ fleet, host, slot, generation, ...size, replica: base }, call)
     ));
     step = "define";
     const order = definition(context, member);
@@ -64,7 +65,7 @@ export async function changeMember(
   try {
     for (const change of planned.changes) {
       if (change.kind !== "power") {
-        if (change.kind === "guest" && planned.changes.some(({ kind }) => kind === "hardware")) continue; // one order says both
+        if (change !== planned.changes.find(({ kind }) => kind !== "power")) continue; // one order says all
         await operate(context, host, (call) => (
           hypervisor.reconfigure(definition(context, { slot, name, host, kind, generation, image: known }), call)
         ));

@@ -4,6 +4,8 @@ import { alternatives, expected, nearest } from "../words/problems";
 
 /** Control characters, and what XML cannot hold though it is none: halves of surrogate pairs, U+FFFE and U+FFFF. */
 // eslint-disable-next-line no-control-regex
+const NOT_XML_TEXT = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+// eslint-disable-next-line no-control-regex
 const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
 export const MAX_MEMBERS = 1_000_000;
@@ -70,6 +72,11 @@ export function text(what: string, maxLength = 1024) {
     .max(maxLength, { error: (issue) => `${expected(what, issue.input)}; at most ${maxLength} characters are allowed` })
     .refine((value) => !CONTROL_CHARACTERS.test(value), { error });
 }
+
+/** What any XML document can hold. */
+export const xmlText = () => z.string().refine((value) => !NOT_XML_TEXT.test(value), {
+  error: (issue) => `${expected("a text that XML can hold", issue.input)}; remove the control characters`,
+});
 
 /** A volume's name in a directory pool is a file's name. */
 export function volumeName() {

@@ -1,9 +1,9 @@
 /** The inputs that are libvirt's own, and what becomes of them: its arm of each union by hypervisor (../model/libvirt.ts). */
 import { z } from "zod";
-import type { DirectMode, LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
+import type { CpuMode, DirectMode, LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
 import { uriParts } from "../uri/uri";
 import { expected } from "../words/problems";
-import { absolutePath, choice, flag, integer, list, name, object, text, volumeName } from "./fields";
+import { absolutePath, choice, flag, integer, list, name, object, text, volumeName, xmlText } from "./fields";
 import { num, record } from "./raw";
 import { UNKNOWN } from "./unknowns";
 
@@ -62,15 +62,29 @@ export const libvirtCardFields = {
     .describe("VLAN tags: one puts the card into that VLAN, several make it a trunk (Open vSwitch only). Default: as the network or the bridge has it."),
 };
 
+export const CPU_MODES = ["host-passthrough", "host-model", "maximum"] as const satisfies readonly CpuMode[];
+
+const XML_VALUE = "a text, or true or false for whether the element is there";
+
 export const libvirtMachineFields = {
-  domainType: choice(["kvm", "qemu"]).default("kvm").describe("kvm: the processor's virtualization; qemu: emulation, for hosts without it."),
-  arch: name(32).default("x86_64").describe("Guest architecture."),
-  machine: name(64).optional().describe("Machine type, such as `q35`. Default: the hypervisor's."),
+  domainType: choice(["kvm", "qemu"]).optional().describe("kvm: the processor's virtualization; qemu: emulation, for hosts without it. Default: the template machine's, else kvm; what the provider itself starts on hosts is kvm by default."),
+  arch: name(32).optional().describe("Guest architecture. Default: the template machine's, else x86_64."),
+  machine: name(64).optional().describe("Machine type, such as `q35`. Default: the template machine's, else the hypervisor's."),
+  firmware: choice(["bios", "efi"]).optional().describe("Firmware; `efi` needs one on every host (package ovmf), which each host chooses itself. Each member has variables of its own. A change concerns new members. Default: the template machine's, else the hypervisor's."),
+  efiSecureBootEnabled: flag().optional().describe("true: with `firmware: \"efi\"`, secure boot with the vendor's keys enrolled, on a machine of type q35; false: without. Default: as the firmware that a host chooses has it."),
+  vtpm: z.union([object("an object: { version }", {
+    version: choice(["1.2", "2.0"]).default("2.0").describe("Version of the TPM."),
+  }), z.literal(false)], { error: (issue) => expected('{ version: "2.0" } or false', issue.input) }).optional()
+    .describe("An emulated TPM, empty for each new member; needs swtpm on every host. false: none, whatever the template has. Default: the template machine's, else none."),
+  cpuMode: choice(CPU_MODES).optional().describe("host-passthrough: the host's processor as it is; host-model: one like it that other hosts can have, too; maximum: all that can be had. Default: the template machine's, else host-model with KVM."),
   kernel: absolutePath("the path of a kernel on the hosts").optional().describe("Kernel to boot directly; a path on every host. Default: boot from disk."),
   initrd: absolutePath("the path of an initial ramdisk on the hosts").optional().describe("Initial ramdisk for `kernel`; a path on every host."),
   cmdline: text("a kernel command line", 4096).optional().describe("Command line for `kernel`."),
   serialLog: absolutePath("the path of a log file on the hosts").optional()
     .describe("File on the host that receives the serial console; must hold `{name}` or `{slot}`, which are filled in. Default: a terminal, no file."),
+  xml: z.record(z.string(), z.union([xmlText(), z.boolean()], { error: (issue) => expected(XML_VALUE, issue.input) }), {
+    error: (issue) => expected("an object of paths into the domain's XML and what is to stand there, such as { \"./cpu/@mode\": \"host-passthrough\" }", issue.input),
+  }).optional().describe("For all that has no input: set last in each member's domain XML, by paths such as `./cpu/@mode` or `./devices/interface[1]/driver/@queues`. A text is set; true: the element is there, made empty where it was not; false: none of it is there, such as `./devices/hostdev`. A change concerns new members, and others once something else redefines them."),
 };
 
 export const libvirtFleetFields = {
@@ -82,7 +96,7 @@ export const libvirtFleetFields = {
 };
 
 /** Unknowns here change no plan. */
-export const LIBVIRT_WITHOUT_EFFECT_ON_PLAN = /^(hosts\[\d+\]\.(uri|transferAddress|transferPorts)|vm\.(arch|machine|kernel|initrd|cmdline|serialLog))$/;
+export const LIBVIRT_WITHOUT_EFFECT_ON_PLAN = /^(hosts\[\d+\]\.(uri|transferAddress|transferPorts)|vm\.(arch|machine|firmware|efiSecureBootEnabled|vtpm(\.version)?|cpuMode|kernel|initrd|cmdline|serialLog|xml(\[.*\]|\..*)?))$/;
 
 /** Stands for a URI that is not known or not needed while the schema, which requires one, looks on. */
 const NO_URI = "qemu+ssh://unknown.invalid/system";
@@ -113,6 +127,9 @@ export function libvirtTemplate(template: Given<typeof libvirtTemplateFields>): 
   return { hypervisor: "libvirt", kind: "volume", host: template.host!, pool: template.pool!, volume: template.volume! };
 }
 
+/** Whether the template is a machine, which has hardware, and no bare disk. */
+export const isMachine = ({ domain }: { domain?: unknown }): boolean => domain !== undefined;
+
 /** @returns with the URI "" where none was given */
 export function libvirtHost(host: Given<typeof libvirtHostFields>): LibvirtHost {
   const transferAddress = host.transferAddress ?? (host.uri === NO_URI ? undefined : uriParts(host.uri)?.host);
@@ -132,12 +149,18 @@ export function libvirtCard(card: Given<typeof libvirtCardFields>): LibvirtCard 
   return { ...any, kind: "network", network: card.network! };
 }
 
-export function libvirtMachine(vm: Given<typeof libvirtMachineFields>): LibvirtMachine {
+/** @param inherits what is left out is the template machine's */
+export function libvirtMachine(vm: Given<typeof libvirtMachineFields>, inherits: boolean): LibvirtMachine {
+  const { domainType = inherits ? undefined : "kvm", arch = inherits ? undefined : "x86_64" } = vm;
   return {
     hypervisor: "libvirt",
-    domainType: vm.domainType,
-    arch: vm.arch,
+    ...(domainType !== undefined && { domainType }),
+    ...(arch !== undefined && { arch }),
     ...(vm.machine !== undefined && { machine: vm.machine }),
+    ...(vm.firmware !== undefined && { firmware: vm.firmware }),
+    ...(vm.efiSecureBootEnabled !== undefined && { efiSecureBootEnabled: vm.efiSecureBootEnabled }),
+    ...(vm.vtpm !== undefined && { vtpm: vm.vtpm === false ? null : { version: vm.vtpm.version } }),
+    ...(vm.cpuMode !== undefined && { cpuMode: vm.cpuMode }),
     ...(vm.kernel !== undefined && {
       kernelBoot: {
         kernel: vm.kernel,
@@ -146,6 +169,7 @@ export function libvirtMachine(vm: Given<typeof libvirtMachineFields>): LibvirtM
       },
     }),
     ...(vm.serialLog !== undefined && { serialLog: vm.serialLog }),
+    ...(vm.xml !== undefined && { xml: vm.xml }),
   };
 }
 

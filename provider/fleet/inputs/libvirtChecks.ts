@@ -1,10 +1,11 @@
 /** What is wrong with inputs that are libvirt's own and do not fit together. */
 import type { Problem } from "../model";
-import { expected, seen } from "../words/problems";
+import { expected, formatPath, seen } from "../words/problems";
 import { parsePorts } from "./libvirt";
 import { complete, duplicates, given, items, record, str, undeclared, type CheckOptions, type Raw } from "./raw";
 import { reachProblems, uriProblems } from "./reach";
 import { UNKNOWN } from "./unknowns";
+import { readXmlPath } from "./xmlPaths";
 
 export function libvirtProblems(raw: Raw, hosts: Raw[], options: CheckOptions): Problem[] {
   return [
@@ -14,6 +15,8 @@ export function libvirtProblems(raw: Raw, hosts: Raw[], options: CheckOptions): 
     ...(options.planning || options.recorded ? [] : reachProblems(raw, hosts)),
     ...portProblems(hosts),
     ...vmProblems(record(raw.vm)),
+    ...hardwareProblems(raw),
+    ...xmlProblems(record(raw.vm)),
     ...cardProblems(record(raw.vm)),
     ...(options.recorded ? [] : diskProblems(record(raw.vm))),
     ...tlsProblems(raw),
@@ -142,6 +145,12 @@ function vmProblems(vm: Raw): Problem[] {
       problems.push({ path: `vm.${key}`, message: `expected vm.kernel beside vm.${key}, got nothing; add vm.kernel or remove vm.${key}` });
     }
   }
+  if (given(vm.efiSecureBootEnabled) && vm.firmware === "bios") {
+    problems.push({ path: "vm.efiSecureBootEnabled", message: 'expected vm.firmware "efi" beside vm.efiSecureBootEnabled, got "bios"; remove one of them' });
+  }
+  if (given(vm.kernel) && vm.efiSecureBootEnabled === true) {
+    problems.push({ path: "vm.kernel", message: "expected no kernel of the host's beside efiSecureBootEnabled, got one, which nobody signed for it; remove one of them" });
+  }
   const log = str(vm.serialLog);
   if (log !== undefined && !log.includes("{name}") && !log.includes("{slot}")) {
     problems.push({
@@ -150,4 +159,28 @@ function vmProblems(vm: Raw): Problem[] {
     });
   }
   return problems;
+}
+
+function hardwareProblems(raw: Raw): Problem[] {
+  if (record(raw.vm).hardware !== "template" || raw.template === UNKNOWN || given(record(raw.template).domain)) return [];
+  return [{ path: "vm.hardware", message: 'expected a template { host, domain } beside "template", got one that is no machine; name the domain that has the disk, or leave hardware out' }];
+}
+
+/** What every member has of its own, which members would lose each other by. */
+const OWN_PARTS: Readonly<Record<string, string>> = { name: "namePrefix", uuid: "the fleet's id", metadata: "the provider's tag" };
+
+function xmlProblems(vm: Raw): Problem[] {
+  if (vm.xml === UNKNOWN) return [];
+  return Object.entries(record(vm.xml)).flatMap(([path, value]): Problem[] => {
+    const at = formatPath(["vm", "xml", path]);
+    const read = readXmlPath(path);
+    if (!read) {
+      return [{ path: at, message: `expected a path such as ./cpu/@mode, ./devices/disk[1]/driver/@cache or ./devices/interface[@type='bridge'], got ${seen(path)}` }];
+    }
+    const own = OWN_PARTS[read.steps[0]?.name ?? ""];
+    if (own !== undefined) return [{ path: at, message: `expected a path to what members have in common, got ${seen(path)}, which follows from ${own}; remove it` }];
+    if (read.steps.length === 0) return value === true || value === false ? [{ path: at, message: expected("a text for an attribute", value) }] : [];
+    if (read.attribute !== undefined && typeof value === "boolean" && value) return [{ path: at, message: expected("a text, or false for no such attribute", value) }];
+    return [];
+  });
 }

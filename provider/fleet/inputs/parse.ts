@@ -1,7 +1,7 @@
 /** Inputs → FleetSpec, or everything that is wrong with them at once. */
 import { crossProblems } from "./checks";
 import { guestOf } from "./guest";
-import { libvirtCard, libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
+import { isMachine, libvirtCard, libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
 import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
 import type { CloneSpec, DefaultsVersion, FleetSpec, FleetState, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
 import { formatBytes, tidy } from "../words/problems";
@@ -83,7 +83,7 @@ function toSpec(inputs: ParsedInputs, defaultsVersion: DefaultsVersion): FleetSp
     targets: targetsOf(inputs),
     racks,
     hosts: inputs.hosts.map(hostOf),
-    vm: vmOf(inputs.vm),
+    vm: vmOf(inputs, defaultsVersion),
     guest: guestOf(inputs.guest, defaultsVersion),
     powerOn: inputs.powerOn,
     start: inputs.start,
@@ -151,14 +151,19 @@ function hostOf(host: ParsedInputs["hosts"][number]): HostSpec {
   };
 }
 
-function vmOf(vm: ParsedInputs["vm"]): VmSpec {
+function vmOf({ vm, template }: ParsedInputs, defaultsVersion: DefaultsVersion): VmSpec {
+  const hardware = vm.hardware ?? (isMachine(template) && defaultsVersion > 1 ? "template" : "defaults");
+  const inherits = hardware === "template";
+  const { numCpus = inherits ? undefined : 1, memory = inherits ? undefined : 1024, networks = inherits ? undefined : [] } = vm;
   return {
-    numCpus: vm.numCpus,
-    memory: vm.memory,
-    networks: vm.networks.map((card) => ({ adapterType: card.adapterType, ...(card.mtu !== undefined && { mtu: card.mtu }), own: libvirtCard(card) })),
+    hardware,
+    ...(numCpus !== undefined && { numCpus }),
+    ...(memory !== undefined && { memory }),
+    ...(networks && { networks: networks.map((card) => ({ adapterType: card.adapterType, ...(card.mtu !== undefined && { mtu: card.mtu }), own: libvirtCard(card) })) }),
+    ...(vm.rootDisk && { rootDisk: vm.rootDisk }),
     disks: vm.disks,
     autostart: vm.autostart,
-    own: libvirtMachine(vm),
+    own: libvirtMachine(vm, inherits),
   };
 }
 

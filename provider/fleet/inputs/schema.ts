@@ -71,13 +71,18 @@ const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
 });
 
 const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
-  numCpus: integer(1, 1024).default(1).describe("Virtual processors. A change reaches a running member at its next start."),
-  memory: integer(1, 67_108_864).default(1024).describe("Memory in MiB. A change reaches a running member at its next start."),
+  hardware: choice(["template", "defaults"]).optional()
+    .describe("template: members have the template machine's hardware, but for what is declared here. defaults: what is not declared is as said here. Default: template for a template { host, domain }, else defaults; fleets made before this input existed keep defaults."),
+  numCpus: integer(1, 1024).optional().describe("Virtual processors. A change reaches a running member at its next start. Default: the template machine's, else 1."),
+  memory: integer(1, 67_108_864).optional().describe("Memory in MiB. A change reaches a running member at its next start. Default: the template machine's, else 1024."),
   networks: list("a list of network cards such as { network: \"default\" }", object("an object: { network }, { bridge } or { direct }", {
     ...libvirtCardFields,
     adapterType: choice(["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"]).default("virtio").describe("Model of the network card."),
     mtu: integer(68, 65_535).optional().describe("Largest packet in bytes that the card tells its guest of. Default: the network's or the bridge's."),
-  })).default([]).describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list."),
+  })).optional().describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list. Default: cards as the template machine's, else none."),
+  rootDisk: object("an object: { sizeBytes }", {
+    sizeBytes: bytes(1_048_576, "50e9").describe("Size of the cloned disk in bytes, as its guest sees it. Larger than before: members that are there grow, too, running or not; a guest that runs sees it at once, or at its next start. Disks never shrink."),
+  }).optional().describe("The disk that is cloned. Default: as large as the template's."),
   disks: list("a list of { label, sizeBytes, onDelete }", object("an object: { label, sizeBytes, onDelete }", {
     label: name(32).describe("Name of the disk within its member; part of the volume's name. Its first 20 characters are the disk's serial number, which guests show under /dev/disk/by-id."),
     sizeBytes: bytes(1_048_576, "10e9").describe("Size of the disk in bytes, at least 1 MiB."),

@@ -2,6 +2,7 @@
 import { guestIdentity } from "../guest/identity";
 import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
 import { cardPlace, machineInputs } from "../own";
+import { formatBytes } from "../words/problems";
 import { memberMacs } from "./addresses";
 
 export interface Difference {
@@ -20,18 +21,26 @@ export interface At {
 export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): Difference | null {
   const changes: Reconfiguration[] = [];
   const reasons: string[] = [];
-  const networks = spec.vm.networks.map(cardPlace);
+  // What is inherited a member has since it was made, whatever the template machine has by now.
+  const { numCpus = member.numCpus, memory = member.memory } = spec.vm;
+  const networks = spec.vm.networks?.map(cardPlace) ?? member.networks;
   const hardware = [
-    ...(member.numCpus === spec.vm.numCpus ? [] : [`CPUs ${member.numCpus} → ${spec.vm.numCpus}`]),
-    ...(member.memory === spec.vm.memory ? [] : [`memory ${member.memory} → ${spec.vm.memory} MiB`]),
+    ...(member.numCpus === numCpus ? [] : [`CPUs ${member.numCpus} → ${numCpus}`]),
+    ...(member.memory === memory ? [] : [`memory ${member.memory} → ${memory} MiB`]),
     ...(sameList(member.networks, networks) ? [] : [`networks ${listed(member.networks)} → ${listed(networks)}`]),
   ];
-  if (hardware.length > 0) changes.push({ kind: "hardware", numCpus: spec.vm.numCpus, memory: spec.vm.memory, networks });
+  if (hardware.length > 0) changes.push({ kind: "hardware", numCpus, memory, networks });
   const isTold = member.guest === toldTo(spec, member, at);
   if (!isTold) changes.push({ kind: "guest" });
   const defined = [...hardware, ...(isTold ? [] : ["guest identity"])];
   if (defined.length > 0) {
     reasons.push(`${defined.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
+  }
+  const { sizeBytes } = spec.vm.rootDisk ?? {};
+  const disk = member.chain[0];
+  if (sizeBytes !== undefined && disk && disk.capacityBytes < sizeBytes) {
+    changes.push({ kind: "grow", sizeBytes });
+    reasons.push(`disk ${formatBytes(disk.capacityBytes)} → ${formatBytes(sizeBytes)}`);
   }
   const wanted = spec.powerOn ? "running" : "stopped";
   if (member.power !== wanted) {
@@ -43,7 +52,7 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): D
 
 /** Hash of what its guest is to be told; undefined: nothing. */
 function toldTo({ guest, vm }: FleetSpec, { slot, generation, name }: ObservedMember, at: At): string | undefined {
-  return guestIdentity(guest, { ...at, slot, generation, name, macs: memberMacs(at.fleetId, slot, vm.networks.length) })?.hash;
+  return guestIdentity(guest, { ...at, slot, generation, name, macs: memberMacs(at.fleetId, slot, vm.networks?.length ?? 0) })?.hash;
 }
 
 const sameList = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((one, index) => one === b[index]);
@@ -69,10 +78,11 @@ export function diskWarning(spec: FleetSpec, members: readonly ObservedMember[])
  */
 export function quietChanges(before: FleetSpec | undefined, after: FleetSpec): string[] {
   if (!before) return [];
-  const adapters = ({ vm }: FleetSpec) => vm.networks.map((one) => one.adapterType);
+  const adapters = ({ vm }: FleetSpec) => (vm.networks ?? []).map((one) => one.adapterType);
   const sameNumber = adapters(before).length === adapters(after).length;
   const told = (spec: FleetSpec): Record<string, unknown> => ({
     "namePrefix": spec.namePrefix,
+    "vm.hardware": spec.vm.hardware,
     ...machineInputs(spec.vm.own),
     "vm.autostart": spec.vm.autostart ?? false,
     // With another number of networks members are redefined anyway.

@@ -14,14 +14,29 @@ export interface LibvirtHost {
 
 export interface LibvirtMachine {
   hypervisor: "libvirt";
-  domainType: "kvm" | "qemu";
-  arch: string;
+  /** Absent: inherited. */
+  domainType?: "kvm" | "qemu";
+  /** Absent: inherited. */
+  arch?: string;
   machine?: string;
+  /** Absent: inherited, else the hypervisor's (BIOS on x86_64). */
+  firmware?: "bios" | "efi";
+  /** With keys enrolled. Absent: as the firmware that the host chooses has it. */
+  efiSecureBootEnabled?: boolean;
+  /** An emulated TPM, made new for each member; null: none. Absent: inherited, else none. */
+  vtpm?: { version: "1.2" | "2.0" } | null;
+  /** Absent: inherited, else host-model with KVM. */
+  cpuMode?: CpuMode;
   /** Direct kernel boot; paths on the host. Absent: boot from disk. */
   kernelBoot?: { kernel: string; initrd?: string; cmdline?: string };
   /** Path of a serial log file on the host; `{name}` and `{slot}` are filled in. Absent: a pty. */
   serialLog?: string;
+  /** What is set in the domain's XML last, by path (inputs/xmlPaths.ts): a text, or whether the element is there at all. */
+  xml?: Record<string, string | boolean>;
 }
+
+/** How a guest's processor is like its host's. */
+export type CpuMode = "host-passthrough" | "host-model" | "maximum";
 
 /** What a network card is plugged into. */
 export type LibvirtCard = {

@@ -167,6 +167,8 @@ export interface ObservedTemplate extends Image {
   /** Name of the host that holds it; absent for a local file that is not uploaded yet. */
   host?: string;
   disks: readonly TemplateDisk[];
+  /** Where members inherit it. */
+  hardware?: InheritedHardware;
 }
 
 export interface Observation {
@@ -176,4 +178,12 @@ export interface Observation {
   templateProblem?: TemplateProblem;
   /** The template is a local file whose content was still being read when the look ended: there, and not known yet. @default false */
   templateUnread?: boolean;
+}
+
+/** What new members inherit of a template machine, as far as plans and previews speak of it. */
+export interface InheritedHardware {
+  /** Network cards of a member, declared or inherited. */
+  cards: number;
+  /** In words: what is inherited, and what is not, for being one machine's alone. */
+  words: string;
 }

@@ -47,6 +47,8 @@ export interface PlannedMove extends SlotId {
 export type Reconfiguration =
   | { kind: "power"; to: "running" | "stopped" }
   | { kind: "hardware"; numCpus: number; memory: number; networks: string[] }
+  /** Of the disk that was cloned. */
+  | { kind: "grow"; sizeBytes: number }
   /** What its guest is told. */
   | { kind: "guest" };
 

@@ -67,10 +67,16 @@ export interface ExtraDiskSpec {
 }
 
 export interface VmSpec {
-  numCpus: number;
-  /** MiB */
-  memory: number;
-  networks: NetworkInterfaceSpec[];
+  /** Whose hardware members have where nothing is declared: the template machine's, or what is documented. */
+  hardware: "template" | "defaults";
+  /** Absent: inherited. */
+  numCpus?: number;
+  /** MiB. Absent: inherited. */
+  memory?: number;
+  /** Absent: inherited, each with an address of its own. */
+  networks?: NetworkInterfaceSpec[];
+  /** What the disk that was cloned is to hold at least, as its guest sees it. Absent: as the template's. */
+  rootDisk?: { sizeBytes: number };
   disks: ExtraDiskSpec[];
   /** Start the member when its host starts. @default false */
   autostart?: boolean;

@@ -15,7 +15,8 @@ export function libvirtCardPlace(card: LibvirtCard): string {
   }
 }
 
-export const libvirtInputs = ({ domainType, arch, machine, kernelBoot, serialLog }: LibvirtMachine): Record<string, unknown> => ({
+export const libvirtInputs = ({ domainType, arch, machine, kernelBoot, serialLog, xml, firmware, efiSecureBootEnabled, vtpm, cpuMode }: LibvirtMachine): Record<string, unknown> => ({
   "vm.domainType": domainType, "vm.arch": arch, "vm.machine": machine,
-  "vm.kernel": kernelBoot?.kernel, "vm.initrd": kernelBoot?.initrd, "vm.cmdline": kernelBoot?.cmdline, "vm.serialLog": serialLog,
+  "vm.firmware": firmware, "vm.efiSecureBootEnabled": efiSecureBootEnabled, "vm.vtpm": vtpm?.version ?? vtpm, "vm.cpuMode": cpuMode,
+  "vm.kernel": kernelBoot?.kernel, "vm.initrd": kernelBoot?.initrd, "vm.cmdline": kernelBoot?.cmdline, "vm.serialLog": serialLog, "vm.xml": xml === undefined ? undefined : JSON.stringify(Object.entries(xml).sort()),
 });

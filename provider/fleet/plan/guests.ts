@@ -8,16 +8,17 @@ import type { PlanContext } from "./context";
 
 export function guestRefusals({ spec: { guest, vm, hosts }, fleetId }: Pick<PlanContext, "spec" | "fleetId">, plan: FleetPlan): Problem[] {
   if (guest.kind !== "cloudInit") return [];
+  const cards = vm.networks?.length ?? 0;
   const changing = [...plan.create, ...plan.reconfigure];
   const members = [...changing, ...plan.keep, ...plan.adopt];
   const last = members.reduce((most, one) => (most === undefined || one.slot > most.slot ? one : most), members[0]);
   const problems = guest.addresses.flatMap((range, index): Problem[] => {
     const path = `guest.addresses[${index}]`;
-    if (range.card >= vm.networks.length) return [{ path, message: `expected a network card of vm.networks, which has ${vm.networks.length}, got card ${range.card}; cards count from 0` }];
+    if (range.card >= cards) return [{ path, message: `expected a network card of vm.networks, which has ${cards}, got card ${range.card}; cards count from 0` }];
     if (!last || slotsOf(range) > BigInt(last.slot)) return [];
     return [{ path: `${path}.to`, message: `expected a range that reaches as far as slot ${last.slot} (${last.name}), got ${slotsOf(range)} addresses from ${range.from} on; raise to` }];
   });
-  if (guest.dnsServers.length + guest.dnsDomains.length > 0 && vm.networks.length === 0) {
+  if (guest.dnsServers.length + guest.dnsDomains.length > 0 && cards === 0) {
     problems.push({ path: guest.dnsServers.length > 0 ? "guest.dnsServers" : "guest.dnsDomains", message: "expected a network card in vm.networks for it, got none; add one, or remove it" });
   }
   const racks = new Map(hosts.map(({ name, rack }) => [name, rack]));

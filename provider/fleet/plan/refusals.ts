@@ -24,9 +24,10 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
     ...nameProblems(context, plan),
     ...takenUuidProblems(context.table, plan),
     ...twinProblems(context.census, actedSlots(plan)),
-    ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), context.spec.vm.networks.length, context.observation),
+    ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), cardsOf(context), context.observation),
     ...guestRefusals(context, plan),
     ...templateProblems(context, plan),
+    ...shrinkingProblems(context, plan),
   ];
 }
 
@@ -215,4 +216,23 @@ export function hasSeed({ table, image: { contentId } }: PlanContext, plan: Flee
   return contentId !== "" && table.hosts.some(({ name, seen }) =>
     (seen?.replicas ?? []).some((replica) => replica.contentId === contentId)
     || (seen?.members ?? []).some((member) => member.base === "frozen" && member.contentId === contentId && !leaving.has(memberKeyOn(name, member))));
+}
+
+/** How many cards a new member has: where they are inherited, as the template that was seen has them. */
+const cardsOf = ({ spec, observation }: PlanContext): number => spec.vm.networks?.length ?? observation?.template?.hardware?.cards ?? 0;
+
+/** Disks never shrink: what a guest wrote beyond the new end would be gone. */
+function shrinkingProblems({ spec, census, observation }: PlanContext, plan: FleetPlan): Problem[] {
+  const sizeBytes = spec.vm.rootDisk?.sizeBytes;
+  if (sizeBytes === undefined) return [];
+  const refused = (bytes: number, whose: string): Problem[] => [{
+    path: "vm.rootDisk.sizeBytes",
+    message: `expected at least the ${bytes} bytes that ${whose}, got ${sizeBytes}; disks never shrink: raise it, or leave it out`,
+  }];
+  const template = observation?.template?.disks[0]?.capacityBytes ?? 0;
+  if (plan.create.length > 0 && template > sizeBytes) return refused(template, "the template's disk holds");
+  const staying = new Set([...plan.keep, ...plan.adopt, ...plan.reconfigure].map((one) => slotKeyOn(one.host, one)));
+  const larger = census.present.filter(({ member, host, ...one }) => (member?.chain[0]?.capacityBytes ?? 0) > sizeBytes && staying.has(slotKeyOn(host.name, one)));
+  const [largest] = larger.sort((a, b) => b.member!.chain[0]!.capacityBytes - a.member!.chain[0]!.capacityBytes);
+  return largest ? refused(largest.member!.chain[0]!.capacityBytes, `${largest.name} has`) : [];
 }

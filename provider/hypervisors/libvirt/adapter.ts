@@ -28,11 +28,14 @@ import { lockFleet } from "./connection/lock";
 import type { LockTime } from "./connection/lease";
 import { adoptMember, destroyMember, powerMember, putDeltaOver, reconfigureMember } from "./members/member";
 import { findMember } from "./look/memberDomain";
+import { memberMachine } from "./look/memberMachine";
 import { observeHost } from "./look/observe";
+import { machineProblems, needsOf } from "./look/preflight";
+import type { TemplateMachine } from "./xml/memberDefinition";
 import { Pacer } from "./copy/rates";
 import { removeLeftover, removeReplica } from "./members/removal";
 import { inPlace, type Place } from "./connection/place";
-import { libvirts } from "./own";
+import { helperMachine, libvirts } from "./own";
 import { HostSession } from "./connection/session";
 import { sharedStores } from "./look/sharedStores";
 import { findTemplate } from "./template/find";
@@ -134,7 +137,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private helperSettings(fleetId: string): HelperSettings {
     const { vm, own, start } = this.spec;
-    const { domainType, arch } = libvirts(vm.own);
+    const { domainType, arch } = helperMachine(libvirts(vm.own));
     return {
       fleetId, holder: this.holder, domainType, arch, tlsDirectories: libvirts(own).transferTls?.directories,
       ...((start === "immediately" || this.hasEarly) && { guests: MAX_EARLY_GUESTS }),
@@ -142,7 +145,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async lock(request: LockRequest): Promise<FleetLock> {
-    const { domainType: type, arch } = libvirts(this.spec.vm.own);
+    const { domainType: type, arch } = helperMachine(libvirts(this.spec.vm.own));
     return lockFleet(request, request.hosts.map((host) => this.session(host)), () => ({ type, arch }), this.clock, this.lockTime);
   }
 
@@ -155,10 +158,35 @@ export class LibvirtHypervisor implements Hypervisor {
     ]);
     const [hosts, template] = await abortable(looks, signal).finally(() => deadline.cancel());
     const observation: Observation = { hosts, ...template };
+    if (request.preflight) await this.preflightHardware(hosts, request);
     this.hasEarly ||= hosts.some((host) => host.status === "reachable" && host.members.some(isUnarrived));
     const upload = uploadHost(observation);
     if (observation.template && this.spec.template.kind === "file" && upload) observation.template.host = upload;
     return observation;
+  }
+
+  /** Whether each host can run members that are like the template: known once both were seen. */
+  private async preflightHardware(hosts: Observation["hosts"], request: ObserveRequest): Promise<void> {
+    const like = this.template.located?.like;
+    if (!like) return;
+    const declared = new Set(request.spec.hosts.map(({ name }) => name));
+    await Promise.all(hosts.map(async (host) => {
+      if (host.status !== "reachable" || !declared.has(host.name)) return;
+      try {
+        host.problems.push(...await this.byName(host.name).run("look at hardware", async (client) => machineProblems(client, host.name, needsOf(like.sample), await client.libVersion())));
+      } catch (error) {
+        if (!(error instanceof HypervisorError)) throw error;
+        host.problems.push({ message: `${host.name} did not say whether it can run members of this hardware: ${error.message}` });
+      }
+    }));
+  }
+
+  /** What a new member's hardware is like. Undefined: documented defaults. */
+  private async machineFor(order: ReconfigureOrder): Promise<TemplateMachine | undefined> {
+    if (order.vm.hardware !== "template") return undefined;
+    const machine = this.template.located?.machine ?? await memberMachine([...this.sessions.values()], order.fleet.fleetId);
+    if (machine) return machine;
+    throw new HypervisorError(order.host, "define", "the template's hardware cannot be looked at, and no member is there that has it: see to the template's domain (template.domain), or set vm.hardware to \"defaults\"");
   }
 
   private async observeOne(host: HostSpec, request: ObserveRequest, expired: Promise<never>): Promise<Observation["hosts"][number]> {
@@ -276,14 +304,14 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async reconfigure(order: ReconfigureOrder): Promise<void> {
-    await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId));
+    await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId), () => this.machineFor(order));
   }
 
   private async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {
     // Before anything is awaited: the copy was ordered in the same breath, and may fail before we look.
     const copy = this.copies.get(copyKey(order.fleet.fleetId, order.base));
     if (!copy) throw new HypervisorError(order.host, "start early", `no copy is under way that ${order.name} could read from`);
-    await startEarly(order, await this.place(order.host, order.fleet.fleetId), copy, context);
+    await startEarly(order, await this.place(order.host, order.fleet.fleetId), copy, () => this.machineFor(order), context);
   }
 
   async consolidate(order: MemberRef, context?: CallContext): Promise<void> {

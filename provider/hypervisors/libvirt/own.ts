@@ -1,3 +1,5 @@
+import type { LibvirtMachine } from "../../fleet/model";
+
 /** Of what was declared for any hypervisor, libvirt's arm. */
 type Libvirts<Own extends { hypervisor: string }> = Extract<Own, { hypervisor: "libvirt" }>;
 
@@ -6,3 +8,6 @@ export function libvirts<Own extends { hypervisor: string }>(own: Own): Libvirts
   if (own.hypervisor !== "libvirt") throw new TypeError(`expected what is libvirt's own, got ${own.hypervisor}'s`);
   return own as Libvirts<Own>;
 }
+
+/** What the provider itself starts on hosts: where nothing is declared, as most hosts have it. */
+export const helperMachine = ({ domainType = "kvm", arch = "x86_64" }: Pick<LibvirtMachine, "domainType" | "arch">): { domainType: "kvm" | "qemu"; arch: string } => ({ domainType, arch });

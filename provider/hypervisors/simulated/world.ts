@@ -50,9 +50,12 @@ export interface SimulatedReplica {
   arriving?: string;
 }
 
-export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string };
+export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string; rootDiskBytes?: number };
 
 /** Keys join by a character that no fleet id has. */
+/** What members are like that inherit their hardware: a template here is an image alone. */
+const TEMPLATE_MACHINE = { numCpus: 1, memory: 1024, networks: [] };
+
 export const slotKey = (fleetId: string, slot: number): string => `${fleetId}/${keyOfSlot({ slot })}`;
 export const volumeKey = (fleetId: string, slot: number, generation: number): string => `${fleetId}/${memberKey({ slot, generation })}`;
 export const replicaKey = (fleetId: string, purpose: string, contentId: string): string =>
@@ -208,7 +211,8 @@ export class SimulatedHost {
     const bottom = member.kind === "linked"
       ? this.replicas.get(replicaKey(member.fleetId, "replica", member.contentId))?.disk
       : this.bases.get(key)!.disk;
-    return [delta, bottom].filter((disk) => disk !== undefined).map((disk) => ({ ...disk }));
+    const [top, ...under] = [delta, bottom].filter((disk) => disk !== undefined).map((disk) => ({ ...disk }));
+    return top ? [{ ...top, capacityBytes: Math.max(top.capacityBytes, member.rootDiskBytes ?? 0) }, ...under] : [];
   }
 
   /** What may be copied: whole, and written by nobody. */
@@ -221,6 +225,7 @@ export class SimulatedHost {
   define(order: ReconfigureOrder, fleetId: string, incarnation: string): void {
     const key = slotKey(fleetId, order.slot);
     const old = this.members.get(key);
+    const cards = order.vm.networks?.map(cardPlace) ?? old?.networks ?? TEMPLATE_MACHINE.networks;
     this.members.set(key, {
       fleetId,
       slot: order.slot,
@@ -230,15 +235,16 @@ export class SimulatedHost {
       generation: order.generation,
       incarnation,
       contentId: order.contentId,
-      cardAddresses: memberMacs(fleetId, order.slot, order.vm.networks.length),
+      cardAddresses: memberMacs(fleetId, order.slot, cards.length),
       power: old?.power ?? "stopped",
       // A redefinition takes no extra disk away, and adds none.
       disks: old?.generation === order.generation ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
         ...this.disk(`${fleetId}-${order.slot}-${order.generation}-${label}`, sizeBytes, 0), label, onDelete,
       })),
-      numCpus: order.vm.numCpus,
-      memory: order.vm.memory,
-      networks: order.vm.networks.map(cardPlace),
+      numCpus: order.vm.numCpus ?? old?.numCpus ?? TEMPLATE_MACHINE.numCpus,
+      memory: order.vm.memory ?? old?.memory ?? TEMPLATE_MACHINE.memory,
+      networks: cards,
+      rootDiskBytes: Math.max(order.vm.rootDisk?.sizeBytes ?? 0, old?.generation === order.generation ? old.rootDiskBytes ?? 0 : 0),
       ...(order.guest && { guest: order.guest.hash }),
     });
   }

@@ -51,7 +51,7 @@ describe("network cards", function () {
     const domain = await define(spec);
     const cards = all(domain, "devices", "interface").map((card) => [text(card, "@type"), text(card, "source", "@network") ?? text(card, "source", "@bridge") ?? text(card, "source", "@dev"), text(card, "model", "@type")]);
     assert.deepEqual(cards, [["network", "default", "virtio"], ["bridge", "vmbr0", "e1000"], ["direct", "eth0", "virtio"], ["bridge", "ovs0", "virtio"]]);
-    assert.deepEqual((await look(spec)).members.map(({ networks }) => networks), [spec.vm.networks.map(cardPlace)]);
+    assert.deepEqual((await look(spec)).members.map(({ networks }) => networks), [spec.vm.networks!.map(cardPlace)]);
   });
 
   it("run on a bridge of the host with the packet size that was declared", async () => {

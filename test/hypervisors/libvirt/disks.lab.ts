@@ -34,7 +34,7 @@ describe("a member with as many data disks as check allows", function () {
       await hv.clone({ fleet, image, source: { kind: "template", host: host.name }, target: base });
       await hv.snapshot(ref);
       await define(spec.vm);
-      await define({ ...spec.vm, memory: spec.vm.memory + 16 });
+      await define({ ...spec.vm, memory: spec.vm.memory! + 16 });
       await hv.power({ ...ref, to: "running", shutdownMs: 0 });
       const targets = lines(await virsh(host, "domblklist", ref.name)).map((line) => line.split(/\s+/)[0]!);
       assert.equal(new Set(targets).size, 56);

@@ -22,8 +22,10 @@ const delta = ours({ kind: "delta", ...of });
 const dataDisk = (label: string, onDelete: "delete" | "keep" = "delete"): string => ours({ kind: "disk", ...of, label, onDelete });
 const order: ReconfigureOrder = {
   fleet: { fleetId: "f1", incarnation: "i1", namePrefix: "w" }, host: "a1", slot: 3, name: "w-003", kind: "linked", generation: 1,
-  contentId: "c1", autostart: false, vm: { numCpus: 2, memory: 64, networks: [], disks: [], own: { hypervisor: "libvirt", domainType: "qemu", arch: "x86_64" } },
+  contentId: "c1", autostart: false, vm: { hardware: "defaults", numCpus: 2, memory: 64, networks: [], disks: [], own: { hypervisor: "libvirt", domainType: "qemu", arch: "x86_64" } },
 };
+
+const noMachine = () => Promise.resolve(undefined);
 
 /** A host with one member, stopped, that has these files as its disks. */
 class OneMember {
@@ -91,7 +93,7 @@ describe("a member's disks", () => {
     await fc.assert(fc.asyncProperty(disks, async (made) => {
       const files = [delta, ...made.map((disk) => dataDisk(disk.label, disk.onDelete))];
       const host = new OneMember(files);
-      await reconfigureMember(order, host.place);
+      await reconfigureMember(order, host.place, noMachine);
       assert.deepEqual(host.defined.map(attachedFiles), [files]);
       assert.deepEqual(host.removed, []);
     }), { examples: [[[{ label: "data.1", onDelete: "delete" }]], [[{ label: "x.qcow2", onDelete: "keep" }]]], numRuns: 50 });
@@ -114,7 +116,7 @@ describe("a member's disks", () => {
   for (const [what, file, backing] of snapshots) {
     it(`are left as they are where one is a snapshot ${what}`, async () => {
       const host = new OneMember([delta, file], backing);
-      await assert.rejects(reconfigureMember(order, host.place), /w-003 has the disk .*: merge or remove the snapshot first/);
+      await assert.rejects(reconfigureMember(order, host.place, noMachine), /w-003 has the disk .*: merge or remove the snapshot first/);
       await assert.rejects(destroyMember({ ...order, shutdownMs: 0 }, host.place), /merge or remove the snapshot first/);
       assert.deepEqual([host.defined, host.removed, host.undefined, host.left()], [[], [], false, [delta, file].sort()]);
     });
@@ -122,7 +124,7 @@ describe("a member's disks", () => {
 
   it("of another host's name are told for what they are, and not for a snapshot", async () => {
     const host = new OneMember([ours({ kind: "delta", ...of }, { ...scope, hostUuid: "2b2b3c4d-0000-0000-0000-000000000000" })]);
-    await assert.rejects(reconfigureMember(order, host.place), /bears another host's name: it was moved here by hand/);
+    await assert.rejects(reconfigureMember(order, host.place, noMachine), /bears another host's name: it was moved here by hand/);
     await assert.rejects(destroyMember({ ...order, shutdownMs: 0 }, host.place), /bears another host's name: it was moved here by hand/);
     assert.deepEqual([host.defined, host.removed], [[], []]);
   });

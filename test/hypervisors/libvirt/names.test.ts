@@ -44,7 +44,7 @@ describe("XML", () => {
   it("holds hostile names as text, never as markup", () => {
     assert.equal(text(parseXml(volumeXml(hostile, 1024, "raw")), "volume", "name"), hostile);
     const vm = {
-      numCpus: 1, memory: 64, networks: [{ adapterType: "virtio", own: { hypervisor: "libvirt" as const, kind: "network" as const, network: hostile } }], disks: [],
+      hardware: "defaults" as const, numCpus: 1, memory: 64, networks: [{ adapterType: "virtio", own: { hypervisor: "libvirt" as const, kind: "network" as const, network: hostile } }], disks: [],
       own: { hypervisor: "libvirt" as const, domainType: "qemu" as const, arch: "x86_64", kernelBoot: { kernel: hostile, cmdline: "{name} {slot}" } },
     };
     const fleet = { fleetId: "f", incarnation: hostile, namePrefix: "w" };

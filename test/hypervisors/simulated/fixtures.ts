@@ -18,7 +18,7 @@ export function spec(): FleetSpec {
     racks: [{ name: "a", uplinkBitsPerSecond: 4e10 }, { name: "b", uplinkBitsPerSecond: 4e10 }],
     hosts: [host("a1", "a"), host("a2", "a"), host("b1", "b")],
     vm: {
-      numCpus: 1, memory: 256, networks: [{ adapterType: "virtio", own: { hypervisor: "libvirt", kind: "network", network: "default" } }], disks: [],
+      hardware: "defaults", numCpus: 1, memory: 256, networks: [{ adapterType: "virtio", own: { hypervisor: "libvirt", kind: "network", network: "default" } }], disks: [],
       autostart: false, own: { hypervisor: "libvirt", domainType: "qemu", arch: "x86_64" },
     },
     powerOn: true, start: "whenCopied", keepSeeds: "none", onTemplateChange: "keep", allowRecreate: false, deletionProtection: false,

@@ -5,7 +5,7 @@
  * counts, by his own clock, from when he first saw a beat: after a whole term unchanged, that very lock may be removed.
  * The holder's count began before the waiter's, so he has stopped half a term before anybody may follow him.
  */
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { LONG_CALL_MS } from "../rpc/protocol";
 
 /** How often a holder shows that it lives. */
 export const BEAT_MS = 3_000;

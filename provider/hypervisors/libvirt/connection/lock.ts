@@ -8,9 +8,8 @@ import { BEAT_MS, FIRST_BEAT, takeLock, type Lease, type LockHost, type LockTime
 import { lockDomainName } from "../volumes/names";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { ErrorCode, LONG_CALL_MS } from "../rpc/protocol";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
-import { ErrorCode } from "../rpc/protocol";
 import type { HostSession } from "./session";
 import { parseTag, TAG_KEY, TAG_URI, tagXml, type HelperTag } from "../xml/tags";
 

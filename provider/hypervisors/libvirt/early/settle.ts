@@ -1,8 +1,9 @@
 import type { CallContext, EarlyOrder } from "../../hypervisor";
 import { endArrival } from "../volumes/arrivals";
 import { followJob, jobInfo, jobNews } from "../members/consolidate";
-import { assertOwnDisk, rootDisk } from "../look/domainDisks";
-import { blockCopyTargetXml, FIRST_DISK, memberXml } from "../xml/domainXml";
+import { assertOwnDisk, firstDiskName, rootDisk } from "../look/domainDisks";
+import { blockCopyTargetXml } from "../xml/domainXml";
+import { memberDefinition } from "../xml/memberDefinition";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
 import { standingIdentity } from "../identity/volume";
@@ -12,8 +13,7 @@ import { dataDisks, isActive, refuseSaved, setTag } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
-import { BlockJobType, Flag } from "../rpc/protocol";
+import { BlockJobType, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import type { MemberTag } from "../xml/tags";
 import { diskPath, ensureVolume, volumeFacts, type VolumeFacts } from "../volumes/volumes";
 
@@ -41,13 +41,15 @@ export async function settleMember(order: EarlyOrder, place: Place, settings: He
     const image = await client.lookupVolume(pool, targetVolumeName(scope, order.base));
     if (!image) throw new Error(`the image ${targetVolumeName(scope, order.base)} is gone`);
     const under = await volumeFacts(client, image);
+    const early = await client.lookupVolume(pool, earlyName);
+    const diskBytes = Math.max(under.capacityBytes, early ? (await volumeFacts(client, early)).capacityBytes : 0);
     for (let disk = await rootDisk(client, domain); disk.current !== deltaName; disk = await rootDisk(client, domain)) {
       context.signal?.throwIfAborted();
       await refuseSaved(client, domain, order.name);
       assertOwnDisk(scope, disk.current, [earlyName], `the disk of ${order.name}`);
-      if (isActive(await client.domainState(domain))) await moveLive(here, domain, { earlyName, deltaName, under }, context);
+      if (isActive(await client.domainState(domain))) await moveLive(here, domain, { earlyName, deltaName, under, diskBytes }, context);
       else {
-        await moveStopped(here, { earlyName, deltaName, under }, settings, context);
+        await moveStopped(here, { earlyName, deltaName, under, diskBytes }, settings, context);
         await defineSettled(here, order, tag, deltaName, domain);
       }
     }
@@ -64,23 +66,26 @@ interface Move {
   deltaName: string;
   /** What both stand on. */
   under: VolumeFacts;
+  /** Of the early overlay, as its guest sees it. */
+  diskBytes: number;
 }
 
 async function moveLive(here: Here, domain: Domain, move: Move, context: CallContext): Promise<void> {
   const { client } = here;
-  const underWay = await jobInfo(client, domain);
+  const disk = await firstDiskName(client, domain);
+  const underWay = await jobInfo(client, domain, disk);
   if (underWay !== null) {
     // Of a run that was killed: into a delta of unknown state, so once more from the start.
     if (underWay.type !== BlockJobType.copy) throw new Error("another block job of its disk is under way: end it first (virsh blockjob)");
-    await client.blockJobAbort(domain, FIRST_DISK);
-    while ((await jobInfo(client, domain)) !== null) await client.clock.sleep(POLL_MS);
+    await client.blockJobAbort(domain, disk);
+    while ((await jobInfo(client, domain, disk)) !== null) await client.clock.sleep(POLL_MS);
   }
   await deleteVolume(here, move.deltaName);
-  const delta = await ensureVolume(here, move.deltaName, move.under.capacityBytes, "qcow2", { path: move.under.path, format: "qcow2" });
-  const news = await jobNews(client, domain);
+  const delta = await ensureVolume(here, move.deltaName, move.diskBytes, "qcow2", { path: move.under.path, format: "qcow2" });
+  const news = await jobNews(client, domain, disk);
   try {
-    await client.blockCopyTop(domain, FIRST_DISK, blockCopyTargetXml((await volumeFacts(client, delta)).path));
-    await followJob(here, domain, move.earlyName, news, context);
+    await client.blockCopyTop(domain, disk, blockCopyTargetXml((await volumeFacts(client, delta)).path));
+    await followJob(here, { domain, disk }, move.earlyName, news, context);
   } finally {
     news.end();
   }
@@ -108,7 +113,8 @@ async function defineSettled(
   const path = await diskPath(here, deltaName);
   const of = { slot: order.slot, generation: order.generation };
   const extra = [...await dataDisks(here, of, domain), ...await standingIdentity(here, of, domain)];
-  await here.client.defineDomain(memberXml(order, tag, { path, format: "qcow2" }, extra));
+  const own = await here.client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
+  await here.client.defineDomain(memberDefinition(order, { tag, top: { path, format: "qcow2" }, extra }, { own }));
   await here.client.setAutostart(domain, order.autostart);
 }
 

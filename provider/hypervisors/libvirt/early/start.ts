@@ -2,21 +2,21 @@ import { randomBytes } from "node:crypto";
 import type { CallContext, EarlyOrder } from "../../hypervisor";
 import { abortable } from "../../../async/abortable";
 import type { Copy } from "../copy/copies";
-import { memberXml, type DiskXml } from "../xml/domainXml";
+import type { DiskXml } from "../xml/domainXml";
+import { memberDefinition, type TemplateMachine } from "../xml/memberDefinition";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
 import { identityDisks } from "../identity/volume";
-import { dataDisks, dropPending, isActive, makeDataDisks, refuseSaved } from "../members/member";
+import { dataDisks, dropPending, isActive, likeWhat, makeDataDisks, refuseSaved } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
-import { DISK_DEVICE, firstDiskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
+import { deviceOf, firstDiskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
 import type { Recorder } from "./recorder";
 import { Boot, READING_BYTES } from "./boot";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { ErrorCode, LONG_CALL_MS } from "../rpc/protocol";
 import { ConnectionLostError, isLibvirtError, QmpError } from "../rpc/errors";
-import { ErrorCode } from "../rpc/protocol";
 import type { MemberTag } from "../xml/tags";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
 
@@ -29,7 +29,7 @@ const NODE_PREFIX = "vmfleet-early-";
  * backing and the export dies with the helper, so the definition cannot be started by anyone until it is settled: what
  * a guest does not have yet must never be read as zeros.
  */
-export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, context: CallContext = {}): Promise<void> {
+export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, machine: () => Promise<TemplateMachine | undefined>, context: CallContext = {}): Promise<void> {
   const { capacityBytes } = await abortable(copy.facts.wait(), context.signal);
   const served = await abortable(copy.serveGuest(true), context.signal);
   await inPlace(place, "start early", async (here) => {
@@ -51,7 +51,9 @@ export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, co
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
       kind: order.kind, contentId: order.contentId, base: "arriving", guest: order.guest?.hash,
     };
-    const defined = await client.defineDomain(memberXml(order, tag, { ...disk, backing: { kind: "nbd", ...served.at } }, [...extra, ...told]));
+    const top: DiskXml = { ...disk, backing: { kind: "nbd", ...served.at } };
+    const parts = { tag, top, extra: [...extra, ...told] };
+    const defined = await client.defineDomain(memberDefinition(order, parts, await likeWhat(client, order, found?.domain, machine)));
     await dropPending(here, order);
     await client.startDomain(defined, LONG_CALL_MS);
     void mind(client, defined, disk.path, copy, served);
@@ -66,7 +68,7 @@ async function earlyDisks(
   const name = volumeName(scope, { kind: "early", ...of });
   if (!found) await deleteVolume(here, name); // of a run that did not get to the member
   else if (!(await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} is gone`);
-  const volume = await ensureVolume(here, name, capacityBytes, "qcow2");
+  const volume = await ensureVolume(here, name, Math.max(capacityBytes, order.vm.rootDisk?.sizeBytes ?? 0), "qcow2");
   const extra = found ? await dataDisks(here, of, found) : await makeDataDisks(here, of, order);
   return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
 }
@@ -116,7 +118,7 @@ async function mind(client: LibvirtClient, domain: Domain, path: string, copy: C
         if (copy.epoch !== epoch || recording) await feedAnew();
         await client.resumeDomain(domain);
       } else {
-        const now = await bytesRead(client, domain);
+        const now = await bytesRead(client, domain, path);
         if (now - readBytes > READING_BYTES) copy.guestsWait();
         readBytes = now;
         if (recording && !asked && boot.hasEnded(now, client.clock.nowMs())) {
@@ -131,11 +133,12 @@ async function mind(client: LibvirtClient, domain: Domain, path: string, copy: C
   }
 }
 
-/** From its first disk: the others are not copied. */
-async function bytesRead(client: LibvirtClient, domain: Domain): Promise<number> {
+/** From its first disk, the file at `path`: the others are not copied. */
+async function bytesRead(client: LibvirtClient, domain: Domain, path: string): Promise<number> {
   try {
+    const device = await deviceOf((command) => client.qmp(domain, command), path);
     const stats = await client.qmp<{ qdev?: string; stats: { rd_bytes: number } }[]>(domain, "query-blockstats");
-    return stats.find(({ qdev }) => qdev === DISK_DEVICE)?.stats.rd_bytes ?? 0;
+    return stats.find(({ qdev }) => qdev === device)?.stats.rd_bytes ?? 0;
   } catch (error) {
     if (error instanceof QmpError) return 0;
     throw error;

@@ -7,9 +7,8 @@ import { helperDomainName } from "../volumes/names";
 import { DISK_DEVICE, type NbdExport } from "./nodes";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { ErrorCode, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import { CallTimeoutError, isLibvirtError, LibvirtError, QmpError } from "../rpc/errors";
-import { ErrorCode, Flag } from "../rpc/protocol";
 import type { HostSession } from "../connection/session";
 import { loadCredentials, type TlsEnd } from "./tls";
 

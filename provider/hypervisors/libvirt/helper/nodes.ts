@@ -45,9 +45,15 @@ export async function firstDiskNodes(qmp: Qmp, path: string): Promise<ImageNodes
   return pickNodes(drives, named, path);
 }
 
+/** QEMU's path of the device that has this file as its disk. */
+export async function deviceOf(qmp: (command: string) => Promise<unknown>, path: string): Promise<string | undefined> {
+  return ((await qmp("query-block")) as Drive[]).find(({ inserted }) => inserted && fileOf(inserted.file) === path)?.qdev;
+}
+
 /** What QEMU said, judged: another node reopened would lose what a guest wrote. */
 export function pickNodes(drives: readonly Drive[], named: readonly NamedNode[], path: string): ImageNodes {
-  const inserted = drives.find(({ qdev }) => qdev === DISK_DEVICE)?.inserted;
+  const drive = drives.find(({ inserted }) => inserted && fileOf(inserted.file) === path) ?? drives.find(({ qdev }) => qdev === DISK_DEVICE);
+  const inserted = drive?.inserted;
   const image = inserted?.["node-name"];
   if (!inserted || image === undefined) throw new Error("the first disk of the domain has no image");
   if (inserted.drv !== "qcow2" || fileOf(inserted.file) !== path) {

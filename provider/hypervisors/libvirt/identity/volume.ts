@@ -15,6 +15,7 @@ import type { UploadChunk } from "../rpc/stream";
 import { volumeName, type VolumeScope } from "../volumes/names";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
 import type { DiskXml } from "../xml/domainXml";
+import { IDENTITY_LABEL } from "../xml/memberDefinition";
 import type { MemberTag } from "../xml/tags";
 import { IMAGE_BYTES, identityImage } from "./image";
 
@@ -23,9 +24,6 @@ interface Slot {
   generation: number;
 }
 type IdentityDisk = DiskXml & { label: string };
-
-/** By it a guest finds the disk among its own: /dev/disk/by-id/virtio-cidata. */
-const SERIAL = "cidata";
 
 export const identityName = (scope: VolumeScope, { slot, generation }: Slot): string => volumeName(scope, { kind: "identity", slot, generation });
 
@@ -55,7 +53,7 @@ export async function standingIdentity(here: Here, of: Slot, domain: Domain): Pr
   return attachedFiles(await here.client.domainXml(domain, Flag.xmlInactive)).includes(name) ? [await asDisk(here, name)] : [];
 }
 
-const asDisk = async (here: Here, name: string): Promise<IdentityDisk> => ({ path: await diskPath(here, name), format: "raw", readOnly: true, label: SERIAL });
+const asDisk = async (here: Here, name: string): Promise<IdentityDisk> => ({ path: await diskPath(here, name), format: "raw", readOnly: true, label: IDENTITY_LABEL });
 
 /** The definition names it no more. A guest that still runs with it keeps it: it is a leftover once that has ended. */
 export async function dropIdentity(here: Here, of: Slot, { guest }: Pick<ReconfigureOrder, "guest">): Promise<void> {

@@ -31,10 +31,18 @@ export function assertOwnDisk(scope: VolumeScope, file: string | undefined, own:
   if (!isOwnDisk(file, own)) throw new Error(`${of} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
 }
 
-/** The file of the disk `vda`; else of the first that is a disk at all. */
-export function rootPath(domain: ParsedXml): string | undefined {
+/** The disk `vda`; else the first that is a disk at all. */
+function firstDiskOf(domain: ParsedXml): unknown {
   const disks = all(domain, "domain", "devices", "disk").filter((disk) => (text(disk, "@device") ?? "disk") === "disk");
-  return text(disks.find((disk) => text(disk, "target", "@dev") === FIRST_DISK) ?? disks[0], "source", "@file");
+  return disks.find((disk) => text(disk, "target", "@dev") === FIRST_DISK) ?? disks[0];
+}
+
+/** Its file. */
+export const rootPath = (domain: ParsedXml): string | undefined => text(firstDiskOf(domain), "source", "@file");
+
+/** What libvirt calls a member's first disk: jobs of it go by that name. */
+export async function firstDiskName(client: LibvirtClient, domain: Domain): Promise<string> {
+  return text(firstDiskOf(parseXml(await client.domainXml(domain))), "target", "@dev") ?? FIRST_DISK;
 }
 
 /** Last names of the files and volumes that a definition has as disks, in its order. */

@@ -1,9 +1,12 @@
-import type { HostProblem } from "../../../fleet/model";
+import type { FleetSpec, HostProblem, LibvirtCard } from "../../../fleet/model";
 import type { ObserveRequest } from "../../hypervisor";
 import type { LibvirtClient } from "../rpc/client";
 import { LibvirtError } from "../rpc/errors";
 import type { HostSession, PoolFacts } from "../connection/session";
-import { libvirts } from "../own";
+import { helperMachine, libvirts } from "../own";
+import { cardsOf } from "../xml/cards";
+import { isPlain, sampleOf, UnfitMachineError } from "../xml/memberDefinition";
+import { at, parseXml, text } from "../xml/xml";
 
 /** blockdev nodes of libvirt's own naming, and active commit on them, since 6.0; older ones were never tried. */
 const OLDEST = 6_000_000;
@@ -31,26 +34,80 @@ export async function preflightHost(
   else if (!(await client.poolIsActive(pool.pool))) add(`expected an active storage pool, but ${host.own.pool} on ${host.name} is not started: virsh pool-start ${host.own.pool}`, "pool");
   else if (!POOL_TYPES.includes(pool.type)) add(`expected a pool of type ${POOL_TYPES.join(", ")}, but ${host.own.pool} on ${host.name} is of type ${pool.type}`, "pool");
 
-  const cards = request.spec.vm.networks.map(({ own }) => libvirts(own));
+  // What is inherited is asked for once the template was seen.
+  if (request.spec.vm.hardware === "defaults") {
+    const needs = declaredNeeds(request.spec);
+    problems.push(...typeof needs === "string" ? [{ message: needs }] : await machineProblems(client, host.name, needs, version));
+  }
+  return problems;
+}
+
+/** What a machine needs of a host. */
+export interface MachineNeeds {
+  domainType: "kvm" | "qemu";
+  arch: string;
+  machine?: string;
+  cards: readonly LibvirtCard[];
+  /** Who asks for the cards, for messages. */
+  cardsOf: string;
+  /** Of members that documented defaults alone do not make: asked about whole. */
+  definition?: string;
+}
+
+/** @returns a text where what is declared makes no member */
+export function declaredNeeds({ vm }: FleetSpec): MachineNeeds | string {
+  const { machine, ...own } = libvirts(vm.own);
+  try {
+    return {
+      ...helperMachine(own), ...(machine !== undefined && { machine }), cards: (vm.networks ?? []).map((card) => libvirts(card.own)), cardsOf: "vm.networks",
+      ...(!isPlain(vm) && { definition: sampleOf(vm) }),
+    };
+  } catch (error) {
+    if (error instanceof UnfitMachineError) return error.message;
+    throw error;
+  }
+}
+
+/** Of a definition: that of a member which is never made. */
+export function needsOf(definition: string): MachineNeeds {
+  const domain = at(parseXml(definition), "domain");
+  const type = at(domain, "os", "type");
+  const machine = text(type, "@machine");
+  const own = { domainType: text(domain, "@type") === "qemu" ? "qemu" : "kvm", arch: text(type, "@arch") } as const;
+  return { ...helperMachine(own), ...(machine !== undefined && { machine }), cards: cardsOf(domain), cardsOf: "of the template's network cards", definition };
+}
+
+/** Every problem at once. @param version of the host's libvirt */
+export async function machineProblems(client: LibvirtClient, host: string, needs: MachineNeeds, version: number): Promise<HostProblem[]> {
+  const problems: HostProblem[] = [];
+  const add = (message: string): void => void problems.push({ message });
+  const { cards, cardsOf, domainType, arch, machine } = needs;
   for (const network of new Set(cards.flatMap((card) => (card.kind === "network" ? [card.network] : [])))) {
     const active = await client.networkIsActive(network);
-    if (active === undefined) add(`host ${host.name} has no network ${JSON.stringify(network)} (vm.networks)`);
-    else if (!active) add(`network ${network} on host ${host.name} is not started: virsh net-start ${network}`);
+    if (active === undefined) add(`host ${host} has no network ${JSON.stringify(network)} (${cardsOf})`);
+    else if (!active) add(`network ${network} on host ${host} is not started: virsh net-start ${network}`);
   }
 
   for (const [device, input] of new Map(cards.flatMap((card) => (card.kind === "network" ? [] : [card.kind === "bridge" ? [card.bridge, "bridge"] as const : [card.device, "direct"] as const])))) {
-    if ((await client.interfaceIsThere(device)) === false) add(`host ${host.name} has no network device ${JSON.stringify(device)} (vm.networks[].${input})`);
+    if ((await client.interfaceIsThere(device)) === false) add(`host ${host} has no network device ${JSON.stringify(device)} (${cardsOf === "vm.networks" ? `vm.networks[].${input}` : cardsOf})`);
   }
   if (version < VLAN_ON_BRIDGES && cards.some((card) => card.kind === "bridge" && !card.isOpenVSwitch && card.vlanTags)) {
-    add(`expected libvirt 11.0 or newer on ${host.name} for vlanTags on a bridge of the kernel, got ${versionText(version)}: plug the cards into a bridge for that VLAN`);
+    add(`expected libvirt 11.0 or newer on ${host} for vlanTags on a bridge of the kernel, got ${versionText(version)}: plug the cards into a bridge for that VLAN`);
   }
 
-  const { domainType, arch, machine } = libvirts(request.spec.vm.own);
   try {
     await client.domainCapabilities(arch, domainType, machine);
   } catch (error) {
     if (!(error instanceof LibvirtError)) throw error;
-    add(`host ${host.name} cannot run domainType ${domainType} for ${arch}: ${error.message}${domainType === "kvm" ? ' (without usable KVM set vm.domainType to "qemu")' : ""}`);
+    add(`host ${host} cannot run domainType ${domainType} for ${arch}: ${error.message}${domainType === "kvm" ? ' (without usable KVM set vm.domainType to "qemu")' : ""}`);
+  }
+  if (needs.definition !== undefined && problems.length === 0) {
+    try {
+      await client.assertStartable(needs.definition);
+    } catch (error) {
+      if (!(error instanceof LibvirtError)) throw error;
+      add(`host ${host} cannot run members of this hardware: ${error.message}`);
+    }
   }
   return problems;
 }

@@ -7,15 +7,13 @@ import { Helper, type HelperSettings } from "../helper/helper";
 import { isActive, refuseSaved, setTag } from "./member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
-import { assertOwnDisk, rootDisk } from "../look/domainDisks";
+import { assertOwnDisk, firstDiskName, rootDisk } from "../look/domainDisks";
 import { isPoolFull, perhapsReserved } from "../volumes/noSpace";
 import type { BlockJobInfo, LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { BlockJobType, ErrorCode, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
-import { BlockJobType, ErrorCode, Flag } from "../rpc/protocol";
 import { diskPath } from "../volumes/volumes";
-import { FIRST_DISK } from "../xml/domainXml";
 import { all, at as xmlAt, parseXml, text } from "../xml/xml";
 
 const POLL_MS = 100;
@@ -59,42 +57,49 @@ export async function consolidateMember(order: MemberRef, place: Place, settings
 /** Returns when the job has ended, one way or another; the caller looks at what the disk is now. */
 async function commitLive(here: Here, domain: Domain, deltaName: string, context: CallContext): Promise<void> {
   const { client } = here;
-  const under = await jobInfo(client, domain);
+  const disk = await firstDiskName(client, domain);
+  const under = await jobInfo(client, domain, disk);
   if (under !== null && under.type !== BlockJobType.activeCommit) throw new Error("another block job of its disk is under way: end it first (virsh blockjob)");
   if (under === null) {
     try {
-      await client.blockCommitActive(domain, FIRST_DISK);
+      await client.blockCommitActive(domain, disk);
     } catch (error) {
       // The guest may have powered off between the look and the call.
       if (error instanceof LibvirtError && !isActive(await client.domainState(domain))) return;
       throw error;
     }
   }
-  const news = await jobNews(client, domain);
+  const news = await jobNews(client, domain, disk);
   try {
-    await followJob(here, domain, deltaName, news, context);
+    await followJob(here, { domain, disk }, deltaName, news, context);
   } finally {
     news.end();
   }
 }
 
 /** Wakes whoever waits for the job's next event, or after POLL_MS: an event may have come before we listened. */
-export async function jobNews(client: LibvirtClient, domain: Domain): Promise<{ next(): Promise<void>; end(): void }> {
+/** One disk of a domain, by libvirt's name of it. */
+interface DomainDisk {
+  domain: Domain;
+  disk: string;
+}
+
+export async function jobNews(client: LibvirtClient, domain: Domain, disk: string): Promise<{ next(): Promise<void>; end(): void }> {
   const uuid = domain.uuid.toString("hex");
   let wake = (): void => undefined;
   const end = await client.events.onBlockJob((event) => {
-    if (event.disk === FIRST_DISK && event.domain.uuid.toString("hex") === uuid) wake();
+    if (event.disk === disk && event.domain.uuid.toString("hex") === uuid) wake();
   });
   return { next: () => within(client.clock, POLL_MS, new Promise<void>((resolve) => { wake = resolve; })), end };
 }
 
 export async function followJob(
-  here: Here, domain: Domain, topName: string, news: { next(): Promise<void> }, context: CallContext,
+  here: Here, { domain, disk }: DomainDisk, topName: string, news: { next(): Promise<void> }, context: CallContext,
 ): Promise<void> {
   const { client } = here;
   for (;;) {
     context.signal?.throwIfAborted();
-    const job = await jobInfo(client, domain);
+    const job = await jobInfo(client, domain, disk);
     if (job === null) {
       if (isActive(await client.domainState(domain)) && (await rootDisk(client, domain)).current === topName) {
         throw await unpivoted(here);
@@ -102,7 +107,7 @@ export async function followJob(
       return;
     }
     context.onProgress?.(job.current, job.end);
-    if (job.current === job.end && (await pivot(client, domain))) return;
+    if (job.current === job.end && (await pivot(client, { domain, disk }))) return;
     await news.next();
   }
 }
@@ -118,30 +123,30 @@ async function unpivoted(here: Here): Promise<Error> {
 }
 
 /** False: the job is not ready yet, however its numbers look, or is there no more. */
-async function pivot(client: LibvirtClient, domain: Domain): Promise<boolean> {
+async function pivot(client: LibvirtClient, { domain, disk }: DomainDisk): Promise<boolean> {
   try {
-    await client.blockJobPivot(domain, FIRST_DISK);
+    await client.blockJobPivot(domain, disk);
     return true;
   } catch (error) {
     if (!(error instanceof LibvirtError)) throw error;
     if (!isActive(await client.domainState(domain))) return true;
     if (isLibvirtError(error, ErrorCode.blockCopyActive)) return false;
     // It has ended by itself, or other versions say otherwise that it is not ready.
-    if ((await jobInfo(client, domain)) === null || !(await isReady(client, domain))) return false;
+    if ((await jobInfo(client, domain, disk)) === null || !(await isReady(client, { domain, disk }))) return false;
     throw error;
   }
 }
 
 /** Whether the disk's job can be ended by its pivot, by what libvirt keeps of it. */
-async function isReady(client: LibvirtClient, domain: Domain): Promise<boolean> {
+async function isReady(client: LibvirtClient, { domain, disk }: DomainDisk): Promise<boolean> {
   const disks = all(parseXml(await client.domainXml(domain)), "domain", "devices", "disk");
-  const mirror = xmlAt(disks.find((disk) => text(disk, "target", "@dev") === FIRST_DISK), "mirror");
+  const mirror = xmlAt(disks.find((one) => text(one, "target", "@dev") === disk), "mirror");
   return text(mirror, "@ready") === "yes";
 }
 
-export async function jobInfo(client: LibvirtClient, domain: Domain): Promise<BlockJobInfo | null> {
+export async function jobInfo(client: LibvirtClient, domain: Domain, disk: string): Promise<BlockJobInfo | null> {
   try {
-    return await client.blockJobInfo(domain, FIRST_DISK);
+    return await client.blockJobInfo(domain, disk);
   } catch (error) {
     if (error instanceof LibvirtError && !isActive(await client.domainState(domain))) return null;
     throw error;

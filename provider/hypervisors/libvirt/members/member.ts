@@ -2,8 +2,8 @@ import {
   ForeignNameError, type CallContext, type CopyRef, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../../hypervisor";
 import { endArrival } from "../volumes/arrivals";
-import { assertOwnDisk, attachedFiles, firmwareVariables, rootDisk } from "../look/domainDisks";
-import { memberXml, type DiskXml } from "../xml/domainXml";
+import { assertOwnDisk, attachedFiles, firmwareVariables, firstDiskName, rootDisk } from "../look/domainDisks";
+import { memberDefinition, type DataDisk, type TemplateMachine } from "../xml/memberDefinition";
 import { GuardError } from "../guard/guardError";
 import { dropIdentity, identityDisks } from "../identity/volume";
 import { inPlace, type Here, type Place } from "../connection/place";
@@ -13,9 +13,8 @@ import { findMember, memberInSlot, tagOf } from "../look/memberDomain";
 import { memberTagOf } from "../look/ownership";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
-import { LONG_CALL_MS } from "../rpc/deadlines";
+import { DomainState, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import { CallTimeoutError, LibvirtError } from "../rpc/errors";
-import { DomainState, Flag } from "../rpc/protocol";
 import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";
 import { targetVolumeName } from "../volumes/images";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
@@ -35,12 +34,12 @@ export async function putDeltaOver(image: CopyRef, order: SnapshotOrder, place: 
     const facts = await volumeFacts(client, base);
     const delta = volumeName(scope, { kind: "delta", slot: order.slot, generation: order.generation });
     await deleteVolume(here, delta); // of a run that did not get to the member: over another base, perhaps
-    await ensureVolume(here, delta, facts.capacityBytes, "qcow2", { path: facts.path, format: "qcow2" });
+    await ensureVolume(here, delta, Math.max(facts.capacityBytes, order.diskBytes ?? 0), "qcow2", { path: facts.path, format: "qcow2" });
   });
 }
 
 /** Defines the member, or brings its definition to this shape; what runs takes it at its next start. */
-export async function reconfigureMember(order: ReconfigureOrder, place: Place): Promise<void> {
+export async function reconfigureMember(order: ReconfigureOrder, place: Place, machine: () => Promise<TemplateMachine | undefined>): Promise<void> {
   await inPlace(place, "define", async (here) => {
     const { client, scope } = here;
     const found = await findMember(client, order);
@@ -63,7 +62,8 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place): 
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
       contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen", guest: order.guest?.hash,
     };
-    const xml = memberXml(order, tag, { path, format: "qcow2" }, [...extra, ...told]);
+    const parts = { tag, top: { path, format: "qcow2" }, extra: [...extra, ...told] };
+    const xml = memberDefinition(order, parts, await likeWhat(client, order, found?.domain, machine));
     // Before it is a member's: what a guest may have written is no copy to go on with.
     if (!found && order.kind === "full") await endArrival(here, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);
@@ -72,7 +72,28 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place): 
     if (found && found.tag.guest !== tag.guest) await setTag(client, domain, tag);
     if (found?.tag.guest !== undefined) await dropIdentity(here, of, order);
     await dropPending(here, order);
+    if (found) await growDisk(here, order, found.domain, flat ? flatName : deltaName);
   });
+}
+
+/** Makes a member's first disk as large as it is declared; one that is larger stays so. */
+async function growDisk({ client, pool }: Here, { vm, name }: ReconfigureOrder, domain: Domain, volumeOf: string): Promise<void> {
+  const wanted = vm.rootDisk?.sizeBytes ?? 0;
+  const volume = await client.lookupVolume(pool, volumeOf);
+  if (wanted === 0 || !volume || (await volumeFacts(client, volume)).capacityBytes >= wanted) return;
+  await refuseSaved(client, domain, name); // what it held of its disk has the old size
+  if (isActive(await client.domainState(domain))) await client.resizeDisk(domain, await firstDiskName(client, domain), wanted);
+  else await client.resizeVolume(volume, wanted);
+}
+
+/** What a member's hardware is to be like: its own, where it has one. Undefined: documented defaults. */
+export async function likeWhat(
+  client: LibvirtClient, { vm }: Pick<ReconfigureOrder, "vm">, found: Domain | undefined, machine: () => Promise<TemplateMachine | undefined>,
+): Promise<{ own: string } | { template: TemplateMachine } | undefined> {
+  if (vm.hardware === "defaults") return undefined;
+  if (found) return { own: await client.domainXml(found, Flag.xmlInactive | Flag.xmlSecure) };
+  const template = await machine();
+  return template && { template };
 }
 
 /** The member exists, and its definition names its disks: they need their marks no more. */
@@ -81,7 +102,6 @@ export async function dropPending(here: Here, { slot, generation, vm }: Reconfig
 }
 
 type Slot = { slot: number; generation: number };
-type DataDisk = DiskXml & { label: string };
 
 /**
  * A new member's data disks. Each bears its mark until a member's definition names it: without either a volume that

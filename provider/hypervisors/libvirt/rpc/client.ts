@@ -1,13 +1,13 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../../async/clock";
 import { RpcConnection, type ConnectionOptions } from "./connection";
-import { LONG_CALL_MS } from "./deadlines";
+import { DomainState, ErrorCode, Flag, LONG_CALL_MS, PausedReason, Proc, Program, QemuProc } from "./protocol";
 import { ConnectionLostError, isLibvirtError, LibvirtError, QmpError } from "./errors";
 import { authenticate, type Authentication } from "./authentication";
-import { DomainState, ErrorCode, Flag, PausedReason, Proc, Program, QemuProc } from "./protocol";
 import { downloadStream } from "./download";
 import { HostEvents } from "./events";
 import { type Domain, type Pool, readDomain, readPool, readVolume, type Volume, writeDomain, writePool, writeVolume } from "./handles";
+import { HostCalls } from "./hostCalls";
 import { uploadStream, type UploadChunk } from "./stream";
 import { XdrReader, XdrWriter } from "./xdr";
 
@@ -21,10 +21,11 @@ export interface BlockJobInfo {
 const NOBODY: Authentication = { isPrivate: false, credentials: () => ({ place: "no file" }) };
 
 /** The calls this project makes, each one round trip, named as libvirt's C API names them. */
-export class LibvirtClient {
+export class LibvirtClient extends HostCalls {
   readonly events: HostEvents;
 
   private constructor(private readonly rpc: RpcConnection) {
+    super();
     this.events = new HostEvents(rpc);
   }
 
@@ -61,7 +62,7 @@ export class LibvirtClient {
     this.rpc.close();
   }
 
-  private remote(proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader> {
+  protected remote(proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader> {
     return this.rpc.call(Program.remote, proc, name, args, timeoutMs);
   }
 
@@ -78,32 +79,6 @@ export class LibvirtClient {
       });
     await ask(Proc.connectGetLibVersion, "connectGetLibVersion", new XdrWriter());
     if (pool) await ask(Proc.storagePoolGetInfo, "storagePoolGetInfo", writePool(new XdrWriter(), pool));
-  }
-  async hostname(): Promise<string> {
-    return (await this.remote(Proc.connectGetHostname, "connectGetHostname", new XdrWriter())).string();
-  }
-  /** 9_000_000 is 9.0.0. */
-  async libVersion(): Promise<number> {
-    return (await this.remote(Proc.connectGetLibVersion, "connectGetLibVersion", new XdrWriter())).u64();
-  }
-  async capabilities(): Promise<string> {
-    return (await this.remote(Proc.connectGetCapabilities, "connectGetCapabilities", new XdrWriter())).string();
-  }
-  async domainCapabilities(arch: string, virtType: string, machine?: string): Promise<string> {
-    const args = new XdrWriter().optionalString(null).optionalString(arch).optionalString(machine).optionalString(virtType).u32(0);
-    return (await this.remote(Proc.connectGetDomainCapabilities, "connectGetDomainCapabilities", args)).string();
-  }
-  /** Of QEMU; 7_002_000 is 7.2.0. */
-  async hypervisorVersion(): Promise<number> {
-    return (await this.remote(Proc.connectGetVersion, "connectGetVersion", new XdrWriter())).u64();
-  }
-  /** Undefined: the host's libvirt cannot tell (it was built without its interface driver). */
-  interfaceIsThere(name: string): Promise<boolean | undefined> {
-    const asked = this.remote(Proc.interfaceLookupByName, "interfaceLookupByName", new XdrWriter().string(name));
-    return asked.then(() => true, (error: unknown) => {
-      if (!(error instanceof LibvirtError)) throw error;
-      return isLibvirtError(error, ErrorCode.noInterface) ? false : undefined;
-    });
   }
   /** Undefined: no such network. */
   async networkIsActive(name: string): Promise<boolean | undefined> {
@@ -222,6 +197,10 @@ export class LibvirtClient {
       .u32(Flag.blockCopyShallow | Flag.blockCopyReuseExternal | Flag.blockCopyTransientJob);
     await this.remote(Proc.domainBlockCopy, "domainBlockCopy", args, LONG_CALL_MS);
   }
+  /** Of a running guest, which is told of it. */
+  async resizeDisk(domain: Domain, disk: string, bytes: number): Promise<void> {
+    await this.remote(Proc.domainBlockResize, "domainBlockResize", writeDomain(new XdrWriter(), domain).string(disk).u64(bytes).u32(Flag.blockResizeBytes), LONG_CALL_MS);
+  }
   async blockJobAbort(domain: Domain, disk: string): Promise<void> {
     await this.remote(Proc.domainBlockJobAbort, "domainBlockJobAbort", writeDomain(new XdrWriter(), domain).string(disk).u32(0), LONG_CALL_MS);
   }
@@ -304,6 +283,10 @@ export class LibvirtClient {
   }
   async deleteVolume(volume: Volume): Promise<void> {
     await this.remote(Proc.storageVolDelete, "storageVolDelete", writeVolume(new XdrWriter(), volume).u32(0), LONG_CALL_MS);
+  }
+  /** Of an image that no guest has open. */
+  async resizeVolume(volume: Volume, bytes: number): Promise<void> {
+    await this.remote(Proc.storageVolResize, "storageVolResize", writeVolume(new XdrWriter(), volume).u64(bytes).u32(0), LONG_CALL_MS);
   }
   async volumeXml(volume: Volume): Promise<string> {
     return (await this.remote(Proc.storageVolGetXmlDesc, "storageVolGetXMLDesc", writeVolume(new XdrWriter(), volume).u32(0))).string();

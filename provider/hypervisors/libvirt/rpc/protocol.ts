@@ -45,6 +45,7 @@ export const Proc = {
   storageVolLookupByPath: 97,
   storageVolGetXmlDesc: 99,
   interfaceLookupByName: 128,
+  connectDomainXmlToNative: 136,
   networkIsActive: 152,
   storagePoolIsActive: 154,
   connectGetLibVersion: 157,
@@ -58,6 +59,8 @@ export const Proc = {
   nodeGetCpuStats: 227,
   domainUndefineFlags: 231,
   domainDestroyFlags: 234,
+  domainBlockResize: 251,
+  storageVolResize: 260,
   domainBlockJobAbort: 237,
   domainGetBlockJobInfo: 238,
   domainShutdownFlags: 258,
@@ -107,6 +110,7 @@ export const Flag = {
   blockCopyReuseExternal: 2,
   blockCopyTransientJob: 4,
   volUploadSparse: 1,
+  blockResizeBytes: 1,
 } as const;
 
 /** virErrorNumber, those that we tell apart. */
@@ -127,3 +131,9 @@ export const ErrorCode = {
   blockCopyActive: 83,
   storageVolExist: 90,
 } as const;
+
+/**
+ * Of a call that makes, starts, ends, removes or rewrites something: a slow disk, a loaded host that starts QEMU, or the
+ * first start after the daemon's own, which probes capabilities, must not pass for a dead host.
+ */
+export const LONG_CALL_MS = 120_000;

@@ -8,6 +8,7 @@ import type { LibvirtClient } from "../rpc/client";
 import type { Domain, Volume } from "../rpc/handles";
 import { DomainState, Flag } from "../rpc/protocol";
 import { libvirts } from "../own";
+import { likeTemplate, UnfitMachineError, type LikeTemplate, type TemplateMachine } from "../xml/memberDefinition";
 import type { HostSession } from "../connection/session";
 import { readChain, type ChainFile } from "./chain";
 import { diskOwner, formatsOf, writerOf, writerText } from "./use";
@@ -22,6 +23,9 @@ export interface LocatedTemplate {
   path?: string;
   /** What it stands on, as it was looked at. */
   backing?: BackingXml | null;
+  /** Where members inherit its hardware. */
+  machine?: TemplateMachine;
+  like?: LikeTemplate;
 }
 
 export type TemplateFinding = { found: LocatedTemplate } | { problem: TemplateProblem };
@@ -49,8 +53,8 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
   return host.run("look at template", async (client) => {
     try {
       const texts = await domainTexts(client, options.again ? await busyDomains(client) : undefined);
-      const { volume, declared } = template.kind === "volume"
-        ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "pool", volume: property }), declared: undefined }
+      const { volume, declared, machine } = template.kind === "volume"
+        ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "pool", volume: property }), declared: undefined, machine: undefined }
         : await diskOf(client, host.name, template.domain);
       const facts = await volumeFacts(client, volume);
       const looker = new Looker(client, host.name, uuid, property, await ImageUse.of(texts, client.clock));
@@ -59,7 +63,7 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
       const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);
       declaredOnce.set(key, formats);
       const files = await looker.chain({ volume, facts }, declared, formats);
-      return { found: await looker.located(files, options) };
+      return { found: inherited(await looker.located(files, options), machine, spec) };
     } catch (error) {
       if (error instanceof TemplateProblemError) return { problem: error.problem };
       throw error;
@@ -75,7 +79,7 @@ async function busyDomains(client: LibvirtClient): Promise<Domain[]> {
 }
 
 /** @throws TemplateProblemError */
-async function diskOf(client: LibvirtClient, host: string, name: string): Promise<{ volume: Volume; declared: DeclaredDisk }> {
+async function diskOf(client: LibvirtClient, host: string, name: string): Promise<{ volume: Volume; declared: DeclaredDisk; machine: TemplateMachine }> {
   const domain = await client.lookupDomain(name);
   if (!domain) return refuse("domain", `expected a domain of host ${host}, got ${JSON.stringify(name)}, which it does not have`);
   const state = await client.domainState(domain);
@@ -85,7 +89,20 @@ async function diskOf(client: LibvirtClient, host: string, name: string): Promis
   if (await client.hasManagedSave(domain)) {
     return refuse("domain", `expected a domain that was shut down, but ${name} on ${host} has a saved state, and half of what it wrote is in there: start it and shut it down (virsh start, virsh shutdown), or drop the state (virsh managedsave-remove)`);
   }
-  return firstDiskOf(client, host, name, await client.domainXml(domain));
+  const xml = await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
+  return { ...await firstDiskOf(client, host, name, xml), machine: { xml } };
+}
+
+/** @throws TemplateProblemError where members cannot be like it */
+function inherited(found: LocatedTemplate, machine: TemplateMachine | undefined, { vm }: FleetSpec): LocatedTemplate {
+  if (!machine || vm.hardware !== "template") return found;
+  try {
+    const like = likeTemplate(machine, vm);
+    return { ...found, machine, like, observed: { ...found.observed, hardware: { cards: like.cards, words: like.words } } };
+  } catch (error) {
+    if (error instanceof UnfitMachineError) return refuse("domain", `expected a machine that can be had many times: ${error.message}`);
+    throw error;
+  }
 }
 
 /** One look at the files of a template on one host. */

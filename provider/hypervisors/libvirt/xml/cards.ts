@@ -40,6 +40,9 @@ export function cardPlaces(definition: unknown): string[] {
   });
 }
 
+/** What the cards of a definition are plugged into; those of kinds that are never declared are left out. */
+export const cardsOf = (definition: unknown): LibvirtCard[] => all(definition, "devices", "interface").flatMap((card) => sourceOf(card) ?? []);
+
 function sourceOf(card: unknown): LibvirtCard | undefined {
   const from = (name: string): string | undefined => text(card, "source", name);
   switch (text(card, "@type")) {

@@ -35,7 +35,7 @@ export type BackingXml =
   | { kind: "nbd"; host: string; port: number; exportName: string }
   | { kind: "file"; path: string; format: string; backing: BackingXml | null };
 
-function backingXml(backing: BackingXml | null | undefined): XmlNode | undefined {
+export function backingXml(backing: BackingXml | null | undefined): XmlNode | undefined {
   if (backing === undefined) return undefined;
   if (backing === null) return {};
   if (backing.kind === "file") {
@@ -57,7 +57,7 @@ export function diskName(index: number): string {
 /** The one that is cloned; others of a member are its data disks. */
 export const FIRST_DISK = diskName(0);
 
-function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
+export function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
   return {
     "@type": "file", "@device": "disk",
     driver: {
@@ -118,32 +118,35 @@ export function helperXml(name: string, tag: HelperTag, domainType: string, arch
   });
 }
 
-/** A member's persistent definition. Its first disk is the delta over the frozen base, or the flat base. */
+/** A text of the user's that differs by member. */
+export const fill = ({ name, slot }: Pick<ReconfigureOrder, "name" | "slot">, template: string): string => template.replaceAll("{name}", name).replaceAll("{slot}", String(slot));
+
+/** A member's persistent definition by documented defaults. Its first disk is the delta over the frozen base, or the flat base. */
 export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml, extra: (DiskXml & { label: string })[]): string {
   const { vm } = order;
   const own = libvirts(vm.own);
-  const macs = memberMacs(order.fleet.fleetId, order.slot, vm.networks.length);
-  const fill = (template: string): string => template.replaceAll("{name}", order.name).replaceAll("{slot}", String(order.slot));
+  const { networks = [], numCpus = 1, memory = 1024 } = vm;
+  const macs = memberMacs(order.fleet.fleetId, order.slot, networks.length);
   const serial: XmlNode = own.serialLog === undefined
     ? { "@type": "pty", target: { "@port": "0" } }
-    : { "@type": "file", source: { "@path": fill(own.serialLog), "@append": "on" }, target: { "@port": "0" } };
+    : { "@type": "file", source: { "@path": fill(order, own.serialLog), "@append": "on" }, target: { "@port": "0" } };
   return buildXml({
     domain: {
-      "@type": own.domainType,
+      "@type": own.domainType ?? "kvm",
       name: order.name,
       uuid: memberUuid(order.fleet.fleetId, order.slot),
       metadata: taggedMetadata(tag),
-      memory: { "@unit": "MiB", "#": String(vm.memory) },
-      vcpu: String(vm.numCpus),
+      memory: { "@unit": "MiB", "#": String(memory) },
+      vcpu: String(numCpus),
       os: {
-        type: { "@arch": own.arch, "@machine": own.machine, "#": "hvm" },
+        type: { "@arch": own.arch ?? "x86_64", "@machine": own.machine, "#": "hvm" },
         kernel: own.kernelBoot?.kernel,
         initrd: own.kernelBoot?.initrd,
-        cmdline: own.kernelBoot?.cmdline === undefined ? undefined : fill(own.kernelBoot.cmdline),
+        cmdline: own.kernelBoot?.cmdline === undefined ? undefined : fill(order, own.kernelBoot.cmdline),
         boot: own.kernelBoot ? undefined : { "@dev": "hd" },
       },
-      features: { acpi: {}, ...(own.arch === "x86_64" ? { apic: {} } : {}) },
-      cpu: own.domainType === "kvm" ? { "@mode": "host-model" } : undefined,
+      features: { acpi: {}, ...(own.arch === undefined || own.arch === "x86_64" ? { apic: {} } : {}) },
+      cpu: (own.domainType ?? "kvm") === "kvm" ? { "@mode": "host-model" } : undefined,
       clock: { "@offset": "utc" },
       on_poweroff: "destroy",
       on_reboot: "restart",
@@ -151,9 +154,9 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml,
       devices: {
         disk: [diskXml(top, 0), ...extra.map((disk, index) => diskXml(disk, index + 1, disk.label.slice(0, 20)))],
         controller: [{ "@type": "usb", "@model": "none" }],
-        interface: vm.networks.map((card, index) => cardXml(card, macs[index]!)),
+        interface: networks.map((card, index) => cardXml(card, macs[index]!)),
         serial,
-        console: { "@type": own.serialLog === undefined ? "pty" : "file", ...(own.serialLog === undefined ? {} : { source: { "@path": fill(own.serialLog), "@append": "on" } }), target: { "@type": "serial", "@port": "0" } },
+        console: { "@type": own.serialLog === undefined ? "pty" : "file", ...(own.serialLog === undefined ? {} : { source: { "@path": fill(order, own.serialLog), "@append": "on" } }), target: { "@type": "serial", "@port": "0" } },
         memballoon: { "@model": "virtio" },
         rng: { "@model": "virtio", backend: { "@model": "random", "#": "/dev/urandom" } },
       },

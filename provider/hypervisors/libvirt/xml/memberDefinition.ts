@@ -1,0 +1,198 @@
+/** A member's definition: made of documented defaults, of its template's definition, or of the one that it has. */
+import { isDeepStrictEqual } from "node:util";
+import { cardPlace } from "../../../fleet";
+import { memberMacs } from "../../../fleet/members/addresses";
+import { memberUuid } from "../../../fleet/members/identity";
+import type { VmSpec } from "../../../fleet/model";
+import type { ReconfigureOrder } from "../../hypervisor";
+import { libvirts } from "../own";
+import { cardPlaces, cardXml } from "./cards";
+import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
+import { backingXml, diskName, diskXml, fill, memberXml, type DiskXml } from "./domainXml";
+import { describeHardware, firstDisk, inherit, setSize, unshareable } from "./inherit";
+import { setFirmware } from "./setFirmware";
+import { setPaths } from "./setPaths";
+import { TAG_URI, taggedMetadata, type MemberTag } from "./tags";
+import { parseXml } from "./xml";
+
+export type DataDisk = DiskXml & { label: string };
+
+/** Of the disk that tells a guest who it is: it is gone from a definition once nothing is told. */
+export const IDENTITY_LABEL = "cidata";
+
+/** What else a definition says beside what the order names: the parts are the same whatever it is made of. */
+export interface Parts {
+  tag: MemberTag;
+  /** The disk that its guest boots from. */
+  top: DiskXml;
+  extra: readonly DataDisk[];
+}
+
+/** A template's definition, as its host gave it. */
+export interface TemplateMachine {
+  xml: string;
+}
+
+/**
+ * @param from what it has already, or what it is to be like. Absent: documented defaults
+ * @throws UnfitMachineError where members cannot be like this template
+ */
+export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: { own: string } | { template: TemplateMachine }): string {
+  const { vm } = order;
+  const { xml } = libvirts(vm.own);
+  if (vm.hardware === "defaults" || !from) {
+    const made = memberXml(order, parts.tag, parts.top, [...parts.extra]);
+    if (isPlain(vm)) return made;
+    const root = readDefinition(made);
+    setFirmware(root, libvirts(vm.own));
+    setPaths(root, xml);
+    return checked(root, order, parts, true);
+  }
+  const root = readDefinition("own" in from ? from.own : from.template.xml);
+  if ("template" in from) inherit(root);
+  setIdentity(root, order, parts.tag);
+  setSize(root, vm);
+  setMachine(root, vm, order);
+  setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
+  setDisks(root, parts);
+  setPaths(root, xml);
+  return checked(root, order, parts, "template" in from);
+}
+
+/** Why a template's machine cannot be had many times, or what `vm.xml` makes of it is no member. */
+export class UnfitMachineError extends Error {
+  override readonly name = "UnfitMachineError";
+  constructor(readonly reasons: readonly string[]) { super(reasons.join("; ")); }
+}
+
+function setIdentity(root: Element, order: ReconfigureOrder, tag: MemberTag): void {
+  for (const [name, text] of [["uuid", memberUuid(order.fleet.fleetId, order.slot)], ["name", order.name]] as const) {
+    const element = below(root, name) ?? append(root, { [name]: {} }, children(root)[0] ?? null);
+    setText(element, text);
+  }
+  const metadata = below(root, "metadata") ?? append(root, { metadata: {} }, children(root)[2] ?? null);
+  for (const one of children(metadata)) if (one.namespaceURI === TAG_URI) remove(one);
+  append(metadata, taggedMetadata(tag));
+}
+
+/** What is declared of the machine itself. */
+function setMachine(root: Element, vm: VmSpec, order: ReconfigureOrder): void {
+  const own = libvirts(vm.own);
+  if (own.domainType !== undefined) root.setAttribute("type", own.domainType);
+  const os = childOf(root, "os");
+  const type = childOf(os, "type");
+  if (own.arch !== undefined) type.setAttribute("arch", own.arch);
+  if (own.machine !== undefined) type.setAttribute("machine", own.machine);
+  setFirmware(root, own);
+  if (own.kernelBoot) {
+    const { kernel, initrd, cmdline } = own.kernelBoot;
+    const wanted = { kernel, initrd, cmdline: cmdline === undefined ? undefined : fill(order, cmdline) };
+    for (const [name, text] of Object.entries(wanted)) {
+      if (text === undefined) remove(below(os, name));
+      else setText(childOf(os, name), text);
+    }
+  }
+  if (own.serialLog === undefined) return;
+  const devices = childOf(root, "devices");
+  const source = { "@path": fill(order, own.serialLog), "@append": "on" };
+  remove(...["serial", "console"].flatMap((name) => children(devices, name)));
+  append(devices, { serial: { "@type": "file", source, target: { "@port": "0" } } });
+  append(devices, { console: { "@type": "file", source, target: { "@type": "serial", "@port": "0" } } });
+}
+
+/** Cards keep the places that their guests know them by. @param places of those that it has, as a member; undefined: it is new */
+function setCards(root: Element, order: ReconfigureOrder, places: readonly string[] | undefined): void {
+  const devices = childOf(root, "devices");
+  const there = children(devices, "interface");
+  const declared = order.vm.networks;
+  const macs = memberMacs(order.fleet.fleetId, order.slot, Math.max(there.length, declared?.length ?? 0));
+  if (declared && places && isDeepStrictEqual(declared.map(cardPlace), places)) return;
+  if (declared) {
+    declared.forEach((card, index) => {
+      const before = there[index];
+      const made = append(devices, { interface: cardXml(card, macs[index]!) }, before ?? null);
+      const address = before && below(before, "address");
+      if (address && attribute(address, "type") === "pci") made.appendChild(address);
+    });
+    remove(...there);
+    return;
+  }
+  if (!places) there.forEach((card, index) => append(card, { mac: { "@address": macs[index]! } }, children(card)[0] ?? null));
+}
+
+function setDisks(root: Element, { top, extra }: Parts): void {
+  const devices = childOf(root, "devices");
+  const first = firstDisk(root) ?? append(devices, { disk: diskXml(top, 0) }, children(devices)[0] ?? null);
+  first.setAttribute("type", "file");
+  const driver = childOf(first, "driver");
+  driver.setAttribute("name", "qemu");
+  driver.setAttribute("type", top.format);
+  for (const name of ["error_policy", "rerror_policy"]) {
+    if (top.stopOnError) driver.setAttribute(name, "stop");
+    else if (attribute(driver, name) === "stop") driver.removeAttribute(name);
+  }
+  remove(...["source", "backingStore"].flatMap((name) => children(first, name)));
+  append(first, { source: { "@file": top.path } });
+  const backing = backingXml(top.backing);
+  if (backing) append(first, { backingStore: backing });
+  const wanted = new Set(extra.map(({ path }) => path));
+  for (const disk of children(devices, "disk")) {
+    if (below(disk, "readonly") && below(disk, "serial")?.textContent === IDENTITY_LABEL && !wanted.has(attribute(below(disk, "source"), "file") ?? "")) remove(disk);
+  }
+  const names = new Set(allBelow(root, "devices", "disk", "target").map((target) => attribute(target, "dev")));
+  const files = new Set(allBelow(root, "devices", "disk", "source").map((source) => attribute(source, "file")));
+  let index = 1; // the first name is the first disk's, on whatever bus that is
+  for (const disk of extra) {
+    if (files.has(disk.path)) continue;
+    while (names.has(diskName(index))) index++;
+    append(devices, { disk: diskXml(disk, index++, disk.label.slice(0, 20)) });
+  }
+}
+
+/** @throws UnfitMachineError where this is no definition of that member any more, or is one that only one machine can have */
+function checked(root: Element, order: ReconfigureOrder, { tag, top, extra }: Parts, isNew: boolean): string {
+  // What somebody gave a member by hand since is that member's.
+  const wrong = (isNew ? unshareable(root) : []).map((what) => `the machine has ${what}`);
+  const files = allBelow(root, "devices", "disk", "source").map((source) => attribute(source, "file"));
+  const macs = allBelow(root, "devices", "interface", "mac").map((mac) => attribute(mac, "address"));
+  const isOwn = below(root, "name")?.textContent === order.name && below(root, "uuid")?.textContent === memberUuid(order.fleet.fleetId, order.slot) &&
+    allBelow(root, "metadata").flatMap((metadata) => children(metadata)).some((one) => one.namespaceURI === TAG_URI && attribute(one, "incarnation") === tag.incarnation);
+  if (!isOwn || root.nodeName !== "domain") wrong.push("vm.xml changes what tells members apart (name, UUID or tag)");
+  if (attribute(firstDisk(root) && below(firstDisk(root)!, "source"), "file") !== top.path || extra.some(({ path }) => !files.includes(path))) wrong.push("vm.xml changes where the members' disks are");
+  const given = memberMacs(order.fleet.fleetId, order.slot, macs.length);
+  if (isNew && macs.some((mac) => mac === undefined || !given.includes(mac))) wrong.push("vm.xml gives network cards addresses that are not the member's own");
+  if (wrong.length > 0) throw new UnfitMachineError(wrong);
+  return writeDefinition(root);
+}
+
+/** What members of a template machine will be like. */
+export interface LikeTemplate {
+  /** As a definition that a host can be asked about: that of a member which is never made. */
+  sample: string;
+  cards: number;
+  words: string;
+}
+
+/** @throws UnfitMachineError */
+export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplate {
+  const lost = inherit(readDefinition(template.xml));
+  const sample = sampleOf(vm, { template });
+  const root = readDefinition(sample);
+  const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
+  return { sample, cards: allBelow(root, "devices", "interface").length, words: `hardware as the template's: ${describeHardware(root)}${without}` };
+}
+
+/** The definition of a member that is never made, for hosts to be asked about. @throws UnfitMachineError */
+export function sampleOf(vm: VmSpec, from?: { template: TemplateMachine }): string {
+  const fleet = { fleetId: "sample", incarnation: "sample", namePrefix: "sample" };
+  const of = { kind: "full", slot: 0, generation: 0, contentId: "" } as const;
+  const order: ReconfigureOrder = { fleet, host: "", name: "vmfleet-sample", ...of, vm, autostart: false };
+  const tag: MemberTag = { purpose: "member", fleetId: fleet.fleetId, incarnation: fleet.incarnation, base: "frozen", ...of };
+  return memberDefinition(order, { tag, top: { path: "/vmfleet-sample", format: "qcow2" }, extra: [] }, from);
+}
+
+/** Whether documented defaults alone make its machine, which any host that can run members can run. */
+export const isPlain = ({ own }: Pick<VmSpec, "own">): boolean => {
+  const { xml, firmware, efiSecureBootEnabled, vtpm, cpuMode } = libvirts(own);
+  return [xml, firmware, efiSecureBootEnabled, vtpm, cpuMode].every((one) => one === undefined);
+};

@@ -1,0 +1,43 @@
+/** What is declared of a machine's firmware, TPM and processor, set in its definition. */
+import type { LibvirtMachine } from "../../../fleet/model";
+import { allBelow, append, attribute, below, childOf, children, remove, type Element } from "./definition";
+
+export function setFirmware(root: Element, { firmware, efiSecureBootEnabled, vtpm, cpuMode, machine }: LibvirtMachine): void {
+  const os = childOf(root, "os");
+  if (firmware === "bios") {
+    os.removeAttribute("firmware");
+    remove(...["loader", "nvram", "firmware"].flatMap((name) => children(os, name)));
+  }
+  // A machine that has it already keeps what it has.
+  if (firmware === "efi" && !isEfi(os)) os.setAttribute("firmware", "efi");
+  if (efiSecureBootEnabled !== undefined) setSecureBoot(os, efiSecureBootEnabled, machine);
+  const devices = childOf(root, "devices");
+  if (vtpm === null) remove(...children(devices, "tpm"));
+  else if (vtpm) {
+    const there = below(devices, "tpm");
+    if (attribute(there && below(there, "backend"), "version") !== vtpm.version) {
+      remove(...children(devices, "tpm"));
+      append(devices, { tpm: { "@model": vtpm.version === "1.2" ? "tpm-tis" : "tpm-crb", backend: { "@type": "emulator", "@version": vtpm.version } } });
+    }
+  }
+  if (cpuMode !== undefined && attribute(below(root, "cpu"), "mode") !== cpuMode) {
+    const before = below(root, "cpu");
+    const kept = before ? ["topology", "numa"].flatMap((name) => children(before, name)) : [];
+    const made = append(root, { cpu: { "@mode": cpuMode } }, before ?? null);
+    for (const one of kept) made.appendChild(one);
+    remove(before);
+  }
+}
+
+const isEfi = (os: Element): boolean => attribute(os, "firmware") === "efi" || attribute(below(os, "loader"), "type") === "pflash";
+
+/** Which firmware has it each host knows: a file that the template names may have another. */
+function setSecureBoot(os: Element, isEnabled: boolean, machine: string | undefined): void {
+  if (allBelow(os, "firmware", "feature").some((one) => attribute(one, "name") === "secure-boot" && (attribute(one, "enabled") === "yes") === isEnabled)) return;
+  os.setAttribute("firmware", "efi");
+  remove(...["loader", "nvram", "firmware"].flatMap((name) => children(os, name)));
+  const said = isEnabled ? "yes" : "no";
+  append(os, { firmware: { feature: [{ "@enabled": said, "@name": "enrolled-keys" }, { "@enabled": said, "@name": "secure-boot" }] } });
+  const type = childOf(os, "type");
+  if (isEnabled && machine === undefined && !/q35/.test(attribute(type, "machine") ?? "")) type.setAttribute("machine", "q35");
+}
