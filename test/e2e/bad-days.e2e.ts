@@ -60,7 +60,7 @@ describe("a fleet through Pulumi, on a bad day", function () {
     const sshAuthorizedKeys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH open"];
     const stack = await open("told", () => ({ ...labFleet(lab, { namePrefix: "told", count: 1 }), guest: { cloudInit: { userData }, sshAuthorizedKeys } }));
     const printed = [await stack.preview(), await stack.up(), await stack.refresh(), await stack.preview()];
-    const { members: [member] } = await stack.fleet();
+    const { members: [member], fleetId } = await stack.fleet();
     assert.doesNotMatch(JSON.stringify(printed), /geheim/);
     assert.match(stack.stateFile(), /AAAAC3NzaC1lZDI1NTE5AAAAIH open/, "what is not secret can be read");
     assert.doesNotMatch(stack.stateFile(), /geheim/);
@@ -70,7 +70,7 @@ describe("a fleet through Pulumi, on a bad day", function () {
     assert.match(readFileSync(join(lab.hosts.find(({ name }) => name === member!.host)!.poolDir, image), "latin1"), /password: geheim/);
     assert.deepEqual((await stack.up()).changes, { same: 2 });
     await stack.destroy();
-    assert.deepEqual(leftovers(lab, "s0.g0.identity", "told"), []);
+    assert.deepEqual(leftovers(lab, fleetId, "told"), []);
   });
 
   it("keeps what was made when a host fails, and completes it with the next up", async () => {

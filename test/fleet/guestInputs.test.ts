@@ -123,6 +123,20 @@ describe("what guests are told", () => {
     assert.deepEqual(texts(undefined, { namePrefix: "my_fleet.a", hosts: [host("a1")] }), []);
   });
 
+  it("may be unknown in a preview: there is a plan all the same", () => {
+    const unknown = Symbol("unknown");
+    const isUnknown = (value: unknown): boolean => value === unknown;
+    const [address, key] = [addresses({}), "sshAuthorizedKeys"];
+    for (const guest of [unknown, cloudInit({ userData: unknown }), { cloudInit: unknown }, { hostname: unknown }, { ...address, dnsServers: unknown }, { [key]: unknown }, { ignition: unknown }]) {
+      const { spec, problems } = parseFleetSpec({ ...valid(), guest }, { isUnknown });
+      assert.deepEqual([problems, spec !== undefined], [[], true], JSON.stringify(guest));
+    }
+    for (const guest of [addresses({ from: unknown }), { dnsServers: [unknown] }]) {
+      const { spec, problems } = parseFleetSpec({ ...valid(), guest }, { isUnknown });
+      assert.deepEqual([problems, spec], [[], undefined], JSON.stringify(guest));
+    }
+  });
+
   it("names cards by their place, or as it says", () => {
     const { spec } = told(addresses({}, { card: 2, from: "10.9.0.1", to: "10.9.0.99", prefix: 24, gateway: undefined }), cards(3));
     assert.deepEqual(spec?.guest.kind === "cloudInit" && spec.guest.addresses.map(({ card }) => card), [0, 2]);

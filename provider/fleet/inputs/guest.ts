@@ -79,6 +79,9 @@ export const guestSchema = z.union([
   }),
 ], { error: (issue) => `expected "none" or an object: { hostname, domain, cloudInit, … }, got ${seenSecret(issue.input)}` });
 
+/** Unknowns here change no plan: what members are told shows only where hosts are asked, and they are not with values that nobody knows yet. */
+export const GUEST_WITHOUT_EFFECT_ON_PLAN = /^guest(\.(hostname|domain|cloudInit(\.\w+)?|addresses|dnsServers|dnsDomains|sshAuthorizedKeys|ignition))?$/;
+
 type GuestInput = z.output<typeof guestSchema>;
 
 /** @param guest undefined: least identity, but for fleets of versions that told guests nothing */

@@ -1,6 +1,6 @@
 /** Inputs → FleetSpec, or everything that is wrong with them at once. */
 import { crossProblems } from "./checks";
-import { guestOf } from "./guest";
+import { GUEST_WITHOUT_EFFECT_ON_PLAN, guestOf } from "./guest";
 import { isMachine, libvirtCard, libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
 import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
 import type { CloneSpec, DefaultsVersion, FleetSpec, FleetState, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
@@ -67,7 +67,7 @@ export function parseFleetSpec(input: unknown, options: ParseOptions = {}): Pars
 
 /** Unknowns elsewhere change no plan, so that there can be one without them. */
 const shapesThePlan = (path: string): boolean =>
-  !/^(shutdown|connect|call|lock|stall)Timeout$/.test(path) && !LIBVIRT_WITHOUT_EFFECT_ON_PLAN.test(path);
+  !/^(shutdown|connect|call|lock|stall)Timeout$/.test(path) && !LIBVIRT_WITHOUT_EFFECT_ON_PLAN.test(path) && !GUEST_WITHOUT_EFFECT_ON_PLAN.test(path);
 
 const milliseconds = (seconds: number) => Math.round(seconds * 1000);
 
