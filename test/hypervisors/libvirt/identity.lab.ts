@@ -207,11 +207,11 @@ describe("what guests on real hosts are told of who they are", function () {
     await assertAllTold();
   });
 
-  it("is not written over where somebody else uses it", async () => {
-    await make({ count: 1 });
-    const [member] = fleet.state!.members;
+  it("is not written over where somebody else uses it, keeps no member from going, and goes when nobody uses it any more", async () => {
+    await make({ hosts: (await labInputs({ dataBytes: 8 * MIB, hosts: [hosts[0]!.name] }))["hosts"], template: (await labInputs({ dataBytes: 8 * MIB, hosts: [hosts[0]!.name] }))["template"] });
+    const member = fleet.state!.members.at(-1);
     const host = hostOf(member!);
-    const name = (await inventory(host)).volumes.find((one) => one.includes(`${fleet.fleetId}.`) && one.endsWith(".identity.raw"))!;
+    const name = (await inventory(host)).volumes.find((one) => one.includes(`${fleet.fleetId}.`) && one.endsWith(".s1.g0.identity.raw"))!;
     const path = (await virsh(host, "vol-path", name, "default")).trim();
     const { writeFile, rm } = await import("node:fs/promises");
     const xml = `/tmp/vmfleet-identity-${process.pid}.xml`;
@@ -219,11 +219,17 @@ describe("what guests on real hosts are told of who they are", function () {
     await virsh(host, "define", xml);
     try {
       await assert.rejects(fleet.up({ guest: { ...guest, hostname: "other{slot}" } }), /is in use, and nothing was done to it: the domain reader-/);
+      const before = await readFile(join(host.poolDir, name));
+      await fleet.up({ count: 1 });
+      assert.ok((await readFile(join(host.poolDir, name))).equals(before), "it stays, for the one who uses it");
+      assert.deepEqual((await inventory(host)).volumes.filter((one) => one.includes(`${fleet.fleetId}.`) && one.includes(".s1.")), [name]);
+      assert.deepEqual((await fleet.up({ count: 1 })).plan.cleanup, []);
     } finally {
       await virsh(host, "undefine", `reader-${fleet.fleetId}`);
       await rm(xml);
     }
-    await fleet.up({ guest: { ...guest, hostname: "other{slot}" } });
+    assert.deepEqual((await fleet.up({ count: 1 })).plan.cleanup.map(({ leftover }) => leftover.name), [name]);
+    assert.equal((await inventory(host)).volumes.includes(name), false);
   });
 });
 

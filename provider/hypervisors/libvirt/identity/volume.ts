@@ -34,12 +34,13 @@ const NOTHING: Told = { disks: [] };
 
 const KINDS: Readonly<Record<GuestContent["kind"], "identity" | "ignition">> = { cloudInit: "identity", ignition: "ignition" };
 const nameFor = (scope: VolumeScope, { slot, generation }: Slot, kind: GuestContent["kind"]): string => volumeName(scope, { kind: KINDS[kind], slot, generation });
-const namesFor = (scope: VolumeScope, of: Slot): string[] => (["cloudInit", "ignition"] as const).map((kind) => nameFor(scope, of, kind));
+/** Whatever it is for. */
+export const toldNames = (scope: VolumeScope, of: Slot): string[] => (["cloudInit", "ignition"] as const).map((kind) => nameFor(scope, of, kind));
 
 /** Of the volumes that may tell this member's guest who it is, those that a definition names. */
 export function toldBy(domainXml: string, scope: VolumeScope, of: Slot): string[] {
   const named = [...attachedFiles(domainXml), ...ignitionFiles(domainXml).flatMap((path) => baseName(path) ?? [])];
-  return namesFor(scope, of).filter((name) => named.includes(name));
+  return toldNames(scope, of).filter((name) => named.includes(name));
 }
 
 /**
@@ -78,7 +79,7 @@ async function asTold(here: Here, name: string, kind: GuestContent["kind"]): Pro
 /** The definition names others no more. A guest that still runs with one keeps it: it is a leftover once that has ended. */
 export async function dropTold(here: Here, of: Slot, { guest }: Pick<ReconfigureOrder, "guest">): Promise<void> {
   const kept = guest && nameFor(here.scope, of, guest.content.kind);
-  await deleteUnused(here, namesFor(here.scope, of).filter((name) => name !== kept));
+  await deleteUnused(here, toldNames(here.scope, of).filter((name) => name !== kept));
 }
 
 /** A new volume is zeros, and what an image ends in is zeros, too. */

@@ -5,7 +5,7 @@ import { endArrival } from "../volumes/arrivals";
 import { assertOwnDisk, attachedFiles, firmwareVariables, firstDiskName, rootDisk } from "../look/domainDisks";
 import { memberDefinition, type DataDisk, type TemplateMachine } from "../xml/memberDefinition";
 import { GuardError } from "../guard/guardError";
-import { dropTold, tellGuest } from "../identity/volume";
+import { dropTold, tellGuest, toldNames } from "../identity/volume";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { assertUnused, deleteUnused, deleteVolume, lookAround } from "../guard/guard";
 import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "../volumes/names";
@@ -151,7 +151,7 @@ export function ownDataDisks(scope: VolumeScope, of: Slot, files: readonly strin
  */
 async function assertNoSnapshot({ client, pool, scope }: Here, of: Slot, files: readonly string[], name: string): Promise<void> {
   const data = new Set(ownDataDisks(scope, of, files).map(({ volume }) => volume));
-  const first = imageNames(scope, of);
+  const first = [...imageNames(scope, of), ...toldNames(scope, of)];
   for (const file of files) {
     const held = heldGeneration(scope, file);
     if (held?.slot !== of.slot || held.generation !== of.generation || first.includes(file)) continue;
@@ -258,7 +258,8 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
       await client.undefineDomain(found.domain);
     }
     const images = imageNames(scope, order).reverse();
-    const staying = await deleteUnused(here, [...images, ...[...marks].flatMap((mark) => markedDisks(scope, mark))]);
+    // A copy that somebody made shares what tells a guest who it is (virt-clone copies no read-only disks): it stays as long as that.
+    const staying = await deleteUnused(here, [...toldNames(scope, order), ...images, ...[...marks].flatMap((mark) => markedDisks(scope, mark))]);
     for (const image of images) if (staying.has(image)) throw staying.get(image)!;
     for (const mark of marks) await deleteVolume(here, mark);
     await endArrival(here, { kind: "base", slot: order.slot, generation: order.generation });
@@ -267,7 +268,7 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
 
 /** From what stands on nothing of its own up. */
 const imageNames = (scope: VolumeScope, { slot, generation }: Slot): string[] =>
-  (["base", "delta", "early", "identity", "ignition"] as const).map((kind) => volumeName(scope, { kind, slot, generation }));
+  (["base", "delta", "early"] as const).map((kind) => volumeName(scope, { kind, slot, generation }));
 
 /** As it runs and as it will start. */
 async function namedDisks(client: LibvirtClient, domain: Domain, scope: VolumeScope, of: Slot): Promise<ReturnType<typeof ownDataDisks>> {
