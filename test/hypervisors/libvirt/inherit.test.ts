@@ -93,6 +93,15 @@ describe("a member of a template machine", () => {
     }
   });
 
+  it("may have a file at a place that differs by member", () => {
+    const console = "<console type='file'><source path='/var/log/golden.log'/><target type='serial' port='0'/></console>";
+    const log = domainOf(member({ serialLog: "/log/{slot}.log" }, golden(console)));
+    assert.deepEqual([text(log, "devices", "serial", "source", "@path"), all(log, "devices", "console").length], ["/log/3.log", 1]);
+    const set = member({ xml: { "./devices/console/source/@path": "/log/{name}.log" } }, golden(console));
+    assert.equal(text(domainOf(set), "devices", "console", "source", "@path"), "/log/w-003.log");
+    assert.throws(() => member({ xml: { "./devices/console/source/@path": "/log/all.log" } }, golden(console)), UnfitMachineError);
+  });
+
   it("has firmware variables of its own", () => {
     const auto = domainOf(member({}, golden("", "", "<type arch='x86_64' machine='q35'>hvm</type>").replace("<os>", "<os firmware='efi'><loader readonly='yes' secure='yes' type='pflash'>/usr/share/OVMF/CODE.fd</loader><nvram template='/usr/share/OVMF/VARS.fd'>/var/lib/libvirt/qemu/nvram/golden_VARS.fd</nvram>")));
     assert.deepEqual([text(auto, "os", "@firmware"), at(auto, "os", "nvram"), at(auto, "os", "loader")], ["efi", undefined, undefined]);

@@ -106,8 +106,11 @@ function ownGraphics(graphics: Element): string[] {
 /** Kinds of network card whose other end is one place on one host. */
 const LONE_CARDS = ["hostdev", "vhostuser", "ethernet", "server", "client", "udp", "vdpa", "vds"];
 
-/** What of a definition copies cannot have side by side, or not at once, in words with the path that takes it away. */
-export function unshareable(root: Element): string[] {
+/**
+ * What of a definition copies cannot have side by side, or not at once, in words with the path that takes it away.
+ * @param ownPaths of files and sockets that differ by member
+ */
+export function unshareable(root: Element, ownPaths: ReadonlySet<string>): string[] {
   const devices = below(root, "devices");
   if (!devices) return [];
   const found: [what: string, path: string][] = [];
@@ -118,7 +121,7 @@ export function unshareable(root: Element): string[] {
   });
   for (const kind of ["serial", "parallel", "console", "channel", "redirdev", "smartcard"]) {
     children(devices, kind).forEach((device, i) => {
-      const place = fixedPlace(device);
+      const place = ownPaths.has(attribute(below(device, "source"), "path") ?? "") ? undefined : fixedPlace(device);
       if (place !== undefined) found.push([`a ${kind} at ${place}`, `./devices/${kind}[${i + 1}]`]);
     });
   }

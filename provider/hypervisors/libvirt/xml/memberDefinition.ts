@@ -45,7 +45,7 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
     if (isPlain(vm)) return made;
     const root = readDefinition(made);
     setFirmware(root, libvirts(vm.own));
-    setPaths(root, xml);
+    setPaths(root, xml, (text) => fill(order, text));
     return checked(root, order, parts, true);
   }
   const root = readDefinition("own" in from ? from.own : from.template.xml);
@@ -55,7 +55,7 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   setMachine(root, vm, order);
   setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
   setDisks(root, parts);
-  setPaths(root, xml);
+  setPaths(root, xml, (text) => fill(order, text));
   return checked(root, order, parts, "template" in from);
 }
 
@@ -149,10 +149,17 @@ function setDisks(root: Element, { top, extra }: Parts): void {
   }
 }
 
+/** What is declared so that it differs by member. */
+function ownPaths(order: ReconfigureOrder): Set<string> {
+  const { serialLog, xml = {} } = libvirts(order.vm.own);
+  const declared = [serialLog, ...Object.values(xml)].filter((one): one is string => typeof one === "string");
+  return new Set(declared.map((one) => fill(order, one)).filter((one, index) => one !== declared[index]));
+}
+
 /** @throws UnfitMachineError where this is no definition of that member any more, or is one that only one machine can have */
 function checked(root: Element, order: ReconfigureOrder, { tag, top, extra }: Parts, isNew: boolean): string {
   // What somebody gave a member by hand since is that member's.
-  const wrong = (isNew ? unshareable(root) : []).map((what) => `the machine has ${what}`);
+  const wrong = (isNew ? unshareable(root, ownPaths(order)) : []).map((what) => `the machine has ${what}`);
   const files = allBelow(root, "devices", "disk", "source").map((source) => attribute(source, "file"));
   const macs = allBelow(root, "devices", "interface", "mac").map((mac) => attribute(mac, "address"));
   const isOwn = below(root, "name")?.textContent === order.name && below(root, "uuid")?.textContent === memberUuid(order.fleet.fleetId, order.slot) &&

@@ -3,8 +3,11 @@ import type { LibvirtMachine } from "../../../fleet/model";
 import { readXmlPath, type XmlStep } from "../../../fleet";
 import { attribute, children, remove, setText, type Element } from "./definition";
 
-/** Changes the definition in place. Paths were checked as inputs; one that names several elements means all of them. */
-export function setPaths(root: Element, xml: LibvirtMachine["xml"] = {}): void {
+/**
+ * Changes the definition in place. Paths were checked as inputs; one that names several elements means all of them.
+ * @param fill a text's places for what differs by member
+ */
+export function setPaths(root: Element, xml: LibvirtMachine["xml"] = {}, fill: (text: string) => string = (text) => text): void {
   for (const [path, value] of Object.entries(xml)) {
     const read = readXmlPath(path);
     if (!read) continue;
@@ -13,9 +16,9 @@ export function setPaths(root: Element, xml: LibvirtMachine["xml"] = {}): void {
     for (const element of found) {
       if (read.attribute !== undefined) {
         if (value === false) element.removeAttribute(read.attribute);
-        else element.setAttribute(read.attribute, String(value));
+        else element.setAttribute(read.attribute, fill(String(value)));
       } else if (value === false) remove(element);
-      else if (typeof value === "string") setText(element, value);
+      else if (typeof value === "string") setText(element, fill(value));
     }
   }
 }
