@@ -17,7 +17,7 @@ const recorded = parseState(state)!;
 
 /** What the hosts showed then. */
 const found: Observation = {
-  template: { contentId: recorded.contentId, host: "a1", disks: [{ bytes: 101_056_512, capacityBytes: 268_435_456, format: "qcow2" }], hardware: { cards: 1, words: "hardware as the template's" } },
+  template: { contentId: recorded.contentId, host: "a1", disks: [{ bytes: 101_056_512, capacityBytes: 268_435_456, format: "qcow2" }], hardware: { cards: 1, memory: 200, words: "hardware as the template's" } },
   hosts: recorded.hosts.map(({ name, uuid }) => reachable(name, recorded.members.filter(({ host }) => host === name).map(({ host: _host, hostUuid: _uuid, rack: _rack, macs, state: power, chain, ...member }): ObservedMember => ({
     ...member, incarnation: recorded.incarnation, cardAddresses: macs, power: power as "running", chain: chain.map((volume) => disk(volume)), disks: [], numCpus: 1, memory: 1024, networks: [],
   })), { uuid: uuid! })),

@@ -185,6 +185,9 @@ function memoryWords(root: Element): string | undefined {
   return unit === "KiB" && amount % 1024 === 0 ? `${amount / 1024} MiB` : `${amount} ${unit}`;
 }
 
+/** MiB */
+export const memoryOf = (root: Element): number => Math.round(mebibytes(childOf(root, "memory")));
+
 /** Sets what `vm` declares of processors and memory; what would not go with it any more goes. */
 export function setSize(root: Element, { numCpus, memory }: { numCpus?: number; memory?: number }): void {
   if (numCpus !== undefined) {

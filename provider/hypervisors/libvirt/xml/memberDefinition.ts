@@ -9,7 +9,7 @@ import { libvirts } from "../own";
 import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
 import { backingXml, diskName, diskXml, fill, memberXml, type DiskXml } from "./domainXml";
-import { describeHardware, firstDisk, inherit, setSize, unshareable } from "./inherit";
+import { describeHardware, firstDisk, inherit, memoryOf, setSize, unshareable } from "./inherit";
 import { setFirmware } from "./setFirmware";
 import { setPaths } from "./setPaths";
 import { TAG_URI, taggedMetadata, type MemberTag } from "./tags";
@@ -177,6 +177,8 @@ export interface LikeTemplate {
   /** As a definition that a host can be asked about: that of a member which is never made. */
   sample: string;
   cards: number;
+  /** MiB */
+  memory: number;
   words: string;
 }
 
@@ -186,7 +188,7 @@ export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplat
   const sample = sampleOf(vm, { template });
   const root = readDefinition(sample);
   const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
-  return { sample, cards: allBelow(root, "devices", "interface").length, words: `hardware as the template's: ${describeHardware(root)}${without}` };
+  return { sample, cards: allBelow(root, "devices", "interface").length, memory: memoryOf(root), words: `hardware as the template's: ${describeHardware(root)}${without}` };
 }
 
 /** The definition of a member that is never made, for hosts to be asked about. @throws UnfitMachineError */
