@@ -10,7 +10,9 @@ import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
 import { backingXml, diskName, diskXml, fill, memberXml, type DiskXml } from "./domainXml";
 import { describeHardware, firstDisk, inherit, memoryOf, setSize, unshareable } from "./inherit";
+import { isIgnitionVolume } from "../volumes/names";
 import { setFirmware } from "./setFirmware";
+import { setIgnition } from "./setIgnition";
 import { setPaths } from "./setPaths";
 import { TAG_URI, taggedMetadata, type MemberTag } from "./tags";
 import { parseXml } from "./xml";
@@ -26,6 +28,8 @@ export interface Parts {
   /** The disk that its guest boots from. */
   top: DiskXml;
   extra: readonly DataDisk[];
+  /** The file that Ignition is to be handed. Absent: none, and what it was handed as a member goes. */
+  ignition?: string;
 }
 
 /** A template's definition, as its host gave it. */
@@ -42,8 +46,10 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   const { xml } = libvirts(vm.own);
   if (vm.hardware === "defaults" || !from) {
     const made = memberXml(order, parts.tag, parts.top, [...parts.extra]);
-    if (isPlain(vm)) return made;
+    if (isPlain(vm) && parts.ignition === undefined) return made;
     const root = readDefinition(made);
+    setIgnition(root, parts.ignition, isIgnitionVolume);
+    if (isPlain(vm)) return writeDefinition(root);
     setFirmware(root, libvirts(vm.own));
     setPaths(root, xml, (text) => fill(order, text));
     return checked(root, order, parts, true);
@@ -55,6 +61,7 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   setMachine(root, vm, order);
   setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
   setDisks(root, parts);
+  setIgnition(root, parts.ignition, isIgnitionVolume);
   setPaths(root, xml, (text) => fill(order, text));
   return checked(root, order, parts, "template" in from);
 }
