@@ -10,7 +10,7 @@ const SHARED_METADATA = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
 /** Elements that libvirt gives every machine anew, or that name one. */
 const OWN = ["name", "uuid", "title", "description", "id", "hwuuid"];
 
-const isDisk = (disk: Element): boolean => (attribute(disk, "device") ?? "disk") === "disk";
+export const isDisk = (disk: Element): boolean => (attribute(disk, "device") ?? "disk") === "disk";
 
 /** The disk that is cloned: the first that is a disk at all. */
 export const firstDisk = (root: Element): Element | undefined => allBelow(root, "devices", "disk").find(isDisk);
