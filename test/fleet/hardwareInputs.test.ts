@@ -66,6 +66,7 @@ describe("vm.xml and vm.hardware that are wrong", () => {
     [{ xml: { "./name": "x" } }, machine, 'vm.xml["./name"]: expected a path to what members have in common, got "./name", which follows from namePrefix; remove it'],
     [{ xml: { "./uuid": "x" } }, machine, 'vm.xml["./uuid"]: expected a path to what members have in common, got "./uuid", which follows from the fleet\'s id; remove it'],
     [{ xml: { "./metadata/x": "x" } }, machine, 'vm.xml["./metadata/x"]: expected a path to what members have in common, got "./metadata/x", which follows from the provider\'s tag; remove it'],
+    [{ xml: { "./toString/@x": true } }, machine, 'vm.xml["./toString/@x"]: expected a text, or false for no such attribute, got true'],
     [{ xml: { "./cpu/@mode": true } }, machine, 'vm.xml["./cpu/@mode"]: expected a text, or false for no such attribute, got true'],
     [{ xml: { "./cpu/@mode": 3 } }, machine, 'vm.xml["./cpu/@mode"]: expected a text, or true or false for whether the element is there, got 3'],
     [{ xml: { "./cpu/@mode": "a\u0001" } }, machine, 'vm.xml["./cpu/@mode"]: expected a text that XML can hold, got "a\\u0001"; remove the control characters'],

@@ -177,7 +177,8 @@ function xmlProblems(vm: Raw): Problem[] {
     if (!read) {
       return [{ path: at, message: `expected a path such as ./cpu/@mode, ./devices/disk[1]/driver/@cache or ./devices/interface[@type='bridge'], got ${seen(path)}` }];
     }
-    const own = OWN_PARTS[read.steps[0]?.name ?? ""];
+    const [first] = read.steps;
+    const own = first && Object.hasOwn(OWN_PARTS, first.name) ? OWN_PARTS[first.name] : undefined;
     if (own !== undefined) return [{ path: at, message: `expected a path to what members have in common, got ${seen(path)}, which follows from ${own}; remove it` }];
     if (read.steps.length === 0) return value === true || value === false ? [{ path: at, message: expected("a text for an attribute", value) }] : [];
     if (read.attribute !== undefined && typeof value === "boolean" && value) return [{ path: at, message: expected("a text, or false for no such attribute", value) }];

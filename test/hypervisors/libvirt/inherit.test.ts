@@ -93,6 +93,21 @@ describe("a member of a template machine", () => {
     }
   });
 
+  it("may have a file at a place that differs by member", () => {
+    const console = "<console type='file'><source path='/var/log/golden.log'/><target type='serial' port='0'/></console>";
+    const log = domainOf(member({ serialLog: "/log/{slot}.log" }, golden(console)));
+    assert.deepEqual([text(log, "devices", "serial", "source", "@path"), all(log, "devices", "console").length], ["/log/3.log", 1]);
+    const set = member({ xml: { "./devices/console/source/@path": "/log/{name}.log" } }, golden(console));
+    assert.equal(text(domainOf(set), "devices", "console", "source", "@path"), "/log/w-003.log");
+    assert.throws(() => member({ xml: { "./devices/console/source/@path": "/log/all.log" } }, golden(console)), UnfitMachineError);
+  });
+
+  it("may log its serial console to a file of its own", () => {
+    const serial = at(domainOf(member({ serialLog: "/log/{name}.log" })), "devices", "serial");
+    assert.deepEqual([text(serial, "@type"), text(serial, "source", "@path")], ["file", "/log/w-003.log"]);
+    assert.throws(() => member({ serialLog: "/log/{name}.log", xml: { "./devices/serial/source/@path": "/log/all" } }), /a serial at file \/log\/all/);
+  });
+
   it("has firmware variables of its own", () => {
     const auto = domainOf(member({}, golden("", "", "<type arch='x86_64' machine='q35'>hvm</type>").replace("<os>", "<os firmware='efi'><loader readonly='yes' secure='yes' type='pflash'>/usr/share/OVMF/CODE.fd</loader><nvram template='/usr/share/OVMF/VARS.fd'>/var/lib/libvirt/qemu/nvram/golden_VARS.fd</nvram>")));
     assert.deepEqual([text(auto, "os", "@firmware"), at(auto, "os", "nvram"), at(auto, "os", "loader")], ["efi", undefined, undefined]);
@@ -119,6 +134,37 @@ describe("a member of a template machine", () => {
       assert.equal(text(domain, "memory"), "4096");
       assert.equal(all(domain, "devices", "hostdev").length, 1);
       assert.equal(text(all(domain, "devices", "interface")[1], "mac", "@address"), "52:54:00:00:00:01");
+    });
+
+    it("keeps its first disk, wherever somebody put another", () => {
+      const image = { path: "/pool/vmfleet.f.h.s3.g0.delta.qcow2", format: "qcow2" };
+      const by = (device: string) => `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/data/theirs.qcow2'/><target dev='${device}' bus='sata'/></disk>`;
+      const read = (own: string) => all(domainOf(memberDefinition(orderOf(vmOf()), { tag, top: image, extra: [] }, { own })), "devices", "disk").filter((disk) => text(disk, "@device") === "disk")
+        .map((disk) => [text(disk, "target", "@dev"), text(disk, "source", "@file")]);
+      const plain = memberDefinition({ ...orderOf({ ...vmOf({ numCpus: 1, memory: 64, networks: [] }), hardware: "defaults" }) }, { tag, top: image, extra: [] });
+      assert.deepEqual(read(plain.replace("<disk", `${by("sda")}<disk`)), [["sda", "/data/theirs.qcow2"], ["vda", image.path]]);
+      const scsi = memberDefinition(orderOf(vmOf()), { tag, top: image, extra: [] }, { template: { xml: golden() } });
+      assert.deepEqual(read(scsi.replace("</devices>", `${by("vda")}</devices>`)), [["sda", image.path], ["vda", "/data/theirs.qcow2"]]);
+    });
+
+    it("has no data disk twice, whatever its pool's path is called by now", () => {
+      const own = memberDefinition(orderOf(vmOf()), { tag, top, extra: [{ path: "/pool/a", format: "qcow2", label: "a" }] }, { template: { xml: golden() } });
+      const anew = domainOf(memberDefinition(orderOf(vmOf()), { tag, top, extra: [{ path: "/link/a", format: "qcow2", label: "a" }] }, { own }));
+      assert.deepEqual(all(anew, "devices", "disk").map((disk) => text(disk, "source", "@file")), [top.path, undefined, "/pool/a"]);
+    });
+
+    it("loses nothing more to a path that took something by its place", () => {
+      const vm = { xml: { "./devices/serial[1]": false, "./devices/serial[2]": false, "./devices/serial[3]/@tty": "x" } };
+      const serial = (port: number, type = "pty", source = "") => `<serial type='${type}'>${source}<target port='${port}'/></serial>`;
+      const fixed = "<source path='/log'/>";
+      const once = member(vm, golden(serial(0, "file", fixed) + serial(1, "file", fixed) + serial(2) + serial(3)));
+      assert.deepEqual(all(domainOf(once), "devices", "serial").map((one) => [text(one, "target", "@port"), text(one, "@tty")]), [["2", "x"], ["3", undefined]]);
+      assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: once }), once);
+      assert.equal(all(domainOf(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { template: { xml: once, isMember: true } })), "devices", "serial").length, 2);
+    });
+
+    it("gets no address that others have", () => {
+      assert.throws(() => again({ xml: { "./devices/interface/mac/@address": "52:54:00:00:00:09" } }), /addresses that are not the member's own/);
     });
 
     it("twice, is the same", () => {
@@ -152,9 +198,39 @@ describe("vm.xml", () => {
   });
 
   it("cannot take from members what tells them apart, nor their disks", () => {
-    for (const [path, value] of [["./devices/disk[1]/source/@file", "/etc/shadow"], ["./devices/disk[1]", false], ["./devices/interface/mac/@address", "52:54:00:00:00:09"]] as const) {
-      assert.throws(() => member({ xml: { [path]: value } }), UnfitMachineError, path);
+    for (const xml of [
+      { "./devices/disk[1]/source/@file": "/etc/shadow" }, { "./devices/disk[1]": false }, { "./devices/disk": false }, { "./devices": false },
+      { "./devices/disk[1]/@type": "block", "./devices/disk[1]/source/@dev": "/dev/sda" },
+      { "./devices/disk[1]/@type": "block", "./devices/disk[1]/source/@dev": "/dev/sda", "./devices/disk[1]/readonly": true },
+      { "./devices/disk[1]/backingStore/source/@file": "/pool/theirs" }, { "./devices/disk/driver/@type": "raw" },
+      { "./devices/disk[@snapshot='no']/@device": "disk", "./devices/disk[@snapshot='no']/source/@file": "/one/for/all", "./devices/disk[@snapshot='no']/target/@dev": "vdz" },
+      { "./os/nvram": "/var/one.fd" }, { "./os/nvram/source/@file": "/var/one.fd" }, { "./devices/interface/mac/@address": "52:54:00:00:00:09" }, { "./devices/interface[2]/@type": "user" },
+    ]) assert.throws(() => member({ xml }), UnfitMachineError, JSON.stringify(xml));
+  });
+
+  it("may give them a disk that nobody writes to", () => {
+    const at = "./devices/disk[@snapshot='no']";
+    assert.ok(member({ xml: { [`${at}/@device`]: "disk", [`${at}/@type`]: "file", [`${at}/source/@file`]: "/tools", [`${at}/target/@dev`]: "vdz", [`${at}/readonly`]: true } }).includes("/tools"));
+    assert.ok(member({ xml: { "./devices/disk[@device='cdrom']/source/@file": "/tools.iso" } }).includes("/tools.iso"));
+  });
+
+  it("takes a place for that among what the template has, in any order", () => {
+    const devices = ["1", "2", "3"].map((bus) => `<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='${bus}' slot='0' function='0'/></source></hostdev>`).join("");
+    for (const places of [[1, 2, 3], [3, 2, 1]]) {
+      assert.equal(member({ xml: Object.fromEntries(places.map((place) => [`./devices/hostdev[${place}]`, false])) }, golden(devices)).includes("hostdev"), false);
     }
+    const made = { "./devices/redirdev[1]/@bus": "usb", "./devices/redirdev[2]/@bus": "usb", "./devices/redirdev[1]/@type": "spicevmc", "./devices/redirdev[2]/@type": "spicevmc" };
+    for (const xml of [made, Object.fromEntries(Object.entries(made).reverse())]) assert.equal(all(domainOf(member({ xml })), "devices", "redirdev").length, 2);
+    assert.throws(() => member({ xml: { "./devices/redirdev[3]/@bus": "usb" } }), /the place 3 of 0: name the next one/);
+  });
+
+  it("declares QEMU's namespace, and asks for others", () => {
+    const bare = golden().replace(/ xmlns:qemu='[^']*'/, "");
+    const xml = member({ xml: { "./qemu:commandline/qemu:arg[1]/@value": "-cpu", "./qemu:commandline/qemu:arg[2]/@value": "max" } }, bare);
+    assert.match(xml, /<domain [^>]*xmlns:qemu="http:\/\/libvirt\.org\/schemas\/domain\/qemu\/1\.0"/);
+    assert.match(xml, /<qemu:commandline><qemu:arg value="-cpu"\/><qemu:arg value="max"\/><\/qemu:commandline>/);
+    assert.throws(() => member({ xml: { "./lxc:namespace/@x": "y" } }, bare), /vm\.xml names lxc: without its namespace: add "\.\/@xmlns:lxc"/);
+    assert.doesNotThrow(() => member({ xml: { "./lxc:namespace/@x": "y", "./@xmlns:lxc": "urn:lxc" } }, bare));
   });
 });
 

@@ -2,7 +2,7 @@ import { isOtherHostsVolume, type VolumeScope } from "../volumes/names";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
 import { Flag } from "../rpc/protocol";
-import { FIRST_DISK } from "../xml/domainXml";
+import { FIRST_DISK, rootOf } from "../xml/domainXml";
 import { all, parseXml, text, type ParsedXml } from "../xml/xml";
 
 export const baseName = (path: string | undefined): string | undefined => path?.split("/").at(-1);
@@ -31,10 +31,9 @@ export function assertOwnDisk(scope: VolumeScope, file: string | undefined, own:
   if (!isOwnDisk(file, own)) throw new Error(`${of} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
 }
 
-/** The disk `vda`; else the first that is a disk at all. */
 function firstDiskOf(domain: ParsedXml): unknown {
   const disks = all(domain, "domain", "devices", "disk").filter((disk) => (text(disk, "@device") ?? "disk") === "disk");
-  return disks.find((disk) => text(disk, "target", "@dev") === FIRST_DISK) ?? disks[0];
+  return rootOf(disks, (disk) => ({ device: text(disk, "target", "@dev"), file: text(disk, "source", "@file") }));
 }
 
 /** Its file. */

@@ -14,7 +14,7 @@ export async function memberMachine(sessions: readonly HostSession[], fleetId: s
     try {
       const machine = await session.run("look at a member", async (client) => {
         for (const domain of await client.listDomains()) {
-          if (memberTagOf(domain, await tagOf(client, domain), fleetId)) return { xml: await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure) };
+          if (memberTagOf(domain, await tagOf(client, domain), fleetId)) return { xml: await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure), isMember: true };
         }
         return undefined;
       });

@@ -72,6 +72,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       takenUuids: takenUuids(domains.all, members),
       heldGenerations: volumes.held,
       foreignNames: domains.foreign.sort(),
+      ...(request.preflight && withMemory(await client.memory())),
       room: roomOf(room),
       ...(usable?.store !== undefined && { store: usable.store }),
       problems,
@@ -275,3 +276,5 @@ function replicas(volumes: OwnVolume[], members: ObservedMember[]): ObservedRepl
     return [{ contentId: marker.contentId, purpose: name.kind, disk: info(facts), users }];
   });
 }
+
+const withMemory = (memory: ReachableHost["memory"]): Pick<ReachableHost, "memory"> => (memory ? { memory } : {});

@@ -57,6 +57,17 @@ export function diskName(index: number): string {
 /** The one that is cloned; others of a member are its data disks. */
 export const FIRST_DISK = diskName(0);
 
+/** Last names of images that only a member's first disk has (volumes/names.ts). */
+const ROOT_IMAGE = /\.s\d+\.g\d+\.(base|delta|early)\.qcow2$/;
+
+/** Of a member's disks the one that was cloned: `vda`, else the first; where that bus is another's, one given by hand since is `vda`. */
+export function rootOf<T>(disks: readonly T[], read: (disk: T) => { device: string | undefined; file: string | undefined }): T | undefined {
+  const [first] = disks;
+  const named = disks.find((disk) => read(disk).device === FIRST_DISK) ?? first;
+  const isImage = (disk: T | undefined): boolean => disk !== undefined && ROOT_IMAGE.test(read(disk).file ?? "");
+  return !isImage(named) && isImage(first) ? first : named;
+}
+
 export function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
   return {
     "@type": "file", "@device": "disk",

@@ -10,7 +10,7 @@ const SHARED_METADATA = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
 /** Elements that libvirt gives every machine anew, or that name one. */
 const OWN = ["name", "uuid", "title", "description", "id", "hwuuid"];
 
-const isDisk = (disk: Element): boolean => (attribute(disk, "device") ?? "disk") === "disk";
+export const isDisk = (disk: Element): boolean => (attribute(disk, "device") ?? "disk") === "disk";
 
 /** The disk that is cloned: the first that is a disk at all. */
 export const firstDisk = (root: Element): Element | undefined => allBelow(root, "devices", "disk").find(isDisk);
@@ -106,8 +106,11 @@ function ownGraphics(graphics: Element): string[] {
 /** Kinds of network card whose other end is one place on one host. */
 const LONE_CARDS = ["hostdev", "vhostuser", "ethernet", "server", "client", "udp", "vdpa", "vds"];
 
-/** What of a definition copies cannot have side by side, or not at once, in words with the path that takes it away. */
-export function unshareable(root: Element): string[] {
+/**
+ * What of a definition copies cannot have side by side, or not at once, in words with the path that takes it away.
+ * @param ownPaths of files and sockets that differ by member
+ */
+export function unshareable(root: Element, ownPaths: ReadonlySet<string>): string[] {
   const devices = below(root, "devices");
   if (!devices) return [];
   const found: [what: string, path: string][] = [];
@@ -118,7 +121,7 @@ export function unshareable(root: Element): string[] {
   });
   for (const kind of ["serial", "parallel", "console", "channel", "redirdev", "smartcard"]) {
     children(devices, kind).forEach((device, i) => {
-      const place = fixedPlace(device);
+      const place = ownPaths.has(attribute(below(device, "source"), "path") ?? "") ? undefined : fixedPlace(device);
       if (place !== undefined) found.push([`a ${kind} at ${place}`, `./devices/${kind}[${i + 1}]`]);
     });
   }
@@ -181,6 +184,9 @@ function memoryWords(root: Element): string | undefined {
   const unit = attribute(memory, "unit") ?? "KiB";
   return unit === "KiB" && amount % 1024 === 0 ? `${amount / 1024} MiB` : `${amount} ${unit}`;
 }
+
+/** MiB */
+export const memoryOf = (root: Element): number => Math.round(mebibytes(childOf(root, "memory")));
 
 /** Sets what `vm` declares of processors and memory; what would not go with it any more goes. */
 export function setSize(root: Element, { numCpus, memory }: { numCpus?: number; memory?: number }): void {

@@ -8,8 +8,9 @@ import type { ReconfigureOrder } from "../../hypervisor";
 import { libvirts } from "../own";
 import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
-import { backingXml, diskName, diskXml, fill, memberXml, type DiskXml } from "./domainXml";
-import { describeHardware, firstDisk, inherit, setSize, unshareable } from "./inherit";
+import { backingXml, diskName, diskXml, fill, memberXml, rootOf, type DiskXml } from "./domainXml";
+import { held, intruded, placesOf } from "./held";
+import { describeHardware, inherit, isDisk, memoryOf, setSize, unshareable } from "./inherit";
 import { isIgnitionVolume } from "../volumes/names";
 import { setFirmware } from "./setFirmware";
 import { setIgnition } from "./setIgnition";
@@ -35,6 +36,8 @@ export interface Parts {
 /** A template's definition, as its host gave it. */
 export interface TemplateMachine {
   xml: string;
+  /** It is a member's, and what its program sets was set in it. */
+  isMember?: boolean;
 }
 
 /**
@@ -43,7 +46,6 @@ export interface TemplateMachine {
  */
 export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: { own: string } | { template: TemplateMachine }): string {
   const { vm } = order;
-  const { xml } = libvirts(vm.own);
   if (vm.hardware === "defaults" || !from) {
     const made = memberXml(order, parts.tag, parts.top, [...parts.extra]);
     if (isPlain(vm) && parts.ignition === undefined) return made;
@@ -51,8 +53,7 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
     setIgnition(root, parts.ignition, isIgnitionVolume);
     if (isPlain(vm)) return writeDefinition(root);
     setFirmware(root, libvirts(vm.own));
-    setPaths(root, xml);
-    return checked(root, order, parts, true);
+    return finished(root, order, parts, { isNew: true, isAgain: false });
   }
   const root = readDefinition("own" in from ? from.own : from.template.xml);
   if ("template" in from) inherit(root);
@@ -62,8 +63,7 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
   setDisks(root, parts);
   setIgnition(root, parts.ignition, isIgnitionVolume);
-  setPaths(root, xml);
-  return checked(root, order, parts, "template" in from);
+  return finished(root, order, parts, { isNew: "template" in from, isAgain: "own" in from || from.template.isMember === true });
 }
 
 /** Why a template's machine cannot be had many times, or what `vm.xml` makes of it is no member. */
@@ -129,7 +129,7 @@ function setCards(root: Element, order: ReconfigureOrder, places: readonly strin
 
 function setDisks(root: Element, { top, extra }: Parts): void {
   const devices = childOf(root, "devices");
-  const first = firstDisk(root) ?? append(devices, { disk: diskXml(top, 0) }, children(devices)[0] ?? null);
+  const first = memberDisk(root) ?? append(devices, { disk: diskXml(top, 0) }, children(devices)[0] ?? null);
   first.setAttribute("type", "file");
   const driver = childOf(first, "driver");
   driver.setAttribute("name", "qemu");
@@ -147,27 +147,47 @@ function setDisks(root: Element, { top, extra }: Parts): void {
     if (below(disk, "readonly") && below(disk, "serial")?.textContent === IDENTITY_LABEL && !wanted.has(attribute(below(disk, "source"), "file") ?? "")) remove(disk);
   }
   const names = new Set(allBelow(root, "devices", "disk", "target").map((target) => attribute(target, "dev")));
-  const files = new Set(allBelow(root, "devices", "disk", "source").map((source) => attribute(source, "file")));
+  // By their last names, as they were found: a pool's path may have another name by now.
+  const files = new Set(allBelow(root, "devices", "disk", "source").map((source) => lastName(attribute(source, "file") ?? attribute(source, "volume"))));
   let index = 1; // the first name is the first disk's, on whatever bus that is
   for (const disk of extra) {
-    if (files.has(disk.path)) continue;
+    if (files.has(lastName(disk.path))) continue;
     while (names.has(diskName(index))) index++;
     append(devices, { disk: diskXml(disk, index++, disk.label.slice(0, 20)) });
   }
 }
 
-/** @throws UnfitMachineError where this is no definition of that member any more, or is one that only one machine can have */
-function checked(root: Element, order: ReconfigureOrder, { tag, top, extra }: Parts, isNew: boolean): string {
+/** What is declared so that it differs by member. */
+function ownPaths(order: ReconfigureOrder): Set<string> {
+  const { serialLog, xml = {} } = libvirts(order.vm.own);
+  const declared = [serialLog, ...Object.values(xml)].filter((one): one is string => typeof one === "string");
+  return new Set(declared.map((one) => fill(order, one)).filter((one, index) => one !== declared[index]));
+}
+
+const lastName = (path: string | undefined): string | undefined => path?.split("/").at(-1);
+
+/** The first disk of a member, as whoever looks for it finds it (look/domainDisks.ts). */
+const memberDisk = (root: Element): Element | undefined => rootOf(allBelow(root, "devices", "disk").filter(isDisk), (disk) => ({
+  device: attribute(below(disk, "target"), "dev"), file: attribute(below(disk, "source"), "file"),
+}));
+
+/**
+ * Sets what `vm.xml` declares, last.
+ * @throws UnfitMachineError where this is no definition of that member any more then, or is one that only one machine can have
+ */
+function finished(root: Element, order: ReconfigureOrder, { tag, top, extra }: Parts, { isNew, isAgain }: { isNew: boolean; isAgain: boolean }): string {
+  const { xml } = libvirts(order.vm.own);
+  const [before, own] = [held(root), placesOf(memberDisk(root))];
+  const wrong = setPaths(root, xml, { isAgain, fill: (text) => fill(order, text) });
   // What somebody gave a member by hand since is that member's.
-  const wrong = (isNew ? unshareable(root) : []).map((what) => `the machine has ${what}`);
-  const files = allBelow(root, "devices", "disk", "source").map((source) => attribute(source, "file"));
-  const macs = allBelow(root, "devices", "interface", "mac").map((mac) => attribute(mac, "address"));
+  if (isNew) wrong.push(...unshareable(root, ownPaths(order)).map((what) => `the machine has ${what}`));
   const isOwn = below(root, "name")?.textContent === order.name && below(root, "uuid")?.textContent === memberUuid(order.fleet.fleetId, order.slot) &&
     allBelow(root, "metadata").flatMap((metadata) => children(metadata)).some((one) => one.namespaceURI === TAG_URI && attribute(one, "incarnation") === tag.incarnation);
   if (!isOwn || root.nodeName !== "domain") wrong.push("vm.xml changes what tells members apart (name, UUID or tag)");
-  if (attribute(firstDisk(root) && below(firstDisk(root)!, "source"), "file") !== top.path || extra.some(({ path }) => !files.includes(path))) wrong.push("vm.xml changes where the members' disks are");
-  const given = memberMacs(order.fleet.fleetId, order.slot, macs.length);
-  if (isNew && macs.some((mac) => mac === undefined || !given.includes(mac))) wrong.push("vm.xml gives network cards addresses that are not the member's own");
+  const files = allBelow(root, "devices", "disk", "source").map((source) => lastName(attribute(source, "file") ?? attribute(source, "volume")));
+  const first = memberDisk(root);
+  const isWhole = attribute(first && below(first, "source"), "file") === top.path && placesOf(first) === own && extra.every(({ path }) => files.includes(lastName(path)));
+  wrong.push(...intruded(before, held(root), isWhole));
   if (wrong.length > 0) throw new UnfitMachineError(wrong);
   return writeDefinition(root);
 }
@@ -177,6 +197,8 @@ export interface LikeTemplate {
   /** As a definition that a host can be asked about: that of a member which is never made. */
   sample: string;
   cards: number;
+  /** MiB */
+  memory: number;
   words: string;
 }
 
@@ -186,7 +208,7 @@ export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplat
   const sample = sampleOf(vm, { template });
   const root = readDefinition(sample);
   const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
-  return { sample, cards: allBelow(root, "devices", "interface").length, words: `hardware as the template's: ${describeHardware(root)}${without}` };
+  return { sample, cards: allBelow(root, "devices", "interface").length, memory: memoryOf(root), words: `hardware as the template's: ${describeHardware(root)}${without}` };
 }
 
 /** The definition of a member that is never made, for hosts to be asked about. @throws UnfitMachineError */
