@@ -279,7 +279,7 @@ describe("applying a fleet", () => {
         if (problem && host.name === "a1") host.problems = [{ message: "unfit" }];
       }
       return result;
-    }), { abilities: { findsSharedStores: { sharedStores: ({ hosts }) => { asked.push(hosts); return Promise.resolve([["a2", "b2"]]); } } } });
+    }), { abilities: { findsSharedStores: { sharedStores: ({ hosts }, call) => { assert.ok(call?.signal, "it hears when the run is cancelled"); asked.push(hosts); return Promise.resolve([["a2", "b2"]]); } } } });
     const where = world(declared);
     const refused = async (hypervisor: Hypervisor) => (await caught(up(declared, { ...where, hypervisor })) as FleetRefusedError).problems.map(({ message }) => message);
     assert.match((await refused(full(where, 3e9, false))).join(), /a2, b2 together/);

@@ -199,8 +199,45 @@ describe("relay's tree", () => {
     assert.ok(uses(0) <= 1 && uses(1) <= 3 && uses(2) <= 2 && uses(3) <= 1 && uses(4) <= 1, edges.join());
   });
 
-  it("has rates at which all its edges run at once, none quicker than what it reads from", () => {
+  it("begins at all idle roots of a rack that has as many hosts to feed, and at no busy one beside them", () => {
     const t = topology({ racks: [4] });
+    const two = [target(2), target(3)];
+    assert.deepEqual(tree(t, [root(0), root(1)], two), ["0>2", "1>3"]);
+    assert.deepEqual(tree(t, [root(0), root(1, { load: 1 })], two), ["0>2", "2>3"]);
+    assert.deepEqual(tree(t, [root(0, { load: 2 }), root(1, { load: 1 })], two), ["1>2", "2>3"]);
+    assert.deepEqual(tree(t, [root(0, { room: 0 }), root(1)], two), ["1>2", "2>3"]);
+  });
+
+  it("leaves racks that have the image at those alone that send at half the best one's rate or more", () => {
+    const of = (uplinkBytesPerSecond: number) => {
+      const t = topology({ racks: [1, 1, 1, 1] });
+      t.racks[1]!.uplinkBytesPerSecond = uplinkBytesPerSecond;
+      return tree(t, [root(0), root(1)], [target(2), target(3)]).sort();
+    };
+    assert.deepEqual([of(5e9), of(5e8), of(4e8)], [["0>2", "1>3"], ["0>2", "1>3"], ["0>2", "2>3"]]);
+  });
+
+  it("feeds hosts of a rack that has the image from there", () => {
+    assert.deepEqual(tree(topology({ racks: [1, 2, 1] }), [root(0), root(1)], [target(2), target(3)]).sort(), ["0>3", "1>2"]);
+  });
+
+  it("is no larger than what hosts have room for", () => {
+    const t = topology({ racks: [4] });
+    const narrow = (room: number) => [1, 2, 3].map((host) => target(host, { room }));
+    assert.deepEqual(tree(t, [root(0, { room: 1 })], narrow(1)), ["0>1"]);
+    assert.deepEqual(tree(t, [root(0, { room: 2 })], narrow(1)), ["0>1", "0>2"]);
+    assert.deepEqual(tree(t, [root(0)], narrow(0)), []);
+    assert.deepEqual(tree(t, [root(0, { room: 1 })], narrow(2)), ["0>1", "1>2", "2>3"]);
+    // Nobody of the second rack may feed another there.
+    assert.deepEqual(tree(topology({ racks: [1, 2] }), [root(0)], [target(1, { room: 1 }), target(2, { room: 1 })]), ["0>1"]);
+  });
+
+  it("has rates at which all its edges run at once, none quicker than what it reads from, but for a ring's last", () => {
+    const t = topology({ racks: [4] });
+    t.hosts[0]!.nicBytesPerSecond = 3e8;
+    assert.deepEqual(treeRates(t, [{ from: 0, to: 1 }, { from: 1, to: 2 }]), [3e8, 3e8]);
+    assert.deepEqual(treeRates(t, [{ from: 1, to: 2 }, { from: 0, to: 1 }]), [1e9, 3e8]);
+    t.hosts[0]!.nicBytesPerSecond = 1.25e9;
     t.hosts[1]!.nicBytesPerSecond = 1e8;
     assert.deepEqual(treeRates(t, [{ from: 0, to: 1 }, { from: 1, to: 2 }, { from: 0, to: 3 }]), [1e8, 1e8, 9e8]);
     assert.deepEqual([rateOf(t, 0), rateOf(t, 1)], [1e9, 1e8]);
