@@ -193,9 +193,11 @@ describe("a member of a template machine", () => {
     });
 
     it("twice, is the same", () => {
-      const vm = { numCpus: 2, memory: 300, networks: [{ network: "lab" }], xml: { "./cpu/@check": "full" } };
-      const once = memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: first });
-      assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: once }), once);
+      const vm = { numCpus: 2, memory: 300, networks: [{ network: "lab" }, { bridge: "br0" }], serialLog: "/log/{slot}", xml: { "./cpu/@check": "full", "./devices/serial[1]/@tty": "x" } };
+      for (const from of [{ own: first }, { template: { xml: golden() } }]) {
+        const once = memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, from);
+        assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: once }), once);
+      }
     });
 
     it("over its own disk, no longer stops where that fails, and stands over nothing that was declared for its start", () => {

@@ -96,7 +96,9 @@ function setMachine(root: Element, vm: VmSpec, order: ReconfigureOrder, isMember
   if (own.serialLog === undefined) return;
   const devices = childOf(root, "devices");
   const source = { "@path": fill(order, own.serialLog), "@append": "on" };
-  remove(...["serial", "console"].flatMap((name) => children(devices, name)));
+  const there = ["serial", "console"].flatMap((name) => children(devices, name));
+  if (there.length === 2 && there.every((one) => attribute(one, "type") === "file" && attribute(below(one, "source"), "path") === source["@path"])) return;
+  remove(...there);
   append(devices, { serial: { "@type": "file", source, target: { "@port": "0" } } });
   append(devices, { console: { "@type": "file", source, target: { "@type": "serial", "@port": "0" } } });
 }
