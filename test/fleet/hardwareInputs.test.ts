@@ -68,8 +68,9 @@ describe("vm.xml and vm.hardware that are wrong", () => {
     [{ xml: { "./metadata/x": "x" } }, machine, 'vm.xml["./metadata/x"]: expected a path to what members have in common, got "./metadata/x", which follows from the provider\'s tag; remove it'],
     [{ xml: { "./toString/@x": true } }, machine, 'vm.xml["./toString/@x"]: expected a text, or false for no such attribute, got true'],
     [{ xml: { "./cpu/@mode": true } }, machine, 'vm.xml["./cpu/@mode"]: expected a text, or false for no such attribute, got true'],
-    [{ xml: { "./cpu/@mode": 3 } }, machine, 'vm.xml["./cpu/@mode"]: expected a text, or true or false for whether the element is there, got 3'],
-    [{ xml: { "./cpu/@mode": "a\u0001" } }, machine, 'vm.xml["./cpu/@mode"]: expected a text that XML can hold, got "a\\u0001"; remove the control characters'],
+    [{ xml: { "./cpu/@mode": 3 } }, machine, 'vm.xml["./cpu/@mode"]: expected a text, or true or false for whether the element is there, got a number'],
+    [{ xml: { "./devices/graphics/@passwd": "a\u0001" } }, machine, 'vm.xml["./devices/graphics/@passwd"]: expected a text that XML can hold, got a text of 2 bytes with control characters; remove them'],
+    [{ xml: { "./a[@b='\u0001']": false } }, machine, `vm.xml["./a[@b='\\u0001']"]: ${path("./a[@b='\u0001']")}`],
   ];
   for (const [vm, template, ...problems] of CASES) {
     it(`${JSON.stringify(vm)}`, () => assert.deepEqual(problemsOf({ vm, template }), problems));

@@ -18,6 +18,13 @@ describe("a declared size of the cloned disk", () => {
     assert.equal(differenceOf(sized(20 * GB), member(0, { ...shape, chain: [] }), AT), null, "a disk that is not seen is not judged");
   });
 
+  it("is kept by disks that hosts made larger by a part of a KiB", () => {
+    const { found, state } = made({ count: 4 });
+    const odd = 20 * GB + 1;
+    const rounded = withHost(found, "a1", (one) => ({ ...one, members: one.members.map((each) => ({ ...each, chain: large(Math.ceil(odd / 1024) * 1024) })) }));
+    assert.deepEqual(plan(sized(odd, { count: 4 }), rounded, state).problems, []);
+  });
+
   it("is refused below the template's, where members are made, and below a member's that stays", () => {
     const { found, state } = made({ count: 4 });
     const problems = (bytes: number, count: number, from = found) => plan(sized(bytes, { count }), from, state).problems.map(formatProblem);

@@ -73,9 +73,17 @@ export function text(what: string, maxLength = 1024) {
     .refine((value) => !CONTROL_CHARACTERS.test(value), { error });
 }
 
-/** What any XML document can hold. */
+/** Kind and size of a value that may be secret. */
+export function seenSecret(value: unknown): string {
+  if (typeof value === "string") return value === "" ? "an empty text" : `a text of ${Buffer.byteLength(value)} bytes`;
+  if (value === undefined || value === null) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+/** What any XML document can hold: a console's password, perhaps. */
 export const xmlText = () => z.string().refine((value) => !NOT_XML_TEXT.test(value), {
-  error: (issue) => `${expected("a text that XML can hold", issue.input)}; remove the control characters`,
+  error: (issue) => `expected a text that XML can hold, got ${seenSecret(issue.input)} with control characters; remove them`,
 });
 
 /** A volume's name in a directory pool is a file's name. */

@@ -2,19 +2,12 @@
 import { z } from "zod";
 import type { DefaultsVersion, GuestSpec } from "../model";
 import { expected } from "../words/problems";
-import { choice, integer, list, object } from "./fields";
+import { choice, integer, list, object, seenSecret } from "./fields";
 
 /** Of user data: cloud services take 16 kB; the image a member gets holds 1 MB. */
 export const MAX_USER_DATA_BYTES = 524_288;
 export const MAX_TEXT_BYTES = 65_536;
 
-/** Kind and size of a value that may be secret. */
-export function seenSecret(value: unknown): string {
-  if (typeof value === "string") return value === "" ? "an empty text" : `a text of ${Buffer.byteLength(value)} bytes`;
-  if (value === undefined || value === null) return "nothing";
-  if (Array.isArray(value)) return "a list";
-  return typeof value === "object" ? "an object" : `a ${typeof value}`;
-}
 
 const UNPAIRED = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { CpuMode, DirectMode, LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
 import { uriParts } from "../uri/uri";
 import { expected } from "../words/problems";
-import { absolutePath, choice, flag, integer, list, name, object, text, volumeName, xmlText } from "./fields";
+import { absolutePath, choice, flag, integer, list, name, object, seenSecret, text, volumeName, xmlText } from "./fields";
 import { num, record } from "./raw";
 import { UNKNOWN } from "./unknowns";
 
@@ -82,7 +82,7 @@ export const libvirtMachineFields = {
   cmdline: text("a kernel command line", 4096).optional().describe("Command line for `kernel`."),
   serialLog: absolutePath("the path of a log file on the hosts").optional()
     .describe("File on the host that receives the serial console; must hold `{name}` or `{slot}`, which are filled in. Default: a terminal, no file."),
-  xml: z.record(z.string(), z.union([xmlText(), z.boolean()], { error: (issue) => expected(XML_VALUE, issue.input) }), {
+  xml: z.record(z.string(), z.union([xmlText(), z.boolean()], { error: (issue) => `expected ${XML_VALUE}, got ${seenSecret(issue.input)}` }), {
     error: (issue) => expected("an object of paths into the domain's XML and what is to stand there, such as { \"./cpu/@mode\": \"host-passthrough\" }", issue.input),
   }).optional().describe("For all that has no input: set last in each member's domain XML, by paths such as `./cpu/@mode` or `./devices/interface[1]/driver/@queues`. A text is set, `{name}` and `{slot}` in it filled in; true: the element is there, made empty where it was not; false: none of it is there, such as `./devices/hostdev`. A change concerns new members, and others once something else redefines them."),
 };

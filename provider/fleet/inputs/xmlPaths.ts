@@ -14,7 +14,7 @@ export interface XmlPath {
 }
 
 const NAME = "[A-Za-z_][A-Za-z0-9_.-]*(?::[A-Za-z_][A-Za-z0-9_.-]*)?";
-const STEP = new RegExp(`^/(${NAME})(?:\\[(?:([1-9]\\d{0,3})|@(${NAME})=(?:'([^']*)'|"([^"]*)"))\\])?`);
+const STEP = new RegExp(`^/(${NAME})(?:\\[(?:([1-9]\\d{0,3})|@(${NAME})=(?:'([^'\\p{Cc}]*)'|"([^"\\p{Cc}]*)"))\\])?`, "u");
 const ATTRIBUTE = new RegExp(`^/@(${NAME})$`);
 
 /** `./cpu/@mode`, `./devices/disk[1]/driver/@cache`, `./devices/interface[@type='bridge']`. @returns undefined for anything else */

@@ -223,18 +223,22 @@ export function hasSeed({ table, image: { contentId } }: PlanContext, plan: Flee
 /** How many cards a new member has: where they are inherited, as the template that was seen has them. */
 const cardsOf = ({ spec, observation }: PlanContext): number => spec.vm.networks?.length ?? observation?.template?.hardware?.cards ?? 0;
 
+/** Hosts make disks of whole KiB: one that is larger by a part of one is as it was declared. */
+const DISK_UNIT_BYTES = 1024;
+
 /** Disks never shrink: what a guest wrote beyond the new end would be gone. */
 function shrinkingProblems({ spec, census, observation }: PlanContext, plan: FleetPlan): Problem[] {
   const sizeBytes = spec.vm.rootDisk?.sizeBytes;
   if (sizeBytes === undefined) return [];
+  const madeBytes = Math.ceil(sizeBytes / DISK_UNIT_BYTES) * DISK_UNIT_BYTES;
   const refused = (bytes: number, whose: string): Problem[] => [{
     path: "vm.rootDisk.sizeBytes",
     message: `expected at least the ${bytes} bytes that ${whose}, got ${sizeBytes}; disks never shrink: raise it, or leave it out`,
   }];
   const template = observation?.template?.disks[0]?.capacityBytes ?? 0;
-  if (plan.create.length > 0 && template > sizeBytes) return refused(template, "the template's disk holds");
+  if (plan.create.length > 0 && template > madeBytes) return refused(template, "the template's disk holds");
   const staying = new Set([...plan.keep, ...plan.adopt, ...plan.reconfigure].map((one) => slotKeyOn(one.host, one)));
-  const larger = census.present.filter(({ member, host, ...one }) => (member?.chain[0]?.capacityBytes ?? 0) > sizeBytes && staying.has(slotKeyOn(host.name, one)));
+  const larger = census.present.filter(({ member, host, ...one }) => (member?.chain[0]?.capacityBytes ?? 0) > madeBytes && staying.has(slotKeyOn(host.name, one)));
   const [largest] = larger.sort((a, b) => b.member!.chain[0]!.capacityBytes - a.member!.chain[0]!.capacityBytes);
   return largest ? refused(largest.member!.chain[0]!.capacityBytes, `${largest.name} has`) : [];
 }

@@ -72,6 +72,32 @@ describe("a member of a template machine", () => {
     assert.deepEqual(cards.map((card) => [text(card, "@type"), text(card, "mac", "@address"), text(card, "address", "@bus")]), [["bridge", memberMacs("f1", 3, 2)[0], "0x01"], ["network", memberMacs("f1", 3, 2)[1], undefined]]);
   });
 
+  it("has nothing of the template's that does not go with its size", () => {
+    const mebibytes = 2048;
+    const size = (vm: Record<string, unknown>, more: string, devices = "") => domainOf(member(vm, golden(devices, more).replace(/<cpu mode='host-passthrough'.*?<\/cpu>/, "")));
+    const cell = (id: number, cpus: string, memory: number) => `<cell id='${id}' cpus='${cpus}' memory='${memory}' unit='KiB'/>`;
+    const dimm = "<memory model='dimm'><target><size unit='KiB'>524288</size><node>0</node></target></memory>";
+    const one = size({ numCpus: 2, memory: 512 }, `<cpu mode='host-model'><numa>${cell(0, "0-3", 1572864)}</numa></cpu>`, dimm);
+    assert.deepEqual(["@cpus", "@memory", "@unit"].map((name) => text(one, "cpu", "numa", "cell", name)), ["0-1", "512", "MiB"], "libvirt goes by its cells");
+    assert.equal(at(one, "devices", "memory"), undefined);
+    const cells = `<maxMemory slots='4' unit='KiB'>8388608</maxMemory><numatune><memory mode='strict' nodeset='0'/><memnode cellid='0' mode='strict' nodeset='0'/></numatune><cpu mode='host-model'><numa>${cell(0, "0-1", 786432)}${cell(1, "2-3", 786432)}</numa></cpu>`;
+    for (const vm of [{ numCpus: 8 }, { memory: 4096 }]) {
+      const domain = size(vm, cells, dimm);
+      assert.deepEqual([at(domain, "cpu", "numa"), at(domain, "numatune", "memnode"), at(domain, "devices", "memory"), at(domain, "maxMemory")], [undefined, undefined, undefined, undefined]);
+    }
+    assert.equal(all(size({ numCpus: 4, memory: mebibytes }, cells, dimm), "cpu", "numa", "cell").length, 2, "the same size is none other");
+    const tuned = size({ numCpus: 2, memory: 4096 }, "<memtune><hard_limit unit='KiB'>3000000</hard_limit></memtune><cputune><shares>9</shares><vcpusched vcpus='0-3' scheduler='fifo' priority='1'/></cputune>");
+    assert.deepEqual([at(tuned, "memtune", "hard_limit"), at(tuned, "cputune", "vcpusched"), text(tuned, "cputune", "shares")], [undefined, undefined, "9"]);
+  });
+
+  it("has no log, no TPM's directory and no passed-through disk of the template's", () => {
+    const log = "<log file='/var/lib/nova/console.log' append='off'/>";
+    const devices = `<serial type='pty'>${log}<target port='0'/></serial><console type='pty'>${log}<target type='serial' port='0'/></console><tpm><backend type='emulator' version='2.0'><source type='dir' path='/tpm/golden'/></backend></tpm>` +
+      "<disk type='block' device='lun'><source dev='/dev/sdq'/><target dev='sdd' bus='scsi'/></disk>";
+    assert.equal(/nova\/console|tpm\/golden|lun|sdq/.test(member({}, golden(devices))), false);
+    assert.match(likeTemplate({ xml: golden(devices) }, vmOf()).words, /the disk sdd.*what its TPM holds, the log of its serial, the log of its console/);
+  });
+
   it("has data disks under names that are free, never the first disk's", () => {
     const domain = domainOf(member({}, golden(), [{ path: "/pool/a", format: "qcow2", label: "a" }, { path: "/pool/b", format: "qcow2", label: "b" }]));
     assert.deepEqual(all(domain, "devices", "disk").map((disk) => text(disk, "target", "@dev")), ["sda", "sdc", "vdb", "vdc"]);
@@ -85,6 +111,10 @@ describe("a member of a template machine", () => {
       ["<serial type='file'><source path='/var/log/golden.log'/><target port='0'/></serial>", /a serial at file \/var\/log\/golden\.log/, "./devices/serial[1]"],
       ["<interface type='vhostuser'><source type='unix' path='/tmp/s' mode='client'/></interface>", /a network card of type vhostuser/, "./devices/interface[@type='vhostuser']"],
       ["<shmem name='ring'/>", /the shared memory ring/, "./devices/shmem"],
+      ["<tpm model='tpm-tis'><backend type='external'><source type='unix' mode='connect' path='/run/tpm'/></backend></tpm>", /a TPM at a fixed place/, "./devices/tpm[1]"],
+      ["<interface type='user'><portForward proto='tcp'><range start='2222' to='22'/></portForward></interface>", /a network card with ports of its host/, "./devices/interface/portForward"],
+      ["<input type='evdev'><source dev='/dev/input/event3'/></input>", /an input device of its host \(\/dev\/input\/event3\)/, "./devices/input[1]"],
+      ["</devices><qemu:commandline><qemu:arg value='-drive'/><qemu:arg value='file=/x'/></qemu:commandline><devices>", /an image among QEMU's own arguments \(-drive\)/, "./qemu:commandline"],
       ["<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>", /its host's TPM/, "./devices/tpm"],
     ] as const;
     for (const [device, message, path] of lone) {
@@ -163,14 +193,20 @@ describe("a member of a template machine", () => {
       assert.equal(all(domainOf(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { template: { xml: once, isMember: true } })), "devices", "serial").length, 2);
     });
 
+    it("gets by vm.xml nothing that only one machine can have", () => {
+      assert.throws(() => again({ xml: { "./devices/serial[1]/@type": "file", "./devices/serial[1]/source/@path": "/log/all" } }), /a serial at file \/log\/all, which only one machine can have/);
+    });
+
     it("gets no address that others have", () => {
       assert.throws(() => again({ xml: { "./devices/interface/mac/@address": "52:54:00:00:00:09" } }), /addresses that are not the member's own/);
     });
 
     it("twice, is the same", () => {
-      const vm = { numCpus: 2, memory: 300, networks: [{ network: "lab" }], xml: { "./cpu/@check": "full" } };
-      const once = memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: first });
-      assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: once }), once);
+      const vm = { numCpus: 2, memory: 300, networks: [{ network: "lab" }, { bridge: "br0" }], serialLog: "/log/{slot}", xml: { "./cpu/@check": "full", "./devices/serial[1]/@tty": "x" } };
+      for (const from of [{ own: first }, { template: { xml: golden() } }]) {
+        const once = memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, from);
+        assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: once }), once);
+      }
     });
 
     it("over its own disk, no longer stops where that fails, and stands over nothing that was declared for its start", () => {
@@ -250,7 +286,7 @@ describe("firmware, TPM and processor", () => {
     assert.equal(text(os(xml), "type", "@machine"), "q35", "which alone has it");
     assert.deepEqual([text(domainOf(xml), "devices", "tpm", "@model"), text(domainOf(xml), "devices", "tpm", "backend", "@version"), text(domainOf(xml), "cpu", "@mode")], ["tpm-crb", "2.0", "host-passthrough"]);
     assert.equal(text(os(plain({ firmware: "efi", machine: "pc" })), "type", "@machine"), "pc");
-    assert.deepEqual(features(plain({ efiSecureBootEnabled: false })), ["enrolled-keys no", "secure-boot no"]);
+    assert.deepEqual(features(plain({ firmware: "efi", efiSecureBootEnabled: false })), ["enrolled-keys no", "secure-boot no"]);
   });
 
   it("take the place of the template machine's", () => {
@@ -261,6 +297,24 @@ describe("firmware, TPM and processor", () => {
     assert.equal(text(os(member({}, efi)), "@firmware"), "efi", "which members inherit otherwise");
     assert.ok(at(domainOf(member({ vtpm: { version: "2.0" } }, efi)), "devices", "tpm"));
     assert.equal(text(domainOf(member({ vtpm: { version: "1.2" } }, efi)), "devices", "tpm", "@model"), "tpm-tis");
+  });
+
+  it("of a machine that boots by BIOS stay that without secure boot, and a file of its BIOS is none of another firmware's", () => {
+    assert.equal(text(os(member({ efiSecureBootEnabled: false })), "@firmware"), undefined);
+    const rom = golden("", "", "<type arch='x86_64' machine='pc'>hvm</type><loader type='rom'>/seabios.bin</loader>");
+    assert.deepEqual([text(os(member({ firmware: "efi" }, rom)), "@firmware"), at(os(member({ firmware: "efi" }, rom)), "loader")], ["efi", undefined]);
+  });
+
+  it("are of a kind that the architecture has", () => {
+    const arm = golden("", "", "<type arch='aarch64' machine='virt'>hvm</type>");
+    assert.equal(text(domainOf(member({ vtpm: {} }, arm)), "devices", "tpm", "@model"), "tpm-tis");
+  });
+
+  it("stay as a member's guest was set up with, whatever is declared since", () => {
+    const own = member({ firmware: "efi", vtpm: {} });
+    const anew = memberDefinition(orderOf(vmOf({ firmware: "bios", vtpm: false, cpuMode: "maximum" })), { tag, top, extra: [] }, { own });
+    assert.equal(text(os(anew), "@firmware"), "efi");
+    assert.deepEqual([text(domainOf(anew), "devices", "tpm", "backend", "@version"), text(domainOf(anew), "cpu", "@mode")], ["2.0", "maximum"]);
   });
 
   it("stay where a member is defined anew, with the variables that it has", () => {

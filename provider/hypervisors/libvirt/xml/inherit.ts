@@ -2,7 +2,7 @@
  * What a copy of a machine inherits of its definition (DESIGN.md section 11): all but what is one machine's own. What of
  * it is left out is told in words; what copies cannot share is refused by name, unless `vm.xml` takes it away.
  */
-import { allBelow, attribute, below, childOf, children, remove, setText, type Element } from "./definition";
+import { allBelow, attribute, below, children, remove, setText, type Element } from "./definition";
 
 /** Metadata that says what a machine is, and not whose. */
 const SHARED_METADATA = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
@@ -42,12 +42,22 @@ export function inherit(root: Element): string[] {
     cid.removeAttribute("address");
   }
   for (const tpm of allBelow(root, "devices", "tpm", "backend")) {
-    if (attribute(tpm, "type") === "emulator") lost.push("what its TPM holds");
+    if (attribute(tpm, "type") !== "emulator") continue;
+    lost.push("what its TPM holds");
+    remove(...children(tpm, "source"));
   }
+  lost.push(...logs(root));
   for (const alias of allBelow(root, "devices").flatMap((devices) => children(devices)).flatMap((device) => children(device, "alias"))) {
     if (!attribute(alias, "name")?.startsWith("ua-")) remove(alias);
   }
   return lost;
+}
+
+/** What consoles say goes into one file, which two machines cannot have open. */
+function logs(root: Element): string[] {
+  const logging = allBelow(root, "devices").flatMap((devices) => children(devices)).filter((device) => below(device, "log"));
+  for (const device of logging) remove(...children(device, "log"));
+  return [...new Set(logging.map(({ nodeName }) => `the log of its ${nodeName}`))];
 }
 
 /** Variables are made new, of what the host's firmware brings; where libvirt chose the firmware each host's does. */
@@ -59,7 +69,7 @@ function firmware(root: Element): string[] {
   if (os && attribute(os, "firmware") !== undefined) remove(nvram);
   else {
     for (const node of [...nvram.childNodes]) nvram.removeChild(node);
-    for (const name of ["type", "format"]) nvram.removeAttribute(name);
+    nvram.removeAttribute("type");
   }
   return ["what its firmware's variables hold"];
 }
@@ -71,7 +81,7 @@ function disks(root: Element): string[] {
     const name = attribute(below(disk, "target"), "dev") ?? "";
     if (disk === first) {
       remove(...["backingStore", "mirror", "shareable", "transient", "auth"].flatMap((one) => children(disk, one)));
-    } else if (isDisk(disk)) {
+    } else if (!["cdrom", "floppy"].includes(attribute(disk, "device") ?? "")) {
       lost.push(`the disk ${name}`);
       remove(disk);
     } else if (below(disk, "source")) {
@@ -106,11 +116,21 @@ function ownGraphics(graphics: Element): string[] {
 /** Kinds of network card whose other end is one place on one host. */
 const LONE_CARDS = ["hostdev", "vhostuser", "ethernet", "server", "client", "udp", "vdpa", "vds"];
 
+export interface LonePart {
+  /** In words. */
+  what: string;
+  /** Of `vm.xml`, to take it away. */
+  path: string;
+}
+
+/** Arguments by which QEMU opens an image that libvirt does not know of. */
+const QEMU_IMAGES = /^--?(drive|blockdev|[hs]d[a-d]|sd|pflash|mtdblock)$/;
+
 /**
- * What of a definition copies cannot have side by side, or not at once, in words with the path that takes it away.
+ * What of a definition copies cannot have side by side, or not at once.
  * @param ownPaths of files and sockets that differ by member
  */
-export function unshareable(root: Element, ownPaths: ReadonlySet<string>): string[] {
+export function unshareable(root: Element, ownPaths: ReadonlySet<string>): LonePart[] {
   const devices = below(root, "devices");
   if (!devices) return [];
   const found: [what: string, path: string][] = [];
@@ -119,6 +139,14 @@ export function unshareable(root: Element, ownPaths: ReadonlySet<string>): strin
     const type = attribute(card, "type") ?? "";
     if (LONE_CARDS.includes(type)) found.push([`a network card of type ${type}`, `./devices/interface[${i + 1}]`]);
   });
+  children(devices, "interface").forEach((card, i) => {
+    if (below(card, "portForward")) found.push(["a network card with ports of its host", `./devices/interface[${i + 1}]/portForward`]);
+  });
+  children(devices, "input").forEach((input, i) => {
+    if (["evdev", "passthrough"].includes(attribute(input, "type") ?? "")) found.push([`an input device of its host (${attribute(below(input, "source"), "dev") ?? attribute(below(input, "source"), "evdev") ?? ""})`, `./devices/input[${i + 1}]`]);
+  });
+  const image = allBelow(root, "qemu:commandline", "qemu:arg").map((argument) => attribute(argument, "value") ?? "").find((value) => QEMU_IMAGES.test(value));
+  if (image !== undefined) found.push([`an image among QEMU's own arguments (${image})`, "./qemu:commandline"]);
   for (const kind of ["serial", "parallel", "console", "channel", "redirdev", "smartcard"]) {
     children(devices, kind).forEach((device, i) => {
       const place = ownPaths.has(attribute(below(device, "source"), "path") ?? "") ? undefined : fixedPlace(device);
@@ -131,7 +159,8 @@ export function unshareable(root: Element, ownPaths: ReadonlySet<string>): strin
   children(devices, "shmem").forEach((memory, i) => found.push([`the shared memory ${attribute(memory, "name") ?? ""}`, `./devices/shmem[${i + 1}]`]));
   children(devices, "lease").forEach((_lease, i) => found.push(["a lease", `./devices/lease[${i + 1}]`]));
   children(devices, "tpm").forEach((tpm, i) => {
-    if (attribute(below(tpm, "backend"), "type") === "passthrough") found.push(["its host's TPM", `./devices/tpm[${i + 1}]`]);
+    const type = attribute(below(tpm, "backend"), "type");
+    if (type === "passthrough" || type === "external") found.push([type === "external" ? "a TPM at a fixed place" : "its host's TPM", `./devices/tpm[${i + 1}]`]);
   });
   children(devices, "memory").forEach((memory, i) => {
     if (below(memory, "source", "path")) found.push([`memory in the file ${below(memory, "source", "path")!.textContent ?? ""}`, `./devices/memory[${i + 1}]`]);
@@ -139,7 +168,7 @@ export function unshareable(root: Element, ownPaths: ReadonlySet<string>): strin
   children(devices, "rng").forEach((rng, i) => {
     if (attribute(below(rng, "backend"), "model") === "egd") found.push(["a source of random numbers at a fixed place", `./devices/rng[${i + 1}]`]);
   });
-  return found.map(([what, path]) => `${what}, which only one machine can have: leave it out with vm.xml: { ${JSON.stringify(path)}: false }`);
+  return found.map(([what, path]) => ({ what, path }));
 }
 
 /** Undefined: one that every machine has at a place of its own. */
@@ -184,33 +213,3 @@ function memoryWords(root: Element): string | undefined {
   const unit = attribute(memory, "unit") ?? "KiB";
   return unit === "KiB" && amount % 1024 === 0 ? `${amount / 1024} MiB` : `${amount} ${unit}`;
 }
-
-/** MiB */
-export const memoryOf = (root: Element): number => Math.round(mebibytes(childOf(root, "memory")));
-
-/** Sets what `vm` declares of processors and memory; what would not go with it any more goes. */
-export function setSize(root: Element, { numCpus, memory }: { numCpus?: number; memory?: number }): void {
-  if (numCpus !== undefined) {
-    const vcpu = childOf(root, "vcpu");
-    const before = Number(vcpu.textContent);
-    setText(vcpu, String(numCpus));
-    vcpu.removeAttribute("current");
-    if (before !== numCpus) remove(below(root, "vcpus"), below(root, "cpu", "topology"));
-  }
-  if (memory !== undefined) {
-    const most = below(root, "maxMemory");
-    for (const name of ["memory", "currentMemory"]) {
-      const element = name === "memory" ? childOf(root, name) : below(root, name);
-      if (!element) continue;
-      element.setAttribute("unit", "MiB");
-      setText(element, String(memory));
-    }
-    if (most && mebibytes(most) < memory) remove(most);
-  }
-}
-
-const mebibytes = (element: Element): number => {
-  const amount = Number(element.textContent);
-  const unit = attribute(element, "unit") ?? "KiB";
-  return unit === "MiB" ? amount : unit === "GiB" ? amount * 1024 : amount / 1024;
-};

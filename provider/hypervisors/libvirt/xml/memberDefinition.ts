@@ -10,11 +10,12 @@ import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
 import { backingXml, diskName, diskXml, fill, memberXml, rootOf, type DiskXml } from "./domainXml";
 import { held, intruded, placesOf } from "./held";
-import { describeHardware, inherit, isDisk, memoryOf, setSize, unshareable } from "./inherit";
+import { describeHardware, inherit, isDisk, unshareable, type LonePart } from "./inherit";
 import { isIgnitionVolume } from "../volumes/names";
 import { setFirmware } from "./setFirmware";
 import { setIgnition } from "./setIgnition";
 import { setPaths } from "./setPaths";
+import { memoryOf, setSize } from "./setSize";
 import { TAG_URI, taggedMetadata, type MemberTag } from "./tags";
 import { parseXml } from "./xml";
 
@@ -59,7 +60,7 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   if ("template" in from) inherit(root);
   setIdentity(root, order, parts.tag);
   setSize(root, vm);
-  setMachine(root, vm, order);
+  setMachine(root, vm, order, "own" in from);
   setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
   setDisks(root, parts);
   setIgnition(root, parts.ignition, isIgnitionVolume);
@@ -82,15 +83,15 @@ function setIdentity(root: Element, order: ReconfigureOrder, tag: MemberTag): vo
   append(metadata, taggedMetadata(tag));
 }
 
-/** What is declared of the machine itself. */
-function setMachine(root: Element, vm: VmSpec, order: ReconfigureOrder): void {
+/** What is declared of the machine itself. @param isMember its guest was set up with the firmware and the TPM that it has */
+function setMachine(root: Element, vm: VmSpec, order: ReconfigureOrder, isMember: boolean): void {
   const own = libvirts(vm.own);
   if (own.domainType !== undefined) root.setAttribute("type", own.domainType);
   const os = childOf(root, "os");
   const type = childOf(os, "type");
   if (own.arch !== undefined) type.setAttribute("arch", own.arch);
   if (own.machine !== undefined) type.setAttribute("machine", own.machine);
-  setFirmware(root, own);
+  setFirmware(root, isMember ? { hypervisor: own.hypervisor, ...(own.cpuMode !== undefined && { cpuMode: own.cpuMode }) } : own);
   if (own.kernelBoot) {
     const { kernel, initrd, cmdline } = own.kernelBoot;
     const wanted = { kernel, initrd, cmdline: cmdline === undefined ? undefined : fill(order, cmdline) };
@@ -102,7 +103,9 @@ function setMachine(root: Element, vm: VmSpec, order: ReconfigureOrder): void {
   if (own.serialLog === undefined) return;
   const devices = childOf(root, "devices");
   const source = { "@path": fill(order, own.serialLog), "@append": "on" };
-  remove(...["serial", "console"].flatMap((name) => children(devices, name)));
+  const there = ["serial", "console"].flatMap((name) => children(devices, name));
+  if (there.length === 2 && there.every((one) => attribute(one, "type") === "file" && attribute(below(one, "source"), "path") === source["@path"])) return;
+  remove(...there);
   append(devices, { serial: { "@type": "file", source, target: { "@port": "0" } } });
   append(devices, { console: { "@type": "file", source, target: { "@type": "serial", "@port": "0" } } });
 }
@@ -178,9 +181,11 @@ const memberDisk = (root: Element): Element | undefined => rootOf(allBelow(root,
 function finished(root: Element, order: ReconfigureOrder, { tag, top, extra }: Parts, { isNew, isAgain }: { isNew: boolean; isAgain: boolean }): string {
   const { xml } = libvirts(order.vm.own);
   const [before, own] = [held(root), placesOf(memberDisk(root))];
-  const wrong = setPaths(root, xml, { isAgain, fill: (text) => fill(order, text) });
+  const lone = (): LonePart[] => unshareable(root, ownPaths(order));
   // What somebody gave a member by hand since is that member's.
-  if (isNew) wrong.push(...unshareable(root, ownPaths(order)).map((what) => `the machine has ${what}`));
+  const given = new Set(isNew ? [] : lone().map(({ what }) => what));
+  const wrong = setPaths(root, xml, { isAgain, fill: (text) => fill(order, text) });
+  wrong.push(...lone().filter(({ what }) => !given.has(what)).map(({ what, path }) => `the machine has ${what}, which only one machine can have: leave it out with vm.xml: { ${JSON.stringify(path)}: false }`));
   const isOwn = below(root, "name")?.textContent === order.name && below(root, "uuid")?.textContent === memberUuid(order.fleet.fleetId, order.slot) &&
     allBelow(root, "metadata").flatMap((metadata) => children(metadata)).some((one) => one.namespaceURI === TAG_URI && attribute(one, "incarnation") === tag.incarnation);
   if (!isOwn || root.nodeName !== "domain") wrong.push("vm.xml changes what tells members apart (name, UUID or tag)");

@@ -9,15 +9,19 @@ export function setFirmware(root: Element, { firmware, efiSecureBootEnabled, vtp
     remove(...["loader", "nvram", "firmware"].flatMap((name) => children(os, name)));
   }
   // A machine that has it already keeps what it has.
-  if (firmware === "efi" && !isEfi(os)) os.setAttribute("firmware", "efi");
-  if (efiSecureBootEnabled !== undefined) setSecureBoot(os, efiSecureBootEnabled, machine);
+  if (firmware === "efi" && !isEfi(os)) {
+    os.setAttribute("firmware", "efi");
+    remove(...["loader", "nvram"].flatMap((name) => children(os, name)));
+  }
+  if (efiSecureBootEnabled !== undefined && (efiSecureBootEnabled || isEfi(os))) setSecureBoot(os, efiSecureBootEnabled, machine);
   const devices = childOf(root, "devices");
   if (vtpm === null) remove(...children(devices, "tpm"));
   else if (vtpm) {
     const there = below(devices, "tpm");
     if (attribute(there && below(there, "backend"), "version") !== vtpm.version) {
       remove(...children(devices, "tpm"));
-      append(devices, { tpm: { "@model": vtpm.version === "1.2" ? "tpm-tis" : "tpm-crb", backend: { "@type": "emulator", "@version": vtpm.version } } });
+      const isPc = ["x86_64", "i686", undefined].includes(attribute(below(os, "type"), "arch")); // elsewhere there is one model
+      append(devices, { tpm: { "@model": vtpm.version === "1.2" || !isPc ? "tpm-tis" : "tpm-crb", backend: { "@type": "emulator", "@version": vtpm.version } } });
     }
   }
   if (cpuMode !== undefined && attribute(below(root, "cpu"), "mode") !== cpuMode) {
