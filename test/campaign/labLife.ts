@@ -14,7 +14,7 @@ import type { Providers } from "./kill";
 import { contentOf, qemuIo, sha256, virsh } from "./labGround";
 import { LabAdministrator, type LabSite } from "./labAdministrator";
 import { labHarm, labLeftBehind, labUnfinished, surveyLab, type LabSurvey } from "./labJudge";
-import { HOSTS, type Declared, type Life, type Step } from "./life";
+import { HOSTS, merged, type Declared, type Life, type Step } from "./life";
 import { asksForConsent, LifeFailed } from "./verdict";
 
 const MIB = 1 << 20;
@@ -111,7 +111,7 @@ class LabLife {
   }
 
   private async take(step: Step): Promise<void> {
-    if (step.kind === "declare") this.declared = { ...this.declared, ...step.change };
+    if (step.kind === "declare") this.declared = merged(this.declared, step.change);
     else if (step.kind === "act") {
       this.judged = undefined;
       this.report.acts += await this.administrator.do(step.act, step.picks) ? 1 : 0;
@@ -290,7 +290,7 @@ class LabLife {
   }
 
   private inputs(): Record<string, unknown> {
-    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, disks, abandon } = this.declared;
+    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, disks, hostname, abandon } = this.declared;
     const { lab } = this.options;
     const named = this.site.hosts.slice(0, hosts).map((host, index) => ({
       name: host.name, uri: host.uri, rack: host.rack, pool: "default", transferAddress: host.address, nicBitsPerSecond: host.nicBitsPerSecond,
@@ -305,6 +305,7 @@ class LabLife {
       ...("counts" in targets ? {} : targets),
       // No kernel: such a guest waits in its firmware, and writes nothing.
       vm: { numCpus: 1, memory: memory / 8, networks: [{ network: "default" }], domainType: "qemu", disks },
+      ...(hostname !== undefined && { guest: hostname === false ? "none" : { hostname } }),
       allowUnauthenticatedTcp: true, shutdownTimeout: 0, connectTimeout: 5, stallTimeout: 5, lockTimeout: 90,
     };
   }

@@ -16,6 +16,10 @@ export interface Declared {
   allowRecreate: boolean;
   memory: number;
   disks: { label: string; sizeBytes: number; onDelete: "delete" | "keep" }[];
+  /** Of the cloned disk beyond the template's; what was declared once is kept to, since disks never shrink. @default none */
+  grownMebibytes?: number;
+  /** What guests are told: their host name, or nothing. @default what new fleets tell */
+  hostname?: string | false;
   /** Hosts that do not answer are given up. */
   abandon: boolean;
 }
@@ -83,6 +87,7 @@ export function drawLife(seed: number, { acts, kills, running, leastMembers, mos
     () => ({ hosts: whole(1, HOSTS) }), () => ({ clone: clone() }), () => ({ keepSeeds: one("none", "rack", "host") }),
     () => ({ powerOn: chance(running) }), () => ({ memory: one(256, 512) }), () => ({ onTemplateChange: one("keep", "replace") }),
     () => ({ disks: disks() }), () => ({ start: one("immediately", "whenCopied") }), () => ({ abandon: chance(0.7) }),
+    () => ({ grownMebibytes: whole(1, 4) }), () => ({ hostname: one<string | false>("{name}", "x-{slot}", false) }),
   )();
   const up = (): Step => ({
     kind: "up",
@@ -99,6 +104,12 @@ export function drawLife(seed: number, { acts, kills, running, leastMembers, mos
     if (chance(0.65)) steps.push(up());
   }
   return { seed, template: chance(0.8) ? "volume" : "file", declared, steps };
+}
+
+/** What is declared after a change of it. */
+export function merged(declared: Declared, change: Partial<Declared>): Declared {
+  const grown = Math.max(declared.grownMebibytes ?? 0, change.grownMebibytes ?? 0);
+  return { ...declared, ...change, ...(grown > 0 && { grownMebibytes: grown }) };
 }
 
 /** One line a step, to be read by whoever looks for the fault. */

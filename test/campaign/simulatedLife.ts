@@ -3,12 +3,12 @@ import { applyFleet, FleetRefusedError, FleetRunError, previewFleet, refreshFlee
 import { type FleetSpec, type FleetState, hostsToObserve } from "../../provider/fleet";
 import { createSimulated, type SimulatedHypervisor, type VirtualClock } from "../../provider/hypervisors/simulated";
 import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
-import { COSTS, inputs, specOf } from "../engine/world";
+import { COSTS, IMAGE_BYTES, inputs, specOf } from "../engine/world";
 import { crashing, recording } from "../engine/wrappers";
 import { Administrator } from "./administrator";
 import { harmDone, heldTwice, leftBehind, membersOf, survey, unfinished } from "./judge";
 import { asksForConsent, LifeFailed } from "./verdict";
-import { HOSTS, type Declared, type Life, type Step } from "./life";
+import { HOSTS, merged, type Declared, type Life, type Step } from "./life";
 
 const FLEET_ID = "fleetaaaaa";
 /** Of a run of these small fleets; a kill at a later call is a kill after the end. */
@@ -59,7 +59,7 @@ class SimulatedLife {
   private async take(step: Step): Promise<void> {
     switch (step.kind) {
       case "declare":
-        this.declared = { ...this.declared, ...step.change };
+        this.declared = merged(this.declared, step.change);
         return;
       case "act":
         if (this.byHand(() => this.administrator.do(step.act, step.picks))) this.report.acts++;
@@ -254,7 +254,7 @@ class SimulatedLife {
   }
 
   private inputs(declared: Declared, abandonHosts: string[]): Record<string, unknown> {
-    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, disks } = declared;
+    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, disks, grownMebibytes, hostname } = declared;
     const all = inputs(HOSTS, 2);
     const named = (all.hosts as Record<string, unknown>[]).slice(0, hosts);
     return {
@@ -262,7 +262,8 @@ class SimulatedLife {
       hosts: "counts" in targets ? named.map((host, index) => ({ ...host, count: targets.counts[index] })) : named,
       ...("counts" in targets ? {} : targets),
       ...(this.life.template === "file" && { template: { file: "./golden.qcow2" } }),
-      vm: { numCpus: 1, memory, networks: [{ network: "default" }], domainType: "qemu", disks },
+      vm: { numCpus: 1, memory, networks: [{ network: "default" }], domainType: "qemu", disks, ...(grownMebibytes !== undefined && { rootDisk: { sizeBytes: IMAGE_BYTES + grownMebibytes * 2 ** 20 } }) },
+      ...(hostname !== undefined && { guest: hostname === false ? "none" : { hostname } }),
     };
   }
 }

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClonedVmFleetArgs } from "../../sdk";
 import { cannotRun, ensureLab, labFleet, type Lab, labModule, leftovers, openStack, type TestStack, virsh } from "./harness";
@@ -51,6 +53,24 @@ describe("a fleet through Pulumi, on a bad day", function () {
     assert.match(stack.stateFile(), /secret-000/);
     assert.doesNotMatch(stack.stateFile(), /geheim/);
     assert.deepEqual((await stack.up()).changes, { same: 2 });
+  });
+
+  it("keeps secret user data secret: encrypted in the state, in nothing printed, and in the guest's image alone", async () => {
+    const userData = pulumi.secret("#cloud-config\npassword: geheim\n");
+    const sshAuthorizedKeys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH open"];
+    const stack = await open("told", () => ({ ...labFleet(lab, { namePrefix: "told", count: 1 }), guest: { cloudInit: { userData }, sshAuthorizedKeys } }));
+    const printed = [await stack.preview(), await stack.up(), await stack.refresh(), await stack.preview()];
+    const { members: [member] } = await stack.fleet();
+    assert.doesNotMatch(JSON.stringify(printed), /geheim/);
+    assert.match(stack.stateFile(), /AAAAC3NzaC1lZDI1NTE5AAAAIH open/, "what is not secret can be read");
+    assert.doesNotMatch(stack.stateFile(), /geheim/);
+    const xml = virsh(lab, member!.host, "dumpxml", member!.name);
+    const image = /[^/']*\.identity\.raw/.exec(xml)![0];
+    assert.doesNotMatch(xml, /geheim/);
+    assert.match(readFileSync(join(lab.hosts.find(({ name }) => name === member!.host)!.poolDir, image), "latin1"), /password: geheim/);
+    assert.deepEqual((await stack.up()).changes, { same: 2 });
+    await stack.destroy();
+    assert.deepEqual(leftovers(lab, "s0.g0.identity", "told"), []);
   });
 
   it("keeps what was made when a host fails, and completes it with the next up", async () => {

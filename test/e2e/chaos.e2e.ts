@@ -101,8 +101,10 @@ describe(`a fleet survives kill -9 at any instant (seed ${SEED})`, function () {
     const used = new Set<string>();
     for (const { host, name } of members) {
       assert.equal(virsh(lab, host, "domstate", name), "running");
-      const disk = virsh(lab, host, "-q", "domblklist", name).split(/\s+/).at(-1)!;
-      for (const image of chain(disk)) used.add(`${host}: ${image}`);
+      // The first is the one that was cloned, the last what tells its guest who it is.
+      const [disk, ...others] = virsh(lab, host, "-q", "domblklist", name).trim().split("\n").map((line) => line.trim().split(/\s+/).at(-1)!) as [string, ...string[]];
+      assert.equal(others.length, 1);
+      for (const image of [...chain(disk), ...others]) used.add(`${host}: ${image}`);
       const checked = JSON.parse(tolerant("qemu-img", "check", "-U", "--output=json", disk)) as Record<string, number>;
       assert.equal((checked["corruptions"] ?? 0) + (checked["check-errors"] ?? 0), 0, `${disk} is sound`);
       const compared = tolerant("qemu-img", "compare", "-U", disk, file);

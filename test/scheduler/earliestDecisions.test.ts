@@ -68,6 +68,19 @@ describe("earliestCompletion: hosts that have nothing", () => {
     assert.deepEqual([slow(4e8), slow(5e8)], [[], ["1>3"]]);
   });
 
+  it("wait for a good source that has just begun, too", () => {
+    const slow = (nicBytesPerSecond: number) => earliest(t([4], {}, (one) => { one.hosts[1]!.nicBytesPerSecond = nicBytesPerSecond; }), { targets: [0, 0, 1, 1], sources: at(0, 1) });
+    assert.deepEqual([slow(4e8), slow(5e8)], [["0>2"], ["0>2", "1>3"]]);
+  });
+
+  it("take the source whose disk and card are both quick", () => {
+    const mixed = t([3], { nicBytesPerSecond: 4e9 }, (one) => {
+      one.hosts[1]!.nicBytesPerSecond = 2e9;
+      one.stores.forEach((store, i) => { store.bytesPerSecond = [1e9, 2e9, 4e9][i]!; });
+    });
+    assert.deepEqual(earliest(mixed, { targets: [0, 0, 1], sources: at(0, 1) }), ["1>2"]);
+  });
+
   it("wait for none that lags, nor for one that is slow through their own fault", () => {
     const four = t([4], {}, (one) => { one.hosts[1]!.nicBytesPerSecond = 4e8; });
     const given = { targets: [0, 0, 1, 1], making: [0, 0, 1, 0], sources: at(0, 1) };

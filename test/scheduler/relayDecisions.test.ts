@@ -77,6 +77,44 @@ describe("relay, where every host has something", () => {
   });
 });
 
+describe("relay, where hosts have nothing", () => {
+  const fresh = (targets: number[], { made = targets.map(() => 0), most = 999, ...shape }: { made?: number[]; most?: number } & Partial<Shape> = {}) => (
+    decided(topology({ racks: [targets.length], ...shape }), { targets, made, sources: [source(0, 0, { kind: "template" })], changed: [], most })
+  );
+
+  it("sends all of them the image at once, each from the one before, within slots and room", () => {
+    assert.deepEqual(fresh([0, 1, 1, 1]), ["0>1", "#0>2", "#1>3"]);
+    assert.deepEqual(fresh([0, 1, 1, 1], { most: 2 }), ["0>1", "#0>2"]);
+    assert.deepEqual(fresh([0, 1, 1, 1], { maxConcurrent: 1 }), ["0>1"]);
+  });
+
+  it("ends at the template's host where that has nothing made of it, nor on its way", () => {
+    assert.deepEqual(fresh([1, 1, 1]), ["0>1", "#0>2", "#1>0"]);
+    assert.deepEqual(fresh([2, 1, 1], { made: [1, 0, 0] }).slice(0, 2), ["0>1", "#0>2"]);
+    assert.ok(!fresh([2, 1, 1], { made: [1, 0, 0] }).includes("#1>0"));
+  });
+
+  it("makes what a host wants beyond its first from what arrives, where its disk is quicker than its card", () => {
+    assert.deepEqual(fresh([0, 4], { nicBytesPerSecond: 2.5e8 }), ["0>1", "#0>1", "#0>1", "#0>1"]);
+    assert.deepEqual(fresh([0, 4], { nicBytesPerSecond: 5e8 }), ["0>1", "#0>1"]);
+    assert.deepEqual(fresh([0, 4]), ["0>1"]);
+    assert.deepEqual(fresh([0, 4], { freeLocalCopies: true, nicBytesPerSecond: 2.5e8 }), ["0>1"], "there is nothing whole yet to take it from");
+  });
+
+  it("starts nothing where there is nothing to start from", () => {
+    assert.deepEqual(decided(topology({ racks: [2] }), { targets: [1, 1], made: [0, 0], sources: [], changed: [] }), []);
+  });
+});
+
+describe("relay, with few slots", () => {
+  it("makes copies within those hosts first that have most to do", () => {
+    const few = { most: 2, targets: [2, 5, 3, 9] };
+    assert.deepEqual(seeded(few), ["1>1"]);
+    assert.deepEqual(seeded({ ...few, most: 3 }), ["1>1", "2>2"]);
+    assert.deepEqual(seeded({ most: 2, targets: [3, 3, 3, 9] }), ["0>0"]);
+  });
+});
+
 describe("copies beside what arrives", () => {
   it("are as many as the store's rate has left over, within the host's room", () => {
     const t = topology({ racks: [1], maxConcurrent: 5 });

@@ -1,6 +1,6 @@
 /** A member as it is to be defined, and as a host shows it then. */
 import { memberUuid } from "../../fleet/members/identity";
-import { guestIdentity } from "../../fleet/guest/identity";
+import { cardsTold, guestIdentity } from "../../fleet/guest/identity";
 import { cardPlace } from "../../fleet/own";
 import type { CloneKind, Image, ObservedMember } from "../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
@@ -23,7 +23,7 @@ export function definition(
 ): ReconfigureOrder {
   const { fleetId } = fleet;
   const rack = spec.hosts.find((one) => one.name === host)?.rack ?? "";
-  const macs = identities.cardAddresses(fleetId, slot, spec.vm.networks?.length ?? 0);
+  const macs = identities.cardAddresses(fleetId, slot, cardsTold(spec.guest, spec.vm.networks));
   const guest = guestIdentity(spec.guest, { fleetId, slot, generation, name, host, rack, macs });
   return {
     fleet, host, slot, name, kind, generation, contentId,

@@ -19,6 +19,15 @@ export interface GuestOf extends Pick<MemberId, "slot" | "generation"> {
 /** Of what is written for a content. Raised when that changes, so that guests are told anew. */
 const WRITING = 1;
 
+/**
+ * How many of a member's network cards its guest is told of: all that are declared. Of those that it inherits as many as
+ * have addresses, or the first: a guest that is told of a card that it has not may do without any.
+ */
+export function cardsTold(guest: GuestSpec, networks: readonly unknown[] | undefined): number {
+  if (networks || guest.kind !== "cloudInit") return networks?.length ?? 0;
+  return Math.max(guest.dnsServers.length + guest.dnsDomains.length > 0 ? 1 : 0, ...guest.addresses.map(({ card }) => card + 1));
+}
+
 /** Undefined: it is told nothing. */
 export function guestIdentity(guest: GuestSpec, who: GuestOf): GuestIdentity | undefined {
   const content = contentOf(guest, who);

@@ -84,7 +84,7 @@ export const libvirtMachineFields = {
     .describe("File on the host that receives the serial console; must hold `{name}` or `{slot}`, which are filled in. Default: a terminal, no file."),
   xml: z.record(z.string(), z.union([xmlText(), z.boolean()], { error: (issue) => `expected ${XML_VALUE}, got ${seenSecret(issue.input)}` }), {
     error: (issue) => expected("an object of paths into the domain's XML and what is to stand there, such as { \"./cpu/@mode\": \"host-passthrough\" }", issue.input),
-  }).optional().describe("For all that has no input: set last in each member's domain XML, by paths such as `./cpu/@mode` or `./devices/interface[1]/driver/@queues`. A text is set; true: the element is there, made empty where it was not; false: none of it is there, such as `./devices/hostdev`. A change concerns new members, and others once something else redefines them."),
+  }).optional().describe("For all that has no input: set last in each member's domain XML, by paths such as `./cpu/@mode` or `./devices/interface[1]/driver/@queues`. A text is set, `{name}` and `{slot}` in it filled in; true: the element is there, made empty where it was not; false: none of it is there, such as `./devices/hostdev`. A change concerns new members, and others once something else redefines them."),
 };
 
 export const libvirtFleetFields = {

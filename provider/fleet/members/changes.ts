@@ -1,5 +1,5 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
-import { guestIdentity } from "../guest/identity";
+import { cardsTold, guestIdentity } from "../guest/identity";
 import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
 import { cardPlace, machineInputs } from "../own";
 import { formatBytes } from "../words/problems";
@@ -52,7 +52,7 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): D
 
 /** Hash of what its guest is to be told; undefined: nothing. */
 function toldTo({ guest, vm }: FleetSpec, { slot, generation, name }: ObservedMember, at: At): string | undefined {
-  return guestIdentity(guest, { ...at, slot, generation, name, macs: memberMacs(at.fleetId, slot, vm.networks?.length ?? 0) })?.hash;
+  return guestIdentity(guest, { ...at, slot, generation, name, macs: memberMacs(at.fleetId, slot, cardsTold(guest, vm.networks)) })?.hash;
 }
 
 const sameList = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((one, index) => one === b[index]);

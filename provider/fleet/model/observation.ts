@@ -126,6 +126,8 @@ export interface ReachableHost {
   /** Names of machines without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
   room: StoreRoom;
+  /** Of the host itself; available: free, or used for what can be read again. Absent: not asked, or it does not tell. */
+  memory?: { totalBytes: number; availableBytes: number };
   /** Where its store lies, where other hosts' may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */
   store?: string;
   /** What preflight found wrong with this host; empty: fit. */
@@ -184,6 +186,8 @@ export interface Observation {
 export interface InheritedHardware {
   /** Network cards of a member, declared or inherited. */
   cards: number;
+  /** MiB, of a member, declared or inherited. */
+  memory: number;
   /** In words: what is inherited, and what is not, for being one machine's alone. */
   words: string;
 }

@@ -6,9 +6,13 @@ import type { FleetPlan, Problem } from "../model";
 import { expected } from "../words/problems";
 import type { PlanContext } from "./context";
 
-export function guestRefusals({ spec: { guest, vm, hosts }, fleetId }: Pick<PlanContext, "spec" | "fleetId">, plan: FleetPlan): Problem[] {
+/** As many as machines of all types start with. */
+const MAX_DEVICES = 56;
+
+export function guestRefusals({ spec: { guest, vm, hosts }, fleetId, observation }: Pick<PlanContext, "spec" | "fleetId" | "observation">, plan: FleetPlan): Problem[] {
   if (guest.kind !== "cloudInit") return [];
-  const cards = vm.networks?.length ?? 0;
+  // Where they are inherited and the template was not seen, nobody knows.
+  const cards = vm.networks?.length ?? observation?.template?.hardware?.cards ?? Infinity;
   const changing = [...plan.create, ...plan.reconfigure];
   const members = [...changing, ...plan.keep, ...plan.adopt];
   const last = members.reduce((most, one) => (most === undefined || one.slot > most.slot ? one : most), members[0]);
@@ -20,6 +24,9 @@ export function guestRefusals({ spec: { guest, vm, hosts }, fleetId }: Pick<Plan
   });
   if (guest.dnsServers.length + guest.dnsDomains.length > 0 && cards === 0) {
     problems.push({ path: guest.dnsServers.length > 0 ? "guest.dnsServers" : "guest.dnsDomains", message: "expected a network card in vm.networks for it, got none; add one, or remove it" });
+  }
+  if (plan.create.length > 0 && vm.disks.length > 0 && cards !== Infinity && vm.disks.length + cards >= MAX_DEVICES) {
+    problems.push({ path: "vm.disks", message: `expected at most ${MAX_DEVICES - 1} disks and network cards beside the disk that tells a guest who it is, got ${vm.disks.length} and ${cards}; want fewer, larger disks, or guest: "none"` });
   }
   const racks = new Map(hosts.map(({ name, rack }) => [name, rack]));
   for (const { name, slot, host } of changing) {

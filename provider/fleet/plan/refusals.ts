@@ -4,6 +4,7 @@ import { groupBy, groupOf } from "../groups";
 import { hostNames, unsettledReason, type KnownHost } from "../hosts/table";
 import { macCollisions } from "../members/addresses";
 import { memberKeyOn, slotKeyOn } from "../members/keys";
+import { memoryRefusals } from "./memory";
 import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "../model";
 import { templateHostOf } from "../own";
 import { problemOfTemplate } from "../words/paths";
@@ -28,6 +29,7 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
     ...guestRefusals(context, plan),
     ...templateProblems(context, plan),
     ...shrinkingProblems(context, plan),
+    ...memoryRefusals(context, plan),
   ];
 }
 

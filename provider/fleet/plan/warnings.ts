@@ -7,6 +7,7 @@ import { leftoverWarnings } from "../hosts/leftovers";
 import type { FleetPlan, ObservedMember } from "../model";
 import { hostNames, unsettledReason } from "../hosts/table";
 import { nearest, plural, seen } from "../words/problems";
+import { memoryWarnings } from "./memory";
 import { hasSeed } from "./refusals";
 import type { PlanContext } from "./context";
 import { strangerWarnings } from "../hosts/strangers";
@@ -25,6 +26,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...arrivalWarnings(context, members),
     ...leftoverWarnings(context),
     ...usedReplicaWarnings(context),
+    ...memoryWarnings(context, plan),
   ];
 }
 

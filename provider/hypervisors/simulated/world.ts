@@ -50,12 +50,12 @@ export interface SimulatedReplica {
   arriving?: string;
 }
 
-export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string; rootDiskBytes?: number };
+export type SimulatedMember = Omit<ObservedMember, "base" | "chain"> & { fleetId: string };
 
-/** Keys join by a character that no fleet id has. */
 /** What members are like that inherit their hardware: a template here is an image alone. */
 const TEMPLATE_MACHINE = { numCpus: 1, memory: 1024, networks: [] };
 
+/** Keys join by a character that no fleet id has. */
 export const slotKey = (fleetId: string, slot: number): string => `${fleetId}/${keyOfSlot({ slot })}`;
 export const volumeKey = (fleetId: string, slot: number, generation: number): string => `${fleetId}/${memberKey({ slot, generation })}`;
 export const replicaKey = (fleetId: string, purpose: string, contentId: string): string =>
@@ -64,6 +64,8 @@ export const replicaKey = (fleetId: string, purpose: string, contentId: string):
 export class SimulatedHost {
   readonly members = new Map<string, SimulatedMember>();
   readonly bases = new Map<string, SimulatedBase>();
+  /** Of members' first disks, where they were declared larger than the image. */
+  private readonly grownBytes = new Map<string, number>();
   readonly deltas = new Map<string, SimulatedDelta>();
   readonly early = new Map<string, SimulatedEarly>();
   readonly replicas = new Map<string, SimulatedReplica>();
@@ -212,7 +214,7 @@ export class SimulatedHost {
       ? this.replicas.get(replicaKey(member.fleetId, "replica", member.contentId))?.disk
       : this.bases.get(key)!.disk;
     const [top, ...under] = [delta, bottom].filter((disk) => disk !== undefined).map((disk) => ({ ...disk }));
-    return top ? [{ ...top, capacityBytes: Math.max(top.capacityBytes, member.rootDiskBytes ?? 0) }, ...under] : [];
+    return top ? [{ ...top, capacityBytes: Math.max(top.capacityBytes, this.grownBytes.get(key) ?? 0) }, ...under] : [];
   }
 
   /** What may be copied: whole, and written by nobody. */
@@ -225,6 +227,8 @@ export class SimulatedHost {
   define(order: ReconfigureOrder, fleetId: string, incarnation: string): void {
     const key = slotKey(fleetId, order.slot);
     const old = this.members.get(key);
+    const disk = volumeKey(fleetId, order.slot, order.generation);
+    this.grownBytes.set(disk, Math.max(order.vm.rootDisk?.sizeBytes ?? 0, this.grownBytes.get(disk) ?? 0));
     const cards = order.vm.networks?.map(cardPlace) ?? old?.networks ?? TEMPLATE_MACHINE.networks;
     this.members.set(key, {
       fleetId,
@@ -244,7 +248,6 @@ export class SimulatedHost {
       numCpus: order.vm.numCpus ?? old?.numCpus ?? TEMPLATE_MACHINE.numCpus,
       memory: order.vm.memory ?? old?.memory ?? TEMPLATE_MACHINE.memory,
       networks: cards,
-      rootDiskBytes: Math.max(order.vm.rootDisk?.sizeBytes ?? 0, old?.generation === order.generation ? old.rootDiskBytes ?? 0 : 0),
       ...(order.guest && { guest: order.guest.hash }),
     });
   }

@@ -70,7 +70,9 @@ describe("what guests on real hosts are told of who they are", function () {
         },
       },
     });
-    assert.match(await virsh(hostOf(member), "dumpxml", member.name), /<serial>cidata<\/serial>\s*(<alias[^>]*>\s*)?|<readonly\/>/);
+    const disk = /<disk [^]*?<\/disk>/g;
+    const last = (await virsh(hostOf(member), "dumpxml", member.name)).match(disk)!.at(-1)!;
+    for (const part of [/<readonly\/>/, /<serial>cidata<\/serial>/, /bus='virtio'/, /identity\.raw/]) assert.match(last, part);
     assert.doesNotMatch(await virsh(hostOf(member), "dumpxml", member.name), new RegExp(WORD));
     return meta["instance-id"] as string;
   }
@@ -145,6 +147,37 @@ describe("what guests on real hosts are told of who they are", function () {
     const { spec } = parseFleetSpec({ ...fleet.inputs, guest: undefined }, { defaultsVersion: 1 });
     assert.deepEqual(spec!.guest, { kind: "none" });
   });
+
+  for (const start of ["whenCopied", "immediately"] as const) {
+    it(`reaches Ignition by QEMU's fw_cfg (start: ${start}), written anew when it changes, whatever its length, and gives way to cloud-init`, async () => {
+      const ignition = (text: string) => ({ ignition: JSON.stringify({ ignition: { version: "3.4.0" }, storage: { files: [{ path: "/etc/hostname", contents: { source: `data:,{name}${text}` } }] } }) });
+      await make({ count: 1, guest: ignition(WORD), start, policy: "relay" });
+      const [member] = fleet.state!.members;
+      const host = hostOf(member!);
+      const volumes = async () => (await inventory(host)).volumes.filter((name) => name.includes(`${fleet.fleetId}.`) && /identity|ignition/.test(name));
+      const [name] = await volumes();
+      assert.deepEqual(await volumes(), [name]);
+      assert.ok(name!.endsWith(`.s0.g0.ignition.json`), name);
+      const xml = await virsh(host, "dumpxml", member!.name);
+      assert.match(xml, new RegExp(`<sysinfo type='fwcfg'>\\s*<entry name='opt/com.coreos/config' file='[^']*${name!.replaceAll(".", "\\.")}'/>`));
+      assert.doesNotMatch(xml, new RegExp(`${WORD}|identity\\.raw`));
+      const told = async () => (JSON.parse(await readFile(join(host.poolDir, name!), "utf8")) as { storage: { files: [{ contents: { source: string } }] } }).storage.files[0].contents.source;
+      assert.equal(await told(), `data:,${member!.name}${WORD}`);
+      for (const text of ["x".repeat(9000), "short"]) {
+        const changed = { guest: ignition(text) };
+        assert.deepEqual((await fleet.up(changed)).plan.reconfigure.map(({ reason }) => reason), ["guest identity, in effect from its next start"]);
+        assert.equal(await told(), `data:,${member!.name}${text}`);
+        assert.deepEqual((await fleet.up(changed)).plan.reconfigure, []);
+      }
+      await fleet.up({ guest, powerOn: false });
+      const after = await virsh(host, "dumpxml", member!.name);
+      assert.doesNotMatch(after, /fwcfg/);
+      assert.match(after, /identity\.raw/);
+      await fleet.up({ guest, powerOn: true });
+      assert.deepEqual((await volumes()).map((one) => one.split(".").slice(-2).join(".")), ["identity.raw"]);
+      await assertAllTold();
+    });
+  }
 
   it("is a leftover where a run was killed between writing it and defining its member, and goes with the next run", async () => {
     await make({ count: 1 });

@@ -128,6 +128,15 @@ describe("a member of a template machine", () => {
     }
   });
 
+  it("may have a file at a place that differs by member", () => {
+    const console = "<console type='file'><source path='/var/log/golden.log'/><target type='serial' port='0'/></console>";
+    const log = domainOf(member({ serialLog: "/log/{slot}.log" }, golden(console)));
+    assert.deepEqual([text(log, "devices", "serial", "source", "@path"), all(log, "devices", "console").length], ["/log/3.log", 1]);
+    const set = member({ xml: { "./devices/console/source/@path": "/log/{name}.log" } }, golden(console));
+    assert.equal(text(domainOf(set), "devices", "console", "source", "@path"), "/log/w-003.log");
+    assert.throws(() => member({ xml: { "./devices/console/source/@path": "/log/all.log" } }, golden(console)), UnfitMachineError);
+  });
+
   it("may log its serial console to a file of its own", () => {
     const serial = at(domainOf(member({ serialLog: "/log/{name}.log" })), "devices", "serial");
     assert.deepEqual([text(serial, "@type"), text(serial, "source", "@path")], ["file", "/log/w-003.log"]);

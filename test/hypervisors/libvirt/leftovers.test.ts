@@ -12,7 +12,7 @@ const volume = (name: VolumeName): OwnVolume => {
   return { name, facts: { volume: text, key: `/pool/${text}`, path: `/pool/${text}`, mtime: "", format: "qcow2", capacityBytes: 10, allocationBytes: 1 } };
 };
 const seen = ({ facts }: OwnVolume) => ({ ...facts, name: facts.volume });
-const owner = (changes: Partial<Owner> = {}): Owner => ({ slot: 3, generation: 1, chain: [], disks: [], flat: false, unarrived: false, identity: false, ...changes });
+const owner = (changes: Partial<Owner> = {}): Owner => ({ slot: 3, generation: 1, chain: [], disks: [], flat: false, unarrived: false, told: [], ...changes });
 const of = { slot: 3, generation: 1 };
 const base = volume({ kind: "base", ...of });
 const delta = volume({ kind: "delta", ...of });
@@ -37,8 +37,8 @@ describe("what is a leftover among a fleet's volumes", () => {
   it("what tells a guest who it is, where no definition of a member names it", () => {
     assert.deepEqual(left([identity]), ["identity"]);
     assert.deepEqual(left([identity], [owner()]), ["identity"], "made for a member that a killed run did not get to change");
-    assert.deepEqual(left([identity], [owner({ identity: true })]), []);
-    assert.deepEqual(left([identity], [owner({ identity: true, generation: 2 })]), ["identity"]);
+    assert.deepEqual(left([identity], [owner({ told: [identity.facts.volume] })]), []);
+    assert.deepEqual(left([identity], [owner({ told: [identity.facts.volume], generation: 2 })]), ["identity"]);
   });
 
   for (const [why, changes] of [["slot", { slot: 4 }], ["generation", { generation: 2 }]] as const) {

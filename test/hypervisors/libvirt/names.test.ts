@@ -8,7 +8,7 @@ import { all, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/x
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const label = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/);
 const anyName: fc.Arbitrary<VolumeName> = fc.oneof(
-  fc.record({ kind: fc.constantFrom("base" as const, "delta" as const, "identity" as const), slot: fc.nat(100_000), generation: fc.nat(99) }),
+  fc.record({ kind: fc.constantFrom("base" as const, "delta" as const, "identity" as const, "ignition" as const), slot: fc.nat(100_000), generation: fc.nat(99) }),
   fc.record({ kind: fc.constant("disk" as const), slot: fc.nat(999), generation: fc.nat(9), label, onDelete: fc.constantFrom("keep" as const, "delete" as const) }),
   fc.record({ kind: fc.constant("pending" as const), slot: fc.nat(999), generation: fc.nat(9), label }),
   fc.record({ kind: fc.constantFrom("replica" as const, "template" as const), contentPrefix: fc.stringMatching(/^[0-9a-f]{16}$/), format: fc.constantFrom("qcow2" as const, "raw" as const) }),

@@ -6,7 +6,7 @@ import { blockCopyTargetXml } from "../xml/domainXml";
 import { memberDefinition } from "../xml/memberDefinition";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
-import { standingIdentity } from "../identity/volume";
+import { standingTold } from "../identity/volume";
 import { Helper, type HelperSettings } from "../helper/helper";
 import { targetVolumeName } from "../volumes/images";
 import { dataDisks, isActive, refuseSaved, setTag } from "../members/member";
@@ -112,9 +112,9 @@ async function defineSettled(
 ): Promise<void> {
   const path = await diskPath(here, deltaName);
   const of = { slot: order.slot, generation: order.generation };
-  const extra = [...await dataDisks(here, of, domain), ...await standingIdentity(here, of, domain)];
+  const [data, told] = [await dataDisks(here, of, domain), await standingTold(here, of, domain)];
   const own = await here.client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
-  await here.client.defineDomain(memberDefinition(order, { tag, top: { path, format: "qcow2" }, extra }, { own }));
+  await here.client.defineDomain(memberDefinition(order, { tag, top: { path, format: "qcow2" }, extra: [...data, ...told.disks], ignition: told.ignition }, { own }));
   await here.client.setAutostart(domain, order.autostart);
 }
 

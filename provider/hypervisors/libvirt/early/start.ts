@@ -6,7 +6,7 @@ import type { DiskXml } from "../xml/domainXml";
 import { memberDefinition, type TemplateMachine } from "../xml/memberDefinition";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
-import { identityDisks } from "../identity/volume";
+import { tellGuest } from "../identity/volume";
 import { dataDisks, dropPending, isActive, likeWhat, makeDataDisks, refuseSaved } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
@@ -46,13 +46,13 @@ export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, ma
       return;
     }
     const { disk, extra } = await earlyDisks(here, order, capacityBytes, found?.domain);
-    const told = await identityDisks(here, order, order, found ?? undefined);
+    const told = await tellGuest(here, order, order, found ?? undefined);
     const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
       kind: order.kind, contentId: order.contentId, base: "arriving", guest: order.guest?.hash,
     };
     const top: DiskXml = { ...disk, backing: { kind: "nbd", ...served.at } };
-    const parts = { tag, top, extra: [...extra, ...told] };
+    const parts = { tag, top, extra: [...extra, ...told.disks], ignition: told.ignition };
     const defined = await client.defineDomain(memberDefinition(order, parts, await likeWhat(client, order, found?.domain, machine)));
     await dropPending(here, order);
     await client.startDomain(defined, LONG_CALL_MS);

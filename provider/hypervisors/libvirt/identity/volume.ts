@@ -1,21 +1,21 @@
 /**
  * The volume that tells a member's guest who it is: made before the member, written in place when the content changes, gone
  * with the member. The tag names the content by its hash, and only once all of it is written; a volume that no definition
- * names is a leftover.
+ * names is a leftover. For cloud-init it is a disk, for Ignition a file that QEMU reads when the guest starts.
  */
 import { guestFiles } from "../../../fleet";
-import type { GuestIdentity } from "../../../fleet/model";
+import type { GuestContent, GuestIdentity } from "../../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisor";
 import type { Here } from "../connection/place";
 import { assertUnused, deleteUnused, deleteVolume } from "../guard/guard";
-import { attachedFiles } from "../look/domainDisks";
+import { attachedFiles, baseName } from "../look/domainDisks";
 import type { Domain, Volume } from "../rpc/handles";
 import { Flag } from "../rpc/protocol";
 import type { UploadChunk } from "../rpc/stream";
 import { volumeName, type VolumeScope } from "../volumes/names";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
-import type { DiskXml } from "../xml/domainXml";
-import { IDENTITY_LABEL } from "../xml/memberDefinition";
+import { IDENTITY_LABEL, type DataDisk } from "../xml/memberDefinition";
+import { ignitionFiles } from "../xml/setIgnition";
 import type { MemberTag } from "../xml/tags";
 import { IMAGE_BYTES, identityImage } from "./image";
 
@@ -23,57 +23,97 @@ interface Slot {
   slot: number;
   generation: number;
 }
-type IdentityDisk = DiskXml & { label: string };
 
-export const identityName = (scope: VolumeScope, { slot, generation }: Slot): string => volumeName(scope, { kind: "identity", slot, generation });
+/** What a definition has for it. */
+export interface Told {
+  /** Behind all others. */
+  disks: DataDisk[];
+  ignition?: string;
+}
+const NOTHING: Told = { disks: [] };
+
+const KINDS: Readonly<Record<GuestContent["kind"], "identity" | "ignition">> = { cloudInit: "identity", ignition: "ignition" };
+const nameFor = (scope: VolumeScope, { slot, generation }: Slot, kind: GuestContent["kind"]): string => volumeName(scope, { kind: KINDS[kind], slot, generation });
+const namesFor = (scope: VolumeScope, of: Slot): string[] => (["cloudInit", "ignition"] as const).map((kind) => nameFor(scope, of, kind));
+
+/** Of the volumes that may tell this member's guest who it is, those that a definition names. */
+export function toldBy(domainXml: string, scope: VolumeScope, of: Slot): string[] {
+  const named = [...attachedFiles(domainXml), ...ignitionFiles(domainXml).flatMap((path) => baseName(path) ?? [])];
+  return namesFor(scope, of).filter((name) => named.includes(name));
+}
 
 /**
- * The disk that goes into the definition, behind all others, with what the order says written on it.
+ * What goes into the definition, with what the order says written on it.
  * @param found the member, where there is one
- * @returns none where the order tells nothing
  */
-export async function identityDisks(here: Here, of: Slot, { guest }: Pick<ReconfigureOrder, "guest">, found?: { domain: Domain; tag: MemberTag }): Promise<IdentityDisk[]> {
-  if (!guest) return [];
+export async function tellGuest(here: Here, of: Slot, { guest }: Pick<ReconfigureOrder, "guest">, found?: { domain: Domain; tag: MemberTag }): Promise<Told> {
+  if (!guest) return NOTHING;
   const { client, pool, scope } = here;
-  const name = identityName(scope, of);
-  const volume = found ? await client.lookupVolume(pool, name) : await deleteVolume(here, name).then(() => null); // of a run that did not get to the member
-  if (!volume) await write(here, await ensureVolume(here, name, IMAGE_BYTES, "raw"), guest, "new");
+  const name = nameFor(scope, of, guest.content.kind);
+  if (!found) await deleteVolume(here, name); // of a run that did not get to the member
+  const volume = found ? await client.lookupVolume(pool, name) : null;
+  if (!volume) await writeNew(here, name, guest);
   else if (found?.tag.guest !== guest.hash) {
     await assertUnused(here, [name], found!.domain.uuid);
-    const { format, capacityBytes } = await volumeFacts(client, volume);
-    if (format !== "raw" || capacityBytes !== IMAGE_BYTES) throw new Error(`${name} is not as it was made: remove it by hand (virsh vol-delete)`);
-    await write(here, volume, guest, "written");
+    await writeOver(here, volume, guest);
   }
-  return [await asDisk(here, name)];
+  return asTold(here, name, guest.content.kind);
 }
 
 /** As the definition has it, whatever is ordered by now. */
-export async function standingIdentity(here: Here, of: Slot, domain: Domain): Promise<IdentityDisk[]> {
-  const name = identityName(here.scope, of);
-  return attachedFiles(await here.client.domainXml(domain, Flag.xmlInactive)).includes(name) ? [await asDisk(here, name)] : [];
+export async function standingTold(here: Here, of: Slot, domain: Domain): Promise<Told> {
+  const named = toldBy(await here.client.domainXml(domain, Flag.xmlInactive), here.scope, of);
+  for (const kind of ["cloudInit", "ignition"] as const) {
+    const name = nameFor(here.scope, of, kind);
+    if (named.includes(name)) return asTold(here, name, kind);
+  }
+  return NOTHING;
 }
 
-const asDisk = async (here: Here, name: string): Promise<IdentityDisk> => ({ path: await diskPath(here, name), format: "raw", readOnly: true, label: IDENTITY_LABEL });
+async function asTold(here: Here, name: string, kind: GuestContent["kind"]): Promise<Told> {
+  const path = await diskPath(here, name);
+  return kind === "ignition" ? { disks: [], ignition: path } : { disks: [{ path, format: "raw", readOnly: true, label: IDENTITY_LABEL }] };
+}
 
-/** The definition names it no more. A guest that still runs with it keeps it: it is a leftover once that has ended. */
-export async function dropIdentity(here: Here, of: Slot, { guest }: Pick<ReconfigureOrder, "guest">): Promise<void> {
-  if (!guest) await deleteUnused(here, [identityName(here.scope, of)]);
+/** The definition names others no more. A guest that still runs with one keeps it: it is a leftover once that has ended. */
+export async function dropTold(here: Here, of: Slot, { guest }: Pick<ReconfigureOrder, "guest">): Promise<void> {
+  const kept = guest && nameFor(here.scope, of, guest.content.kind);
+  await deleteUnused(here, namesFor(here.scope, of).filter((name) => name !== kept));
 }
 
 /** A new volume is zeros, and what an image ends in is zeros, too. */
-async function write({ client }: Here, volume: Volume, guest: GuestIdentity, was: "new" | "written"): Promise<void> {
-  const image = await identityImage(guestFiles(guest));
-  const bytes = was === "written" ? image : image.subarray(0, lengthOf(image));
-  await client.uploadVolume(volume, bytes.length, once(bytes));
+async function writeNew(here: Here, name: string, guest: GuestIdentity): Promise<void> {
+  const bytes = await bytesOf(guest);
+  const volume = await ensureVolume(here, name, bytes.length, "raw");
+  await upload(here, volume, bytes.subarray(0, endOf(bytes)));
 }
 
-const SECTOR_BYTES = 4096;
-
-function lengthOf(image: Buffer): number {
-  let end = image.length;
-  while (end > 0 && image[end - 1] === 0) end--;
-  return Math.ceil(end / SECTOR_BYTES) * SECTOR_BYTES;
+async function writeOver(here: Here, volume: Volume, guest: GuestIdentity): Promise<void> {
+  const { format, capacityBytes } = await volumeFacts(here.client, volume);
+  const isImage = guest.content.kind === "cloudInit";
+  if (format !== "raw" || (isImage && capacityBytes !== IMAGE_BYTES)) throw new Error(`${volume.name} is not as it was made: remove it by hand (virsh vol-delete)`);
+  const bytes = await bytesOf(guest, isImage ? undefined : capacityBytes);
+  if (bytes.length > capacityBytes) await here.client.resizeVolume(volume, bytes.length);
+  await upload(here, volume, bytes);
 }
+
+const SECTOR_BYTES = 512;
+const upToSector = (bytes: number): number => Math.ceil(bytes / SECTOR_BYTES) * SECTOR_BYTES;
+
+/** @param leastBytes of a text, which blanks at its end make longer: they say nothing in JSON */
+async function bytesOf(guest: GuestIdentity, leastBytes = 0): Promise<Buffer> {
+  if (guest.content.kind === "cloudInit") return identityImage(guestFiles(guest));
+  const text = Buffer.from(guest.content.config, "utf8");
+  return Buffer.concat([text, Buffer.alloc(Math.max(leastBytes, upToSector(text.length)) - text.length, " ")]);
+}
+
+function endOf(bytes: Buffer): number {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return upToSector(end);
+}
+
+const upload = ({ client }: Here, volume: Volume, bytes: Buffer): Promise<void> => client.uploadVolume(volume, bytes.length, once(bytes));
 
 async function* once(data: Buffer): AsyncGenerator<UploadChunk> {
   yield { data };

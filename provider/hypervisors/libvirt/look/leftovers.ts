@@ -13,8 +13,8 @@ export interface Owner extends Pick<ObservedMember, "slot" | "generation" | "cha
   flat: boolean;
   /** Its writes stand, or may stand, in its early disk. */
   unarrived: boolean;
-  /** A definition of its names the volume that tells its guest who it is. */
-  identity: boolean;
+  /** Volumes that tell its guest who it is: those that its definition names, as it runs and as it will start. */
+  told: readonly string[];
 }
 
 export const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind: "replica" | "template" }>): boolean =>
@@ -39,7 +39,8 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
       case "early":
         return owner === undefined || !owner.unarrived;
       case "identity":
-        return !owner?.identity;
+      case "ignition":
+        return !owner?.told.includes(facts.volume);
       case "pending":
       case "map":
         return true;

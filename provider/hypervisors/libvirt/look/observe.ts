@@ -7,7 +7,7 @@ import { attachedFiles, baseName, isOwnDisk, rootPath } from "./domainDisks";
 import { asLeftovers, hostUp } from "../volumes/arrivals";
 import { isMark, lookAround, looksLikeMark, type HostLook } from "../guard/guard";
 import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
-import { identityName } from "../identity/volume";
+import { toldBy } from "../identity/volume";
 import { isActive, ownDataDisks } from "../members/member";
 import { heldGeneration, isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "../volumes/names";
 import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
@@ -44,7 +44,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
     const looked = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes, scope)));
     const seen = looked.flatMap((one) => ("member" in one ? [one] : []));
     const strangers = [...domains.strangers, ...looked.flatMap((one) => ("stranger" in one ? [one.stranger] : []))];
-    const owners = seen.map(({ member, flat, identity }): Owner => ({ ...member, flat, unarrived: isUnarrived(member), identity }));
+    const owners = seen.map(({ member, flat, told }): Owner => ({ ...member, flat, unarrived: isUnarrived(member), told }));
     const members = seen.map(({ member }) => member).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
     const found = leftoverVolumes(volumes.own, owners);
     const whole = replicas(volumes.own, members);
@@ -72,6 +72,7 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       takenUuids: takenUuids(domains.all, members),
       heldGenerations: volumes.held,
       foreignNames: domains.foreign.sort(),
+      ...(request.preflight && withMemory(await client.memory())),
       room: roomOf(room),
       ...(usable?.store !== undefined && { store: usable.store }),
       problems,
@@ -186,8 +187,8 @@ interface SeenMember {
   member: ObservedMember;
   domain: Domain;
   flat: boolean;
-  /** A definition of its names the volume that tells its guest who it is. */
-  identity: boolean;
+  /** Volumes that tell its guest who it is, by its definitions. */
+  told: string[];
 }
 
 async function observeMember(
@@ -204,7 +205,7 @@ async function observeMember(
   const chain = chainOf(rootPath(live) ?? "", volumes);
   const own = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });
   const flat = tag.kind === "full" && [live, defined].every((xml) => baseName(rootPath(xml)) === own);
-  const told = identityName(scope, tag);
+  const isTold = tag.guest !== undefined && toldBy(texts[1]!, scope, tag).some((volume) => names.has(volume));
   const disks = ownDataDisks(scope, tag, texts.flatMap(attachedFiles)).flatMap(({ volume, label, onDelete }) => {
     const facts = volumes.find((one) => one.facts.volume === volume)?.facts;
     return facts ? [{ ...info(facts), label, onDelete }] : [];
@@ -226,9 +227,9 @@ async function observeMember(
     numCpus: Number(text(node, "vcpu") ?? 1),
     memory: toMebibytes(Number(text(node, "memory") ?? 0), text(at(node, "memory"), "@unit") ?? "KiB"),
     networks: cardPlaces(node),
-    ...(tag.guest !== undefined && names.has(told) && attachedFiles(texts[1]!).includes(told) && { guest: tag.guest }),
+    ...(isTold && { guest: tag.guest }),
   };
-  return { member, domain, flat, identity: texts.some((xml) => attachedFiles(xml).includes(told)) };
+  return { member, domain, flat, told: texts.flatMap((xml) => toldBy(xml, scope, tag)) };
 }
 
 /**
@@ -275,3 +276,5 @@ function replicas(volumes: OwnVolume[], members: ObservedMember[]): ObservedRepl
     return [{ contentId: marker.contentId, purpose: name.kind, disk: info(facts), users }];
   });
 }
+
+const withMemory = (memory: ReachableHost["memory"]): Pick<ReachableHost, "memory"> => (memory ? { memory } : {});

@@ -5,7 +5,7 @@ import { endArrival } from "../volumes/arrivals";
 import { assertOwnDisk, attachedFiles, firmwareVariables, firstDiskName, rootDisk } from "../look/domainDisks";
 import { memberDefinition, type DataDisk, type TemplateMachine } from "../xml/memberDefinition";
 import { GuardError } from "../guard/guardError";
-import { dropIdentity, identityDisks } from "../identity/volume";
+import { dropTold, tellGuest } from "../identity/volume";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { assertUnused, deleteUnused, deleteVolume, lookAround } from "../guard/guard";
 import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "../volumes/names";
@@ -57,12 +57,12 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     const flat = disk?.persistent === flatName;
     const path = await diskPath(here, flat ? flatName : deltaName);
     const extra = found ? await dataDisks(here, of, found.domain) : await makeDataDisks(here, of, order);
-    const told = await identityDisks(here, of, order, found ?? undefined);
+    const told = await tellGuest(here, of, order, found ?? undefined);
     const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash, ...(flat && found.tag.kind === "full" ? { base: "consolidated" as const } : {}) } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
       contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen", guest: order.guest?.hash,
     };
-    const parts = { tag, top: { path, format: "qcow2" }, extra: [...extra, ...told] };
+    const parts = { tag, top: { path, format: "qcow2" }, extra: [...extra, ...told.disks], ignition: told.ignition };
     const xml = memberDefinition(order, parts, await likeWhat(client, order, found?.domain, machine));
     // Before it is a member's: what a guest may have written is no copy to go on with.
     if (!found && order.kind === "full") await endArrival(here, { kind: "base", ...of });
@@ -70,7 +70,7 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     if (order.autostart || found) await client.setAutostart(domain, order.autostart);
     // What runs keeps its own definition, and the tag in it.
     if (found && found.tag.guest !== tag.guest) await setTag(client, domain, tag);
-    if (found?.tag.guest !== undefined) await dropIdentity(here, of, order);
+    if (found?.tag.guest !== undefined) await dropTold(here, of, order);
     await dropPending(here, order);
     if (found) await growDisk(here, order, found.domain, flat ? flatName : deltaName);
   });
@@ -267,7 +267,7 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
 
 /** From what stands on nothing of its own up. */
 const imageNames = (scope: VolumeScope, { slot, generation }: Slot): string[] =>
-  (["base", "delta", "early", "identity"] as const).map((kind) => volumeName(scope, { kind, slot, generation }));
+  (["base", "delta", "early", "identity", "ignition"] as const).map((kind) => volumeName(scope, { kind, slot, generation }));
 
 /** As it runs and as it will start. */
 async function namedDisks(client: LibvirtClient, domain: Domain, scope: VolumeScope, of: Slot): Promise<ReturnType<typeof ownDataDisks>> {

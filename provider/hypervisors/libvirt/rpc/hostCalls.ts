@@ -2,6 +2,9 @@ import { ErrorCode, Proc } from "./protocol";
 import { isLibvirtError, LibvirtError } from "./errors";
 import { XdrWriter, type XdrReader } from "./xdr";
 
+/** VIR_NODE_MEMORY_STATS_ALL_CELLS */
+const ALL_CELLS = -1;
+
 /** What is asked of a host as such: calls that change nothing there. */
 export abstract class HostCalls {
   protected abstract remote(proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader>;
@@ -27,6 +30,20 @@ export abstract class HostCalls {
   /** Of QEMU; 7_002_000 is 7.2.0. */
   async hypervisorVersion(): Promise<number> {
     return (await this.remote(Proc.connectGetVersion, "connectGetVersion", new XdrWriter())).u64();
+  }
+  /** Undefined: this libvirt does not tell. */
+  async memory(): Promise<{ totalBytes: number; availableBytes: number } | undefined> {
+    const call = (count: number) => this.remote(Proc.nodeGetMemoryStats, "nodeGetMemoryStats", new XdrWriter().i32(count).i32(ALL_CELLS).u32(0));
+    try {
+      const counted = await call(0);
+      counted.list((r) => r);
+      const kibibytes = new Map((await call(counted.i32())).list((r) => [r.string(), r.u64()] as const));
+      const of = (name: string): number => (kibibytes.get(name) ?? 0) * 1024;
+      return of("total") > 0 ? { totalBytes: of("total"), availableBytes: of("free") + of("buffers") + of("cached") } : undefined;
+    } catch (error) {
+      if (!(error instanceof LibvirtError)) throw error;
+      return undefined;
+    }
   }
   /** Undefined: the host's libvirt cannot tell (it was built without its interface driver). */
   interfaceIsThere(name: string): Promise<boolean | undefined> {

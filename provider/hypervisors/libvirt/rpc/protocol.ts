@@ -57,6 +57,7 @@ export const Proc = {
   storageVolDownload: 209,
   domainGetState: 212,
   nodeGetCpuStats: 227,
+  nodeGetMemoryStats: 228,
   domainUndefineFlags: 231,
   domainDestroyFlags: 234,
   domainBlockResize: 251,

@@ -25,7 +25,7 @@ export type VolumeName =
   /** What the guest writes while its base or replica is still arriving. */
   | { kind: "early"; slot: number; generation: number }
   /** Tells the guest who it is (identity/volume.ts). */
-  | { kind: "identity"; slot: number; generation: number }
+  | { kind: "identity" | "ignition"; slot: number; generation: number }
   | { kind: "disk"; slot: number; generation: number; label: string; onDelete: "delete" | "keep" }
   /** Exists while a disk to keep has no member yet: told apart from a disk whose member was removed. */
   | { kind: "pending"; slot: number; generation: number; label: string }
@@ -51,6 +51,8 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
       return `${head}s${name.slot}.g${name.generation}.${name.kind}.qcow2`;
     case "identity":
       return `${head}s${name.slot}.g${name.generation}.identity.raw`;
+    case "ignition":
+      return `${head}s${name.slot}.g${name.generation}.ignition.json`;
     case "disk":
       return `${head}s${name.slot}.g${name.generation}.disk-${name.onDelete}.${name.label}.qcow2`;
     case "pending":
@@ -86,8 +88,8 @@ function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   const rest = text.slice(head.length);
   let m = /^s(\d+)\.g(\d+)\.(base|delta|early)\.qcow2$/.exec(rest);
   if (m) return { kind: m[3] as "base" | "delta" | "early", slot: Number(m[1]), generation: Number(m[2]) };
-  m = /^s(\d+)\.g(\d+)\.identity\.raw$/.exec(rest);
-  if (m) return { kind: "identity", slot: Number(m[1]), generation: Number(m[2]) };
+  m = /^s(\d+)\.g(\d+)\.(identity\.raw|ignition\.json)$/.exec(rest);
+  if (m) return { kind: m[3] === "identity.raw" ? "identity" : "ignition", slot: Number(m[1]), generation: Number(m[2]) };
   m = /^s(\d+)\.g(\d+)\.disk-(delete|keep)\.(.+)\.qcow2$/.exec(rest);
   if (m) {
     return { kind: "disk", slot: Number(m[1]), generation: Number(m[2]), onDelete: m[3] as "delete" | "keep", label: m[4]! };
@@ -108,6 +110,9 @@ function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   if (m) return { kind: "complete", of: m[1] as "replica" | "template", contentId: m[2]! };
   return null;
 }
+
+/** Of whatever fleet's. @param path of its file */
+export const isIgnitionVolume = (path: string): boolean => /(^|\/)vmfleet-[^/]*\.ignition\.json$/.test(path);
 
 /** A volume of this fleet's on another host, by its name. */
 export const isOtherHostsVolume = ({ fleetId, hostUuid }: VolumeScope, text: string): boolean => {

@@ -131,9 +131,9 @@ const QEMU_IMAGES = /^--?(drive|blockdev|[hs]d[a-d]|sd|pflash|mtdblock)$/;
 
 /**
  * What of a definition copies cannot have side by side, or not at once.
- * @param log where its serial console goes to, which is its own
+ * @param ownPaths of files and sockets that differ by member
  */
-export function unshareable(root: Element, log?: string): LonePart[] {
+export function unshareable(root: Element, ownPaths: ReadonlySet<string>): LonePart[] {
   const devices = below(root, "devices");
   if (!devices) return [];
   const found: [what: string, path: string][] = [];
@@ -152,7 +152,7 @@ export function unshareable(root: Element, log?: string): LonePart[] {
   if (image !== undefined) found.push([`an image among QEMU's own arguments (${image})`, "./qemu:commandline"]);
   for (const kind of ["serial", "parallel", "console", "channel", "redirdev", "smartcard"]) {
     children(devices, kind).forEach((device, i) => {
-      const place = log !== undefined && attribute(below(device, "source"), "path") === log ? undefined : fixedPlace(device);
+      const place = ownPaths.has(attribute(below(device, "source"), "path") ?? "") ? undefined : fixedPlace(device);
       if (place !== undefined) found.push([`a ${kind} at ${place}`, `./devices/${kind}[${i + 1}]`]);
     });
   }

@@ -10,10 +10,12 @@ import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
 import { backingXml, diskName, diskXml, fill, memberXml, rootOf, type DiskXml } from "./domainXml";
 import { held, intruded, placesOf } from "./held";
-import { describeHardware, inherit, isDisk, unshareable, type LonePart } from "./inherit";
+import { describeHardware, inherit, isDisk, unshareable } from "./inherit";
+import { isIgnitionVolume } from "../volumes/names";
 import { setFirmware } from "./setFirmware";
+import { setIgnition } from "./setIgnition";
 import { setPaths } from "./setPaths";
-import { setSize } from "./setSize";
+import { memoryOf, setSize } from "./setSize";
 import { TAG_URI, taggedMetadata, type MemberTag } from "./tags";
 import { parseXml } from "./xml";
 
@@ -28,6 +30,8 @@ export interface Parts {
   /** The disk that its guest boots from. */
   top: DiskXml;
   extra: readonly DataDisk[];
+  /** The file that Ignition is to be handed. Absent: none, and what it was handed as a member goes. */
+  ignition?: string;
 }
 
 /** A template's definition, as its host gave it. */
@@ -45,8 +49,10 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   const { vm } = order;
   if (vm.hardware === "defaults" || !from) {
     const made = memberXml(order, parts.tag, parts.top, [...parts.extra]);
-    if (isPlain(vm)) return made;
+    if (isPlain(vm) && parts.ignition === undefined) return made;
     const root = readDefinition(made);
+    setIgnition(root, parts.ignition, isIgnitionVolume);
+    if (isPlain(vm)) return writeDefinition(root);
     setFirmware(root, libvirts(vm.own));
     return finished(root, order, parts, { isNew: true, isAgain: false });
   }
@@ -57,6 +63,7 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   setMachine(root, vm, order, "own" in from);
   setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
   setDisks(root, parts);
+  setIgnition(root, parts.ignition, isIgnitionVolume);
   return finished(root, order, parts, { isNew: "template" in from, isAgain: "own" in from || from.template.isMember === true });
 }
 
@@ -153,6 +160,13 @@ function setDisks(root: Element, { top, extra }: Parts): void {
   }
 }
 
+/** What is declared so that it differs by member. */
+function ownPaths(order: ReconfigureOrder): Set<string> {
+  const { serialLog, xml = {} } = libvirts(order.vm.own);
+  const declared = [serialLog, ...Object.values(xml)].filter((one): one is string => typeof one === "string");
+  return new Set(declared.map((one) => fill(order, one)).filter((one, index) => one !== declared[index]));
+}
+
 const lastName = (path: string | undefined): string | undefined => path?.split("/").at(-1);
 
 /** The first disk of a member, as whoever looks for it finds it (look/domainDisks.ts). */
@@ -165,12 +179,12 @@ const memberDisk = (root: Element): Element | undefined => rootOf(allBelow(root,
  * @throws UnfitMachineError where this is no definition of that member any more then, or is one that only one machine can have
  */
 function finished(root: Element, order: ReconfigureOrder, { tag, top, extra }: Parts, { isNew, isAgain }: { isNew: boolean; isAgain: boolean }): string {
-  const { xml, serialLog } = libvirts(order.vm.own);
+  const { xml } = libvirts(order.vm.own);
   const [before, own] = [held(root), placesOf(memberDisk(root))];
-  const lone = (): LonePart[] => unshareable(root, serialLog === undefined ? undefined : fill(order, serialLog));
+  const lone = (): ReturnType<typeof unshareable> => unshareable(root, ownPaths(order));
   // What somebody gave a member by hand since is that member's.
   const given = new Set(isNew ? [] : lone().map(({ what }) => what));
-  const wrong = setPaths(root, xml, isAgain);
+  const wrong = setPaths(root, xml, { isAgain, fill: (text) => fill(order, text) });
   wrong.push(...lone().filter(({ what }) => !given.has(what)).map(({ what, path }) => `the machine has ${what}, which only one machine can have: leave it out with vm.xml: { ${JSON.stringify(path)}: false }`));
   const isOwn = below(root, "name")?.textContent === order.name && below(root, "uuid")?.textContent === memberUuid(order.fleet.fleetId, order.slot) &&
     allBelow(root, "metadata").flatMap((metadata) => children(metadata)).some((one) => one.namespaceURI === TAG_URI && attribute(one, "incarnation") === tag.incarnation);
@@ -188,6 +202,8 @@ export interface LikeTemplate {
   /** As a definition that a host can be asked about: that of a member which is never made. */
   sample: string;
   cards: number;
+  /** MiB */
+  memory: number;
   words: string;
 }
 
@@ -197,7 +213,7 @@ export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplat
   const sample = sampleOf(vm, { template });
   const root = readDefinition(sample);
   const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
-  return { sample, cards: allBelow(root, "devices", "interface").length, words: `hardware as the template's: ${describeHardware(root)}${without}` };
+  return { sample, cards: allBelow(root, "devices", "interface").length, memory: memoryOf(root), words: `hardware as the template's: ${describeHardware(root)}${without}` };
 }
 
 /** The definition of a member that is never made, for hosts to be asked about. @throws UnfitMachineError */

@@ -5,13 +5,19 @@ import { attribute, children, remove, setText, type Element } from "./definition
 
 const NAMESPACES: Readonly<Record<string, string>> = { qemu: "http://libvirt.org/schemas/domain/qemu/1.0" };
 
+interface SetOptions {
+  /** It was done to this definition when it was made: what went by its place is gone, and others have that place. @default false */
+  isAgain?: boolean;
+  /** Fills a text's places for what differs by member. @default there are none */
+  fill?: (text: string) => string;
+}
+
 /**
  * Changes the definition in place. Paths were checked as inputs; one that names several elements means all of them, and a
  * place is that among those that were there. Pulumi keeps no order of a program's keys, so none of them counts.
- * @param isAgain it was done to this definition when it was made: what went by its place is gone, and others have that place
  * @returns what cannot be done, in words
  */
-export function setPaths(root: Element, xml: LibvirtMachine["xml"] = {}, isAgain = false): string[] {
+export function setPaths(root: Element, xml: LibvirtMachine["xml"] = {}, { isAgain = false, fill = (text) => text }: SetOptions = {}): string[] {
   const wrong: string[] = [];
   const all = Object.entries(xml).sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true })).flatMap(([path, value]) => {
     const read = readXmlPath(path);
@@ -30,8 +36,8 @@ export function setPaths(root: Element, xml: LibvirtMachine["xml"] = {}, isAgain
     };
     for (const element of reach(root, steps, value === false ? () => undefined : make)) {
       if (name !== undefined && value === false) element.removeAttribute(name);
-      else if (name !== undefined) element.setAttribute(name, String(value));
-      else if (typeof value === "string") setText(element, value);
+      else if (name !== undefined) element.setAttribute(name, fill(String(value)));
+      else if (typeof value === "string") setText(element, fill(value));
     }
   }
   remove(...gone);
