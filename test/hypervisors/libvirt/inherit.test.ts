@@ -90,6 +90,11 @@ describe("a member of a template machine", () => {
     assert.deepEqual([at(tuned, "memtune", "hard_limit"), at(tuned, "cputune", "vcpusched"), text(tuned, "cputune", "shares")], [undefined, undefined, "9"]);
   });
 
+  it("boots from its disk, where the template booted from one that it has not", () => {
+    const booted = golden("<disk type='file' device='disk'><source file='/img/b'/><target dev='sde' bus='scsi'/><boot order='1'/></disk>", "", "<type arch='x86_64' machine='q35'>hvm</type>");
+    assert.equal(text(all(domainOf(member({}, booted)), "devices", "disk")[0], "boot", "@order"), "1");
+  });
+
   it("has no log, no TPM's directory and no passed-through disk of the template's", () => {
     const log = "<log file='/var/lib/nova/console.log' append='off'/>";
     const devices = `<serial type='pty'>${log}<target port='0'/></serial><console type='pty'>${log}<target type='serial' port='0'/></console><tpm><backend type='emulator' version='2.0'><source type='dir' path='/tpm/golden'/></backend></tpm>` +

@@ -83,6 +83,9 @@ function disks(root: Element): string[] {
       remove(...["backingStore", "mirror", "shareable", "transient", "auth"].flatMap((one) => children(disk, one)));
     } else if (!["cdrom", "floppy"].includes(attribute(disk, "device") ?? "")) {
       lost.push(`the disk ${name}`);
+      // Where devices have an order, one without is never booted from.
+      const boot = below(disk, "boot");
+      if (boot && first && !below(first, "boot")) first.appendChild(boot);
       remove(disk);
     } else if (below(disk, "source")) {
       lost.push(`the medium in ${name}`);
