@@ -108,7 +108,7 @@ describe("what somebody made of members, or stands on them", function () {
     assert.deepEqual((await look(host)).strangers.map((one) => one.name), [clone]);
     await up({ vm: { ...inputs.vm as object, memory: 112 } });
     const own = filesOf(await definition(host, name));
-    assert.deepEqual([own.length, own.filter((file) => file.includes("clone"))], [2, []]);
+    assert.deepEqual([own.length, own.filter((file) => file.includes("clone"))], [3, []], "its first, its data disk, and the one that tells its guest who it is");
     assert.deepEqual([await power(host, name), await power(host, clone)], ["running", "running"]);
     assert.equal(await definition(host, clone), before);
     inputs = { ...inputs, vm: { ...inputs.vm as object, memory: 112 } };
