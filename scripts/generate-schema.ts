@@ -12,7 +12,7 @@ const RESOURCE = "vmfleet:index:ClonedVmFleet";
 
 /** The part of JSON Schema that zod writes for our schemas. */
 interface JsonSchema {
-  type?: string;
+  type?: string | string[];
   description?: string;
   default?: unknown;
   enum?: unknown[];
@@ -54,6 +54,7 @@ const types: Record<string, PulumiObject> = {};
 
 function toType(schema: JsonSchema, path: string): PulumiType {
   if (schema.schemaType) return { type: schema.schemaType };
+  if (Array.isArray(schema.type)) return { oneOf: schema.type.map((type) => toType({ ...schema, type }, path)) };
   if (schema.anyOf) return { oneOf: schema.anyOf.map((option) => toType(option, path)) };
   if (schema.type === "array") return { type: "array", items: toType(schema.items!, `${path}[]`) };
   if (schema.type === "object" && schema.properties) {
@@ -131,7 +132,7 @@ function typeInWords(schema: JsonSchema): string {
   if (schema.anyOf) return schema.anyOf.map(typeInWords).join(" or ");
   if (schema.enum) return schema.enum.map((value) => `\`${String(value)}\``).join(", ");
   if (schema.type === "array") return `list of ${typeInWords(schema.items!)}`;
-  return schema.type!;
+  return [schema.type!].flat().join(" or ");
 }
 
 const cell = (text: string) => text.replace(/\|/g, "\\|").replace(/\n/g, " ");
