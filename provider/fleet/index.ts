@@ -22,7 +22,7 @@ export { hostsToObserve, knowHosts } from "./hosts/table";
 export { ownersOf } from "./hosts/leftovers";
 export { adoptionWarning } from "./plan/warnings";
 export { memberKey, memberKeyOn, slotKey, slotKeyOn } from "./members/keys";
-export { quietChanges } from "./members/changes";
+export { inheriting, quietChanges } from "./members/changes";
 export { isUnarrived } from "./members/arrival";
 export { seedKeeper } from "./members/seeds";
 export { planRemoval, type RemovalRequest } from "./plan/removal";

@@ -81,6 +81,17 @@ describe("a fleet of a template machine on real hosts", function () {
     assert.ok(first!.includes("<memory unit='KiB'>81920</memory>"), "and what is declared reaches those that are there");
   });
 
+  it("stays what it is when the template is a bare disk by then, also where something else changes", async () => {
+    await fleetOf({ countPerHost: undefined, count: 1 }, { hosts: [hosts[0]!.name] });
+    await run.up({});
+    const { template } = await labInputs({ hosts: [hosts[0]!.name] });
+    assert.deepEqual((await run.up({ template })).plan.reconfigure, []);
+    const { state } = await run.up({ template, vm: { domainType: "qemu", memory: 80 } });
+    const own = await definition(hosts[0]!, state.members[0]!.name);
+    for (const line of ["<memory unit='KiB'>81920</memory>", "<vcpu placement='static'>2</vcpu>", "<watchdog model='i6300esb' action='reset'>"]) assert.ok(own.includes(line), line);
+    assert.ok(own.some((line) => line.includes("dev='sda' bus='scsi'")) && own.some((line) => line.includes("model type='e1000e'")));
+  });
+
   it("starts before its disks are there, on whatever bus they are", async () => {
     await fleetOf({ start: "immediately", policy: "relay", vm: { domainType: "qemu", rootDisk: { sizeBytes: 300 * MIB } } }, { dataBytes: 96 * MIB, virtualBytes: 256 * MIB });
     for (const { name } of hosts) await lab.setRate({ name: LAB_NAME, host: name, bitsPerSecond: 100e6 });

@@ -15,7 +15,7 @@ describe("hardware that is left out", () => {
   it("is inherited from a template machine, and by documented defaults elsewhere", () => {
     assert.deepEqual(specOf({ vm: {} }).vm, { hardware: "template", disks: [], autostart: false, own: { hypervisor: "libvirt" } });
     const volume = specOf({ vm: {}, template: { host: "a1", pool: "default", volume: "golden.qcow2" } });
-    assert.deepEqual(volume.vm, { hardware: "defaults", numCpus: 1, memory: 1024, networks: [], disks: [], autostart: false, own: { hypervisor: "libvirt", domainType: "kvm", arch: "x86_64" } });
+    assert.deepEqual(volume.vm, { hardware: "defaults", leftOut: ["numCpus", "memory", "networks"], numCpus: 1, memory: 1024, networks: [], disks: [], autostart: false, own: { hypervisor: "libvirt", domainType: "kvm", arch: "x86_64" } });
   });
 
   it("of a fleet of versions before is by documented defaults, until its program says otherwise", () => {
@@ -30,6 +30,16 @@ describe("hardware that is left out", () => {
     assert.equal(differenceOf(inherits, member(0, { numCpus: 16, memory: 12, networks: ["lab", "bridge/br0"] }), AT), null);
     const { changes } = differenceOf(specOf({ vm: { memory: 4096 } }), member(0, { numCpus: 16, memory: 12, networks: ["lab"] }), AT)!;
     assert.deepEqual(changes, [{ kind: "hardware", numCpus: 16, memory: 4096, networks: ["lab"] }]);
+  });
+
+  it("of members that inherited theirs stays so, though the template is a bare disk by now", () => {
+    const volume = { host: "a1", pool: "default", volume: "golden.qcow2" };
+    const inherited = { numCpus: 16, memory: 12, networks: ["lab"], inherits: true };
+    assert.equal(differenceOf(specOf({ vm: {}, template: volume }), member(0, inherited), AT), null);
+    const { changes } = differenceOf(specOf({ vm: { memory: 4096 }, template: volume }), member(0, inherited), AT)!;
+    assert.deepEqual(changes, [{ kind: "hardware", numCpus: 16, memory: 4096, networks: ["lab"] }], "of it that goes which is declared");
+    const made = { ...inherited, inherits: false };
+    assert.deepEqual(differenceOf(specOf({ vm: {}, template: volume }), member(0, made), AT)?.changes, [{ kind: "hardware", numCpus: 1, memory: 1024, networks: [] }], "a control: one that defaults made");
   });
 
   it("is told where its meaning changes, since members that exist keep what they have", () => {

@@ -155,8 +155,10 @@ function vmOf({ vm, template }: ParsedInputs, defaultsVersion: DefaultsVersion):
   const hardware = vm.hardware ?? (isMachine(template) && defaultsVersion > 1 ? "template" : "defaults");
   const inherits = hardware === "template";
   const { numCpus = inherits ? undefined : 1, memory = inherits ? undefined : 1024, networks = inherits ? undefined : [] } = vm;
+  const leftOut = inherits ? [] : (["numCpus", "memory", "networks"] as const).filter((name) => vm[name] === undefined);
   return {
     hardware,
+    ...(leftOut.length > 0 && { leftOut }),
     ...(numCpus !== undefined && { numCpus }),
     ...(memory !== undefined && { memory }),
     ...(networks && { networks: networks.map((card) => ({ adapterType: card.adapterType, ...(card.mtu !== undefined && { mtu: card.mtu }), own: libvirtCard(card) })) }),

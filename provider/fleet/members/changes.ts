@@ -1,7 +1,7 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
 import { cardsTold, guestIdentity } from "../guest/identity";
-import type { FleetSpec, ObservedMember, Reconfiguration } from "../model";
-import { cardPlace, machineInputs } from "../own";
+import type { FleetSpec, ObservedMember, Reconfiguration, VmSpec } from "../model";
+import { cardPlace, machineInheriting, machineInputs } from "../own";
 import { formatBytes } from "../words/problems";
 import { memberMacs } from "./addresses";
 
@@ -22,8 +22,9 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): D
   const changes: Reconfiguration[] = [];
   const reasons: string[] = [];
   // What is inherited a member has since it was made, whatever the template machine has by now.
-  const { numCpus = member.numCpus, memory = member.memory } = spec.vm;
-  const networks = spec.vm.networks?.map(cardPlace) ?? member.networks;
+  const vm = member.inherits ? inheriting(spec.vm) : spec.vm;
+  const { numCpus = member.numCpus, memory = member.memory } = vm;
+  const networks = vm.networks?.map(cardPlace) ?? member.networks;
   const hardware = [
     ...(member.numCpus === numCpus ? [] : [`CPUs ${member.numCpus} → ${numCpus}`]),
     ...(member.memory === memory ? [] : [`memory ${member.memory} → ${memory} MiB`]),
@@ -53,6 +54,18 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): D
 /** Hash of what its guest is to be told; undefined: nothing. */
 function toldTo({ guest, vm }: FleetSpec, { slot, generation, name }: ObservedMember, at: At): string | undefined {
   return guestIdentity(guest, { ...at, slot, generation, name, macs: memberMacs(at.fleetId, slot, cardsTold(guest, vm.networks)) })?.hash;
+}
+
+/** As a member takes it that has a template machine's hardware: of that it gives up what is declared, and nothing else. */
+export function inheriting({ leftOut = [], own, ...vm }: VmSpec): VmSpec {
+  if (vm.hardware === "template") return { ...vm, own };
+  const { numCpus, memory, networks, ...rest } = vm;
+  return {
+    ...rest, hardware: "template", own: machineInheriting(own),
+    ...(numCpus !== undefined && !leftOut.includes("numCpus") && { numCpus }),
+    ...(memory !== undefined && !leftOut.includes("memory") && { memory }),
+    ...(networks !== undefined && !leftOut.includes("networks") && { networks }),
+  };
 }
 
 const sameList = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((one, index) => one === b[index]);

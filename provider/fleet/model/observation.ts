@@ -46,6 +46,8 @@ export interface ObservedMember extends MemberId {
   disks: (DiskInfo & { label: string; onDelete: "delete" | "keep" })[];
   numCpus: number;
   memory: number;
+  /** Its hardware is that of a template machine, which it keeps. @default false */
+  inherits?: boolean;
   /** What its network cards are plugged into, in their order (`cardPlace`). */
   networks: string[];
   /** Hash of what its guest is told (GuestIdentity). Absent: nothing. */

@@ -66,9 +66,13 @@ export interface ExtraDiskSpec {
   onDelete: "delete" | "keep";
 }
 
+export type LeftOut = "numCpus" | "memory" | "networks";
+
 export interface VmSpec {
   /** Whose hardware members have where nothing is declared: the template machine's, or what is documented. */
   hardware: "template" | "defaults";
+  /** What has its documented default for being left out: members that inherited it keep theirs. @default nothing */
+  leftOut?: readonly LeftOut[];
   /** Absent: inherited. */
   numCpus?: number;
   /** MiB. Absent: inherited. */

@@ -27,3 +27,14 @@ export function machineInputs(own: MachineOwn): Record<string, unknown> {
     case "libvirt": return libvirtInputs(own);
   }
 }
+
+/** What of a machine's own is declared, as a member takes it that has a template machine's. */
+export function machineInheriting(own: MachineOwn): MachineOwn {
+  switch (own.hypervisor) {
+    // What a machine is at all (type, architecture) no member changes that is there.
+    case "libvirt": {
+      const { domainType: _type, arch: _arch, ...rest } = own;
+      return rest;
+    }
+  }
+}

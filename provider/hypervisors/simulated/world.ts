@@ -1,5 +1,6 @@
 /** What the simulated hosts hold, and how they look from outside. No time passes here. */
 import { cardPlace } from "../../fleet/own";
+import { inheriting } from "../../fleet/members/changes";
 import { createHash } from "node:crypto";
 import { memberKey, slotKey as keyOfSlot } from "../../fleet/members/keys";
 import { memberMacs } from "../../fleet/members/addresses";
@@ -229,7 +230,9 @@ export class SimulatedHost {
     const old = this.members.get(key);
     const disk = volumeKey(fleetId, order.slot, order.generation);
     this.grownBytes.set(disk, Math.max(order.vm.rootDisk?.sizeBytes ?? 0, this.grownBytes.get(disk) ?? 0));
-    const cards = order.vm.networks?.map(cardPlace) ?? old?.networks ?? TEMPLATE_MACHINE.networks;
+    const inherits = order.vm.hardware === "template" || (old?.generation === order.generation && old.inherits === true);
+    const vm = inherits ? inheriting(order.vm) : order.vm;
+    const cards = vm.networks?.map(cardPlace) ?? old?.networks ?? TEMPLATE_MACHINE.networks;
     this.members.set(key, {
       fleetId,
       slot: order.slot,
@@ -245,9 +248,10 @@ export class SimulatedHost {
       disks: old?.generation === order.generation ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
         ...this.disk(`${fleetId}-${order.slot}-${order.generation}-${label}`, sizeBytes, 0), label, onDelete,
       })),
-      numCpus: order.vm.numCpus ?? old?.numCpus ?? TEMPLATE_MACHINE.numCpus,
-      memory: order.vm.memory ?? old?.memory ?? TEMPLATE_MACHINE.memory,
+      numCpus: vm.numCpus ?? old?.numCpus ?? TEMPLATE_MACHINE.numCpus,
+      memory: vm.memory ?? old?.memory ?? TEMPLATE_MACHINE.memory,
       networks: cards,
+      ...(inherits && { inherits }),
       ...(order.guest && { guest: order.guest.hash }),
     });
   }

@@ -227,6 +227,7 @@ async function observeMember(
     numCpus: Number(text(node, "vcpu") ?? 1),
     memory: toMebibytes(Number(text(node, "memory") ?? 0), text(at(node, "memory"), "@unit") ?? "KiB"),
     networks: cardPlaces(node),
+    ...(tag.hardware === "template" && { inherits: true }),
     ...(isTold && { guest: tag.guest }),
   };
   return { member, domain, flat, told: texts.flatMap((xml) => toldBy(xml, scope, tag)) };

@@ -1,3 +1,4 @@
+import { inheriting } from "../../../fleet";
 import {
   ForeignNameError, type CallContext, type CopyRef, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../../hypervisor";
@@ -60,10 +61,11 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     const told = await tellGuest(here, of, order, found ?? undefined);
     const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash, ...(flat && found.tag.kind === "full" ? { base: "consolidated" as const } : {}) } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
-      contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen", guest: order.guest?.hash,
+      contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen", guest: order.guest?.hash, ...hardwareTag(order),
     };
     const parts = { tag, top: { path, format: "qcow2" }, extra: [...extra, ...told.disks], ignition: told.ignition };
-    const xml = memberDefinition(order, parts, await likeWhat(client, order, found?.domain, machine));
+    const kept = keepingHardware(order, found?.tag);
+    const xml = memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine));
     // Before it is a member's: what a guest may have written is no copy to go on with.
     if (!found && order.kind === "full") await endArrival(here, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);
@@ -85,6 +87,12 @@ async function growDisk({ client, pool }: Here, { vm, name }: ReconfigureOrder, 
   if (isActive(await client.domainState(domain))) await client.resizeDisk(domain, await firstDiskName(client, domain), wanted);
   else await client.resizeVolume(volume, wanted);
 }
+
+/** A member's hardware is what it was made with, whatever is declared of others by now. */
+export const keepingHardware = <Order extends ReconfigureOrder>(order: Order, tag: MemberTag | undefined): Order =>
+  (tag?.hardware === "template" ? { ...order, vm: inheriting(order.vm) } : order);
+
+export const hardwareTag = ({ vm }: ReconfigureOrder): Pick<MemberTag, "hardware"> => (vm.hardware === "template" ? { hardware: "template" } : {});
 
 /** What a member's hardware is to be like: its own, where it has one. Undefined: documented defaults. */
 export async function likeWhat(

@@ -17,6 +17,8 @@ export interface MemberTag {
   base: BaseState;
   /** Hash of what its guest is told, all of which is written. Absent: nothing; no version before this input wrote it. */
   guest?: string;
+  /** It has a template machine's hardware. Absent: documented defaults made it. */
+  hardware?: "template";
 }
 export interface HelperTag {
   purpose: "helper" | "lock";
@@ -67,6 +69,7 @@ export function parseTag(xml: string): Tag | null {
   return {
     purpose, fleetId, slot, generation, kind, base,
     incarnation: root["@incarnation"] ?? "", contentId: root["@contentId"] ?? "",
+    ...(root["@hardware"] === "template" && { hardware: "template" as const }),
     ...(root["@guest"] !== undefined && { guest: root["@guest"] }),
   };
 }
