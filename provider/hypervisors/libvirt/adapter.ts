@@ -78,6 +78,7 @@ export class LibvirtHypervisor implements Hypervisor {
   /** Of all NICs, uplinks and limits. */
   private readonly slowestBitsPerSecond: number;
   private readonly transfers = new Map<string, Transfer>();
+  private likeMember: Promise<TemplateMachine | undefined> | undefined;
   /** Members of an earlier run were seen that wait for their disks. */
   private hasEarly = false;
 
@@ -170,10 +171,11 @@ export class LibvirtHypervisor implements Hypervisor {
     const like = this.template.located?.like;
     if (!like) return;
     const declared = new Set(request.spec.hosts.map(({ name }) => name));
+    const needs = needsOf(like.sample);
     await Promise.all(hosts.map(async (host) => {
       if (host.status !== "reachable" || !declared.has(host.name)) return;
       try {
-        host.problems.push(...await this.byName(host.name).run("look at hardware", async (client) => machineProblems(client, host.name, needsOf(like.sample), await client.libVersion())));
+        host.problems.push(...await this.byName(host.name).run("look at hardware", async (client) => machineProblems(client, host.name, needs, await client.libVersion())));
       } catch (error) {
         if (!(error instanceof HypervisorError)) throw error;
         host.problems.push({ message: `${host.name} did not say whether it can run members of this hardware: ${error.message}` });
@@ -184,8 +186,10 @@ export class LibvirtHypervisor implements Hypervisor {
   /** What a new member's hardware is like. Undefined: documented defaults. */
   private async machineFor(order: ReconfigureOrder): Promise<TemplateMachine | undefined> {
     if (order.vm.hardware !== "template") return undefined;
-    const machine = this.template.located?.machine ?? await memberMachine([...this.sessions.values()], order.fleet.fleetId);
+    // Of a template that is gone, asked once for all new members.
+    const machine = this.template.located?.machine ?? await (this.likeMember ??= memberMachine([...this.sessions.values()], order.fleet.fleetId));
     if (machine) return machine;
+    this.likeMember = undefined;
     throw new HypervisorError(order.host, "define", "the template's hardware cannot be looked at, and no member is there that has it: see to the template's domain (template.domain), or set vm.hardware to \"defaults\"");
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { isIgnitionVolume } from "../../../provider/hypervisors/libvirt/volumes/names";
 import { readDefinition, writeDefinition } from "../../../provider/hypervisors/libvirt/xml/definition";
 import { ignitionFiles, setIgnition } from "../../../provider/hypervisors/libvirt/xml/setIgnition";
+import { parseXml } from "../../../provider/hypervisors/libvirt/xml/xml";
 
 const OURS = "/pool/vmfleet-abc.1a2b.s0.g0.ignition.json";
 const set = (inner: string, path?: string): string => {
@@ -17,7 +18,7 @@ describe("what a definition hands to Ignition", () => {
   it("is the one file that it is to be, and is read back", () => {
     const made = set("<name>w</name>", OURS);
     assert.equal(made, `<domain><name>w</name>${info(entry(CONFIG, OURS))}</domain>`);
-    assert.deepEqual(ignitionFiles(made), [OURS]);
+    assert.deepEqual(ignitionFiles(parseXml(made)), [OURS]);
     assert.equal(set(info(entry(CONFIG, "/template/config.ign")), OURS), `<domain>${info(entry(CONFIG, OURS))}</domain>`, "instead of the template's");
   });
 

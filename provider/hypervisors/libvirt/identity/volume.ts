@@ -8,7 +8,7 @@ import type { GuestContent, GuestIdentity } from "../../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisor";
 import type { Here } from "../connection/place";
 import { assertUnused, deleteUnused, deleteVolume } from "../guard/guard";
-import { attachedFiles, baseName } from "../look/domainDisks";
+import { baseName, filesOf } from "../look/domainDisks";
 import type { Domain, Volume } from "../rpc/handles";
 import { Flag } from "../rpc/protocol";
 import type { UploadChunk } from "../rpc/stream";
@@ -17,6 +17,7 @@ import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
 import { IDENTITY_LABEL, type DataDisk } from "../xml/memberDefinition";
 import { ignitionFiles } from "../xml/setIgnition";
 import type { MemberTag } from "../xml/tags";
+import { parseXml, type ParsedXml } from "../xml/xml";
 import { IMAGE_BYTES, identityImage } from "./image";
 
 interface Slot {
@@ -38,8 +39,8 @@ const nameFor = (scope: VolumeScope, { slot, generation }: Slot, kind: GuestCont
 export const toldNames = (scope: VolumeScope, of: Slot): string[] => (["cloudInit", "ignition"] as const).map((kind) => nameFor(scope, of, kind));
 
 /** Of the volumes that may tell this member's guest who it is, those that a definition names. */
-export function toldBy(domainXml: string, scope: VolumeScope, of: Slot): string[] {
-  const named = [...attachedFiles(domainXml), ...ignitionFiles(domainXml).flatMap((path) => baseName(path) ?? [])];
+export function toldBy(domain: ParsedXml, scope: VolumeScope, of: Slot): string[] {
+  const named = [...filesOf(domain), ...ignitionFiles(domain).flatMap((path) => baseName(path) ?? [])];
   return toldNames(scope, of).filter((name) => named.includes(name));
 }
 
@@ -63,7 +64,7 @@ export async function tellGuest(here: Here, of: Slot, { guest }: Pick<Reconfigur
 
 /** As the definition has it, whatever is ordered by now. */
 export async function standingTold(here: Here, of: Slot, domain: Domain): Promise<Told> {
-  const named = toldBy(await here.client.domainXml(domain, Flag.xmlInactive), here.scope, of);
+  const named = toldBy(parseXml(await here.client.domainXml(domain, Flag.xmlInactive)), here.scope, of);
   for (const kind of ["cloudInit", "ignition"] as const) {
     const name = nameFor(here.scope, of, kind);
     if (named.includes(name)) return asTold(here, name, kind);

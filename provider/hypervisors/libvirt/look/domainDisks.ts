@@ -45,8 +45,10 @@ export async function firstDiskName(client: LibvirtClient, domain: Domain): Prom
 }
 
 /** Last names of the files and volumes that a definition has as disks, in its order. */
-export function attachedFiles(domainXml: string): string[] {
-  return all(parseXml(domainXml), "domain", "devices", "disk")
+export const attachedFiles = (domainXml: string): string[] => filesOf(parseXml(domainXml));
+
+export function filesOf(domain: ParsedXml): string[] {
+  return all(domain, "domain", "devices", "disk")
     .flatMap((disk) => baseName(text(disk, "source", "@file")) ?? text(disk, "source", "@volume") ?? []);
 }
 

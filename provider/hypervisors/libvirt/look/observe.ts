@@ -3,7 +3,7 @@ import { isUnarrived } from "../../../fleet/members/arrival";
 import { namesOf } from "../../../fleet/members/changes";
 import { compare } from "../../../fleet/words/problems";
 import type { ObserveRequest } from "../../hypervisor";
-import { attachedFiles, baseName, isOwnDisk, rootPath } from "./domainDisks";
+import { baseName, filesOf, isOwnDisk, rootPath } from "./domainDisks";
 import { asLeftovers, hostUp } from "../volumes/arrivals";
 import { isMark, lookAround, looksLikeMark, type HostLook } from "../guard/guard";
 import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
@@ -205,8 +205,9 @@ async function observeMember(
   const chain = chainOf(rootPath(live) ?? "", volumes);
   const own = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });
   const flat = tag.kind === "full" && [live, defined].every((xml) => baseName(rootPath(xml)) === own);
-  const isTold = tag.guest !== undefined && toldBy(texts[1]!, scope, tag).some((volume) => names.has(volume));
-  const disks = ownDataDisks(scope, tag, texts.flatMap(attachedFiles)).flatMap(({ volume, label, onDelete }) => {
+  const [toldLive, toldDefined] = [toldBy(live, scope, tag), toldBy(defined, scope, tag)];
+  const isTold = tag.guest !== undefined && toldDefined.some((volume) => names.has(volume));
+  const disks = ownDataDisks(scope, tag, [live, defined].flatMap(filesOf)).flatMap(({ volume, label, onDelete }) => {
     const facts = volumes.find((one) => one.facts.volume === volume)?.facts;
     return facts ? [{ ...info(facts), label, onDelete }] : [];
   });
@@ -230,7 +231,7 @@ async function observeMember(
     ...(tag.hardware === "template" && { inherits: true }),
     ...(isTold && { guest: tag.guest }),
   };
-  return { member, domain, flat, told: texts.flatMap((xml) => toldBy(xml, scope, tag)) };
+  return { member, domain, flat, told: [...toldLive, ...toldDefined] };
 }
 
 /**

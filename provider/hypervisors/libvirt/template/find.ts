@@ -31,7 +31,7 @@ export interface LocatedTemplate {
 export type TemplateFinding = { found: LocatedTemplate } | { problem: TemplateProblem };
 
 export interface LookOptions extends MeasureOptions {
-  /** It was looked at before in this run: domains that neither run nor have a saved state are not asked again. @default false */
+  /** It was looked at before in this run: domains that neither run nor have a saved state are not asked again, nor what members inherit. @default false */
   again?: boolean;
   /** Ends the reading of a local file. */
   signal?: AbortSignal | undefined;
@@ -63,7 +63,8 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
       const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);
       declaredOnce.set(key, formats);
       const files = await looker.chain({ volume, facts }, declared, formats);
-      return { found: inherited(await looker.located(files, options), machine, spec) };
+      const found = await looker.located(files, options);
+      return { found: options.again ? found : inherited(found, machine, spec) };
     } catch (error) {
       if (error instanceof TemplateProblemError) return { problem: error.problem };
       throw error;

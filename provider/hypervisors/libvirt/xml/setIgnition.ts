@@ -1,6 +1,6 @@
 /** Ignition's configuration in a definition: a file that QEMU hands to the guest as CoreOS images look for it. */
 import { append, attribute, children, remove, type Element } from "./definition";
-import { all, parseXml, text } from "./xml";
+import { all, text, type ParsedXml } from "./xml";
 
 const ENTRY = "opt/com.coreos/config";
 
@@ -16,5 +16,5 @@ export function setIgnition(root: Element, path: string | undefined, isOurs: (fi
 }
 
 /** Files that a definition hands to its guest so. */
-export const ignitionFiles = (domainXml: string): string[] => all(parseXml(domainXml), "domain", "sysinfo")
+export const ignitionFiles = (domain: ParsedXml): string[] => all(domain, "domain", "sysinfo")
   .flatMap((info) => all(info, "entry")).filter((entry) => text(entry, "@name") === ENTRY).flatMap((entry) => text(entry, "@file") ?? []);
