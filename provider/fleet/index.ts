@@ -1,6 +1,7 @@
 /** What other rooms may use of fleet/. */
 export * from "./model";
 export { parseFleetSpec, fleetInputsSchema, DEFAULTS, defaultsVersionOf } from "./inputs/parse";
+export { NOT_XML_TEXT } from "./inputs/fields";
 export { readXmlPath, type XmlPath, type XmlStep } from "./inputs/xmlPaths";
 export { DIRECT_MODES } from "./inputs/libvirt";
 export type { FleetInputs, ParseOptions, ParseResult, PreviewParseResult } from "./inputs/parse";

@@ -2,9 +2,10 @@
 import { z } from "zod";
 import { alternatives, expected, nearest } from "../words/problems";
 
-/** Control characters, and what XML cannot hold though it is none: halves of surrogate pairs, U+FFFE and U+FFFF. */
+/** What no XML document may hold: control characters, halves of surrogate pairs, U+FFFE and U+FFFF. */
 // eslint-disable-next-line no-control-regex
-const NOT_XML_TEXT = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+export const NOT_XML_TEXT = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+/** These, and the control characters that XML can hold. */
 // eslint-disable-next-line no-control-regex
 const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 

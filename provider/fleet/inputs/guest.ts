@@ -8,7 +8,6 @@ import { choice, integer, list, object, seenSecret } from "./fields";
 export const MAX_USER_DATA_BYTES = 524_288;
 export const MAX_TEXT_BYTES = 65_536;
 
-
 const UNPAIRED = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
 function secretText(what: string, maxBytes = MAX_TEXT_BYTES) {

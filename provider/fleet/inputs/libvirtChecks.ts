@@ -80,7 +80,7 @@ function portProblems(hosts: Raw[]): Problem[] {
 /** virtio's limit of a disk's serial number. */
 const SERIAL_LENGTH = 20;
 /** Data disks and network cards that machines of all types start with: libvirt 9 finds no slots for 57 of them on `pc`. */
-const MAX_DEVICES = 56;
+export const MAX_DEVICES = 56;
 
 function diskProblems(vm: Raw): Problem[] {
   const problems: Problem[] = [];

@@ -2,12 +2,10 @@
 import { slotsOf } from "../guest/addresses";
 import { HOSTNAME_RULE, isHostname } from "../guest/hostnames";
 import { guestHostname } from "../guest/identity";
+import { MAX_DEVICES } from "../inputs/libvirtChecks";
 import type { FleetPlan, Problem } from "../model";
 import { expected } from "../words/problems";
 import type { PlanContext } from "./context";
-
-/** As many as machines of all types start with. */
-const MAX_DEVICES = 56;
 
 export function guestRefusals({ spec: { guest, vm, hosts }, fleetId, observation }: Pick<PlanContext, "spec" | "fleetId" | "observation">, plan: FleetPlan): Problem[] {
   if (guest.kind !== "cloudInit") return [];

@@ -20,8 +20,8 @@ export function children(parent: Element, name?: string): Element[] {
   return [...parent.childNodes].filter((node): node is Element => node.nodeType === 1 && (name === undefined || node.nodeName === name));
 }
 
-/** Down by names; the first of each. */
-export function below(parent: Element, ...path: string[]): Element | undefined {
+/** Down by names; the first of each. Of nothing, nothing. */
+export function below(parent: Element | undefined, ...path: string[]): Element | undefined {
   return path.reduce<Element | undefined>((at, name) => at && children(at, name)[0], parent);
 }
 

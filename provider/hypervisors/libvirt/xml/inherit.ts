@@ -3,6 +3,8 @@
  * it is left out is told in words; what copies cannot share is refused by name, unless `vm.xml` takes it away.
  */
 import { allBelow, attribute, below, children, remove, setText, type Element } from "./definition";
+import { isEfi, secureBootOf } from "./setFirmware";
+import { memoryOf } from "./setSize";
 
 /** Metadata that says what a machine is, and not whose. */
 const SHARED_METADATA = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
@@ -62,11 +64,11 @@ function logs(root: Element): string[] {
 
 /** Variables are made new, of what the host's firmware brings; where libvirt chose the firmware each host's does. */
 function firmware(root: Element): string[] {
-  const os = below(root, "os");
-  const nvram = os && below(os, "nvram");
-  if (os && attribute(os, "firmware") !== undefined) remove(...children(os, "loader").filter((loader) => loader.textContent !== ""));
+  const nvram = below(root, "os", "nvram");
+  const isChosen = attribute(below(root, "os"), "firmware") !== undefined;
+  if (isChosen) remove(...allBelow(root, "os", "loader").filter((loader) => loader.textContent !== ""));
   if (!nvram) return [];
-  if (os && attribute(os, "firmware") !== undefined) remove(nvram);
+  if (isChosen) remove(nvram);
   else {
     for (const node of [...nvram.childNodes]) nvram.removeChild(node);
     nvram.removeAttribute("type");
@@ -98,8 +100,7 @@ function disks(root: Element): string[] {
 
 function ownCard(card: Element): void {
   remove(...["mac", "target"].flatMap((one) => children(card, one)));
-  const source = below(card, "source");
-  for (const name of ["portid"]) source?.removeAttribute(name);
+  below(card, "source")?.removeAttribute("portid");
   for (const port of allBelow(card, "virtualport", "parameters")) for (const name of ["interfaceid", "instanceid"]) port.removeAttribute(name);
   for (const parameter of allBelow(card, "filterref", "parameter")) if (["IP", "MAC", "IPV6"].includes(attribute(parameter, "name") ?? "")) remove(parameter);
 }
@@ -129,58 +130,69 @@ export interface LonePart {
 /** Arguments by which QEMU opens an image that libvirt does not know of. */
 const QEMU_IMAGES = /^--?(drive|blockdev|[hs]d[a-d]|sd|pflash|mtdblock)$/;
 
+const LONE_TPMS: Readonly<Record<string, string>> = { passthrough: "its host's TPM", external: "a TPM at a fixed place" };
+
+interface LoneDevice {
+  kind: string;
+  /** Why only one machine can have it, in words; undefined: copies can. */
+  what: (device: Element, ownPaths: ReadonlySet<string>) => string | undefined;
+  /** What of it is to go. @default all of it */
+  part?: string;
+}
+
+const source = (device: Element, name: string): string | undefined => attribute(below(device, "source"), name);
+
+const LONE_DEVICES: readonly LoneDevice[] = [
+  { kind: "hostdev", what: (device) => `a device of its host (${attribute(device, "type") ?? "hostdev"})` },
+  { kind: "interface", what: (card) => (LONE_CARDS.includes(attribute(card, "type") ?? "") ? `a network card of type ${attribute(card, "type")!}` : undefined) },
+  { kind: "interface", part: "portForward", what: (card) => (below(card, "portForward") ? "a network card with ports of its host" : undefined) },
+  {
+    kind: "input",
+    what: (input) => (["evdev", "passthrough"].includes(attribute(input, "type") ?? "") ? `an input device of its host (${source(input, "dev") ?? source(input, "evdev") ?? ""})` : undefined),
+  },
+  ...["serial", "parallel", "console", "channel", "redirdev", "smartcard"].map((kind) => ({ kind, what: placed(kind) })),
+  { kind: "filesystem", what: (files) => (below(files, "readonly") ? undefined : `the file system ${source(files, "dir") ?? ""} of its host, to be written`) },
+  { kind: "shmem", what: (memory) => `the shared memory ${attribute(memory, "name") ?? ""}` },
+  { kind: "lease", what: () => "a lease" },
+  { kind: "tpm", what: (tpm) => LONE_TPMS[attribute(below(tpm, "backend"), "type") ?? ""] },
+  {
+    kind: "memory",
+    what: (memory) => {
+      const file = below(memory, "source", "path");
+      return file && `memory in the file ${file.textContent ?? ""}`;
+    },
+  },
+  { kind: "rng", what: (rng) => (attribute(below(rng, "backend"), "model") === "egd" ? "a source of random numbers at a fixed place" : undefined) },
+];
+
+function placed(kind: string): LoneDevice["what"] {
+  return (device, ownPaths) => {
+    const place = ownPaths.has(source(device, "path") ?? "") ? undefined : fixedPlace(device);
+    return place && `a ${kind} at ${place}`;
+  };
+}
+
 /**
  * What of a definition copies cannot have side by side, or not at once.
  * @param ownPaths of files and sockets that differ by member
  */
 export function unshareable(root: Element, ownPaths: ReadonlySet<string>): LonePart[] {
-  const devices = below(root, "devices");
-  if (!devices) return [];
-  const found: [what: string, path: string][] = [];
-  children(devices, "hostdev").forEach((device, i) => found.push([`a device of its host (${attribute(device, "type") ?? "hostdev"})`, `./devices/hostdev[${i + 1}]`]));
-  children(devices, "interface").forEach((card, i) => {
-    const type = attribute(card, "type") ?? "";
-    if (LONE_CARDS.includes(type)) found.push([`a network card of type ${type}`, `./devices/interface[${i + 1}]`]);
-  });
-  children(devices, "interface").forEach((card, i) => {
-    if (below(card, "portForward")) found.push(["a network card with ports of its host", `./devices/interface[${i + 1}]/portForward`]);
-  });
-  children(devices, "input").forEach((input, i) => {
-    if (["evdev", "passthrough"].includes(attribute(input, "type") ?? "")) found.push([`an input device of its host (${attribute(below(input, "source"), "dev") ?? attribute(below(input, "source"), "evdev") ?? ""})`, `./devices/input[${i + 1}]`]);
-  });
   const image = allBelow(root, "qemu:commandline", "qemu:arg").map((argument) => attribute(argument, "value") ?? "").find((value) => QEMU_IMAGES.test(value));
-  if (image !== undefined) found.push([`an image among QEMU's own arguments (${image})`, "./qemu:commandline"]);
-  for (const kind of ["serial", "parallel", "console", "channel", "redirdev", "smartcard"]) {
-    children(devices, kind).forEach((device, i) => {
-      const place = ownPaths.has(attribute(below(device, "source"), "path") ?? "") ? undefined : fixedPlace(device);
-      if (place !== undefined) found.push([`a ${kind} at ${place}`, `./devices/${kind}[${i + 1}]`]);
-    });
-  }
-  children(devices, "filesystem").forEach((files, i) => {
-    if (!below(files, "readonly")) found.push([`the file system ${attribute(below(files, "source"), "dir") ?? ""} of its host, to be written`, `./devices/filesystem[${i + 1}]`]);
-  });
-  children(devices, "shmem").forEach((memory, i) => found.push([`the shared memory ${attribute(memory, "name") ?? ""}`, `./devices/shmem[${i + 1}]`]));
-  children(devices, "lease").forEach((_lease, i) => found.push(["a lease", `./devices/lease[${i + 1}]`]));
-  children(devices, "tpm").forEach((tpm, i) => {
-    const type = attribute(below(tpm, "backend"), "type");
-    if (type === "passthrough" || type === "external") found.push([type === "external" ? "a TPM at a fixed place" : "its host's TPM", `./devices/tpm[${i + 1}]`]);
-  });
-  children(devices, "memory").forEach((memory, i) => {
-    if (below(memory, "source", "path")) found.push([`memory in the file ${below(memory, "source", "path")!.textContent ?? ""}`, `./devices/memory[${i + 1}]`]);
-  });
-  children(devices, "rng").forEach((rng, i) => {
-    if (attribute(below(rng, "backend"), "model") === "egd") found.push(["a source of random numbers at a fixed place", `./devices/rng[${i + 1}]`]);
-  });
-  return found.map(([what, path]) => ({ what, path }));
+  return [
+    ...LONE_DEVICES.flatMap(({ kind, what, part }) => allBelow(root, "devices", kind).flatMap((device, index): LonePart[] => {
+      const said = what(device, ownPaths);
+      return said === undefined ? [] : [{ what: said, path: [".", "devices", `${kind}[${index + 1}]`, ...(part === undefined ? [] : [part])].join("/") }];
+    })),
+    ...(image === undefined ? [] : [{ what: `an image among QEMU's own arguments (${image})`, path: "./qemu:commandline" }]),
+  ];
 }
 
 /** Undefined: one that every machine has at a place of its own. */
 function fixedPlace(device: Element): string | undefined {
   const type = attribute(device, "type");
-  const source = below(device, "source");
   switch (type) {
     case "file": case "pipe": case "dev": case "unix": {
-      const path = attribute(source, "path");
+      const path = source(device, "path");
       return path === undefined ? undefined : `${type} ${path}`;
     }
     case "tcp": case "udp": case "nmdm": return `a fixed ${type} address`;
@@ -193,26 +205,16 @@ function fixedPlace(device: Element): string | undefined {
 export function describeHardware(root: Element): string {
   const os = below(root, "os");
   const cpu = below(root, "cpu");
-  const loader = os && below(os, "loader");
-  const isEfi = os && (attribute(os, "firmware") === "efi" || attribute(loader, "type") === "pflash");
-  const isSecure = attribute(loader, "secure") === "yes" || allBelow(root, "os", "firmware", "feature").some((one) => attribute(one, "name") === "secure-boot" && attribute(one, "enabled") === "yes");
+  const isSecure = attribute(below(os, "loader"), "secure") === "yes" || (os && secureBootOf(os)) === true;
   const cards = allBelow(root, "devices", "interface").length;
-  const bus = attribute(firstDisk(root) && below(firstDisk(root)!, "target"), "bus");
+  const bus = attribute(below(firstDisk(root), "target"), "bus");
   return [
-    attribute(os && below(os, "type"), "machine"),
+    attribute(below(os, "type"), "machine"),
     `${below(root, "vcpu")?.textContent ?? "1"} CPUs${cpu ? ` (${attribute(cpu, "mode") ?? "custom"})` : ""}`,
-    memoryWords(root),
-    isEfi ? `UEFI${isSecure ? " with secure boot" : ""}` : undefined,
+    below(root, "memory") && `${memoryOf(root)} MiB`,
+    os && isEfi(os) ? `UEFI${isSecure ? " with secure boot" : ""}` : undefined,
     below(root, "devices", "tpm") ? "TPM" : undefined,
     bus === undefined ? undefined : `disk on ${bus}`,
     cards === 0 ? "no network card" : `${cards} network card${cards > 1 ? "s" : ""}`,
   ].filter((one) => one !== undefined).join(", ");
-}
-
-function memoryWords(root: Element): string | undefined {
-  const memory = below(root, "memory");
-  if (!memory) return undefined;
-  const amount = Number(memory.textContent);
-  const unit = attribute(memory, "unit") ?? "KiB";
-  return unit === "KiB" && amount % 1024 === 0 ? `${amount / 1024} MiB` : `${amount} ${unit}`;
 }

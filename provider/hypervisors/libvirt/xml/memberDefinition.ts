@@ -5,6 +5,7 @@ import { memberMacs } from "../../../fleet/members/addresses";
 import { memberUuid } from "../../../fleet/members/identity";
 import type { VmSpec } from "../../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisor";
+import { baseName } from "../look/domainDisks";
 import { libvirts } from "../own";
 import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
@@ -121,7 +122,7 @@ function setCards(root: Element, order: ReconfigureOrder, places: readonly strin
     declared.forEach((card, index) => {
       const before = there[index];
       const made = append(devices, { interface: cardXml(card, macs[index]!) }, before ?? null);
-      const address = before && below(before, "address");
+      const address = below(before, "address");
       if (address && attribute(address, "type") === "pci") made.appendChild(address);
     });
     remove(...there);
@@ -151,10 +152,10 @@ function setDisks(root: Element, { top, extra }: Parts): void {
   }
   const names = new Set(allBelow(root, "devices", "disk", "target").map((target) => attribute(target, "dev")));
   // By their last names, as they were found: a pool's path may have another name by now.
-  const files = new Set(allBelow(root, "devices", "disk", "source").map((source) => lastName(attribute(source, "file") ?? attribute(source, "volume"))));
+  const files = new Set(allBelow(root, "devices", "disk", "source").map((source) => baseName(attribute(source, "file") ?? attribute(source, "volume"))));
   let index = 1; // the first name is the first disk's, on whatever bus that is
   for (const disk of extra) {
-    if (files.has(lastName(disk.path))) continue;
+    if (files.has(baseName(disk.path))) continue;
     while (names.has(diskName(index))) index++;
     append(devices, { disk: diskXml(disk, index++, disk.label.slice(0, 20)) });
   }
@@ -166,8 +167,6 @@ function ownPaths(order: ReconfigureOrder): Set<string> {
   const declared = [serialLog, ...Object.values(xml)].filter((one): one is string => typeof one === "string");
   return new Set(declared.map((one) => fill(order, one)).filter((one, index) => one !== declared[index]));
 }
-
-const lastName = (path: string | undefined): string | undefined => path?.split("/").at(-1);
 
 /** The first disk of a member, as whoever looks for it finds it (look/domainDisks.ts). */
 const memberDisk = (root: Element): Element | undefined => rootOf(allBelow(root, "devices", "disk").filter(isDisk), (disk) => ({
@@ -189,9 +188,9 @@ function finished(root: Element, order: ReconfigureOrder, { tag, top, extra }: P
   const isOwn = below(root, "name")?.textContent === order.name && below(root, "uuid")?.textContent === memberUuid(order.fleet.fleetId, order.slot) &&
     allBelow(root, "metadata").flatMap((metadata) => children(metadata)).some((one) => one.namespaceURI === TAG_URI && attribute(one, "incarnation") === tag.incarnation);
   if (!isOwn || root.nodeName !== "domain") wrong.push("vm.xml changes what tells members apart (name, UUID or tag)");
-  const files = allBelow(root, "devices", "disk", "source").map((source) => lastName(attribute(source, "file") ?? attribute(source, "volume")));
+  const files = allBelow(root, "devices", "disk", "source").map((source) => baseName(attribute(source, "file") ?? attribute(source, "volume")));
   const first = memberDisk(root);
-  const isWhole = attribute(first && below(first, "source"), "file") === top.path && placesOf(first) === own && extra.every(({ path }) => files.includes(lastName(path)));
+  const isWhole = attribute(below(first, "source"), "file") === top.path && placesOf(first) === own && extra.every(({ path }) => files.includes(baseName(path)));
   wrong.push(...intruded(before, held(root), isWhole));
   if (wrong.length > 0) throw new UnfitMachineError(wrong);
   return writeDefinition(root);

@@ -17,8 +17,7 @@ export function setFirmware(root: Element, { firmware, efiSecureBootEnabled, vtp
   const devices = childOf(root, "devices");
   if (vtpm === null) remove(...children(devices, "tpm"));
   else if (vtpm) {
-    const there = below(devices, "tpm");
-    if (attribute(there && below(there, "backend"), "version") !== vtpm.version) {
+    if (attribute(below(devices, "tpm", "backend"), "version") !== vtpm.version) {
       remove(...children(devices, "tpm"));
       const isPc = ["x86_64", "i686", undefined].includes(attribute(below(os, "type"), "arch")); // elsewhere there is one model
       append(devices, { tpm: { "@model": vtpm.version === "1.2" || !isPc ? "tpm-tis" : "tpm-crb", backend: { "@type": "emulator", "@version": vtpm.version } } });
@@ -33,11 +32,17 @@ export function setFirmware(root: Element, { firmware, efiSecureBootEnabled, vtp
   }
 }
 
-const isEfi = (os: Element): boolean => attribute(os, "firmware") === "efi" || attribute(below(os, "loader"), "type") === "pflash";
+export const isEfi = (os: Element): boolean => attribute(os, "firmware") === "efi" || attribute(below(os, "loader"), "type") === "pflash";
+
+/** Whether secure boot is asked of the firmware; undefined: neither. */
+export function secureBootOf(os: Element): boolean | undefined {
+  const said = attribute(allBelow(os, "firmware", "feature").find((one) => attribute(one, "name") === "secure-boot"), "enabled");
+  return said === undefined ? undefined : said === "yes";
+}
 
 /** Which firmware has it each host knows: a file that the template names may have another. */
 function setSecureBoot(os: Element, isEnabled: boolean, machine: string | undefined): void {
-  if (allBelow(os, "firmware", "feature").some((one) => attribute(one, "name") === "secure-boot" && (attribute(one, "enabled") === "yes") === isEnabled)) return;
+  if (secureBootOf(os) === isEnabled) return;
   os.setAttribute("firmware", "efi");
   remove(...["loader", "nvram", "firmware"].flatMap((name) => children(os, name)));
   const said = isEnabled ? "yes" : "no";

@@ -49,7 +49,7 @@ function onlyCell(root: Element): Element | undefined {
 }
 
 /** MiB, of a machine when it starts. */
-export const memoryOf = (root: Element): number => Math.round(mebibytes(childOf(root, "memory")));
+export const memoryOf = (root: Element): number => Math.round(mebibytes(below(root, "memory")));
 
 const FACTORS: Readonly<Record<string, number>> = { b: 1, bytes: 1, KB: 1e3, k: 1024, KiB: 1024, MB: 1e6, M: 2 ** 20, MiB: 2 ** 20, GB: 1e9, G: 2 ** 30, GiB: 2 ** 30, TB: 1e12, T: 2 ** 40, TiB: 2 ** 40 };
-const mebibytes = (element: Element): number => (Number(element.textContent) * (FACTORS[attribute(element, "unit") ?? "KiB"] ?? 1024)) / 2 ** 20;
+const mebibytes = (element: Element | undefined): number => (Number(element?.textContent ?? 0) * (FACTORS[attribute(element, "unit") ?? "KiB"] ?? 1024)) / 2 ** 20;

@@ -1,12 +1,11 @@
 import { SaxesParser } from "saxes";
+import { NOT_XML_TEXT } from "../../../fleet";
+
+const EVERY_NOT_XML = new RegExp(NOT_XML_TEXT, "g");
 
 /** `@name` is an attribute, `#` is text, anything else a child element; arrays repeat, what is undefined is left out. */
 export type XmlNode = { [name: string]: XmlValue };
 export type XmlValue = string | number | XmlNode | XmlNode[] | string[] | undefined;
-
-/** What no XML document may hold: control characters, halves of surrogate pairs, U+FFFE and U+FFFF. */
-// eslint-disable-next-line no-control-regex
-const NOT_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 /**
  * The only way text gets into XML here: every name and path is escaped by it, so that it reads back as it is, line ends
@@ -32,7 +31,7 @@ function written(name: string, value: string | number | XmlNode): string {
 const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 
 function escaped(text: string): string {
-  const wrong = text.match(NOT_XML)?.[0];
+  const wrong = text.match(NOT_XML_TEXT)?.[0];
   if (wrong !== undefined) throw new XmlError(`expected text that XML can hold, got ${JSON.stringify(text)}: remove the character ${JSON.stringify(wrong)}`);
   return text.replace(/[&<>"\t\n\r]/g, (one) => ENTITIES[one] ?? `&#${one.charCodeAt(0)};`);
 }
@@ -75,7 +74,7 @@ export function parseXml(xml: string): ParsedXml {
     add(open.at(-1)!.node, name, valueOf(node, text));
   });
   // libvirt writes names of files as they are, XML's characters or not.
-  parser.write(xml.replace(NOT_XML, "\ufffd")).close();
+  parser.write(xml.replace(EVERY_NOT_XML, "\ufffd")).close();
   return root;
 }
 
