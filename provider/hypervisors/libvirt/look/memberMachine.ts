@@ -6,7 +6,7 @@ import { tagOf } from "./memberDomain";
 import { memberTagOf } from "./ownership";
 
 /**
- * The hardware of a member, for new ones like it: where the template itself cannot be looked at any more, its members have
+ * The hardware of a member that inherited it, for new ones like it: where the template itself cannot be looked at any more, its members have
  * what they inherited. What was changed of that one by hand is inherited, too.
  */
 export async function memberMachine(sessions: readonly HostSession[], fleetId: string): Promise<TemplateMachine | undefined> {
@@ -14,7 +14,7 @@ export async function memberMachine(sessions: readonly HostSession[], fleetId: s
     try {
       const machine = await session.run("look at a member", async (client) => {
         for (const domain of await client.listDomains()) {
-          if (memberTagOf(domain, await tagOf(client, domain), fleetId)) return { xml: await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure), isMember: true };
+          if (memberTagOf(domain, await tagOf(client, domain), fleetId)?.hardware === "template") return { xml: await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure), isMember: true };
         }
         return undefined;
       });
