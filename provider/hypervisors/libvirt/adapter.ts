@@ -30,7 +30,7 @@ import { adoptMember, destroyMember, powerMember, putDeltaOver, reconfigureMembe
 import { findMember } from "./look/memberDomain";
 import { memberMachine } from "./look/memberMachine";
 import { observeHost } from "./look/observe";
-import { machineProblems, needsOf } from "./look/preflight";
+import { preflightHardware } from "./look/preflight";
 import type { TemplateMachine } from "./xml/memberDefinition";
 import { Pacer } from "./copy/rates";
 import { removeLeftover, removeReplica } from "./members/removal";
@@ -159,28 +159,12 @@ export class LibvirtHypervisor implements Hypervisor {
     ]);
     const [hosts, template] = await abortable(looks, signal).finally(() => deadline.cancel());
     const observation: Observation = { hosts, ...template };
-    if (request.preflight) await this.preflightHardware(hosts, request);
+    const like = request.preflight ? this.template.located?.like : undefined;
+    if (like) await preflightHardware(like.sample, hosts, request.spec, (name) => this.byName(name));
     this.hasEarly ||= hosts.some((host) => host.status === "reachable" && host.members.some(isUnarrived));
     const upload = uploadHost(observation);
     if (observation.template && this.spec.template.kind === "file" && upload) observation.template.host = upload;
     return observation;
-  }
-
-  /** Whether each host can run members that are like the template: known once both were seen. */
-  private async preflightHardware(hosts: Observation["hosts"], request: ObserveRequest): Promise<void> {
-    const like = this.template.located?.like;
-    if (!like) return;
-    const declared = new Set(request.spec.hosts.map(({ name }) => name));
-    const needs = needsOf(like.sample);
-    await Promise.all(hosts.map(async (host) => {
-      if (host.status !== "reachable" || !declared.has(host.name)) return;
-      try {
-        host.problems.push(...await this.byName(host.name).run("look at hardware", async (client) => machineProblems(client, host.name, needs, await client.libVersion())));
-      } catch (error) {
-        if (!(error instanceof HypervisorError)) throw error;
-        host.problems.push({ message: `${host.name} did not say whether it can run members of this hardware: ${error.message}` });
-      }
-    }));
   }
 
   /** What a new member's hardware is like. Undefined: documented defaults. */

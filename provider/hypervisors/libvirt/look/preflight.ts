@@ -1,5 +1,5 @@
-import type { FleetSpec, HostProblem, LibvirtCard } from "../../../fleet/model";
-import type { ObserveRequest } from "../../hypervisor";
+import type { FleetSpec, HostProblem, LibvirtCard, Observation } from "../../../fleet/model";
+import { HypervisorError, type ObserveRequest } from "../../hypervisor";
 import type { LibvirtClient } from "../rpc/client";
 import { LibvirtError } from "../rpc/errors";
 import type { HostSession, PoolFacts } from "../connection/session";
@@ -43,7 +43,7 @@ export async function preflightHost(
 }
 
 /** What a machine needs of a host. */
-export interface MachineNeeds {
+interface MachineNeeds {
   domainType: "kvm" | "qemu";
   arch: string;
   machine?: string;
@@ -55,7 +55,7 @@ export interface MachineNeeds {
 }
 
 /** @returns a text where what is declared makes no member */
-export function declaredNeeds({ vm }: FleetSpec): MachineNeeds | string {
+function declaredNeeds({ vm }: FleetSpec): MachineNeeds | string {
   const { machine, ...own } = libvirts(vm.own);
   try {
     return {
@@ -68,8 +68,26 @@ export function declaredNeeds({ vm }: FleetSpec): MachineNeeds | string {
   }
 }
 
+/**
+ * Whether each host can run members that are like the template: known once both were seen, and added to what is wrong with it.
+ * @param sample the definition of a member that is never made
+ */
+export async function preflightHardware(sample: string, hosts: Observation["hosts"], spec: FleetSpec, session: (host: string) => HostSession): Promise<void> {
+  const declared = new Set(spec.hosts.map(({ name }) => name));
+  const needs = needsOf(sample);
+  await Promise.all(hosts.map(async (host) => {
+    if (host.status !== "reachable" || !declared.has(host.name)) return;
+    try {
+      host.problems.push(...await session(host.name).run("look at hardware", async (client) => machineProblems(client, host.name, needs, await client.libVersion())));
+    } catch (error) {
+      if (!(error instanceof HypervisorError)) throw error;
+      host.problems.push({ message: `${host.name} did not say whether it can run members of this hardware: ${error.message}` });
+    }
+  }));
+}
+
 /** Of a definition: that of a member which is never made. */
-export function needsOf(definition: string): MachineNeeds {
+function needsOf(definition: string): MachineNeeds {
   const domain = at(parseXml(definition), "domain");
   const type = at(domain, "os", "type");
   const machine = text(type, "@machine");
@@ -78,7 +96,7 @@ export function needsOf(definition: string): MachineNeeds {
 }
 
 /** Every problem at once. @param version of the host's libvirt */
-export async function machineProblems(client: LibvirtClient, host: string, needs: MachineNeeds, version: number): Promise<HostProblem[]> {
+async function machineProblems(client: LibvirtClient, host: string, needs: MachineNeeds, version: number): Promise<HostProblem[]> {
   const problems: HostProblem[] = [];
   const add = (message: string): void => void problems.push({ message });
   const { cards, cardsOf, domainType, arch, machine } = needs;
