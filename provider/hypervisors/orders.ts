@@ -85,9 +85,11 @@ export interface MemberRef {
   generation: number;
 }
 
-/** Freeze: put a delta disk over the member's base. */
+/** Freeze: put a delta disk over each disk of the member's base. */
 export interface SnapshotOrder extends Omit<MemberRef, "name"> {
-  /** What the delta is to hold at least, as a guest sees it. @default as the base */
+  /** Of the image that the base holds. */
+  contentId: string;
+  /** What the first delta is to hold at least, as a guest sees it. @default as the base */
   diskBytes?: number;
 }
 

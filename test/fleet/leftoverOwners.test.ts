@@ -88,7 +88,7 @@ const half = (slot: number | undefined, generation?: number, changes: Partial<Le
 
 describe("copies that a run left unfinished", () => {
   const bases = (found: Observation, state?: FleetState, contentId = CONTENT) =>
-    [...unfinishedBases(knowHosts(program("a1", "a2", "b1"), state, found), state, contentId).values()].map(({ host: at, slot, generation, leftover }) => `${leftover.name} for ${slot}.${generation}@${at}`);
+    [...unfinishedBases(knowHosts(program("a1", "a2", "b1"), state, found), state, contentId).values()].flatMap(({ host: at, slot, generation, leftovers }) => leftovers.map(({ name }) => `${name} for ${slot}.${generation}@${at}`));
 
   it("are gone on from where nothing else of the slot is as late, wherever it was seen or recorded", () => {
     const state = recordOf({ a1: {} }, [recorded(1, "a1"), recorded(2, "a1"), recorded(15, "a1", 1)]);
@@ -147,7 +147,7 @@ describe("copies that a run left unfinished", () => {
       reachable("c1", [], { leftovers: left("where none is linked") }),
       unreachable("d1"),
     ]);
-    const base = (slot: number, generation = 0, at = "a1"): [number, UnfinishedBase] => [slot, { host: at, slot, generation, leftover: half(slot, generation) }];
+    const base = (slot: number, generation = 0, at = "a1"): [number, UnfinishedBase] => [slot, { host: at, slot, generation, leftovers: [half(slot, generation)] }];
     const unfinished = new Map([base(0), base(1, 1), base(2, 0, "a2"), base(3), base(4)]);
     const creates = [
       create(0, "a1", "full"), create(1, "a1", "full"), create(2, "a1", "full"), create(3, "a1", "linked"), create(5, "a1", "full"),

@@ -15,7 +15,7 @@ describe("what a run leaves on record", () => {
   it("of an empty fleet is this, and no property that holds nothing", () => {
     const [only] = fleet(["a1"]).hosts;
     assert.deepEqual(recorded(["a1"], observation([unreachable("a1")], { template: undefined })), {
-      fleetId: FLEET, incarnation: INCARNATION, defaultsVersion: 2, contentId: "", members: [], replicas: [], snapshots: [], placement: { a1: 0 }, hosts: [recordedHost(only!)], lastRun: NO_RUN,
+      fleetId: FLEET, incarnation: INCARNATION, defaultsVersion: 3, contentId: "", members: [], replicas: [], snapshots: [], placement: { a1: 0 }, hosts: [recordedHost(only!)], lastRun: NO_RUN,
     });
   });
 
@@ -31,7 +31,7 @@ describe("what a run leaves on record", () => {
     const [a1, b1] = fleet(["a1", "b1"]).hosts.map((one) => ({ ...recordedHost(one), uuid: `uuid-${one.name}` }));
     const its = (slot: number) => ({ slot, name: `workers-00${slot}`, uuid: member(slot).uuid, kind: "full", generation: 0, macs: member(slot).cardAddresses });
     assert.deepEqual(state, {
-      fleetId: FLEET, incarnation: INCARNATION, defaultsVersion: 2, contentId: CONTENT,
+      fleetId: FLEET, incarnation: INCARNATION, defaultsVersion: 3, contentId: CONTENT,
       members: [
         { ...its(0), host: "a1", hostUuid: "uuid-a1", rack: "rack-a", contentId: CONTENT, state: "running", base: "frozen", chain: ["delta-0", "base-0"] },
         { ...its(1), host: "b1", hostUuid: "uuid-b1", rack: "rack-b", contentId: "c0", state: "stopped", base: "consolidated", chain: ["base-1"] },

@@ -46,7 +46,8 @@ describe("inputs that are well-formed", () => {
     assert.deepEqual(spec({ countPerHost: 2 }).targets, { kind: "countPerHost", countPerHost: 2 });
     assert.deepEqual(spec({ hosts: [host("a1", { count: 2 }), host("a2")] }).targets, { kind: "each", counts: { a1: 2, a2: 0 } });
     assert.deepEqual(spec({ template: { file: "./golden.qcow2" } }).template, { kind: "file", file: "./golden.qcow2" });
-    assert.deepEqual(spec({ template: { host: "a1", domain: "golden" } }).template, { hypervisor: "libvirt", kind: "domain", host: "a1", domain: "golden" });
+    assert.deepEqual(spec({ template: { host: "a1", domain: "golden" } }).template, { hypervisor: "libvirt", kind: "domain", host: "a1", domain: "golden", disks: "all" });
+    assert.deepEqual(spec({ template: { host: "a1", domain: "golden", disks: "first" } }).template, { hypervisor: "libvirt", kind: "domain", host: "a1", domain: "golden", disks: "first" });
     assert.deepEqual(spec({ clone: { mixed: { linkedShare: 0.5 } } }).clone, { kind: "mixed", linkedShare: 0.5 });
     assert.deepEqual(spec({ hosts: [host("a1", { transferPorts: "20000-20010" })] }).hosts[0]!.own.transferPorts, { from: 20000, to: 20010 });
   });

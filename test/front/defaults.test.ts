@@ -21,13 +21,13 @@ describe("what inputs that are left out mean", () => {
   });
 
   it("is what the newest version says, of a fleet that is new", () => {
-    assert.equal(defaultsVersionOf(undefined), 2);
-    assert.equal(specOf(declared).defaultsVersion, 2);
-    assert.equal(parseFleetSpec(declared).spec?.defaultsVersion, 2);
+    assert.equal(defaultsVersionOf(undefined), 3);
+    assert.equal(specOf(declared).defaultsVersion, 3);
+    assert.equal(parseFleetSpec(declared).spec?.defaultsVersion, 3);
   });
 
   it("is refused where a newer version recorded what this one does not know", () => {
     const before = made().state;
-    assert.throws(() => parseState({ ...JSON.parse(JSON.stringify(before)) as object, defaultsVersion: 3 }), /defaultsVersion: expected what this version or an older one writes there, got 3/);
+    assert.throws(() => parseState({ ...JSON.parse(JSON.stringify(before)) as object, defaultsVersion: 4 }), /defaultsVersion: expected what this version or an older one writes there, got 4/);
   });
 });

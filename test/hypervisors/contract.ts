@@ -83,7 +83,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
     const define = (...of: Parameters<typeof definition>) => hv.reconfigure(definition(...of));
     const makeFull = async (host: string, slot: number, source = template()) => {
       await clone(source, base(host, slot));
-      await hv.snapshot({ fleet, host, slot, generation: 0 });
+      await hv.snapshot({ fleet, host, slot, generation: 0, contentId });
       await define(host, slot, "full");
     };
     const power = (host: string, slot: number, to: "running" | "stopped") => (
@@ -159,7 +159,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
 
     it("keeps a member's extra disks, whatever is declared when its definition changes", async () => {
       await clone(template(), base(first, 0));
-      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0 });
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0, contentId });
       const disksOf = async () => (await look(first)).members[0]!.disks.map(({ label, onDelete, name }) => `${label} ${onDelete} ${name}`);
       await define(first, 0, "full", { disks: [{ label: "data", sizeBytes: 1 << 20, onDelete: "delete" }, { label: "log", sizeBytes: 1 << 20, onDelete: "keep" }] });
       const made = await disksOf();
@@ -199,7 +199,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       )!;
       const shown = async () => only((await look(first)).members).guest;
       await clone(template(), base(first, 0));
-      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0 });
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0, contentId });
       await hv.reconfigure({ ...definition(first, 0, "full"), guest: told("a") });
       assert.equal(await shown(), told("a").hash);
       await power(first, 0, "running");
@@ -383,7 +383,7 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       await world.putForeign(second, slotName(5));
       assert.ok((await look(second)).foreignNames.includes(slotName(5)));
       await clone(template(), base(second, 5));
-      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0 });
+      await hv.snapshot({ fleet, host: second, slot: 5, generation: 0, contentId });
       await assert.rejects(define(second, 5, "full"), ForeignNameError);
       await destroy(second, 5);
       assert.ok((await look(second)).foreignNames.includes(slotName(5)));

@@ -60,7 +60,7 @@ function relaying(ground: ContractGround, has: () => NonNullable<Abilities["rela
     assert.ok(has().hopSeconds >= 0);
     await Promise.all([clone(template(), base(second, 0)), clone(base(second, 0), base(first, 1))]);
     for (const [host, slot] of [[second, 0], [first, 1]] as const) {
-      await hv.snapshot({ fleet, host, slot, generation: 0 });
+      await hv.snapshot({ fleet, host, slot, generation: 0, contentId: ground.contentId });
       await ground.define(host, slot, "full");
       const { base: state, contentId: of } = ground.only((await look(host)).members);
       assert.deepEqual([state, of], ["frozen", contentId]);
@@ -79,7 +79,7 @@ function relaying(ground: ContractGround, has: () => NonNullable<Abilities["rela
 function linksClones(ground: ContractGround, has: () => NonNullable<Abilities["linksClones"]>): void {
   const { template, replica, clone, look } = ground;
   const makeLinked = async (host: string, slot: number) => {
-    await has().link({ fleet: ground.fleet, host, slot, generation: 0, replica: replica(host) });
+    await has().link({ fleet: ground.fleet, host, slot, generation: 0, contentId: ground.contentId, replica: replica(host) });
     await ground.define(host, slot, "linked");
   };
 
@@ -143,7 +143,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
       await makeEarly(second, 4, image);
       await has().settle(early(second, 4, image));
       await has().settle(early(second, 4, image));
-      const at = { fleet, host: second, slot: 4, generation: 0 };
+      const at = { fleet, host: second, slot: 4, generation: 0, contentId: ground.contentId };
       await (image.kind === "base" ? hv.snapshot(at) : hv.abilities.linksClones!.link({ ...at, replica: image }));
       await ground.define(second, 4, kind);
       await ground.power(second, 4, "running");
@@ -169,7 +169,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
     const readFirst = [...readProfile, { offsetBytes: 1 << 20, lengthBytes: 1 << 20 }, { offsetBytes: 2 ** 50, lengthBytes: 1 << 20 }];
     const copied = await has().clone({ ...order(base(second, 6)), readFirst });
     assert.equal(copied.readProfile, undefined);
-    await hv.snapshot({ fleet, host: second, slot: 6, generation: 0 });
+    await hv.snapshot({ fleet, host: second, slot: 6, generation: 0, contentId: ground.contentId });
     await ground.define(second, 6, "full");
     const { members, leftovers } = await look(second);
     assert.deepEqual([members.find((m) => m.slot === 6)?.base, leftovers], ["frozen", []]);
@@ -181,7 +181,7 @@ function startsEarly(ground: ContractGround, has: () => NonNullable<Abilities["s
     await clean(second);
     await makeEarly(second, 4, base(second, 4));
     await has().settle(early(second, 4));
-    await hv.snapshot({ fleet, host: second, slot: 4, generation: 0 });
+    await hv.snapshot({ fleet, host: second, slot: 4, generation: 0, contentId: ground.contentId });
     await ground.define(second, 4, "full");
     await ground.power(second, 4, "running");
     const found = await look(second);

@@ -20,7 +20,7 @@ const TAKEN_AS_READY = Promise.resolve<Made>("ready");
 
 async function make(context: RunContext, member: NewMember, base: CopyRef, early: EarlyStart | undefined): Promise<Made> {
   const { hypervisor, abilities, spec, fleet, failures, signal, ledger, hostBook } = context;
-  const { slot, name, host, generation, kind } = member;
+  const { slot, name, host, generation, kind, image: { contentId } } = member;
   const size = spec.vm.rootDisk && { diskBytes: spec.vm.rootDisk.sizeBytes };
   let step = "snapshot";
   let made: Made = "nothing";
@@ -32,8 +32,8 @@ async function make(context: RunContext, member: NewMember, base: CopyRef, early
       step = "snapshot";
     }
     await operate(context, host, (call) => (base.kind === "base"
-      ? hypervisor.snapshot({ fleet, host, slot, generation, ...size }, call)
-      : abilities.linksClones!.link({ fleet, host, slot, generation, ...size, replica: base }, call)
+      ? hypervisor.snapshot({ fleet, host, slot, generation, contentId, ...size }, call)
+      : abilities.linksClones!.link({ fleet, host, slot, generation, contentId, ...size, replica: base }, call)
     ));
     step = "define";
     const order = definition(context, member);

@@ -10,7 +10,8 @@ export interface UnfinishedBase {
   host: string;
   slot: number;
   generation: number;
-  leftover: Leftover;
+  /** Of each disk of its image that had begun. */
+  leftovers: Leftover[];
 }
 
 /**
@@ -31,7 +32,10 @@ export function unfinishedBases(table: HostTable, previous: FleetState | undefin
     const latest = groupOf(taken, slot).every((one) => one.generation < generation)
       && groupOf(held, slot).every((one) => one.generation <= generation)
       && groupOf(beside, slot).every((one) => (one.host === host && one.generation === generation) || (one.generation ?? Infinity) < generation);
-    if (latest) unfinished.set(slot, { host, slot, generation, leftover });
+    if (!latest) continue;
+    const begun = unfinished.get(slot);
+    if (begun) begun.leftovers.push(leftover);
+    else unfinished.set(slot, { host, slot, generation, leftovers: [leftover] });
   }
   return unfinished;
 }
@@ -60,7 +64,7 @@ export function resumedLeftovers(
   for (const { slot, host, kind, generation } of create) {
     const base = unfinished.get(slot);
     if (kind === "linked") linkedOn.add(host);
-    else if (base?.host === host && base.generation === generation) resumed.add(base.leftover);
+    else if (base?.host === host && base.generation === generation) for (const leftover of base.leftovers) resumed.add(leftover);
   }
   for (const { name, seen } of table.hosts) {
     if (!linkedOn.has(name) || !seen || seen.replicas.some((r) => r.purpose === "replica" && r.contentId === contentId)) continue;

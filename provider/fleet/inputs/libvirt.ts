@@ -1,6 +1,6 @@
 /** The inputs that are libvirt's own, and what becomes of them: its arm of each union by hypervisor (../model/libvirt.ts). */
 import { z } from "zod";
-import type { CpuMode, DirectMode, LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "../model";
+import type { CpuMode, DirectMode, LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate, TemplateDisks } from "../model";
 import { uriParts } from "../uri/uri";
 import { expected } from "../words/problems";
 import { absolutePath, choice, flag, integer, list, name, object, seenSecret, text, volumeName, xmlText } from "./fields";
@@ -18,7 +18,9 @@ export const libvirtTemplateFields = {
   pool: text("the name of a storage pool on that host").optional().describe("Storage pool of the template volume."),
   volume: volumeName().optional().describe("Name of the template volume in `pool`."),
   domain: text("the name of a domain on that host").optional()
-    .describe("Name of a domain on `host` whose first disk is the template. It must not be running."),
+    .describe("Name of a domain on `host` that is the template: its hardware and its disks. It must not be running."),
+  disks: choice(["all", "first"]).optional()
+    .describe("Of a template { host, domain }: which of its disks are cloned. all: those that its guest can write to, in their order, each on its bus; first: the first alone. Default: all; fleets made before this input existed keep first."),
 };
 
 const PORTS = 'a port range such as "10809-10872" within 1024 to 65535';
@@ -122,8 +124,9 @@ export function parsePorts(value: unknown): { from: number; to: number } | undef
 
 type Given<Fields extends z.core.$ZodLooseShape> = z.output<z.ZodObject<Fields>>;
 
-export function libvirtTemplate(template: Given<typeof libvirtTemplateFields>): LibvirtTemplate {
-  if (template.domain !== undefined) return { hypervisor: "libvirt", kind: "domain", host: template.host!, domain: template.domain };
+/** @param disks what it means to say nothing of them */
+export function libvirtTemplate(template: Given<typeof libvirtTemplateFields>, disks: TemplateDisks): LibvirtTemplate {
+  if (template.domain !== undefined) return { hypervisor: "libvirt", kind: "domain", host: template.host!, domain: template.domain, disks: template.disks ?? disks };
   return { hypervisor: "libvirt", kind: "volume", host: template.host!, pool: template.pool!, volume: template.volume! };
 }
 

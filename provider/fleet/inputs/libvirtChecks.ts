@@ -40,7 +40,7 @@ const TEMPLATE_FORMS = "{ host, pool, volume }, { host, domain } or { file }";
 function templateProblems(raw: Raw, hosts: Raw[]): Problem[] {
   if (raw.template === UNKNOWN) return [];
   const template = record(raw.template);
-  const keys = ["host", "pool", "volume", "domain", "file"].filter((key) => given(template[key]));
+  const keys = ["host", "pool", "volume", "domain", "file", "disks"].filter((key) => given(template[key]));
   const problems: Problem[] = [];
   const kinds = ["volume", "domain", "file"].filter((key) => given(template[key]));
   if (given(raw.template) && typeof raw.template === "object" && !Array.isArray(raw.template)) {
@@ -52,7 +52,7 @@ function templateProblems(raw: Raw, hosts: Raw[]): Problem[] {
       for (const key of wanted.filter((one) => !keys.includes(one))) {
         problems.push({ path: `template.${key}`, message: `expected the template's ${key} beside ${kinds[0]}, got nothing; add it` });
       }
-      for (const key of keys.filter((one) => !wanted.includes(one))) {
+      for (const key of keys.filter((one) => !wanted.includes(one) && !(one === "disks" && kinds[0] === "domain"))) {
         problems.push({ path: `template.${key}`, message: `expected ${TEMPLATE_FORMS}, got ${key} beside ${kinds[0]}; remove it` });
       }
     }

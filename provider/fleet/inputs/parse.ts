@@ -28,7 +28,7 @@ export interface ParseOptions {
 }
 
 /** Of fleets that are not recorded yet. */
-export const NEW_DEFAULTS: DefaultsVersion = 2;
+export const NEW_DEFAULTS: DefaultsVersion = 3;
 
 /** What inputs that are left out mean to a fleet. @param recorded undefined: it is new */
 export const defaultsVersionOf = (recorded: Pick<FleetState, "defaultsVersion"> | undefined): DefaultsVersion =>
@@ -77,7 +77,7 @@ function toSpec(inputs: ParsedInputs, defaultsVersion: DefaultsVersion): FleetSp
     defaultsVersion,
     ...(inputs.fleetId !== undefined && { fleetId: inputs.fleetId }),
     namePrefix: inputs.namePrefix,
-    template: templateOf(inputs.template),
+    template: templateOf(inputs.template, defaultsVersion),
     clone: cloneOf(inputs.clone),
     policy: inputs.policy,
     targets: targetsOf(inputs),
@@ -112,8 +112,8 @@ function toSpec(inputs: ParsedInputs, defaultsVersion: DefaultsVersion): FleetSp
   };
 }
 
-function templateOf(template: ParsedInputs["template"]): TemplateSpec {
-  return template.file !== undefined ? { kind: "file", file: template.file } : libvirtTemplate(template);
+function templateOf(template: ParsedInputs["template"], defaultsVersion: DefaultsVersion): TemplateSpec {
+  return template.file !== undefined ? { kind: "file", file: template.file } : libvirtTemplate(template, defaultsVersion > 2 ? "all" : "first");
 }
 
 function cloneOf(clone: ParsedInputs["clone"]): CloneSpec {

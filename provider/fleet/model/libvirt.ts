@@ -59,6 +59,9 @@ export interface LibvirtFleet {
 }
 
 /** A domain must not be running. */
+/** Of a machine's disks those that are cloned: all that its guest can write to, or the first. */
+export type TemplateDisks = "all" | "first";
+
 export type LibvirtTemplate =
   | { hypervisor: "libvirt"; kind: "volume"; host: string; pool: string; volume: string }
-  | { hypervisor: "libvirt"; kind: "domain"; host: string; domain: string };
+  | { hypervisor: "libvirt"; kind: "domain"; host: string; domain: string; disks: TemplateDisks };

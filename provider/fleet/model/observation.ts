@@ -58,7 +58,10 @@ export interface ObservedReplica {
   contentId: string;
   /** replica: under linked clones. template: a local file's upload. */
   purpose: "replica" | "template";
+  /** The first of its image. */
   disk: DiskInfo;
+  /** The others, in order. @default none */
+  others?: DiskInfo[];
   /** Slots whose delta stands over it. */
   users: number[];
   /** Others that use it, in words: it is not removed while there are any. @default none */

@@ -89,9 +89,9 @@ export interface VmSpec {
 
 /**
  * What inputs that are left out mean. 1: hardware by documented defaults, and nothing said to guests. 2: as the template
- * machine has it. A fleet keeps what it was recorded with.
+ * machine has it. 3: and all its disks. A fleet keeps what it was recorded with.
  */
-export type DefaultsVersion = 1 | 2;
+export type DefaultsVersion = 1 | 2 | 3;
 
 export interface FleetSpec {
   defaultsVersion: DefaultsVersion;

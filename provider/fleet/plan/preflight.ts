@@ -110,8 +110,8 @@ function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
   const leaving = new Set(plan.destroy.filter((one) => one.host === host.name).map(memberKey));
   const members = host.members.filter((member) => leaving.has(memberKey(member)));
   const disks = members.flatMap((member) => [
-    // A linked clone's base is the replica, which stays until the end of the run.
-    ...(member.kind === "linked" ? member.chain.slice(0, -1) : member.chain),
+    // Under each delta of a linked clone lies the replica, which stays until the end of the run.
+    ...member.chain.filter((_, at) => member.kind !== "linked" || at % 2 === 0),
     ...member.disks.filter((disk) => disk.onDelete === "delete"),
   ]);
   // What is removed, and what the plan goes on from: that need not be written again.

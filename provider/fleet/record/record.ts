@@ -58,7 +58,8 @@ export function recordState({ spec, fleetId, incarnation, observation, previous,
     members,
     replicas,
     snapshots: members.flatMap(({ slot, host, base, kind, chain }) =>
-      kind === "full" && base === "frozen" && chain.length > 1 ? [{ slot, host, volume: chain[chain.length - 1]! }] : []),
+      // Each disk of a frozen member is a delta over its base.
+      kind === "full" && base === "frozen" ? chain.filter((_, at) => at % 2 === 1).map((volume) => ({ slot, host, volume })) : []),
     placement: Object.fromEntries(spec.hosts.map((host) => [host.name, groupOf(membersOn, host.name).length])),
     hosts: table.hosts.flatMap((host) => {
       const described = host.declared ? recordedHost(host.declared.spec) : host.recorded;
@@ -154,7 +155,7 @@ function readable<T extends z.ZodType>(item: T) {
 }
 
 const stateSchema = z.object({
-  fleetId: z.string().min(1), incarnation: z.string().min(1), defaultsVersion: maybe(z.union([z.literal(1), z.literal(2)])), contentId: word,
+  fleetId: z.string().min(1), incarnation: z.string().min(1), defaultsVersion: maybe(z.union([z.literal(1), z.literal(2), z.literal(3)])), contentId: word,
   members: absent(z.array(memberSchema), []), replicas: absent(z.array(replicaSchema), []), hosts: absent(z.array(hostSchema), []),
   snapshots: readable(snapshotSchema), placement: z.record(z.string(), z.number()).catch({}), lastRun: lastRunSchema,
   timeline: timelineSchema.optional().catch(undefined), learned: learnedSchema.optional().catch(undefined),

@@ -1,32 +1,34 @@
 import { hostname } from "node:os";
 import { isUnarrived } from "../../fleet/members/arrival";
 import { memberMacs } from "../../fleet/members/addresses";
-import type { FleetSpec, HostSpec, Observation, TemplateDisk } from "../../fleet/model";
+import type { FleetSpec, HostSpec, Observation } from "../../fleet/model";
 import {
   HostUnreachableError, HypervisorError, TemplateChangedError, UnansweredError,
-  type Abilities, type CallContext, type CloneOrder, type CopyRef, type Costs, type DestroyOrder, type EarlyOrder, type FleetLock, type HintedCloneOrder,
+  type Abilities, type CallContext, type CloneOrder, type Costs, type DestroyOrder, type EarlyOrder, type FleetLock, type HintedCloneOrder,
   type HintedCloneResult, type Hypervisor, type ImageRef, type LockRequest, type MemberRef, type ObserveRequest, type PowerOrder,
   type ReconfigureOrder, type RefeedOrder, type SnapshotOrder,
 } from "../hypervisor";
 import { realClock, type Clock } from "../../async/clock";
 import { abortable } from "../../async/abortable";
-import { discardArrival } from "./volumes/arrivals";
-import { cloneImage, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
-import { Copies, type Copy } from "./copy/copies";
+import { discardArrivals } from "./volumes/arrivals";
+import { disksOf } from "./volumes/contentId";
+import { cloneDisk, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
+import { Copies } from "./copy/copies";
+import { ImageCopy, type CloneDisk, type DiskOrder } from "./copy/imageCopy";
 import { costsOf, RELAY_HOP_SECONDS } from "./costs";
 import { worthScanningSeconds } from "./holes/extents";
 import { Exporters, type Resolved, type Source } from "./copy/feeds";
-import type { Transfer } from "./copy/transfer";
 import { DeadlineError, deadlineAfter } from "../../async/deadline";
 import { startEarly } from "./early/start";
 import { settleMember } from "./early/settle";
 import { consolidateMember } from "./members/consolidate";
 import type { HelperSettings } from "./helper/helper";
-import { targetVolumeName } from "./volumes/images";
+import { targetVolumeName, type TargetRef } from "./volumes/images";
 import { IMPATIENT_MEASURE_MS } from "./template/lookedAt";
 import { lockFleet } from "./connection/lock";
 import type { LockTime } from "./connection/lease";
-import { adoptMember, destroyMember, powerMember, putDeltaOver, reconfigureMember } from "./members/member";
+import { adoptMember, destroyMember, powerMember, reconfigureMember } from "./members/member";
+import { putDeltas } from "./members/images";
 import { findMember } from "./look/memberDomain";
 import { memberMachine } from "./look/memberMachine";
 import { observeHost } from "./look/observe";
@@ -77,7 +79,8 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly pacer: Pacer;
   /** Of all NICs, uplinks and limits. */
   private readonly slowestBitsPerSecond: number;
-  private readonly transfers = new Map<string, Transfer>();
+  /** By the key of what is copied. */
+  private readonly running = new Map<string, ImageCopy>();
   private likeMember: Promise<TemplateMachine | undefined> | undefined;
   /** Members of an earlier run were seen that wait for their disks. */
   private hasEarly = false;
@@ -96,7 +99,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.costs = costsOf(options.spec);
     this.abilities = {
       relaying: { hopSeconds: RELAY_HOP_SECONDS, refeed: (order) => this.refeed(order) },
-      linksClones: { link: async (order) => putDeltaOver(order.replica, order, await this.place(order.host, order.fleet.fleetId)) },
+      linksClones: { link: async (order) => putDeltas(order.replica, order, await this.place(order.host, order.fleet.fleetId)) },
       startsEarly: {
         clone: (order, context) => this.clone(order, context),
         startEarly: (order, context) => this.startEarly(order, context),
@@ -213,58 +216,61 @@ export class LibvirtHypervisor implements Hypervisor {
       return uploadTemplate(order, this.spec.template.file, await this.place(order.target.host, order.fleet.fleetId), context);
     }
     // Before anything is awaited: a copy that is to read from this one may be ordered in the same breath.
-    const key = copyKey(order.fleet.fleetId, order.target);
-    const copy = this.copies.begin(key, order.target.host);
+    const { fleet: { fleetId }, target, image: { contentId } } = order;
+    const key = copyKey(fleetId, target);
+    const keys = disksOf(contentId).map((disk) => copyKey(fleetId, { ...target, disk }));
+    const copies = keys.map((each) => this.copies.begin(each, target.host));
+    const running = new ImageCopy(order);
+    this.running.set(key, running);
     let result: HintedCloneResult | undefined;
     try {
-      const place = await this.place(order.target.host, order.fleet.fleetId);
-      const settings = { ...this.helperSettings(order.fleet.fleetId), stallMs: this.spec.timeouts.stallMs };
-      const parts = { clock: this.clock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, order) };
-      const running = (transfer: Transfer): void => void this.transfers.set(key, transfer);
-      result = await cloneImage(order, place, copy, parts, settings, running, context);
+      const place = await this.place(target.host, fleetId);
+      const settings = { ...this.helperSettings(fleetId), stallMs: this.spec.timeouts.stallMs };
+      const cloneOne: CloneDisk = (one, started, call) => {
+        const parts = { clock: this.clock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, one) };
+        return cloneDisk(one, place, copies[one.disk]!, parts, settings, started, call);
+      };
+      result = await running.run(place, copies, cloneOne, context);
       // What an earlier attempt left came from the template too, perhaps.
-      if (result.resumed || this.transfers.get(key)?.needsTemplate) await this.template.assertUnchanged(order, place);
+      if (result.resumed || running.needsTemplate) await this.template.assertUnchanged(order, place);
       await markComplete(order, place);
-      this.copies.end(key);
+      for (const each of keys) this.copies.end(each);
       return result;
     } catch (error) {
-      this.copies.end(key, error as Error);
+      for (const each of keys) this.copies.end(each, error as Error);
       if (result) context.onBroken?.(result); // of a copy that was brought here and then found not to count
       // What failed to be opened or read may be no fault of hosts or wires.
-      const asked = this.transfers.get(key)?.readsTemplate ?? order.source.kind === "template";
-      const trouble = asked && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.template.trouble(order) : undefined;
+      const trouble = running.readsTemplate && !context.signal?.aborted && !(error instanceof TemplateChangedError) ? await this.template.trouble(order) : undefined;
       if (trouble === undefined || trouble === SILENT) throw error;
-      await this.place(order.target.host, order.fleet.fleetId).then((place) => discardArrival(place, order.target)).catch(() => undefined);
-      throw new TemplateChangedError(order.target.host, "clone", trouble, { cause: error });
+      await this.place(target.host, fleetId).then((place) => discardArrivals(place, target, contentId)).catch(() => undefined);
+      throw new TemplateChangedError(target.host, "clone", trouble, { cause: error });
     } finally {
-      this.transfers.delete(key);
+      this.running.delete(key);
     }
   }
 
   private async refeed(order: RefeedOrder): Promise<void> {
-    const transfer = this.transfers.get(copyKey(order.fleet.fleetId, order.target));
-    if (!transfer) throw new HypervisorError(order.target.host, "change source", "no such copy is under way");
-    await transfer.redirect(order.source);
+    const copy = this.running.get(copyKey(order.fleet.fleetId, order.target));
+    if (!copy) throw new HypervisorError(order.target.host, "change source", "no such copy is under way");
+    await copy.redirect(order.source);
   }
 
-  /** The copy that still makes this image, if one does. */
-  private arriving(ref: ImageRef, fleetId: string): Copy | undefined {
-    return ref.kind === "template" ? undefined : this.copies.get(copyKey(fleetId, ref));
+  private async resolve(ref: ImageRef, { disk, ...order }: DiskOrder): Promise<Resolved> {
+    if (ref.kind === "template") return { kind: "finished", source: await this.templateDisk(disk, order), local: false };
+    const { fleetId } = order.fleet;
+    const copy = this.copies.get(copyKey(fleetId, { ...ref, disk }));
+    return copy ? { kind: "arriving", copy, local: false } : { kind: "finished", source: await this.finished({ ...ref, disk }, order), local: false };
   }
 
-  private async resolve(ref: ImageRef, order: CloneOrder): Promise<Resolved> {
-    const copy = this.arriving(ref, order.fleet.fleetId);
-    return copy ? { kind: "arriving", copy, local: false } : { kind: "finished", source: await this.finished(ref, order), local: false };
+  private async templateDisk(disk: number, order: CloneOrder): Promise<Source> {
+    const { files, observed } = await this.template.look(order);
+    const [file, facts] = [files?.[disk], observed.disks[disk]];
+    if (!file || !facts || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
+    const { format, capacityBytes, bytes } = facts;
+    return this.sourceOf(this.byName(observed.host), file.path, { format, capacityBytes, allocationBytes: bytes }, file.backing);
   }
 
-  private async finished(ref: ImageRef, order: CloneOrder): Promise<Source> {
-    if (ref.kind === "template") {
-      const { path, observed, backing = null } = await this.template.look(order);
-      if (path === undefined || observed.host === undefined) throw new TemplateChangedError(order.target.host, "clone", "the template is on no host");
-      // A template on libvirt is one disk.
-      const [{ format, capacityBytes, bytes }] = observed.disks as [TemplateDisk];
-      return this.sourceOf(this.byName(observed.host), path, { format, capacityBytes, allocationBytes: bytes }, backing);
-    }
+  private async finished(ref: TargetRef, order: CloneOrder): Promise<Source> {
     const endedWhole = this.copies.endedWhole(copyKey(order.fleet.fleetId, ref));
     const place = await this.place(ref.host, order.fleet.fleetId);
     const name = await this.imageName(place, ref);
@@ -280,7 +286,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /** An upload keeps its file's format; everything that was cloned is qcow2. */
-  private async imageName(place: Place, ref: CopyRef): Promise<string> {
+  private async imageName(place: Place, ref: TargetRef): Promise<string> {
     if (ref.kind === "base" || ref.purpose === "replica") return targetVolumeName(place.scope, ref);
     const raw = targetVolumeName(place.scope, ref, "raw");
     return inPlace(place, "look at source", async ({ client, pool }) => ((await client.lookupVolume(pool, raw)) ? raw : targetVolumeName(place.scope, ref)));
@@ -288,7 +294,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   async snapshot(order: SnapshotOrder): Promise<void> {
     const { host, slot, generation } = order;
-    await putDeltaOver({ kind: "base", host, slot, generation }, order, await this.place(host, order.fleet.fleetId));
+    await putDeltas({ kind: "base", host, slot, generation }, order, await this.place(host, order.fleet.fleetId));
   }
 
   async reconfigure(order: ReconfigureOrder): Promise<void> {
@@ -297,9 +303,9 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {
     // Before anything is awaited: the copy was ordered in the same breath, and may fail before we look.
-    const copy = this.copies.get(copyKey(order.fleet.fleetId, order.base));
-    if (!copy) throw new HypervisorError(order.host, "start early", `no copy is under way that ${order.name} could read from`);
-    await startEarly(order, await this.place(order.host, order.fleet.fleetId), copy, () => this.machineFor(order), context);
+    const copies = disksOf(order.contentId).map((disk) => this.copies.get(copyKey(order.fleet.fleetId, { ...order.base, disk })));
+    if (!copies.every((copy) => copy !== undefined)) throw new HypervisorError(order.host, "start early", `no copy is under way that ${order.name} could read from`);
+    await startEarly(order, await this.place(order.host, order.fleet.fleetId), copies, () => this.machineFor(order), context);
   }
 
   async consolidate(order: MemberRef, context?: CallContext): Promise<void> {

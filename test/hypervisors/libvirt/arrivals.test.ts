@@ -97,7 +97,7 @@ describe("unfinished copies", () => {
     } as unknown as HostSession;
     return { place: { scope, session }, removed };
   }
-  const begun = ({ place }: { place: Place }) => beginArrival(place, { kind: "base", host: "a1", slot: 1, generation: 2 }, content, 100, undefined);
+  const begun = ({ place }: { place: Place }) => beginArrival(place, { kind: "base", host: "a1", slot: 1, generation: 2 }, content, 100);
 
   it("are gone on with where nobody has them", async () => {
     assert.deepEqual(await begun(resumable(["/elsewhere/a"])), { path: `/pool/${base.facts.volume}`, arrivedBytes: 10 });

@@ -41,7 +41,7 @@ describe("network cards", function () {
     const at0 = { slot: 0, generation: 0, name: "cards-000" };
     const base = { kind: "base", host: host.name, ...at0 } as const;
     await hv.clone({ fleet, image, source: { kind: "template", host: host.name }, target: base }, {});
-    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0 });
+    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0, contentId: image.contentId });
     await hv.reconfigure({ fleet, host: host.name, ...at0, kind: "full", contentId: image.contentId, vm: spec.vm, autostart: false }, {});
     return at(parseXml(await virsh(host, "dumpxml", "--inactive", "cards-000")), "domain");
   }

@@ -195,7 +195,7 @@ describe("copies between real hosts", function () {
     const host = hosts[1]!;
     const seen = await look(hv, spec);
     await clone(hv, seen, { kind: "template", host: hosts[0]!.name }, base(host));
-    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0 });
+    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0, contentId: seen.template!.contentId });
     const name = slotName("copies", 0);
     await hv.reconfigure({ fleet, host: host.name, slot: 0, name, kind: "full", generation: 0, contentId: seen.template!.contentId, vm: spec.vm, autostart: false });
     const on = async () => (await look(hv, spec)).hosts.find((h) => h.name === host.name) as ReachableHost;

@@ -32,7 +32,7 @@ describe("a member with as many data disks as check allows", function () {
     });
     try {
       await hv.clone({ fleet, image, source: { kind: "template", host: host.name }, target: base });
-      await hv.snapshot(ref);
+      await hv.snapshot({ ...ref, contentId });
       await define(spec.vm);
       await define({ ...spec.vm, memory: spec.vm.memory! + 16 });
       await hv.power({ ...ref, to: "running", shutdownMs: 0 });

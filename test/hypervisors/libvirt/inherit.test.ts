@@ -34,7 +34,7 @@ const golden = (devices = "", more = "", os = "<type arch='x86_64' machine='pc-q
   </devices>
 </domain>`;
 const member = (vm: Record<string, unknown> = {}, xml = golden(), extra: { path: string; format: string; label: string }[] = []): string =>
-  memberDefinition(orderOf(vmOf(vm)), { tag, top, extra }, { template: { xml } });
+  memberDefinition(orderOf(vmOf(vm)), { tag, image: [top], extra }, { template: { xml } });
 const domainOf = (xml: string): unknown => at(parseXml(xml), "domain");
 
 describe("a member of a template machine", () => {
@@ -161,7 +161,7 @@ describe("a member of a template machine", () => {
 
   describe("when it is defined anew", () => {
     const first = member();
-    const again = (vm: Record<string, unknown>, own = first): unknown => domainOf(memberDefinition(orderOf(vmOf(vm)), { tag: { ...tag, incarnation: "i1" }, top, extra: [] }, { own }));
+    const again = (vm: Record<string, unknown>, own = first): unknown => domainOf(memberDefinition(orderOf(vmOf(vm)), { tag: { ...tag, incarnation: "i1" }, image: [top], extra: [] }, { own }));
 
     it("keeps what was given to it by hand", () => {
       const byHand = first.replace("</devices>", "<hostdev mode='subsystem' type='usb'><source><vendor id='0x1'/><product id='0x2'/></source></hostdev><interface type='network'><mac address='52:54:00:00:00:01'/><source network='other'/></interface></devices>");
@@ -174,17 +174,17 @@ describe("a member of a template machine", () => {
     it("keeps its first disk, wherever somebody put another", () => {
       const image = { path: "/pool/vmfleet.f.h.s3.g0.delta.qcow2", format: "qcow2" };
       const by = (device: string) => `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/data/theirs.qcow2'/><target dev='${device}' bus='sata'/></disk>`;
-      const read = (own: string) => all(domainOf(memberDefinition(orderOf(vmOf()), { tag, top: image, extra: [] }, { own })), "devices", "disk").filter((disk) => text(disk, "@device") === "disk")
+      const read = (own: string) => all(domainOf(memberDefinition(orderOf(vmOf()), { tag, image: [image], extra: [] }, { own })), "devices", "disk").filter((disk) => text(disk, "@device") === "disk")
         .map((disk) => [text(disk, "target", "@dev"), text(disk, "source", "@file")]);
-      const plain = memberDefinition({ ...orderOf({ ...vmOf({ numCpus: 1, memory: 64, networks: [] }), hardware: "defaults" }) }, { tag, top: image, extra: [] });
+      const plain = memberDefinition({ ...orderOf({ ...vmOf({ numCpus: 1, memory: 64, networks: [] }), hardware: "defaults" }) }, { tag, image: [image], extra: [] });
       assert.deepEqual(read(plain.replace("<disk", `${by("sda")}<disk`)), [["sda", "/data/theirs.qcow2"], ["vda", image.path]]);
-      const scsi = memberDefinition(orderOf(vmOf()), { tag, top: image, extra: [] }, { template: { xml: golden() } });
+      const scsi = memberDefinition(orderOf(vmOf()), { tag, image: [image], extra: [] }, { template: { xml: golden() } });
       assert.deepEqual(read(scsi.replace("</devices>", `${by("vda")}</devices>`)), [["sda", image.path], ["vda", "/data/theirs.qcow2"]]);
     });
 
     it("has no data disk twice, whatever its pool's path is called by now", () => {
-      const own = memberDefinition(orderOf(vmOf()), { tag, top, extra: [{ path: "/pool/a", format: "qcow2", label: "a" }] }, { template: { xml: golden() } });
-      const anew = domainOf(memberDefinition(orderOf(vmOf()), { tag, top, extra: [{ path: "/link/a", format: "qcow2", label: "a" }] }, { own }));
+      const own = memberDefinition(orderOf(vmOf()), { tag, image: [top], extra: [{ path: "/pool/a", format: "qcow2", label: "a" }] }, { template: { xml: golden() } });
+      const anew = domainOf(memberDefinition(orderOf(vmOf()), { tag, image: [top], extra: [{ path: "/link/a", format: "qcow2", label: "a" }] }, { own }));
       assert.deepEqual(all(anew, "devices", "disk").map((disk) => text(disk, "source", "@file")), [top.path, undefined, "/pool/a"]);
     });
 
@@ -194,8 +194,8 @@ describe("a member of a template machine", () => {
       const fixed = "<source path='/log'/>";
       const once = member(vm, golden(serial(0, "file", fixed) + serial(1, "file", fixed) + serial(2) + serial(3)));
       assert.deepEqual(all(domainOf(once), "devices", "serial").map((one) => [text(one, "target", "@port"), text(one, "@tty")]), [["2", "x"], ["3", undefined]]);
-      assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: once }), once);
-      assert.equal(all(domainOf(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { template: { xml: once, isMember: true } })), "devices", "serial").length, 2);
+      assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, image: [top], extra: [] }, { own: once }), once);
+      assert.equal(all(domainOf(memberDefinition(orderOf(vmOf(vm)), { tag, image: [top], extra: [] }, { template: { xml: once, isMember: true } })), "devices", "serial").length, 2);
     });
 
     it("gets by vm.xml nothing that only one machine can have", () => {
@@ -209,16 +209,16 @@ describe("a member of a template machine", () => {
     it("twice, is the same", () => {
       const vm = { numCpus: 2, memory: 300, networks: [{ network: "lab" }, { bridge: "br0" }], serialLog: "/log/{slot}", xml: { "./cpu/@check": "full", "./devices/serial[1]/@tty": "x" } };
       for (const from of [{ own: first }, { template: { xml: golden() } }]) {
-        const once = memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, from);
-        assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, top, extra: [] }, { own: once }), once);
+        const once = memberDefinition(orderOf(vmOf(vm)), { tag, image: [top], extra: [] }, from);
+        assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, image: [top], extra: [] }, { own: once }), once);
       }
     });
 
     it("over its own disk, no longer stops where that fails, and stands over nothing that was declared for its start", () => {
-      const early = memberDefinition(orderOf(vmOf()), { tag, top: { ...top, stopOnError: true, backing: { kind: "nbd", host: "h", port: 1, exportName: "e" } }, extra: [] }, { template: { xml: golden() } });
+      const early = memberDefinition(orderOf(vmOf()), { tag, image: [{ ...top, stopOnError: true, backing: { kind: "nbd", host: "h", port: 1, exportName: "e" } }], extra: [] }, { template: { xml: golden() } });
       const disk = (xml: string) => all(domainOf(xml), "devices", "disk")[0];
       assert.deepEqual([text(disk(early), "driver", "@error_policy"), text(disk(early), "backingStore", "source", "@protocol")], ["stop", "nbd"]);
-      const settled = memberDefinition(orderOf(vmOf()), { tag, top, extra: [] }, { own: early });
+      const settled = memberDefinition(orderOf(vmOf()), { tag, image: [top], extra: [] }, { own: early });
       assert.deepEqual([text(disk(settled), "driver", "@error_policy"), text(disk(settled), "driver", "@io"), at(disk(settled), "backingStore")], [undefined, "native", undefined]);
     });
   });
@@ -235,7 +235,7 @@ describe("vm.xml", () => {
 
   it("works on documented defaults, too", () => {
     const vm: VmSpec = { ...vmOf({ numCpus: 1, memory: 64, networks: [] }), hardware: "defaults", own: { hypervisor: "libvirt", domainType: "qemu", arch: "x86_64", xml: { "./vcpu/@cpuset": "0-1" } } };
-    assert.equal(text(domainOf(memberDefinition(orderOf(vm), { tag, top, extra: [] })), "vcpu", "@cpuset"), "0-1");
+    assert.equal(text(domainOf(memberDefinition(orderOf(vm), { tag, image: [top], extra: [] })), "vcpu", "@cpuset"), "0-1");
   });
 
   it("cannot take from members what tells them apart, nor their disks", () => {
@@ -281,7 +281,7 @@ describe("firmware, TPM and processor", () => {
   const plain = (vm: Record<string, unknown>): string => {
     const { spec, problems } = parseFleetSpec({ namePrefix: "w", template: { file: "/f" }, count: 1, hosts: [{ name: "a1", uri: "qemu:///system" }], vm });
     assert.equal(problems, undefined);
-    return memberDefinition(orderOf(spec!.vm), { tag, top, extra: [] });
+    return memberDefinition(orderOf(spec!.vm), { tag, image: [top], extra: [] });
   };
 
   it("are as declared, where documented defaults make the rest", () => {
@@ -317,14 +317,14 @@ describe("firmware, TPM and processor", () => {
 
   it("stay as a member's guest was set up with, whatever is declared since", () => {
     const own = member({ firmware: "efi", vtpm: {} });
-    const anew = memberDefinition(orderOf(vmOf({ firmware: "bios", vtpm: false, cpuMode: "maximum" })), { tag, top, extra: [] }, { own });
+    const anew = memberDefinition(orderOf(vmOf({ firmware: "bios", vtpm: false, cpuMode: "maximum" })), { tag, image: [top], extra: [] }, { own });
     assert.equal(text(os(anew), "@firmware"), "efi");
     assert.deepEqual([text(domainOf(anew), "devices", "tpm", "backend", "@version"), text(domainOf(anew), "cpu", "@mode")], ["2.0", "maximum"]);
   });
 
   it("stay where a member is defined anew, with the variables that it has", () => {
     const vm = vmOf({ efiSecureBootEnabled: true });
-    const first = memberDefinition(orderOf(vm), { tag, top, extra: [] }, { template: { xml: golden() } }).replace("</os>", "<loader type='pflash'>/c</loader><nvram>/var/w-003_VARS.fd</nvram></os>");
-    assert.ok(memberDefinition(orderOf(vm), { tag, top, extra: [] }, { own: first }).includes("/var/w-003_VARS.fd"));
+    const first = memberDefinition(orderOf(vm), { tag, image: [top], extra: [] }, { template: { xml: golden() } }).replace("</os>", "<loader type='pflash'>/c</loader><nvram>/var/w-003_VARS.fd</nvram></os>");
+    assert.ok(memberDefinition(orderOf(vm), { tag, image: [top], extra: [] }, { own: first }).includes("/var/w-003_VARS.fd"));
   });
 });

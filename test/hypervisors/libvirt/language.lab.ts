@@ -82,7 +82,7 @@ describe("daemons that answer in another language", function () {
 
   it("merge a running guest's disk, and say by their code that a job is not yet ready for its pivot", async () => {
     await clone(hv);
-    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0 });
+    await hv.snapshot({ fleet, host: host.name, slot: 0, generation: 0, contentId: image.contentId });
     await define();
     await hv.power({ ...ref(0), to: "running", shutdownMs: 0 });
     await session.run("write", async (client) => {

@@ -49,7 +49,7 @@ describe("XML", () => {
     };
     const fleet = { fleetId: "f", incarnation: hostile, namePrefix: "w" };
     const tag = { purpose: "member" as const, fleetId: "f", incarnation: hostile, slot: 1, generation: 0, kind: "full" as const, contentId: "c", base: "frozen" as const };
-    const xml = memberXml({ fleet, host: "h", slot: 1, name: "w-001", kind: "full", generation: 0, contentId: "c", vm, autostart: false }, tag, { path: hostile, format: "qcow2" }, []);
+    const xml = memberXml({ fleet, host: "h", slot: 1, name: "w-001", kind: "full", generation: 0, contentId: "c", vm, autostart: false }, tag, [{ path: hostile, format: "qcow2" }], []);
     const domain = parseXml(xml);
     assert.equal(text(all(domain, "domain", "devices", "interface")[0], "source", "@network"), hostile);
     assert.equal(text(all(domain, "domain", "devices", "disk")[0], "source", "@file"), hostile);

@@ -181,7 +181,7 @@ describe("what somebody made of members, or stands on them", function () {
     async function make(slot: number, kind: "full" | "linked" = "full"): Promise<void> {
       const target = kind === "full" ? base(slot) : replica();
       await copy(target);
-      const order = { fleet: fleet(), host: host.name, slot, generation: 0 };
+      const order = { fleet: fleet(), host: host.name, slot, generation: 0, contentId };
       await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
       await hv.reconfigure({ ...ref(slot), kind, contentId, vm: { ...spec.vm, disks: [] }, autostart: false });
     }
@@ -225,7 +225,7 @@ describe("what somebody made of members, or stands on them", function () {
     it("images that somebody made a machine of since they were copied get no member", async () => {
       const order = { ...ref(0), kind: "full" as const, contentId, vm: { ...spec.vm, disks: [] }, autostart: false };
       await copy(base(0));
-      await hv.snapshot({ fleet: fleet(), host: host.name, slot: 0, generation: 0 });
+      await hv.snapshot({ fleet: fleet(), host: host.name, slot: 0, generation: 0, contentId });
       for (const part of [".delta.", ".base."]) {
         await define(host, somebody(`<source file='${await file(part)}'/>`, "file"));
         await assert.rejects(hv.reconfigure(order), /in use, and nothing was done to it: the domain .*somebody has it/);

@@ -35,7 +35,7 @@ describe("what check accepts", () => {
       assert.deepEqual(written.map((name) => parseVolumeName(fleet, name)), names);
       assert.ok(written.every((name) => Buffer.byteLength(name) <= 255 && !name.includes("/")));
       assert.equal(new Set(written).size, names.length);
-      const xml = memberXml(orderOf(spec, slot), tag, { path: "/p/top", format: "qcow2" }, spec.vm.disks.map(({ label }) => ({ path: `/p/${label}`, format: "qcow2", label })));
+      const xml = memberXml(orderOf(spec, slot), tag, [{ path: "/p/top", format: "qcow2" }], spec.vm.disks.map(({ label }) => ({ path: `/p/${label}`, format: "qcow2", label })));
       const disks = all(parseXml(xml), "domain", "devices", "disk");
       assert.deepEqual(disks.map((disk) => text(disk, "source", "@file")), ["/p/top", ...spec.vm.disks.map(({ label }) => `/p/${label}`)]);
       assert.equal(new Set(disks.map((disk) => text(disk, "serial"))).size, disks.length, "every disk has a serial number of its own, but the first none");
@@ -49,7 +49,7 @@ describe("what check accepts", () => {
       const order = orderOf(spec, slot);
       const { vm } = spec;
       const fill = (value: string) => value.split("{name}").join(order.name).split("{slot}").join(String(slot));
-      const domain = at(parseXml(memberXml(order, tag, { path: `/p/${spec.hosts[0]!.own.pool}`, format: "qcow2" }, [])), "domain");
+      const domain = at(parseXml(memberXml(order, tag, [{ path: `/p/${spec.hosts[0]!.own.pool}`, format: "qcow2" }], [])), "domain");
       assert.deepEqual([text(domain, "name"), text(domain, "uuid"), text(domain, "memory"), text(domain, "vcpu")], [order.name, memberUuid(order.fleet.fleetId, slot), String(vm.memory), String(vm.numCpus)]);
       const macs = memberMacs(order.fleet.fleetId, slot, vm.networks!.length);
       assert.deepEqual(

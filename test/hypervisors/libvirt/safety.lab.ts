@@ -51,7 +51,7 @@ describe("members that somebody else has touched", function () {
       ? ({ kind: "base", host: host.name, slot, generation: 0, name: name(slot) } as const)
       : ({ kind: "replica", purpose: "replica", host: host.name, contentId } as const);
     await hv.clone({ fleet, image, source: { kind: "template", host: host.name }, target });
-    const order = { fleet, host: host.name, slot, generation: 0 };
+    const order = { fleet, host: host.name, slot, generation: 0, contentId };
     await (target.kind === "base" ? hv.snapshot(order) : hv.abilities.linksClones.link({ ...order, replica: target }));
     await define(slot, kind);
     if (start) await hv.power({ ...ref(slot), to: "running", shutdownMs: 0 });

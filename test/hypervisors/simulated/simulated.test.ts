@@ -127,7 +127,7 @@ describe("simulated hypervisor: what an engine must not do", () => {
   it("consolidates no base that still feeds clones", async () => {
     const { clone, template, base, define, hypervisor, member } = world();
     await clone(template, base("a2", 0));
-    await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0 });
+    await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0, contentId: "c1" });
     await define("a2", 0);
     const copying = clone(base("a2", 0), base("b1", 1));
     await assert.rejects(hypervisor.consolidate(member("a2", 0)), HypervisorError);
@@ -140,7 +140,7 @@ describe("simulated hypervisor: seeded from an observation", () => {
   it("shows again what was observed", async () => {
     const { clone, template, base, define, hypervisor, observe } = world({ freeBytes: { a1: 1e10, a2: 1e10, b1: 1e10 } });
     await clone(template, base("a2", 0));
-    await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0 });
+    await hypervisor.snapshot({ fleet, host: "a2", slot: 0, generation: 0, contentId: "c1" });
     await define("a2", 0);
     await clone(template, base("b1", 1));
     hypervisor.takeDown("a1");

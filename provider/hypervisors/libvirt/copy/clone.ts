@@ -6,11 +6,12 @@ import {
   HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, UnansweredError,
   type CallContext, type CloneOrder, type CloneResult, type CopyRef, type HintedCloneOrder, type HintedCloneResult, type ImageRef,
 } from "../../hypervisor";
-import { type Arrival, beginArrival, discardArrival, endArrival, isMarkedArriving, isStanding } from "../volumes/arrivals";
+import { type Arrival, beginArrival, discardArrival, endArrivals, isMarkedArriving, isStanding } from "../volumes/arrivals";
 import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "../helper/helper";
-import { markerName, targetVolumeName } from "../volumes/images";
+import { spoilsArrived, type DiskOrder } from "./imageCopy";
+import { markerName, targetVolumeName, type TargetRef } from "../volumes/images";
 import { deleteVolume, endWriters, lookAround } from "../guard/guard";
 import { describeFile, fileState, uploadChunks } from "../template/localFile";
 import { headerOf, writtenByClone } from "../template/lookedAt";
@@ -39,30 +40,29 @@ export interface CloneParts {
 }
 
 /** Names a copy under way; needs nothing of the host, so that a copy is known from the call that makes it on. */
-export const copyKey = (fleetId: string, ref: CopyRef): string =>
-  [fleetId, ref.host, ref.kind, ...(ref.kind === "base" ? [ref.slot, ref.generation] : [ref.purpose, ref.contentId])].join("\0");
+export const copyKey = (fleetId: string, ref: TargetRef): string =>
+  [fleetId, ref.host, ref.kind, ...(ref.kind === "base" ? [ref.slot, ref.generation] : [ref.purpose, ref.contentId]), ref.disk ?? 0].join("\0");
 
 /**
- * One copy between hosts or on one host. The source's helper exports the image over NBD (a relay's, while it still
+ * The copy of one disk between hosts or on one host. The source's helper exports the image over NBD (a relay's, while it still
  * arrives), the target's reads it through a copy-on-read filter; of a finished image on the same host the target's
  * helper opens the file itself. What has arrived when it fails stays for the next attempt, unless it is of no use.
  */
-export async function cloneImage(
-  order: HintedCloneOrder, place: Place, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
+export async function cloneDisk(
+  order: DiskOrder, place: Place, copy: Copy, parts: CloneParts, settings: CloneSettings, started: (transfer: Transfer) => void, context: CallContext,
 ): Promise<HintedCloneResult> {
   const { session, scope } = place;
+  const target: TargetRef = { ...order.target, disk: order.disk };
   let arrival: Promise<Arrival> | undefined;
   let map: HoleMap | undefined;
   let first: { map: HoleMap; written: Promise<void> } | undefined;
   let transfer: Transfer | undefined;
   try {
     context.signal?.throwIfAborted();
-    const marker = order.target.kind === "replica" ? markerName(scope, order.target) : undefined;
-    if (await isStanding(place, order.target, order.image.contentId, marker)) return { bytesMoved: 0 };
     const from = await parts.resolve(order.source);
     const facts = from.kind === "arriving" ? await from.copy.facts.wait() : from.source;
     copy.facts.pass(facts);
-    arrival = beginArrival(place, order.target, order.image.contentId, facts.capacityBytes, marker);
+    arrival = beginArrival(place, target, order.image.contentId, facts.capacityBytes);
     arrival.catch(() => undefined); // whoever starts a helper handles it
     const volume = arrival;
     const overNetwork = from.kind === "arriving" || from.source.session !== session;
@@ -108,27 +108,24 @@ export async function cloneImage(
   } catch (error) {
     if (transfer) context.onBroken?.({ bytesMoved: transfer.bytesMoved, bytesResent: transfer.bytesResent });
     const begun = await arrival?.catch(() => undefined);
-    if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, place, order, settings))) await discardArrival(place, order.target).catch(() => undefined);
+    if (begun && !context.signal?.aborted && (spoilsArrived(error) || await isUnfit(begun, error, place, target, settings))) await discardArrival(place, target).catch(() => undefined);
     throw error;
   } finally {
     for (const each of [map, first?.map, copy.recorder]) await each?.volume.remove();
   }
 }
 
-/** Ends after which what has arrived is of no use: it is of another content, or takes the room that is wanting. */
-const spoilsArrived = (error: unknown): boolean => error instanceof TemplateChangedError || error instanceof NoSpaceError;
-
 /**
  * Nor is what an earlier attempt left, where QEMU does not open it: it checks what it is to go on with. Why no helper
  * starts stands in words alone; if one does without that image, and none of ours that was given up still keeps it, the
  * image is to blame. After all other ends the next attempt goes on from what has arrived.
  */
-async function isUnfit(begun: Arrival, error: unknown, place: Place, order: CloneOrder, settings: HelperSettings): Promise<boolean> {
+async function isUnfit(begun: Arrival, error: unknown, place: Place, target: TargetRef, settings: HelperSettings): Promise<boolean> {
   const { session, scope } = place;
   if (begun.arrivedBytes === undefined || !(error instanceof HypervisorError) || error.step !== "start helper") return false;
   if (error instanceof HostUnreachableError || error instanceof UnansweredError) return false;
   try {
-    const volume = targetVolumeName(scope, order.target);
+    const volume = targetVolumeName(scope, target);
     if (await inPlace(place, "look for helpers", async (here) => endWriters(here, await lookAround(here), { path: begun.path, pool: here.pool.name, volume }))) return false;
     const helper = await Helper.start(session, settings, []);
     await helper.stop();
@@ -202,7 +199,7 @@ export async function markComplete(order: CloneOrder, place: Place): Promise<voi
   if (ref.kind !== "replica") return;
   await inPlace(place, "mark", async (here) => {
     await ensureVolume(here, markerName(here.scope, ref), 1, "raw");
-    await endArrival(here, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
+    await endArrivals(here, { kind: ref.purpose, contentPrefix: contentPrefix(ref.contentId), format: "qcow2" });
   });
 }
 

@@ -60,6 +60,8 @@ export class Copy {
   private readonly connected = new Gate<void>();
   /** From then on other nodes may stand over the filter: QEMU begins to mirror root nodes only. */
   readonly isPulling = new Gate<void>();
+  /** All of it is there. */
+  readonly isThere = new Gate<void>();
   private readonly readers = new Set<object>();
   /** While it, or one that reads from it, connects. */
   busy: Promise<void> | undefined;
@@ -173,6 +175,13 @@ export class Copy {
     return { at: await helper.exportNode(node), epoch };
   }
 
+  /** Goes on serving, whoever reads, until the call that it returns. */
+  hold(): () => void {
+    const holder = {};
+    this.readers.add(holder);
+    return () => this.release(holder);
+  }
+
   /** Guests are reading what has not arrived: the copy leaves them the way. */
   guestsWait(): void {
     this.guestsWaitedAt = this.clock.nowMs();
@@ -195,7 +204,7 @@ export class Copy {
   end(error: Error, failed: boolean): void {
     this.ended = error;
     this.failed = failed;
-    for (const gate of [this.facts, this.extents, this.helper, this.connected, this.isPulling]) gate.fail(error);
+    for (const gate of [this.facts, this.extents, this.helper, this.connected, this.isPulling, this.isThere]) gate.fail(error);
   }
 }
 

@@ -1,17 +1,17 @@
 import type { CallContext, EarlyOrder } from "../../hypervisor";
-import { endArrival } from "../volumes/arrivals";
+import { endArrivals } from "../volumes/arrivals";
+import { disksOf } from "../volumes/contentId";
 import { followJob, jobInfo, jobNews } from "../members/consolidate";
-import { assertOwnDisk, firstDiskName, rootDisk } from "../look/domainDisks";
-import { blockCopyTargetXml } from "../xml/domainXml";
-import { memberDefinition } from "../xml/memberDefinition";
+import { assertOwnDisk, memberDisk } from "../look/domainDisks";
+import { blockCopyTargetXml, FIRST_DISK, type DiskXml } from "../xml/domainXml";
+import { memberDefinition, withImageAt } from "../xml/memberDefinition";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
 import { standingTold } from "../identity/volume";
 import { Helper, type HelperSettings } from "../helper/helper";
-import { targetVolumeName } from "../volumes/images";
+import { memberImage, targetVolumeName } from "../volumes/images";
 import { dataDisks, isActive, keepingHardware, refuseSaved, setTag } from "../members/member";
 import { findMember } from "../look/memberDomain";
-import { volumeName } from "../volumes/names";
 import type { Domain } from "../rpc/handles";
 import { BlockJobType, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import type { MemberTag } from "../xml/tags";
@@ -27,41 +27,51 @@ const POLL_MS = 100;
  * the pivot the early overlay holds everything.
  */
 export async function settleMember(order: EarlyOrder, place: Place, settings: HelperSettings, context: CallContext = {}): Promise<void> {
-  const of = { slot: order.slot, generation: order.generation };
-  const earlyName = volumeName(place.scope, { kind: "early", ...of });
-  const deltaName = volumeName(place.scope, { kind: "delta", ...of });
   await inPlace(place, "settle", async (here) => {
-    const { client, pool, scope } = here;
+    const { client } = here;
     const found = await findMember(client, order);
     if (!found || found.tag.generation !== order.generation || (found.tag.base !== "arriving" && found.tag.base !== "arrived")) return;
     const { domain } = found;
     const tag: MemberTag = { ...found.tag, base: "arrived" };
     if (found.tag.base === "arriving") await setTag(client, domain, tag);
-    if (order.base.kind === "base") await endArrival(here, { kind: "base", ...of });
-    const image = await client.lookupVolume(pool, targetVolumeName(scope, order.base));
-    if (!image) throw new Error(`the image ${targetVolumeName(scope, order.base)} is gone`);
-    const under = await volumeFacts(client, image);
-    const early = await client.lookupVolume(pool, earlyName);
-    const diskBytes = Math.max(under.capacityBytes, early ? (await volumeFacts(client, early)).capacityBytes : 0);
-    for (let disk = await rootDisk(client, domain); disk.current !== deltaName; disk = await rootDisk(client, domain)) {
-      context.signal?.throwIfAborted();
-      await refuseSaved(client, domain, order.name);
-      assertOwnDisk(scope, disk.current, [earlyName], `the disk of ${order.name}`);
-      if (isActive(await client.domainState(domain))) await moveLive(here, domain, { earlyName, deltaName, under, diskBytes }, context);
-      else {
-        await moveStopped(here, { earlyName, deltaName, under, diskBytes }, settings, context);
-        await defineSettled(here, order, tag, deltaName, domain);
+    if (order.base.kind === "base") await endArrivals(here, { kind: "base", slot: order.slot, generation: order.generation });
+    const moves: Move[] = [];
+    for (const disk of disksOf(tag.contentId)) moves.push(await moveOf(here, order, disk));
+    for (const move of moves) {
+      for (let disk = await memberDisk(client, domain, tag.contentId, move.place); disk.current !== move.deltaName; disk = await memberDisk(client, domain, tag.contentId, move.place)) {
+        context.signal?.throwIfAborted();
+        await refuseSaved(client, domain, order.name);
+        assertOwnDisk(here.scope, disk.current, [move.earlyName], move.place === 0 ? `the disk of ${order.name}` : `the disk ${move.place + 1} of ${order.name}`);
+        if (isActive(await client.domainState(domain))) await moveLive(here, { domain, disk: disk.device }, move, context);
+        else {
+          await moveStopped(here, move, settings, context);
+          await defineSettled(here, order, tag, domain, move);
+        }
       }
     }
     await refuseSaved(client, domain, order.name);
-    await defineSettled(here, order, tag, deltaName, domain);
+    await defineSettled(here, order, tag, domain);
     if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
-    await deleteVolume(here, earlyName); // before the tag: who repeats this looks no further once it is set
+    for (const { earlyName } of moves) await deleteVolume(here, earlyName); // before the tag: who repeats this looks no further once it is set
     await setTag(client, domain, { ...tag, base: order.kind === "linked" ? "replica" : "frozen" });
   });
 }
 
+/** Of one disk, what is to move where. @throws where what it is to stand on is gone */
+async function moveOf({ client, pool, scope }: Here, order: EarlyOrder, place: number): Promise<Move> {
+  const name = targetVolumeName(scope, { ...order.base, disk: place });
+  const image = await client.lookupVolume(pool, name);
+  if (!image) throw new Error(`the image ${name} is gone`);
+  const under = await volumeFacts(client, image);
+  const earlyName = memberImage(scope, "early", order, place);
+  const early = await client.lookupVolume(pool, earlyName);
+  const diskBytes = Math.max(under.capacityBytes, early ? (await volumeFacts(client, early)).capacityBytes : 0);
+  return { place, earlyName, deltaName: memberImage(scope, "delta", order, place), under, diskBytes };
+}
+
 interface Move {
+  /** Of the disk in its image. */
+  place: number;
   earlyName: string;
   deltaName: string;
   /** What both stand on. */
@@ -70,9 +80,8 @@ interface Move {
   diskBytes: number;
 }
 
-async function moveLive(here: Here, domain: Domain, move: Move, context: CallContext): Promise<void> {
+async function moveLive(here: Here, { domain, disk }: { domain: Domain; disk: string }, move: Move, context: CallContext): Promise<void> {
   const { client } = here;
-  const disk = await firstDiskName(client, domain);
   const underWay = await jobInfo(client, domain, disk);
   if (underWay !== null) {
     // Of a run that was killed: into a delta of unknown state, so once more from the start.
@@ -98,7 +107,7 @@ async function moveStopped(here: Here, move: Move, settings: HelperSettings, con
     path, format: "qcow2", backing: { kind: "file", path: move.under.path, format: "qcow2", backing: null },
   }]);
   try {
-    await moveLive({ ...here, client: helper.client }, helper.domain, move, context);
+    await moveLive({ ...here, client: helper.client }, { domain: helper.domain, disk: FIRST_DISK }, move, context);
     await here.client.destroyDomain(helper.domain, Flag.destroyGraceful, LONG_CALL_MS);
   } catch (error) {
     await helper.stop();
@@ -106,15 +115,21 @@ async function moveStopped(here: Here, move: Move, settings: HelperSettings, con
   }
 }
 
-/** What it starts with next: as `reconfigure` would define it, without the error policies of an early disk. */
-async function defineSettled(
-  here: Here, order: EarlyOrder, tag: MemberTag, deltaName: string, domain: Domain,
-): Promise<void> {
-  const path = await diskPath(here, deltaName);
+/**
+ * What it starts with next: as `reconfigure` would define it, without the error policies of early disks.
+ * @param moved of its disks, while it does not run: the others stay where they are as yet. @default all of them have their deltas
+ */
+async function defineSettled(here: Here, order: EarlyOrder, tag: MemberTag, domain: Domain, moved?: Move): Promise<void> {
+  const { client, scope } = here;
+  const own = await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
+  if (moved && disksOf(tag.contentId).length > 1) {
+    await client.defineDomain(withImageAt(own, moved.earlyName, await diskPath(here, moved.deltaName)));
+    return;
+  }
+  const image: DiskXml[] = [];
+  for (const disk of disksOf(tag.contentId)) image.push({ path: await diskPath(here, memberImage(scope, "delta", order, disk)), format: "qcow2" });
   const of = { slot: order.slot, generation: order.generation };
   const [data, told] = [await dataDisks(here, of, domain), await standingTold(here, of, domain)];
-  const own = await here.client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
-  await here.client.defineDomain(memberDefinition(keepingHardware(order, tag), { tag, top: { path, format: "qcow2" }, extra: [...data, ...told.disks], ignition: told.ignition }, { own }));
-  await here.client.setAutostart(domain, order.autostart);
+  await client.defineDomain(memberDefinition(keepingHardware(order, tag), { tag, image, extra: [...data, ...told.disks], ignition: told.ignition }, { own }));
+  await client.setAutostart(domain, order.autostart);
 }
-

@@ -9,9 +9,8 @@ import { deleteVolume } from "../guard/guard";
 import { tellGuest } from "../identity/volume";
 import { dataDisks, dropPending, hardwareTag, isActive, keepingHardware, likeWhat, makeDataDisks, refuseSaved } from "../members/member";
 import { findMember } from "../look/memberDomain";
-import { volumeName } from "../volumes/names";
-import { deviceOf, firstDiskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
-import type { Recorder } from "./recorder";
+import { memberImage } from "../volumes/images";
+import { deviceOf, diskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
 import { Boot, READING_BYTES } from "./boot";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
@@ -29,9 +28,13 @@ const NODE_PREFIX = "vmfleet-early-";
  * backing and the export dies with the helper, so the definition cannot be started by anyone until it is settled: what
  * a guest does not have yet must never be read as zeros.
  */
-export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, machine: () => Promise<TemplateMachine | undefined>, context: CallContext = {}): Promise<void> {
-  const { capacityBytes } = await abortable(copy.facts.wait(), context.signal);
-  const served = await abortable(copy.serveGuest(true), context.signal);
+export async function startEarly(
+  order: EarlyOrder, place: Place, copies: readonly Copy[], machine: () => Promise<TemplateMachine | undefined>, context: CallContext = {},
+): Promise<void> {
+  const served = await Promise.all(copies.map(async (copy, disk): Promise<Served> => {
+    const { capacityBytes } = await abortable(copy.facts.wait(), context.signal);
+    return { copy, capacityBytes, ...await abortable(copy.serveGuest(disk === 0), context.signal) };
+  }));
   await inPlace(place, "start early", async (here) => {
     const { client, scope } = here;
     const found = await findMember(client, order);
@@ -39,55 +42,71 @@ export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, ma
     if (found && found.tag.base !== "arriving") throw new Error(`${order.name} has its disk already`);
     if (found) await refuseSaved(client, found.domain, order.name);
     if (found && isActive(await client.domainState(found.domain))) {
-      const path = await diskPath(here, volumeName(scope, { kind: "early", slot: order.slot, generation: order.generation }));
-      await feedGuest(client, found.domain, path, served.at);
+      const disks: MindedDisk[] = [];
+      for (const [disk, one] of served.entries()) disks.push({ ...one, path: await diskPath(here, memberImage(scope, "early", order, disk)) });
+      for (const { path, at } of disks) await feedGuest(client, found.domain, path, at);
       if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
-      void mind(client, found.domain, path, copy, served);
+      void mind(client, found.domain, disks);
       return;
     }
-    const { disk, extra } = await earlyDisks(here, order, capacityBytes, found?.domain);
+    const { image, extra } = await earlyDisks(here, order, served, found?.domain);
     const told = await tellGuest(here, order, order, found ?? undefined);
     const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
       kind: order.kind, contentId: order.contentId, base: "arriving", guest: order.guest?.hash, ...hardwareTag(order),
     };
     const kept = keepingHardware(order, found?.tag);
-    const top: DiskXml = { ...disk, backing: { kind: "nbd", ...served.at } };
-    const parts = { tag, top, extra: [...extra, ...told.disks], ignition: told.ignition };
+    const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition };
     const defined = await client.defineDomain(memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine)));
     await dropPending(here, order);
     await client.startDomain(defined, LONG_CALL_MS);
-    void mind(client, defined, disk.path, copy, served);
+    void mind(client, defined, served.map((one, disk) => ({ ...one, path: image[disk]!.path })));
   });
 }
 
+/** What a guest reads one of its disks from. */
+type Served = { copy: Copy; capacityBytes: number } & Awaited<ReturnType<Copy["serveGuest"]>>;
+
+/** And the overlay that takes its writes. */
+interface MindedDisk extends Pick<Served, "copy" | "epoch" | "recording" | "at"> {
+  path: string;
+}
+
 async function earlyDisks(
-  here: Here, order: EarlyOrder, capacityBytes: number, found: Domain | undefined,
-): Promise<{ disk: DiskXml; extra: (DiskXml & { label: string })[] }> {
+  here: Here, order: EarlyOrder, served: readonly Served[], found: Domain | undefined,
+): Promise<{ image: DiskXml[]; extra: (DiskXml & { label: string })[] }> {
   const { client, pool, scope } = here;
   const of = { slot: order.slot, generation: order.generation };
-  const name = volumeName(scope, { kind: "early", ...of });
-  if (!found) await deleteVolume(here, name); // of a run that did not get to the member
-  else if (!(await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} is gone`);
-  const volume = await ensureVolume(here, name, Math.max(capacityBytes, order.vm.rootDisk?.sizeBytes ?? 0), "qcow2");
+  const image: DiskXml[] = [];
+  for (const [disk, { capacityBytes, at }] of served.entries()) {
+    const name = memberImage(scope, "early", of, disk);
+    if (!found) await deleteVolume(here, name); // of a run that did not get to the member
+    else if (!(await client.lookupVolume(pool, name))) throw new Error(`the disk ${name} is gone`);
+    const volume = await ensureVolume(here, name, Math.max(capacityBytes, disk === 0 ? order.vm.rootDisk?.sizeBytes ?? 0 : 0), "qcow2");
+    image.push({ path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true, backing: { kind: "nbd", ...at } });
+  }
   const extra = found ? await dataDisks(here, of, found) : await makeDataDisks(here, of, order);
-  return { disk: { path: (await volumeFacts(client, volume)).path, format: "qcow2", stopOnError: true }, extra };
+  return { image, extra };
 }
 
 /**
  * Puts a running guest's overlay, the file at `path`, over another export. The one it stood over may be dead.
- * @throws where its first disk is another file
+ * @throws where none of its disks is that file
  */
 async function feedGuest(client: LibvirtClient, domain: Domain, path: string, at: NbdExport): Promise<void> {
   const qmp = <T = unknown>(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> => client.qmp<T>(domain, command, args, timeoutMs);
-  const overlay = await firstDiskNodes(qmp, path);
+  const overlay = await diskNodes(qmp, path);
   const name = `${NODE_PREFIX}${randomBytes(4).toString("hex")}`;
   const nodes = await qmp<{ "node-name"?: string }[]>("query-named-block-nodes", { flat: true });
   await openExport(qmp, name, at);
   await reopenOver(qmp, overlay, name);
-  // libvirt's own node of the first export stays: it takes that away itself when the disk moves.
+  // libvirt's own node of the first export stays: it takes that away itself when the disk moves. Those of other disks are in use.
   for (const node of nodes) {
-    if (node["node-name"]?.startsWith(NODE_PREFIX)) await qmp("blockdev-del", { "node-name": node["node-name"] });
+    const old = node["node-name"];
+    if (!old?.startsWith(NODE_PREFIX)) continue;
+    await qmp("blockdev-del", { "node-name": old }).catch((error: unknown) => {
+      if (!(error instanceof QmpError)) throw error;
+    });
   }
 }
 
@@ -96,35 +115,43 @@ async function feedGuest(client: LibvirtClient, domain: Domain, path: string, at
  * has a source again, over another export where the helper is another; and while it reads, the copy leaves it the way.
  * Ends with its connection: so does the copy.
  */
-async function mind(client: LibvirtClient, domain: Domain, path: string, copy: Copy, first: { epoch: number; recording?: Recorder }): Promise<void> {
-  let { epoch, recording } = first;
-  let readBytes = 0;
+async function mind(client: LibvirtClient, domain: Domain, disks: readonly MindedDisk[]): Promise<void> {
+  const minded = disks.map((disk) => ({ ...disk, readBytes: 0 }));
+  const [first] = minded as [(typeof minded)[number]];
   const boot = new Boot();
   let asked = false;
   /** Over an export that records nothing. */
-  const feedAnew = async (): Promise<void> => {
-    const served = await copy.serveGuest();
-    await feedGuest(client, domain, path, served.at);
-    ({ epoch } = served);
-    const recorded = recording;
-    recording = undefined;
-    await recorded?.finish();
+  const feedAnew = async (disk: (typeof minded)[number]): Promise<void> => {
+    const served = await disk.copy.serveGuest();
+    await feedGuest(client, domain, disk.path, served.at);
+    disk.epoch = served.epoch;
+    const { recording } = disk;
+    delete disk.recording;
+    await recording?.finish();
   };
-  while (!copy.ended) {
+  while (minded.some(({ copy }) => !copy.ended)) {
     await client.clock.sleep(LOOK_MS);
     try {
       if (await client.isStoppedByDisk(domain)) {
-        recording?.spoil();
-        await copy.whenFed();
-        if (copy.epoch !== epoch || recording) await feedAnew();
+        first.recording?.spoil();
+        for (const disk of minded) {
+          if (disk.copy.ended) continue;
+          await disk.copy.whenFed();
+          if (disk.copy.epoch !== disk.epoch || disk.recording) await feedAnew(disk);
+        }
         await client.resumeDomain(domain);
       } else {
-        const now = await bytesRead(client, domain, path);
-        if (now - readBytes > READING_BYTES) copy.guestsWait();
-        readBytes = now;
-        if (recording && !asked && boot.hasEnded(now, client.clock.nowMs())) {
+        let isReading = false;
+        for (const disk of minded) {
+          const now = await bytesRead(client, domain, disk.path);
+          isReading ||= now - disk.readBytes > READING_BYTES;
+          disk.readBytes = now;
+        }
+        // Its disks share the way: whatever it reads, all of them leave it.
+        if (isReading) for (const { copy } of minded) copy.guestsWait();
+        if (first.recording && !asked && boot.hasEnded(first.readBytes, client.clock.nowMs())) {
           asked = true; // where it does not work the record ends with the copy
-          await feedAnew();
+          await feedAnew(first);
         }
       }
     } catch (error) {
@@ -134,7 +161,7 @@ async function mind(client: LibvirtClient, domain: Domain, path: string, copy: C
   }
 }
 
-/** From its first disk, the file at `path`: the others are not copied. */
+/** From the disk that is the file at `path`. */
 async function bytesRead(client: LibvirtClient, domain: Domain, path: string): Promise<number> {
   try {
     const device = await deviceOf((command) => client.qmp(domain, command), path);

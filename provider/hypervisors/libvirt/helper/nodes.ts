@@ -24,7 +24,7 @@ export interface ImageNodes {
 
 /**
  * Of a helper: libvirt counts from the last disk on, and drives are listed first, so the only disk has number 1. A
- * member may have data disks behind its first: there QEMU is asked (`firstDiskNodes`).
+ * member has others: there QEMU is asked (`diskNodes`).
  */
 export const HELPER_NODES: ImageNodes = { image: "libvirt-1-format", file: "libvirt-1-storage" };
 
@@ -38,8 +38,8 @@ interface NamedNode {
   file: string;
 }
 
-/** The nodes of a running domain's first disk. @throws where that is no qcow2 image in the file at `path` */
-export async function firstDiskNodes(qmp: Qmp, path: string): Promise<ImageNodes> {
+/** The nodes of the disk of a running domain that is the file at `path`. @throws where none is, as a qcow2 image */
+export async function diskNodes(qmp: Qmp, path: string): Promise<ImageNodes> {
   const drives = await qmp<Drive[]>("query-block");
   const named = await qmp<NamedNode[]>("query-named-block-nodes", { flat: true });
   return pickNodes(drives, named, path);

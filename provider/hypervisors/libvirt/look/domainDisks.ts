@@ -2,28 +2,51 @@ import { isOtherHostsVolume, type VolumeScope } from "../volumes/names";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
 import { Flag } from "../rpc/protocol";
-import { FIRST_DISK, rootOf } from "../xml/domainXml";
+import { disksOf } from "../volumes/contentId";
+import { diskName, imageDisksOf } from "../xml/domainXml";
 import { all, parseXml, text, type ParsedXml } from "../xml/xml";
 
 export const baseName = (path: string | undefined): string | undefined => path?.split("/").at(-1);
 
-/** File names of a member's first disk: what it runs on (as now defined, where it does not run), and will start with. */
-export interface RootDisk {
+/** One of a member's cloned disks: what it runs on (as now defined, where it does not run), and will start with. */
+export interface MemberDisk {
+  /** Its place in the image. */
+  place: number;
+  /** What libvirt calls it: jobs of it go by that name. */
+  device: string;
+  /** Last names of files. */
   current?: string;
   persistent?: string;
   persistentPath?: string;
 }
 
-export async function rootDisk(client: LibvirtClient, domain: Domain): Promise<RootDisk> {
-  const current = rootPath(parseXml(await client.domainXml(domain)));
-  const persistent = rootPath(parseXml(await client.domainXml(domain, Flag.xmlInactive)));
-  return { current: baseName(current), persistent: baseName(persistent), persistentPath: persistent };
+/** @param contentId of the image that the member is of: it says how many disks there are */
+export async function memberDisks(client: LibvirtClient, domain: Domain, contentId: string): Promise<MemberDisk[]> {
+  const [live, defined] = [parseXml(await client.domainXml(domain)), parseXml(await client.domainXml(domain, Flag.xmlInactive))];
+  const count = disksOf(contentId).length;
+  const [running, starting] = [clonedDisks(live, count), clonedDisks(defined, count)];
+  return disksOf(contentId).map((place) => ({
+    place, device: text(running[place], "target", "@dev") ?? text(starting[place], "target", "@dev") ?? diskName(place),
+    current: baseName(text(running[place], "source", "@file")), ...persistentOf(text(starting[place], "source", "@file")),
+  }));
 }
 
-/** A member's first disk is one of its own, by name: else somebody took a snapshot or a copy, and what stands on it must find it there. */
+const persistentOf = (path: string | undefined): Pick<MemberDisk, "persistent" | "persistentPath"> => ({ persistent: baseName(path), persistentPath: path });
+
+/** One of them, looked at again. */
+export const memberDisk = async (client: LibvirtClient, domain: Domain, contentId: string, place: number): Promise<MemberDisk> =>
+  (await memberDisks(client, domain, contentId))[place]!;
+
+/** The last name of the file that a domain has, now, as the disk that libvirt calls so. */
+export async function fileOfDisk(client: LibvirtClient, domain: Domain, device: string): Promise<string | undefined> {
+  const disks = all(parseXml(await client.domainXml(domain)), "domain", "devices", "disk");
+  return baseName(text(disks.find((disk) => text(disk, "target", "@dev") === device), "source", "@file"));
+}
+
+/** A member's cloned disk is one of its own, by name: else somebody took a snapshot or a copy, and what stands on it must find it there. */
 export const isOwnDisk = (file: string | undefined, own: readonly string[]): file is string => file !== undefined && own.includes(file);
 
-/** @throws where a member's first disk is none of its own; `of`: what the message calls it */
+/** @throws where a member's cloned disk is none of its own; `of`: what the message calls it */
 export function assertOwnDisk(scope: VolumeScope, file: string | undefined, own: readonly string[], of: string): asserts file is string {
   if (file !== undefined && isOtherHostsVolume(scope, file)) {
     throw new Error(`${of}, ${file}, bears another host's name: it was moved here by hand, or is a second definition of a member. Take it away by hand if it is not needed: virsh undefine`);
@@ -31,18 +54,14 @@ export function assertOwnDisk(scope: VolumeScope, file: string | undefined, own:
   if (!isOwnDisk(file, own)) throw new Error(`${of} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
 }
 
-function firstDiskOf(domain: ParsedXml): unknown {
+function clonedDisks(domain: ParsedXml, count: number): unknown[] {
   const disks = all(domain, "domain", "devices", "disk").filter((disk) => (text(disk, "@device") ?? "disk") === "disk");
-  return rootOf(disks, (disk) => ({ device: text(disk, "target", "@dev"), file: text(disk, "source", "@file") }));
+  return imageDisksOf(disks, count, (disk) => ({ device: text(disk, "target", "@dev"), file: text(disk, "source", "@file") }));
 }
 
-/** Its file. */
-export const rootPath = (domain: ParsedXml): string | undefined => text(firstDiskOf(domain), "source", "@file");
-
-/** What libvirt calls a member's first disk: jobs of it go by that name. */
-export async function firstDiskName(client: LibvirtClient, domain: Domain): Promise<string> {
-  return text(firstDiskOf(parseXml(await client.domainXml(domain))), "target", "@dev") ?? FIRST_DISK;
-}
+/** Files of a member's cloned disks, in the order of its image; undefined: none of its own is there. */
+export const imagePaths = (domain: ParsedXml, contentId: string): (string | undefined)[] =>
+  clonedDisks(domain, disksOf(contentId).length).map((disk) => text(disk, "source", "@file"));
 
 /** Last names of the files and volumes that a definition has as disks, in its order. */
 export const attachedFiles = (domainXml: string): string[] => filesOf(parseXml(domainXml));

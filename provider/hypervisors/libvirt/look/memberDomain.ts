@@ -17,8 +17,13 @@ export async function memberInSlot(client: LibvirtClient, fleetId: string, slot:
   return domain && memberTagOf(domain, await tagOf(client, domain), fleetId, slot);
 }
 
+export interface FoundMember {
+  domain: Domain;
+  tag: MemberTag;
+}
+
 /** The domain of that name if it is this member. Null: none. @throws ForeignNameError when the name is not ours. */
-export async function findMember(client: LibvirtClient, order: Pick<MemberRef, "fleet" | "host" | "slot" | "name">): Promise<{ domain: Domain; tag: MemberTag } | null> {
+export async function findMember(client: LibvirtClient, order: Pick<MemberRef, "fleet" | "host" | "slot" | "name">): Promise<FoundMember | null> {
   const domain = await client.lookupDomain(order.name);
   if (!domain) return null;
   const tag = await tagOf(client, domain);

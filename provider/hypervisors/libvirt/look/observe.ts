@@ -3,13 +3,15 @@ import { isUnarrived } from "../../../fleet/members/arrival";
 import { namesOf } from "../../../fleet/members/changes";
 import { compare } from "../../../fleet/words/problems";
 import type { ObserveRequest } from "../../hypervisor";
-import { baseName, filesOf, isOwnDisk, rootPath } from "./domainDisks";
+import { baseName, filesOf, imagePaths } from "./domainDisks";
 import { asLeftovers, hostUp } from "../volumes/arrivals";
 import { isMark, lookAround, looksLikeMark, type HostLook } from "../guard/guard";
 import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
 import { toldBy } from "../identity/volume";
 import { isActive, ownDataDisks } from "../members/member";
-import { heldGeneration, isHelperDomain, parseVolumeName, volumeName, type VolumeScope } from "../volumes/names";
+import { disksOf } from "../volumes/contentId";
+import { memberImage } from "../volumes/images";
+import { heldGeneration, isHelperDomain, parseVolumeName, type VolumeName, type VolumeScope } from "../volumes/names";
 import { memberTagOf, standing, strangeness, uuidText } from "./ownership";
 import { knownRoom, poolRoom, type PoolRoom } from "../volumes/poolRoom";
 import { preflightHost } from "./preflight";
@@ -97,7 +99,7 @@ export function writtenReplicas(
   whole: readonly ObservedReplica[], members: readonly ObservedMember[], look: Pick<HostLook, "domainsOf">, pool: Pick<PoolFacts, "pool">, host: string, { spec }: Pick<ObserveRequest, "spec">,
 ): HostProblem[] {
   if (!spec.hosts.some(({ name }) => name === host)) return [];
-  return whole.flatMap(({ disk, users }) => {
+  return whole.flatMap(({ disk: first, others = [], users }) => [first, ...others].flatMap((disk) => {
     // One whose definition cannot be read says nothing of what it writes to.
     const writers = look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now && user.how !== "unreadable");
     return [...new Set(writers.map(({ domain }) => domain))].map((domain) => ({
@@ -105,7 +107,7 @@ export function writtenReplicas(
       message: `expected ${disk.name} on ${host} to be written by nobody, got the running domain ${domain}, which has it as a disk of its own: ` +
         `shut it down and take the disk from it; ${afterWriting(members.filter(({ slot }) => users.includes(slot)))}`,
     }));
-  });
+  }));
 }
 
 /** Whoever stands on it has what was written, and without it nothing at all. */
@@ -116,8 +118,9 @@ const afterWriting = (standing: readonly ObservedMember[]): string => (standing.
 /** Members stand on it as `users` says; who else does is told by name. */
 function told(replica: ObservedReplica, look: HostLook, pool: PoolFacts, members: readonly OwnDomain[]): ObservedReplica {
   const own = new Set(members.map(({ domain }) => domain.uuid.toString("hex")));
-  const named = replica.users.length > 0 ? look.domainsOf(inPool(pool, replica.disk)).filter(({ uuid }) => !own.has(uuid)).map(({ domain }) => `the domain ${domain} uses it`)
-    : look.usersOf(inPool(pool, replica.disk));
+  const named = [replica.disk, ...replica.others ?? []].flatMap((disk) => (replica.users.length > 0
+    ? look.domainsOf(inPool(pool, disk)).filter(({ uuid }) => !own.has(uuid)).map(({ domain }) => `the domain ${domain} uses it`)
+    : look.usersOf(inPool(pool, disk))));
   const others = [...new Set(named)];
   return others.length === 0 ? replica : { ...replica, strangers: others };
 }
@@ -199,12 +202,14 @@ async function observeMember(
   const live = parseXml(texts[0]!);
   // What it will start with: that is what a change is made to, and what a change is compared with.
   const defined = parseXml(texts[1]!);
-  const stands = standing(tag, [rootPath(live), rootPath(defined)], scope, isActive(state), (volume) => names.has(volume));
+  const [running, starting] = [imagePaths(live, tag.contentId), imagePaths(defined, tag.contentId)];
+  const stands = standing(tag, [...running, ...starting], scope, isActive(state), (volume) => names.has(volume));
   if (typeof stands === "object") return { stranger: { name: domain.name, reason: stands.reason } };
   const node = at(defined, "domain");
-  const chain = chainOf(rootPath(live) ?? "", volumes);
-  const own = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });
-  const flat = tag.kind === "full" && [live, defined].every((xml) => baseName(rootPath(xml)) === own);
+  const chain = running.flatMap((path) => chainOf(path ?? "", volumes));
+  const isAt = (kind: "base" | "delta") => (path: string | undefined, disk: number): boolean => baseName(path) === memberImage(scope, kind, tag, disk);
+  const flat = tag.kind === "full" && [running, starting].every((paths) => paths.every(isAt("base")));
+  const isKnown = [running, starting].every((paths) => paths.every((path, disk) => isAt("base")(path, disk) || isAt("delta")(path, disk)));
   const [toldLive, toldDefined] = [toldBy(live, scope, tag), toldBy(defined, scope, tag)];
   const isTold = tag.guest !== undefined && toldDefined.some((volume) => names.has(volume));
   const disks = ownDataDisks(scope, tag, [live, defined].flatMap(filesOf)).flatMap(({ volume, label, onDelete }) => {
@@ -222,7 +227,7 @@ async function observeMember(
     contentId: tag.contentId,
     cardAddresses: all(node, "devices", "interface").map((nic) => text(nic, "mac", "@address") ?? ""),
     power: powerOf(state),
-    base: baseState(tag, flat, [live, defined], scope),
+    base: baseState(tag, flat, isKnown),
     chain,
     disks,
     numCpus: Number(text(node, "vcpu") ?? 1),
@@ -238,13 +243,10 @@ async function observeMember(
  * The tag, corrected by what the disk shows. A member on a disk that is neither its base nor its delta (somebody's
  * snapshot or copy) counts as merged: its base is no source, and nothing of it is merged by us.
  */
-function baseState(tag: MemberTag, flat: boolean, xmls: ParsedXml[], scope: VolumeScope): ObservedMember["base"] {
+function baseState(tag: MemberTag, flat: boolean, isKnown: boolean): ObservedMember["base"] {
   if (tag.base === "arriving" || tag.base === "arrived") return tag.base;
   if (tag.kind === "linked") return "replica";
-  const delta = volumeName(scope, { kind: "delta", slot: tag.slot, generation: tag.generation });
-  const base = volumeName(scope, { kind: "base", slot: tag.slot, generation: tag.generation });
-  const known = xmls.every((xml) => isOwnDisk(baseName(rootPath(xml)), [base, delta]));
-  return flat || !known ? "consolidated" : tag.base;
+  return flat || !isKnown ? "consolidated" : tag.base;
 }
 
 const toMebibytes = (amount: number, unit: string): number =>
@@ -269,14 +271,23 @@ function chainOf(path: string, volumes: OwnVolume[]): DiskInfo[] {
 
 function replicas(volumes: OwnVolume[], members: ObservedMember[]): ObservedReplica[] {
   return volumes.flatMap(({ name, facts }) => {
-    if (name.kind !== "replica" && name.kind !== "template") return [];
+    if ((name.kind !== "replica" && name.kind !== "template") || name.disk !== undefined) return [];
     const marker = volumes.find((v) => isMarkerOf(v.name, name))?.name;
     if (marker?.kind !== "complete") return [];
+    const others = otherDisks(volumes, name, marker.contentId);
+    if (!others) return []; // somebody took one of its disks away
     // By its tag too: a member that somebody took a snapshot of shows no chain of ours, and stands on it all the same.
     const users = members.filter((m) => (name.kind === "replica" && m.kind === "linked" && m.contentId === marker.contentId) ||
       m.chain.some((disk) => disk.name === facts.volume)).map((m) => m.slot);
-    return [{ contentId: marker.contentId, purpose: name.kind, disk: info(facts), users }];
+    return [{ contentId: marker.contentId, purpose: name.kind, disk: info(facts), ...(others.length > 0 && { others: others.map(info) }), users }];
   });
+}
+
+/** Of an image beside its first. Undefined: one is not there. */
+function otherDisks(volumes: readonly OwnVolume[], first: Extract<VolumeName, { kind: "replica" | "template" }>, contentId: string): VolumeFacts[] | undefined {
+  const found = disksOf(contentId).slice(1).map((disk) => volumes.find(({ name }) => (
+    name.kind === first.kind && name.disk === disk && name.contentPrefix === first.contentPrefix && name.format === first.format))?.facts);
+  return found.every((facts) => facts !== undefined) ? found : undefined;
 }
 
 const withMemory = (memory: ReachableHost["memory"]): Pick<ReachableHost, "memory"> => (memory ? { memory } : {});

@@ -5,9 +5,11 @@ import { inPlace, type Here, type Place } from "../connection/place";
 import { assertUnused, deleteVolume } from "../guard/guard";
 import { Helper, type HelperSettings } from "../helper/helper";
 import { isActive, refuseSaved, setTag } from "./member";
-import { findMember } from "../look/memberDomain";
-import { volumeName } from "../volumes/names";
-import { assertOwnDisk, firstDiskName, rootDisk } from "../look/domainDisks";
+import { findMember, type FoundMember } from "../look/memberDomain";
+import { disksOf } from "../volumes/contentId";
+import { memberImage } from "../volumes/images";
+import { FIRST_DISK } from "../xml/domainXml";
+import { assertOwnDisk, fileOfDisk, memberDisk } from "../look/domainDisks";
 import { isPoolFull, perhapsReserved } from "../volumes/noSpace";
 import type { BlockJobInfo, LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
@@ -24,40 +26,70 @@ const POLL_MS = 100;
  * half-merged base for a source. Safe to repeat from any point: until the pivot the delta holds everything.
  */
 export async function consolidateMember(order: MemberRef, place: Place, settings: HelperSettings, context: CallContext = {}): Promise<void> {
-  const of = { slot: order.slot, generation: order.generation };
-  const deltaName = volumeName(place.scope, { kind: "delta", ...of });
-  const baseName = volumeName(place.scope, { kind: "base", ...of });
   await inPlace(place, "consolidate", async (here) => {
-    const { client, scope } = here;
+    const { client } = here;
     const found = await findMember(client, order);
     if (!found) throw new Error(`${order.name} is gone`);
     if (found.tag.kind !== "full") throw new Error(`${order.name} is a linked clone: its delta stays over the host's replica`);
     const { domain } = found;
     await refuseSaved(client, domain, order.name);
-    for (let disk = await rootDisk(client, domain); ; disk = await rootDisk(client, domain)) {
-      context.signal?.throwIfAborted();
-      for (const file of [disk.current, disk.persistent]) assertOwnDisk(scope, file, [baseName, deltaName], `the disk of ${order.name}`);
-      if (disk.current === baseName && disk.persistent === baseName) break;
-      // The base is about to be written, and the delta to go: whoever else has them must not find them so.
-      await assertUnused(here, [baseName, deltaName], domain.uuid);
-      if (found.tag.base === "frozen") {
-        await setTag(client, domain, { ...found.tag, base: "consolidating" });
-        found.tag.base = "consolidating";
-      }
-      if (isActive(await client.domainState(domain))) await commitLive(here, domain, deltaName, context);
-      else await commitStopped(here, domain, { deltaName, baseName, path: disk.persistentPath! }, settings, context);
-    }
+    const disks = disksOf(found.tag.contentId);
+    const reports = new MergeProgress(disks.length, context);
+    for (const disk of disks) await consolidateDisk(here, found, disk, order.name, settings, { ...context, onProgress: reports.of(disk) });
     await setTag(client, domain, { ...found.tag, base: "consolidated" });
-    await deleteVolume(here, deltaName);
+    for (const disk of disks) await deleteVolume(here, memberImage(here.scope, "delta", found.tag, disk));
     // A guest whose write found the pool full, perhaps in an earlier merge, stands still and waits for this.
     if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
   });
 }
 
+/** One after the other: what a disk has moved, of what is known to be moved in all. */
+class MergeProgress {
+  private readonly parts: { done: number; total: number }[];
+
+  constructor(disks: number, private readonly context: CallContext) {
+    this.parts = Array.from({ length: disks }, () => ({ done: 0, total: 0 }));
+  }
+
+  of(disk: number): NonNullable<CallContext["onProgress"]> {
+    return (done, total) => {
+      this.parts[disk] = { done, total };
+      this.context.onProgress?.(this.parts.reduce((sum, part) => sum + part.done, 0), this.parts.reduce((sum, part) => sum + part.total, 0));
+    };
+  }
+}
+
+/** One of its disks: its base, in the end, with nothing over it. */
+async function consolidateDisk(here: Here, found: FoundMember, place: number, name: string, settings: HelperSettings, context: CallContext): Promise<void> {
+  const { client, scope } = here;
+  const { domain, tag } = found;
+  const [baseName, deltaName] = [memberImage(scope, "base", tag, place), memberImage(scope, "delta", tag, place)];
+  for (let disk = await memberDisk(client, domain, tag.contentId, place); ; disk = await memberDisk(client, domain, tag.contentId, place)) {
+    context.signal?.throwIfAborted();
+    for (const file of [disk.current, disk.persistent]) assertOwnDisk(scope, file, [baseName, deltaName], place === 0 ? `the disk of ${name}` : `the disk ${place + 1} of ${name}`);
+    if (disk.current === baseName && disk.persistent === baseName) break;
+    // The base is about to be written, and the delta to go: whoever else has them must not find them so.
+    await assertUnused(here, [baseName, deltaName], domain.uuid);
+    if (tag.base === "frozen") {
+      await setTag(client, domain, { ...tag, base: "consolidating" });
+      tag.base = "consolidating";
+    }
+    const merge: Merge = { domain, device: disk.device, deltaName };
+    if (isActive(await client.domainState(domain))) await commitLive(here, merge, context);
+    else await commitStopped(here, merge, { baseName, path: disk.persistentPath! }, settings, context);
+  }
+}
+
+interface Merge {
+  domain: Domain;
+  /** What libvirt calls the disk. */
+  device: string;
+  deltaName: string;
+}
+
 /** Returns when the job has ended, one way or another; the caller looks at what the disk is now. */
-async function commitLive(here: Here, domain: Domain, deltaName: string, context: CallContext): Promise<void> {
+async function commitLive(here: Here, { domain, device: disk, deltaName }: Merge, context: CallContext): Promise<void> {
   const { client } = here;
-  const disk = await firstDiskName(client, domain);
   const under = await jobInfo(client, domain, disk);
   if (under !== null && under.type !== BlockJobType.activeCommit) throw new Error("another block job of its disk is under way: end it first (virsh blockjob)");
   if (under === null) {
@@ -77,13 +109,13 @@ async function commitLive(here: Here, domain: Domain, deltaName: string, context
   }
 }
 
-/** Wakes whoever waits for the job's next event, or after POLL_MS: an event may have come before we listened. */
 /** One disk of a domain, by libvirt's name of it. */
 interface DomainDisk {
   domain: Domain;
   disk: string;
 }
 
+/** Wakes whoever waits for the job's next event, or after POLL_MS: an event may have come before we listened. */
 export async function jobNews(client: LibvirtClient, domain: Domain, disk: string): Promise<{ next(): Promise<void>; end(): void }> {
   const uuid = domain.uuid.toString("hex");
   let wake = (): void => undefined;
@@ -101,7 +133,7 @@ export async function followJob(
     context.signal?.throwIfAborted();
     const job = await jobInfo(client, domain, disk);
     if (job === null) {
-      if (isActive(await client.domainState(domain)) && (await rootDisk(client, domain)).current === topName) {
+      if (isActive(await client.domainState(domain)) && (await fileOfDisk(client, domain, disk)) === topName) {
         throw await unpivoted(here);
       }
       return;
@@ -155,20 +187,20 @@ export async function jobInfo(client: LibvirtClient, domain: Domain, disk: strin
 
 /** Nobody runs: a helper opens the delta with its chain, the same commit runs there, then the definition follows. */
 async function commitStopped(
-  here: Here, domain: Domain, names: { deltaName: string; baseName: string; path: string }, settings: HelperSettings, context: CallContext,
+  here: Here, { domain, deltaName }: Merge, { baseName, path }: { baseName: string; path: string }, settings: HelperSettings, context: CallContext,
 ): Promise<void> {
   const { client } = here;
-  const basePath = await diskPath(here, names.baseName);
+  const basePath = await diskPath(here, baseName);
   const helper = await Helper.start(here.session, settings, [{
-    path: names.path, format: "qcow2", backing: { kind: "file", path: basePath, format: "qcow2", backing: null },
+    path, format: "qcow2", backing: { kind: "file", path: basePath, format: "qcow2", backing: null },
   }]);
   try {
-    await commitLive({ ...here, client: helper.client }, helper.domain, names.deltaName, context);
+    await commitLive({ ...here, client: helper.client }, { domain: helper.domain, device: FIRST_DISK, deltaName }, context);
     await client.destroyDomain(helper.domain, Flag.destroyGraceful, LONG_CALL_MS);
   } catch (error) {
     await helper.stop();
     throw error;
   }
   const xml = await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
-  await client.defineDomain(xml.replaceAll(names.deltaName, names.baseName));
+  await client.defineDomain(xml.replaceAll(deltaName, baseName));
 }

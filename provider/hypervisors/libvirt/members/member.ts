@@ -2,42 +2,28 @@ import { inheriting } from "../../../fleet";
 import {
   ForeignNameError, type CallContext, type CopyRef, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
 } from "../../hypervisor";
-import { endArrival } from "../volumes/arrivals";
-import { assertOwnDisk, attachedFiles, firmwareVariables, firstDiskName, rootDisk } from "../look/domainDisks";
+import { endArrivals } from "../volumes/arrivals";
+import { disksOf } from "../volumes/contentId";
+import { assertOwnDisk, attachedFiles, firmwareVariables, memberDisk, memberDisks } from "../look/domainDisks";
 import { memberDefinition, type DataDisk, type TemplateMachine } from "../xml/memberDefinition";
 import { GuardError } from "../guard/guardError";
 import { dropTold, tellGuest, toldNames } from "../identity/volume";
+import { IMAGE_KINDS, imageNames, isMemberImage, standingImage } from "./images";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { assertUnused, deleteUnused, deleteVolume, lookAround } from "../guard/guard";
-import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "../volumes/names";
-import { findMember, memberInSlot, tagOf } from "../look/memberDomain";
+import { heldGeneration, parseVolumeName, volumeName, type MemberImageKind, type VolumeName, type VolumeScope } from "../volumes/names";
+import { findMember, memberInSlot, tagOf, type FoundMember } from "../look/memberDomain";
 import { memberTagOf } from "../look/ownership";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
 import { DomainState, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import { CallTimeoutError, LibvirtError } from "../rpc/errors";
 import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";
-import { targetVolumeName } from "../volumes/images";
+import { memberImage, targetVolumeName } from "../volumes/images";
+import type { DiskXml } from "../xml/domainXml";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
 
 const POLL_MS = 200;
-
-/**
- * Freeze: the writes go to a delta from now on; the base is never written again until it is consolidated. Or link: the
- * base is the host's replica then.
- */
-export async function putDeltaOver(image: CopyRef, order: SnapshotOrder, place: Place): Promise<void> {
-  await inPlace(place, "freeze", async (here) => {
-    const { client, pool, scope } = here;
-    const base = await client.lookupVolume(pool, targetVolumeName(scope, image));
-    if ((await memberInSlot(client, order.fleet.fleetId, order.slot))?.generation === order.generation) return; // done before: what stands there has been written
-    if (!base) throw new Error(`the base ${targetVolumeName(scope, image)} is gone`);
-    const facts = await volumeFacts(client, base);
-    const delta = volumeName(scope, { kind: "delta", slot: order.slot, generation: order.generation });
-    await deleteVolume(here, delta); // of a run that did not get to the member: over another base, perhaps
-    await ensureVolume(here, delta, Math.max(facts.capacityBytes, order.diskBytes ?? 0), "qcow2", { path: facts.path, format: "qcow2" });
-  });
-}
 
 /** Defines the member, or brings its definition to this shape; what runs takes it at its next start. */
 export async function reconfigureMember(order: ReconfigureOrder, place: Place, machine: () => Promise<TemplateMachine | undefined>): Promise<void> {
@@ -48,43 +34,41 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
       throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
     }
     const of = { slot: order.slot, generation: order.generation };
-    const deltaName = volumeName(scope, { kind: "delta", ...of });
-    const flatName = volumeName(scope, { kind: "base", ...of });
     if (found && (found.tag.base === "arriving" || found.tag.base === "arrived")) throw new Error(`the disk of ${order.name} is still arriving`);
-    const disk = found ? await rootDisk(client, found.domain) : undefined;
-    if (disk) assertOwnDisk(scope, disk.persistent, [flatName, deltaName], `the disk of ${order.name}`);
     // Whoever made a machine of these images since they were copied has them: two over one disk would destroy it.
-    if (!found) await assertUnused(here, imageNames(scope, of));
-    const flat = disk?.persistent === flatName;
-    const path = await diskPath(here, flat ? flatName : deltaName);
+    if (!found) await assertUnused(here, await imageNames(here, of));
+    const disks = found ? await standingImage(here, found, order.name) : disksOf(order.contentId).map((disk) => memberImage(scope, "delta", of, disk));
+    const flat = disks.every((name, disk) => name === memberImage(scope, "base", of, disk));
+    const image: DiskXml[] = [];
+    for (const name of disks) image.push({ path: await diskPath(here, name), format: "qcow2" });
     const extra = found ? await dataDisks(here, of, found.domain) : await makeDataDisks(here, of, order);
     const told = await tellGuest(here, of, order, found ?? undefined);
     const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash, ...(flat && found.tag.kind === "full" ? { base: "consolidated" as const } : {}) } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
       contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen", guest: order.guest?.hash, ...hardwareTag(order),
     };
-    const parts = { tag, top: { path, format: "qcow2" }, extra: [...extra, ...told.disks], ignition: told.ignition };
+    const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition };
     const kept = keepingHardware(order, found?.tag);
     const xml = memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine));
     // Before it is a member's: what a guest may have written is no copy to go on with.
-    if (!found && order.kind === "full") await endArrival(here, { kind: "base", ...of });
+    if (!found && order.kind === "full") await endArrivals(here, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);
     if (order.autostart || found) await client.setAutostart(domain, order.autostart);
     // What runs keeps its own definition, and the tag in it.
     if (found && found.tag.guest !== tag.guest) await setTag(client, domain, tag);
     if (found?.tag.guest !== undefined) await dropTold(here, of, order);
     await dropPending(here, order);
-    if (found) await growDisk(here, order, found.domain, flat ? flatName : deltaName);
+    if (found) await growDisk(here, order, found, disks[0]!);
   });
 }
 
 /** Makes a member's first disk as large as it is declared; one that is larger stays so. */
-async function growDisk({ client, pool }: Here, { vm, name }: ReconfigureOrder, domain: Domain, volumeOf: string): Promise<void> {
+async function growDisk({ client, pool }: Here, { vm, name }: ReconfigureOrder, { domain, tag }: FoundMember, volumeOf: string): Promise<void> {
   const wanted = vm.rootDisk?.sizeBytes ?? 0;
   const volume = await client.lookupVolume(pool, volumeOf);
   if (wanted === 0 || !volume || (await volumeFacts(client, volume)).capacityBytes >= wanted) return;
   await refuseSaved(client, domain, name); // what it held of its disk has the old size
-  if (isActive(await client.domainState(domain))) await client.resizeDisk(domain, await firstDiskName(client, domain), wanted);
+  if (isActive(await client.domainState(domain))) await client.resizeDisk(domain, (await memberDisk(client, domain, tag.contentId, 0)).device, wanted);
   else await client.resizeVolume(volume, wanted);
 }
 
@@ -154,15 +138,15 @@ export function ownDataDisks(scope: VolumeScope, of: Slot, files: readonly strin
 }
 
 /**
- * A snapshot of a data disk takes its name from the disk, and stands on it, while nothing of ours does but a first disk.
+ * A snapshot of a data disk takes its name from the disk, and stands on it, while nothing of ours does but a cloned disk.
  * @throws where one of the files that a member's definition names is such
  */
 async function assertNoSnapshot({ client, pool, scope }: Here, of: Slot, files: readonly string[], name: string): Promise<void> {
   const data = new Set(ownDataDisks(scope, of, files).map(({ volume }) => volume));
-  const first = [...imageNames(scope, of), ...toldNames(scope, of)];
+  const own = toldNames(scope, of);
   for (const file of files) {
     const held = heldGeneration(scope, file);
-    if (held?.slot !== of.slot || held.generation !== of.generation || first.includes(file)) continue;
+    if (held?.slot !== of.slot || held.generation !== of.generation || isMemberImage(scope, of, file) || own.includes(file)) continue;
     const volume = data.has(file) ? await client.lookupVolume(pool, file) : null;
     const isOwn = data.has(file) && (!volume || (await volumeFacts(client, volume)).backingPath === undefined);
     if (!isOwn) throw new Error(`${name} has the disk ${file}, not one of this fleet's but named after one: merge or remove the snapshot first`);
@@ -243,13 +227,13 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
     const found = await findMember(client, order).catch(ignoreForeign);
     if (found) {
       if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
-      await assertOwnDisks(here, found.domain, order);
+      await assertOwnDisks(here, found, order);
     }
     const marks = new Set(await pendingMarks(here, order));
     if (found) {
       const named = await namedDisks(client, found.domain, scope, order);
       const disks = named.filter(({ onDelete }) => onDelete === "delete");
-      await assertUnused(here, [...imageNames(scope, order), ...disks.map(({ volume }) => volume)], found.domain.uuid);
+      await assertUnused(here, [...await imageNames(here, order), ...disks.map(({ volume }) => volume)], found.domain.uuid);
       await assertFirmwareUnused(here, found.domain);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
       // With its definition goes the one thing that says whose they are: from here on the marks say it.
@@ -265,18 +249,14 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
       }
       await client.undefineDomain(found.domain);
     }
-    const images = imageNames(scope, order).reverse();
+    const images = (await imageNames(here, order)).reverse();
     // A copy that somebody made shares what tells a guest who it is (virt-clone copies no read-only disks): it stays as long as that.
     const staying = await deleteUnused(here, [...toldNames(scope, order), ...images, ...[...marks].flatMap((mark) => markedDisks(scope, mark))]);
     for (const image of images) if (staying.has(image)) throw staying.get(image)!;
     for (const mark of marks) await deleteVolume(here, mark);
-    await endArrival(here, { kind: "base", slot: order.slot, generation: order.generation });
+    await endArrivals(here, { kind: "base", slot: order.slot, generation: order.generation });
   });
 }
-
-/** From what stands on nothing of its own up. */
-const imageNames = (scope: VolumeScope, { slot, generation }: Slot): string[] =>
-  (["base", "delta", "early"] as const).map((kind) => volumeName(scope, { kind, slot, generation }));
 
 /** As it runs and as it will start. */
 async function namedDisks(client: LibvirtClient, domain: Domain, scope: VolumeScope, of: Slot): Promise<ReturnType<typeof ownDataDisks>> {
@@ -316,13 +296,14 @@ function markedDisks(scope: VolumeScope, mark: string): string[] {
  * Without its domain a disk would be nobody's. So before anything is touched: the disks must be this fleet's, in this
  * pool, and nothing of somebody else's (a snapshot) may stand on them.
  */
-async function assertOwnDisks(here: Here, domain: Domain, of: Slot): Promise<void> {
+async function assertOwnDisks(here: Here, { domain, tag: { contentId } }: FoundMember, of: Slot): Promise<void> {
   const { client, pool, session, scope } = here;
   if (!(await client.poolIsActive(pool))) throw new Error(`its storage pool ${pool.name} is not active: virsh pool-start it on ${session.name}`);
-  const { current, persistent } = await rootDisk(client, domain);
-  for (const file of [current, persistent]) {
-    assertOwnDisk(scope, file, imageNames(scope, of), "its disk");
-    if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
+  for (const { place, current, persistent } of await memberDisks(client, domain, contentId)) {
+    for (const file of [current, persistent]) {
+      assertOwnDisk(scope, file, IMAGE_KINDS.map((kind) => memberImage(scope, kind, of, place)), place === 0 ? "its disk" : `its disk ${place + 1}`);
+      if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
+    }
   }
   for (const flags of [0, Flag.xmlInactive]) await assertNoSnapshot(here, of, attachedFiles(await client.domainXml(domain, flags)), domain.name);
 }

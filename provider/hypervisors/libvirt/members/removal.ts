@@ -1,6 +1,7 @@
 /** What no member owns goes: replicas and uploads that nobody needs, and what runs left that did not end. */
 import type { DestroyOrder } from "../../hypervisor";
-import { endArrival } from "../volumes/arrivals";
+import { endArrival, endArrivals } from "../volumes/arrivals";
+import { disksOf } from "../volumes/contentId";
 import { inPlace, type Place } from "../connection/place";
 import { assertBare, deleteVolume } from "../guard/guard";
 import { markerName, targetVolumeName } from "../volumes/images";
@@ -10,12 +11,12 @@ import { isHelperDomain, parseVolumeName } from "../volumes/names";
 
 export async function removeReplica({ host, contentId, purpose }: Extract<DestroyOrder, { kind: "replica" }>, place: Place): Promise<void> {
   const ref = { kind: "replica" as const, host, contentId, purpose };
-  const images = (["qcow2", "raw"] as const).map((format) => targetVolumeName(place.scope, ref, format));
+  const images = (["qcow2", "raw"] as const).flatMap((format) => disksOf(contentId).map((disk) => targetVolumeName(place.scope, { ...ref, disk }, format)));
   await inPlace(place, "remove", async (here) => {
     await assertBare(here, images); // before its mark goes: whoever uses it stands on a whole one
     await deleteVolume(here, markerName(here.scope, ref)); // without its mark it is partial, whatever comes
     for (const image of images) await deleteVolume(here, image);
-    await endArrival(here, parseVolumeName(here.scope, images[0]!)!);
+    await endArrivals(here, parseVolumeName(here.scope, images[0]!)!);
   });
 }
 

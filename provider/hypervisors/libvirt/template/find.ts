@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { FleetSpec, ObservedTemplate, TemplateProblem } from "../../../fleet/model";
+import type { FleetSpec, LibvirtTemplate, ObservedTemplate, TemplateDisk, TemplateProblem } from "../../../fleet/model";
 import type { BackingXml } from "../xml/domainXml";
 import { domainTexts, ImageUse } from "../guard/imageUse";
 import { describeFile } from "./localFile";
@@ -12,20 +12,25 @@ import { likeTemplate, UnfitMachineError, type LikeTemplate, type TemplateMachin
 import type { HostSession } from "../connection/session";
 import { readChain, type ChainFile } from "./chain";
 import { diskOwner, formatsOf, writerOf, writerText } from "./use";
-import { declarations, firstDiskOf, refuse, TemplateProblemError, volumeAt, volumeOf, type DeclaredDisk, type TemplateProperty } from "./volume";
+import { declarations, disksOfTemplate, refuse, TemplateProblemError, volumeAt, volumeOf, type DeclaredDisk, type TemplateProperty } from "./volume";
 import { UnfitImageError } from "../qcow2/unfitImage";
+import { imageContentId } from "../volumes/contentId";
 import { volumeFacts, type VolumeFacts } from "../volumes/volumes";
 
 /** Where a template's bytes are, and that nobody writes them. */
 export interface LocatedTemplate {
   observed: ObservedTemplate;
-  /** Absent: a local file, not on any host yet. */
-  path?: string;
-  /** What it stands on, as it was looked at. */
-  backing?: BackingXml | null;
+  /** Of each of its disks. Absent: a local file, not on any host yet. */
+  files?: readonly LocatedDisk[];
   /** Where members inherit its hardware. */
   machine?: TemplateMachine;
   like?: LikeTemplate;
+}
+
+export interface LocatedDisk {
+  path: string;
+  /** What it stands on, as it was looked at. */
+  backing: BackingXml | null;
 }
 
 export type TemplateFinding = { found: LocatedTemplate } | { problem: TemplateProblem };
@@ -53,18 +58,21 @@ export async function findTemplate(spec: FleetSpec, session: (name: string) => H
   return host.run("look at template", async (client) => {
     try {
       const texts = await domainTexts(client, options.again ? await busyDomains(client) : undefined);
-      const { volume, declared, machine } = template.kind === "volume"
-        ? { volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "pool", volume: property }), declared: undefined, machine: undefined }
-        : await diskOf(client, host.name, template.domain);
-      const facts = await volumeFacts(client, volume);
+      const { disks, machine } = template.kind === "volume"
+        ? { disks: [{ volume: await volumeOf(client, host.name, template.pool, template.volume, { pool: "pool", volume: property }), declared: undefined }], machine: undefined }
+        : await machineOf(client, host.name, template);
       const looker = new Looker(client, host.name, uuid, property, await ImageUse.of(texts, client.clock));
-      await looker.assertUnwritten(facts);
-      const key = `${uuid} ${facts.key}`;
-      const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);
-      declaredOnce.set(key, formats);
-      const files = await looker.chain({ volume, facts }, declared, formats);
-      const found = await looker.located(files, options);
-      return { found: options.again ? found : inherited(found, machine, spec) };
+      const found: SeenDisk[] = [];
+      for (const { volume, declared } of disks) {
+        const facts = await volumeFacts(client, volume);
+        await looker.assertUnwritten(facts);
+        const key = `${uuid} ${facts.key}`;
+        const formats = (options.again ? declaredOnce.get(key) : undefined) ?? await formatsOf(client, declarations(texts, facts), facts);
+        declaredOnce.set(key, formats);
+        found.push(await looker.disk(await looker.chain({ volume, facts }, declared, formats), options));
+      }
+      const located = locatedAs(found, host.name);
+      return { found: options.again ? located : inherited(located, machine, spec) };
     } catch (error) {
       if (error instanceof TemplateProblemError) return { problem: error.problem };
       throw error;
@@ -80,7 +88,9 @@ async function busyDomains(client: LibvirtClient): Promise<Domain[]> {
 }
 
 /** @throws TemplateProblemError */
-async function diskOf(client: LibvirtClient, host: string, name: string): Promise<{ volume: Volume; declared: DeclaredDisk; machine: TemplateMachine }> {
+async function machineOf(
+  client: LibvirtClient, host: string, { domain: name, disks }: Extract<LibvirtTemplate, { kind: "domain" }>,
+): Promise<{ disks: { volume: Volume; declared: DeclaredDisk }[]; machine: TemplateMachine }> {
   const domain = await client.lookupDomain(name);
   if (!domain) return refuse("domain", `expected a domain of host ${host}, got ${JSON.stringify(name)}, which it does not have`);
   const state = await client.domainState(domain);
@@ -91,8 +101,19 @@ async function diskOf(client: LibvirtClient, host: string, name: string): Promis
     return refuse("domain", `expected a domain that was shut down, but ${name} on ${host} has a saved state, and half of what it wrote is in there: start it and shut it down (virsh start, virsh shutdown), or drop the state (virsh managedsave-remove)`);
   }
   const xml = await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
-  return { ...await firstDiskOf(client, host, name, xml), machine: { xml } };
+  return { disks: await disksOfTemplate(client, host, name, xml, disks), machine: { xml, disks } };
 }
+
+/** One of its disks, as it was looked at. */
+interface SeenDisk extends LocatedDisk {
+  contentId: string;
+  seen: TemplateDisk;
+}
+
+const locatedAs = (disks: readonly SeenDisk[], host: string): LocatedTemplate => ({
+  files: disks.map(({ path, backing }) => ({ path, backing })),
+  observed: { contentId: imageContentId(disks.map(({ contentId }) => contentId)), host, disks: disks.map(({ seen }) => seen) },
+});
 
 /** @throws TemplateProblemError where members cannot be like it */
 function inherited(found: LocatedTemplate, machine: TemplateMachine | undefined, { vm }: FleetSpec): LocatedTemplate {
@@ -154,14 +175,14 @@ class Looker {
   }
 
   /** @throws TemplateProblemError */
-  async located(files: readonly ChainFile[], options: MeasureOptions): Promise<LocatedTemplate> {
+  async disk(files: readonly ChainFile[], options: MeasureOptions): Promise<SeenDisk> {
     const [{ facts, header }, ...under] = files as [ChainFile, ...ChainFile[]];
     const contentId = chainContentId(this.hostUuid, files);
     const bytes = await this.unfit(files[0]!, () => writtenByClone(this.client, contentId, files, options));
     return {
-      path: facts.path,
+      contentId, path: facts.path,
       backing: under.reduceRight<BackingXml | null>((backing, file) => ({ kind: "file", path: file.facts.path, format: file.header.format, backing }), null),
-      observed: { contentId, host: this.host, disks: [{ bytes, capacityBytes: header.capacityBytes, format: header.format }] },
+      seen: { bytes, capacityBytes: header.capacityBytes, format: header.format },
     };
   }
 

@@ -1,5 +1,6 @@
 import { posix } from "node:path";
-import type { TemplateProblem } from "../../../fleet/model";
+import type { TemplateDisks, TemplateProblem } from "../../../fleet/model";
+import { MAX_IMAGE_DISKS } from "../volumes/contentId";
 import { isImage } from "../guard/domainImages";
 import { mayName, type DomainText, type ImageUser } from "../guard/imageUse";
 import { MAX_CHAIN } from "./chain";
@@ -73,29 +74,50 @@ export interface DeclaredDisk {
   chain?: { path?: string; format?: string }[];
 }
 
-/** The first disk of a template's domain. @throws TemplateProblemError */
-export async function firstDiskOf(client: LibvirtClient, host: string, domain: string, domainXml: string): Promise<{ volume: Volume; declared: DeclaredDisk }> {
+/** Whether a template's disk is cloned: one that its guest only reads is no part of what it wrote. */
+const isCloned = (disk: unknown): boolean => (text(disk, "@device") ?? "disk") === "disk" && at(disk, "readonly") === undefined;
+
+/**
+ * The disks of a template's domain that are cloned, in its order.
+ * @param which all that its guest can write to, or the first alone
+ * @throws TemplateProblemError
+ */
+export async function disksOfTemplate(
+  client: LibvirtClient, host: string, domain: string, domainXml: string, which: TemplateDisks,
+): Promise<{ volume: Volume; declared: DeclaredDisk }[]> {
+  const every = all(parseXml(domainXml), "domain", "devices", "disk");
+  const first = every.find((disk) => (text(disk, "@device") ?? "disk") === "disk");
+  if (first === undefined) return refuse("domain", `expected the first disk of ${domain} to be a volume of an active storage pool, got none: the domain has no disk`);
+  const rest = which === "all" ? every.filter((disk) => disk !== first && isCloned(disk)) : [];
+  if (rest.length >= MAX_IMAGE_DISKS) return refuse("domain", `expected at most ${MAX_IMAGE_DISKS} disks of ${domain}, got ${rest.length + 1}: detach some, or set template.disks to "first"`);
+  const found = [await diskOf(client, host, first, `the first disk of ${domain}`, "")];
+  const only = ', or clone the first disk alone (template.disks: "first")';
+  for (const disk of rest) found.push(await diskOf(client, host, disk, `the disk ${text(disk, "target", "@dev") ?? ""} of ${domain}`, only));
+  const twice = found.find(({ volume }, index) => found.findIndex((one) => one.volume.key === volume.key) < index);
+  if (twice) return refuse("domain", `expected each disk of ${domain} to be another volume, got ${twice.volume.name} twice`);
+  return found;
+}
+
+async function diskOf(client: LibvirtClient, host: string, disk: unknown, what: string, wayOut: string): Promise<{ volume: Volume; declared: DeclaredDisk }> {
   const property = "domain";
-  const disk = all(parseXml(domainXml), "domain", "devices", "disk").find((each) => (text(each, "@device") ?? "disk") === "disk");
-  const expected = `expected the first disk of ${domain} to be a volume of an active storage pool`;
-  if (disk === undefined) return refuse(property, `${expected}, got none: the domain has no disk`);
+  const expected = `expected ${what} to be a volume of an active storage pool`;
   const source = at(disk, "source");
   if (at(disk, "encryption") !== undefined || at(source, "encryption") !== undefined) {
-    return refuse(property, `${expected} that members can open, got an encrypted one: copy it to a plain one (qemu-img convert), and name that volume (template.volume)`);
+    return refuse(property, `${expected} that members can open, got an encrypted one: copy it to a plain one (qemu-img convert), and name that volume (template.volume)${wayOut}`);
   }
-  if (at(source, "slices") !== undefined) return refuse(property, `${expected}, got a part of a file (slices): ${COPY_IT}`);
+  if (at(source, "slices") !== undefined) return refuse(property, `${expected}, got a part of a file (slices): ${COPY_IT}${wayOut}`);
   const declared = declaredOf(disk);
   const [pool, name] = [text(source, "@pool"), text(source, "@volume")];
   if (pool !== undefined && name !== undefined) return { volume: await volumeOf(client, host, pool, name, { pool: property, volume: property }), declared };
   const file = text(source, "@file");
-  if (file === undefined) return refuse(property, `${expected}, got ${described(disk)}: ${COPY_IT}`);
+  if (file === undefined) return refuse(property, `${expected}, got ${described(disk)}: ${COPY_IT}${wayOut}`);
   const volume = await volumeAt(client, file);
   if (volume) return { volume, declared };
   const there = await poolAt(client, posix.dirname(file));
   if (there) await assertActive(client, host, there, property);
   return refuse(property, there
     ? `${expected}, got ${file}, which pool ${there.name} on ${host} does not have`
-    : `${expected}, got ${file}, whose directory is no pool of ${host}: make it one (virsh pool-create-as NAME dir --target ${posix.dirname(file)}), or move the file to one`);
+    : `${expected}, got ${file}, whose directory is no pool of ${host}: make it one (virsh pool-create-as NAME dir --target ${posix.dirname(file)}), or move the file to one${wayOut}`);
 }
 
 /** What a disk's source is that is no file. */

@@ -2,7 +2,9 @@ import { randomBytes } from "node:crypto";
 import type { Leftover } from "../../../fleet/model";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { assertUnused, deleteOwnMap, deleteVolume } from "../guard/guard";
-import { targetVolumeName, type TargetRef } from "./images";
+import type { CopyRef } from "../../hypervisor";
+import { disksOf } from "./contentId";
+import { markerName, targetVolumeName, type TargetRef } from "./images";
 import { asLeftover, type OwnVolume } from "../look/leftovers";
 import { memberInSlot } from "../look/memberDomain";
 import { contentPrefix, parseVolumeName, volumeName, type HostUp, type VolumeName } from "./names";
@@ -71,9 +73,13 @@ async function isTrusted(here: Here, { volume, mark }: { volume: string; mark: M
   return ageSeconds !== undefined && isSameBootByAge(mark.since, now, ageSeconds);
 }
 
-const isMarkOf = (mark: VolumeName, image: VolumeName): mark is Mark => mark.kind === "arriving" && (mark.of === "base"
+/** Of any disk of the image. */
+const isMarkOfImage = (mark: VolumeName, image: VolumeName): mark is Mark => mark.kind === "arriving" && (mark.of === "base"
   ? image.kind === "base" && image.slot === mark.slot && image.generation === mark.generation
   : image.kind === "replica" && image.contentPrefix === contentPrefix(mark.contentId));
+
+const isMarkOf = (mark: VolumeName, image: VolumeName): mark is Mark =>
+  isMarkOfImage(mark, image) && (mark.disk ?? 0) === (("disk" in image && image.disk) || 0);
 
 /** Leftovers as the plan sees them. The mark of a copy that can be gone on from belongs to it, and stays and goes with it. */
 export function asLeftovers(leftovers: OwnVolume[], now: HostUp | null): Leftover[] {
@@ -99,19 +105,20 @@ export interface Arrival {
  * Whether what is to be copied is whole already and stands under machines: a replica with its mark, a base whose member
  * exists and waits for nothing. Copied again it would be taken away under them.
  */
-export async function isStanding(place: Place, ref: TargetRef, contentId: string, marker: string | undefined): Promise<boolean> {
+export async function isStanding(place: Place, ref: CopyRef, contentId: string): Promise<boolean> {
   return inPlace(place, "look at target", async ({ client, pool, scope }) => {
-    if (!(await client.lookupVolume(pool, targetVolumeName(scope, ref)))) return false;
-    if (ref.kind === "replica") return marker !== undefined && (await client.lookupVolume(pool, marker)) !== null;
+    for (const disk of disksOf(contentId)) if (!(await client.lookupVolume(pool, targetVolumeName(scope, { ...ref, disk })))) return false;
+    if (ref.kind === "replica") return (await client.lookupVolume(pool, markerName(scope, ref))) !== null;
     const member = await memberInSlot(client, scope.fleetId, ref.slot);
     return member?.generation === ref.generation && member.contentId === contentId && member.base !== "arriving";
   });
 }
 
 /** The volume an earlier attempt at the same target left, if its bytes can be trusted; else a fresh one. */
-export async function beginArrival(place: Place, ref: TargetRef, contentId: string, capacityBytes: number, marker: string | undefined): Promise<Arrival> {
+export async function beginArrival(place: Place, ref: TargetRef, contentId: string, capacityBytes: number): Promise<Arrival> {
   const { scope } = place;
   const name = targetVolumeName(scope, ref);
+  const marker = ref.kind === "replica" ? markerName(scope, ref) : undefined;
   const image = parseVolumeName(scope, name)!;
   return inPlace(place, "make volume", async (here) => {
     const { client, pool } = here;
@@ -137,27 +144,37 @@ export async function beginArrival(place: Place, ref: TargetRef, contentId: stri
 }
 
 const markFor = (ref: TargetRef, contentId: string, since: HostUp): Mark => (ref.kind === "base"
-  ? { kind: "arriving", of: "base", slot: ref.slot, generation: ref.generation, contentId, since }
-  : { kind: "arriving", of: "replica", contentId, since });
+  ? { kind: "arriving", of: "base", slot: ref.slot, generation: ref.generation, contentId, since, disk: ref.disk }
+  : { kind: "arriving", of: "replica", contentId, since, disk: ref.disk });
 
-async function marksOf({ client, pool, scope }: Here, image: VolumeName): Promise<{ volume: string; mark: Mark }[]> {
+async function marksOf({ client, pool, scope }: Here, image: VolumeName, is: typeof isMarkOf = isMarkOf): Promise<{ volume: string; mark: Mark }[]> {
   return (await client.listVolumes(pool)).flatMap(({ name: volume }) => {
     const mark = parseVolumeName(scope, volume);
-    return mark !== null && isMarkOf(mark, image) ? [{ volume, mark }] : [];
+    return mark !== null && is(mark, image) ? [{ volume, mark }] : [];
   });
 }
 
-/** It is, or may be, not whole. */
+/** One of its disks is, or may be, not whole. */
 export async function isMarkedArriving(here: Here, image: VolumeName): Promise<boolean> {
-  return (await marksOf(here, image)).length > 0;
+  return (await marksOf(here, image, isMarkOfImage)).length > 0;
 }
 
-/** It is whole, or belongs to what is. */
+/** This disk is whole, or belongs to what is; or there is none any more. */
 export async function endArrival(here: Here, image: VolumeName): Promise<void> {
   for (const { volume } of await marksOf(here, image)) await deleteVolume(here, volume);
 }
 
-/** Nothing of it stays. */
+/** All disks of the image are whole, or belong to what is; or there are none any more. */
+export async function endArrivals(here: Here, image: VolumeName): Promise<void> {
+  for (const { volume } of await marksOf(here, image, isMarkOfImage)) await deleteVolume(here, volume);
+}
+
+/** Nothing of any of its disks stays. */
+export async function discardArrivals(place: Place, ref: CopyRef, contentId: string): Promise<void> {
+  for (const disk of disksOf(contentId)) await discardArrival(place, { ...ref, disk });
+}
+
+/** Nothing of this disk stays. */
 export async function discardArrival(place: Place, ref: TargetRef): Promise<void> {
   const name = targetVolumeName(place.scope, ref);
   await inPlace(place, "clean up", async (here) => {

@@ -19,22 +19,29 @@ export interface HostUp {
   upSeconds: number;
 }
 
+/** Which of an image's disks, in its order. Absent: the first, whose names are as they were when images had one disk. */
+export interface OfDisk {
+  disk?: number;
+}
+
+/** The images that a member's cloned disks consist of. */
+export type MemberImageKind = "base" | "delta" | "early";
+
 export type VolumeName =
-  | { kind: "base"; slot: number; generation: number }
-  | { kind: "delta"; slot: number; generation: number }
-  /** What the guest writes while its base or replica is still arriving. */
-  | { kind: "early"; slot: number; generation: number }
+  /** early: what the guest writes while its base or replica is still arriving. */
+  | ({ kind: MemberImageKind; slot: number; generation: number } & OfDisk)
   /** Tells the guest who it is (identity/volume.ts). */
   | { kind: "identity" | "ignition"; slot: number; generation: number }
   | { kind: "disk"; slot: number; generation: number; label: string; onDelete: "delete" | "keep" }
   /** Exists while a disk to keep has no member yet: told apart from a disk whose member was removed. */
   | { kind: "pending"; slot: number; generation: number; label: string }
   /** Exists while a copy is not whole: of what, and since when its host was up when it began (arrivals.ts). */
-  | { kind: "arriving"; of: "base"; slot: number; generation: number; contentId: string; since: HostUp }
-  | { kind: "arriving"; of: "replica"; contentId: string; since: HostUp }
-  | { kind: "replica" | "template"; contentPrefix: string; format: "qcow2" | "raw" }
+  | ({ kind: "arriving"; of: "base"; slot: number; generation: number; contentId: string; since: HostUp } & OfDisk)
+  | ({ kind: "arriving"; of: "replica"; contentId: string; since: HostUp } & OfDisk)
+  | ({ kind: "replica" | "template"; contentPrefix: string; format: "qcow2" | "raw" } & OfDisk)
   /** Of a sparse image, in its copy's helper. */
   | { kind: "map"; id: string }
+  /** All disks of the image are whole. */
   | { kind: "complete"; of: "replica" | "template"; contentId: string };
 
 const CONTENT_PREFIX = 16;
@@ -48,7 +55,7 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
     case "base":
     case "delta":
     case "early":
-      return `${head}s${name.slot}.g${name.generation}.${name.kind}.qcow2`;
+      return `${head}s${name.slot}.g${name.generation}.${name.kind}${ofDisk(name)}.qcow2`;
     case "identity":
       return `${head}s${name.slot}.g${name.generation}.identity.raw`;
     case "ignition":
@@ -59,17 +66,20 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
       return `${head}s${name.slot}.g${name.generation}.pending.${name.label}`;
     case "arriving": {
       const of = name.of === "base" ? `s${name.slot}.g${name.generation}` : name.of;
-      return `${head}${of}.arriving.${name.contentId}.${name.since.bootSeconds}-${name.since.upSeconds}`;
+      return `${head}${of}.arriving${ofDisk(name)}.${name.contentId}.${name.since.bootSeconds}-${name.since.upSeconds}`;
     }
     case "replica":
     case "template":
-      return `${head}${name.kind}.${name.contentPrefix}.${name.format}`;
+      return `${head}${name.kind}${ofDisk(name)}.${name.contentPrefix}.${name.format}`;
     case "map":
       return `${head}map.${name.id}`;
     case "complete":
       return `${head}${name.of}.${name.contentId}.complete`;
   }
 }
+
+const ofDisk = ({ disk = 0 }: OfDisk): string => (disk === 0 ? "" : `-${disk}`);
+const readDisk = (digits: string | undefined): OfDisk => (digits === undefined ? {} : { disk: Number(digits) });
 
 export const contentPrefix = (contentId: string): string => contentId.slice(0, CONTENT_PREFIX);
 
@@ -86,8 +96,8 @@ function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   const head = prefix(scope);
   if (!text.startsWith(head)) return null;
   const rest = text.slice(head.length);
-  let m = /^s(\d+)\.g(\d+)\.(base|delta|early)\.qcow2$/.exec(rest);
-  if (m) return { kind: m[3] as "base" | "delta" | "early", slot: Number(m[1]), generation: Number(m[2]) };
+  let m = /^s(\d+)\.g(\d+)\.(base|delta|early)(?:-([1-9]\d*))?\.qcow2$/.exec(rest);
+  if (m) return { kind: m[3] as MemberImageKind, slot: Number(m[1]), generation: Number(m[2]), ...readDisk(m[4]) };
   m = /^s(\d+)\.g(\d+)\.(identity\.raw|ignition\.json)$/.exec(rest);
   if (m) return { kind: m[3] === "identity.raw" ? "identity" : "ignition", slot: Number(m[1]), generation: Number(m[2]) };
   m = /^s(\d+)\.g(\d+)\.disk-(delete|keep)\.(.+)\.qcow2$/.exec(rest);
@@ -96,14 +106,14 @@ function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   }
   m = /^s(\d+)\.g(\d+)\.pending\.(.+)$/.exec(rest);
   if (m) return { kind: "pending", slot: Number(m[1]), generation: Number(m[2]), label: m[3]! };
-  m = /^(?:s(\d+)\.g(\d+)|replica)\.arriving\.([0-9a-f]+)\.(\d+)-(\d+)$/.exec(rest);
+  m = /^(?:s(\d+)\.g(\d+)|replica)\.arriving(?:-([1-9]\d*))?\.([0-9a-f]+)\.(\d+)-(\d+)$/.exec(rest);
   if (m) {
-    const facts = { contentId: m[3]!, since: { bootSeconds: Number(m[4]), upSeconds: Number(m[5]) } };
+    const facts = { ...readDisk(m[3]), contentId: m[4]!, since: { bootSeconds: Number(m[5]), upSeconds: Number(m[6]) } };
     if (m[1] === undefined) return { kind: "arriving", of: "replica", ...facts };
     return { kind: "arriving", of: "base", slot: Number(m[1]), generation: Number(m[2]), ...facts };
   }
-  m = /^(replica|template)\.([0-9a-f]+)\.(qcow2|raw)$/.exec(rest);
-  if (m) return { kind: m[1] as "replica" | "template", contentPrefix: m[2]!, format: m[3] as "qcow2" | "raw" };
+  m = /^(replica|template)(?:-([1-9]\d*))?\.([0-9a-f]+)\.(qcow2|raw)$/.exec(rest);
+  if (m) return { kind: m[1] as "replica" | "template", ...readDisk(m[2]), contentPrefix: m[3]!, format: m[4] as "qcow2" | "raw" };
   m = /^map\.([0-9a-f]+)$/.exec(rest);
   if (m) return { kind: "map", id: m[1]! };
   m = /^(replica|template)\.([0-9a-f]+)\.complete$/.exec(rest);

@@ -54,19 +54,29 @@ export function diskName(index: number): string {
   return index < 26 ? `vd${last}` : `${diskName(Math.floor(index / 26) - 1)}${last}`;
 }
 
-/** The one that is cloned; others of a member are its data disks. */
+/** Of a member's disks the one that it boots from, in whose place documented defaults put it. */
 export const FIRST_DISK = diskName(0);
 
-/** Last names of images that only a member's first disk has (volumes/names.ts). */
-const ROOT_IMAGE = /\.s\d+\.g\d+\.(base|delta|early)\.qcow2$/;
+/** Last names of images that only a member's cloned disks have (volumes/names.ts). */
+const MEMBER_IMAGE = /\.s\d+\.g\d+\.(?:base|delta|early)(?:-([1-9]\d*))?\.qcow2$/;
 
-/** Of a member's disks the one that was cloned: `vda`, else the first; where that bus is another's, one given by hand since is `vda`. */
+/** Which of the disks of its image a file of a member is; undefined: none, or somebody's snapshot of one. */
+export function imageDiskOf(file: string | undefined): number | undefined {
+  const m = MEMBER_IMAGE.exec(file ?? "");
+  return m ? Number(m[1] ?? 0) : undefined;
+}
+
+/** Of a member's disks the one that was cloned first: `vda`, else the first; where that bus is another's, one given by hand since is `vda`. */
 export function rootOf<T>(disks: readonly T[], read: (disk: T) => { device: string | undefined; file: string | undefined }): T | undefined {
   const [first] = disks;
   const named = disks.find((disk) => read(disk).device === FIRST_DISK) ?? first;
-  const isImage = (disk: T | undefined): boolean => disk !== undefined && ROOT_IMAGE.test(read(disk).file ?? "");
-  return !isImage(named) && isImage(first) ? first : named;
+  const isImage = (disk: T | undefined): boolean => disk !== undefined && imageDiskOf(read(disk).file) === 0;
+  return isImage(named) ? named : isImage(first) ? first : disks.find(isImage) ?? named;
 }
+
+/** A member's cloned disks, by their place in the image; undefined: none of its own files is there. */
+export const imageDisksOf = <T>(disks: readonly T[], count: number, read: (disk: T) => { device: string | undefined; file: string | undefined }): (T | undefined)[] =>
+  Array.from({ length: count }, (_, place) => (place === 0 ? rootOf(disks, read) : disks.find((disk) => imageDiskOf(read(disk).file) === place)));
 
 export function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
   return {
@@ -132,8 +142,11 @@ export function helperXml(name: string, tag: HelperTag, domainType: string, arch
 /** A text of the user's that differs by member. */
 export const fill = ({ name, slot }: Pick<ReconfigureOrder, "name" | "slot">, template: string): string => template.replaceAll("{name}", name).replaceAll("{slot}", String(slot));
 
-/** A member's persistent definition by documented defaults. Its first disk is the delta over the frozen base, or the flat base. */
-export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml, extra: (DiskXml & { label: string })[]): string {
+/**
+ * A member's persistent definition by documented defaults.
+ * @param image its cloned disks: each the delta over the frozen base, or the flat base
+ */
+export function memberXml(order: ReconfigureOrder, tag: MemberTag, image: readonly DiskXml[], extra: readonly (DiskXml & { label: string })[]): string {
   const { vm } = order;
   const own = libvirts(vm.own);
   const { networks = [], numCpus = 1, memory = 1024 } = vm;
@@ -163,7 +176,7 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, top: DiskXml,
       on_reboot: "restart",
       on_crash: "destroy",
       devices: {
-        disk: [diskXml(top, 0), ...extra.map((disk, index) => diskXml(disk, index + 1, disk.label.slice(0, 20)))],
+        disk: [...image.map((disk, index) => diskXml(disk, index)), ...extra.map((disk, index) => diskXml(disk, image.length + index, disk.label.slice(0, 20)))],
         controller: [{ "@type": "usb", "@model": "none" }],
         interface: networks.map((card, index) => cardXml(card, macs[index]!)),
         serial,

@@ -2,7 +2,9 @@
  * What a copy of a machine inherits of its definition (DESIGN.md section 11): all but what is one machine's own. What of
  * it is left out is told in words; what copies cannot share is refused by name, unless `vm.xml` takes it away.
  */
+import type { TemplateDisks } from "../../../fleet/model";
 import { allBelow, attribute, below, children, remove, setText, type Element } from "./definition";
+import { imageDiskOf, imageDisksOf } from "./domainXml";
 import { isEfi, secureBootOf } from "./setFirmware";
 import { memoryOf } from "./setSize";
 
@@ -14,15 +16,34 @@ const OWN = ["name", "uuid", "title", "description", "id", "hwuuid"];
 
 export const isDisk = (disk: Element): boolean => (attribute(disk, "device") ?? "disk") === "disk";
 
-/** The disk that is cloned: the first that is a disk at all. */
-export const firstDisk = (root: Element): Element | undefined => allBelow(root, "devices", "disk").find(isDisk);
+/**
+ * Of a machine's disks those that its copies have, in the order of the image: of a template the first and, where all are
+ * cloned, those that its guest can write to; of a member those that were cloned for it.
+ */
+export function clonedDisks(root: Element, { disks: which, isMember }: ClonedFrom): Element[] {
+  const disks = allBelow(root, "devices", "disk").filter(isDisk);
+  if (isMember) {
+    const read = (disk: Element) => ({ device: attribute(below(disk, "target"), "dev"), file: attribute(below(disk, "source"), "file") });
+    const count = 1 + Math.max(0, ...disks.map((disk) => imageDiskOf(read(disk).file) ?? 0));
+    return imageDisksOf(disks, count, read).filter((disk) => disk !== undefined);
+  }
+  return disks.filter((disk, index) => index === 0 || (which === "all" && !below(disk, "readonly")));
+}
+
+/** What a copy is made like. */
+export interface ClonedFrom {
+  /** @default "first" */
+  disks?: TemplateDisks;
+  /** It is a member itself. @default false */
+  isMember?: boolean;
+}
 
 /**
- * Takes everything out of a template's definition that is its own, in place. Of its disks the first stays, without what
- * it is read from; drives for media stay, empty.
+ * Takes everything out of a template's definition that is its own, in place. Of its disks those that are cloned stay,
+ * without what they are read from; drives for media stay, empty.
  * @returns what was left out that somebody may miss, in words
  */
-export function inherit(root: Element): string[] {
+export function inherit(root: Element, from: ClonedFrom): string[] {
   const lost: string[] = [];
   root.removeAttribute("id");
   for (const name of OWN) remove(...children(root, name));
@@ -33,7 +54,7 @@ export function inherit(root: Element): string[] {
   for (const entry of allBelow(root, "sysinfo").flatMap((sysinfo) => children(sysinfo)).flatMap((block) => children(block, "entry"))) {
     if (["uuid", "serial"].includes(attribute(entry, "name") ?? "")) remove(entry);
   }
-  lost.push(...firmware(root), ...disks(root));
+  lost.push(...firmware(root), ...disks(root, clonedDisks(root, from)));
   for (const card of allBelow(root, "devices", "interface")) ownCard(card);
   for (const graphics of allBelow(root, "devices", "graphics")) lost.push(...ownGraphics(graphics));
   for (const channel of allBelow(root, "devices", "channel")) {
@@ -76,12 +97,12 @@ function firmware(root: Element): string[] {
   return ["what its firmware's variables hold"];
 }
 
-function disks(root: Element): string[] {
+function disks(root: Element, cloned: readonly Element[]): string[] {
   const lost: string[] = [];
-  const first = firstDisk(root);
+  const [first] = cloned;
   for (const disk of allBelow(root, "devices", "disk")) {
     const name = attribute(below(disk, "target"), "dev") ?? "";
-    if (disk === first) {
+    if (cloned.includes(disk)) {
       remove(...["backingStore", "mirror", "shareable", "transient", "auth"].flatMap((one) => children(disk, one)));
     } else if (!["cdrom", "floppy"].includes(attribute(disk, "device") ?? "")) {
       lost.push(`the disk ${name}`);
@@ -202,19 +223,19 @@ function fixedPlace(device: Element): string | undefined {
 }
 
 /** As people speak of a machine: `pc-q35-7.2, host-passthrough CPU, UEFI, TPM, 2 network cards`. */
-export function describeHardware(root: Element): string {
+export function describeHardware(root: Element, cloned: readonly Element[]): string {
   const os = below(root, "os");
   const cpu = below(root, "cpu");
   const isSecure = attribute(below(os, "loader"), "secure") === "yes" || (os && secureBootOf(os)) === true;
   const cards = allBelow(root, "devices", "interface").length;
-  const bus = attribute(below(firstDisk(root), "target"), "bus");
+  const buses = cloned.flatMap((disk) => attribute(below(disk, "target"), "bus") ?? []);
   return [
     attribute(below(os, "type"), "machine"),
     `${below(root, "vcpu")?.textContent ?? "1"} CPUs${cpu ? ` (${attribute(cpu, "mode") ?? "custom"})` : ""}`,
     below(root, "memory") && `${memoryOf(root)} MiB`,
     os && isEfi(os) ? `UEFI${isSecure ? " with secure boot" : ""}` : undefined,
     below(root, "devices", "tpm") ? "TPM" : undefined,
-    bus === undefined ? undefined : `disk on ${bus}`,
+    buses.length === 0 ? undefined : buses.length === 1 ? `disk on ${buses[0]!}` : `${buses.length} disks on ${[...new Set(buses)].join(" and ")}`,
     cards === 0 ? "no network card" : `${cards} network card${cards > 1 ? "s" : ""}`,
   ].filter((one) => one !== undefined).join(", ");
 }

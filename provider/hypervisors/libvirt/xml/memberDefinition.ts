@@ -9,9 +9,9 @@ import { baseName } from "../look/domainDisks";
 import { libvirts } from "../own";
 import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
-import { backingXml, diskName, diskXml, fill, memberXml, rootOf, type DiskXml } from "./domainXml";
+import { backingXml, diskName, diskXml, fill, imageDisksOf, memberXml, type DiskXml } from "./domainXml";
 import { held, intruded, placesOf } from "./held";
-import { describeHardware, inherit, isDisk, unshareable, type LonePart } from "./inherit";
+import { clonedDisks, describeHardware, inherit, isDisk, unshareable, type ClonedFrom, type LonePart } from "./inherit";
 import { isIgnitionVolume } from "../volumes/names";
 import { setFirmware } from "./setFirmware";
 import { setIgnition } from "./setIgnition";
@@ -28,17 +28,17 @@ export const IDENTITY_LABEL = "cidata";
 /** What else a definition says beside what the order names: the parts are the same whatever it is made of. */
 export interface Parts {
   tag: MemberTag;
-  /** The disk that its guest boots from. */
-  top: DiskXml;
+  /** Its cloned disks, in the order of its image: the first is the one that its guest boots from. */
+  image: readonly DiskXml[];
   extra: readonly DataDisk[];
   /** The file that Ignition is to be handed. Absent: none, and what it was handed as a member goes. */
   ignition?: string;
 }
 
 /** A template's definition, as its host gave it. */
-export interface TemplateMachine {
+export interface TemplateMachine extends ClonedFrom {
   xml: string;
-  /** It is a member's, and what its program sets was set in it. */
+  /** It is a member's, and what its program sets was set in it. @default false */
   isMember?: boolean;
 }
 
@@ -49,7 +49,7 @@ export interface TemplateMachine {
 export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: { own: string } | { template: TemplateMachine }): string {
   const { vm } = order;
   if (vm.hardware === "defaults" || !from) {
-    const made = memberXml(order, parts.tag, parts.top, [...parts.extra]);
+    const made = memberXml(order, parts.tag, parts.image, parts.extra);
     if (isPlain(vm) && parts.ignition === undefined) return made;
     const root = readDefinition(made);
     setIgnition(root, parts.ignition, isIgnitionVolume);
@@ -58,12 +58,13 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
     return finished(root, order, parts, { isNew: true, isAgain: false });
   }
   const root = readDefinition("own" in from ? from.own : from.template.xml);
-  if ("template" in from) inherit(root);
+  if ("template" in from) inherit(root, from.template);
   setIdentity(root, order, parts.tag);
   setSize(root, vm);
   setMachine(root, vm, order, "own" in from);
   setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
-  setDisks(root, parts);
+  const standing = "template" in from ? clonedDisks(root, from.template) : memberDisks(root, parts.image.length);
+  setDisks(root, standing, parts);
   setIgnition(root, parts.ignition, isIgnitionVolume);
   return finished(root, order, parts, { isNew: "template" in from, isAgain: "own" in from || from.template.isMember === true });
 }
@@ -131,21 +132,12 @@ function setCards(root: Element, order: ReconfigureOrder, places: readonly strin
   if (!places) there.forEach((card, index) => append(card, { mac: { "@address": macs[index]! } }, children(card)[0] ?? null));
 }
 
-function setDisks(root: Element, { top, extra }: Parts): void {
+/** @param standing elements of its cloned disks, as far as there are any */
+function setDisks(root: Element, standing: readonly (Element | undefined)[], { image, extra }: Parts): void {
   const devices = childOf(root, "devices");
-  const first = memberDisk(root) ?? append(devices, { disk: diskXml(top, 0) }, children(devices)[0] ?? null);
-  first.setAttribute("type", "file");
-  const driver = childOf(first, "driver");
-  driver.setAttribute("name", "qemu");
-  driver.setAttribute("type", top.format);
-  for (const name of ["error_policy", "rerror_policy"]) {
-    if (top.stopOnError) driver.setAttribute(name, "stop");
-    else if (attribute(driver, name) === "stop") driver.removeAttribute(name);
-  }
-  remove(...["source", "backingStore"].flatMap((name) => children(first, name)));
-  append(first, { source: { "@file": top.path } });
-  const backing = backingXml(top.backing);
-  if (backing) append(first, { backingStore: backing });
+  image.forEach((disk, place) => {
+    setImage(standing[place] ?? append(devices, { disk: diskXml(disk, place) }, place === 0 ? children(devices)[0] ?? null : null), disk);
+  });
   const wanted = new Set(extra.map(({ path }) => path));
   for (const disk of children(devices, "disk")) {
     if (below(disk, "readonly") && below(disk, "serial")?.textContent === IDENTITY_LABEL && !wanted.has(attribute(below(disk, "source"), "file") ?? "")) remove(disk);
@@ -161,6 +153,31 @@ function setDisks(root: Element, { top, extra }: Parts): void {
   }
 }
 
+/** What a cloned disk is read from. */
+function setImage(element: Element, disk: DiskXml): void {
+  element.setAttribute("type", "file");
+  const driver = childOf(element, "driver");
+  driver.setAttribute("name", "qemu");
+  driver.setAttribute("type", disk.format);
+  for (const name of ["error_policy", "rerror_policy"]) {
+    if (disk.stopOnError) driver.setAttribute(name, "stop");
+    else if (attribute(driver, name) === "stop") driver.removeAttribute(name);
+  }
+  remove(...["source", "backingStore"].flatMap((name) => children(element, name)));
+  append(element, { source: { "@file": disk.path } });
+  const backing = backingXml(disk.backing);
+  if (backing) append(element, { backingStore: backing });
+}
+
+/** A member's definition with one of its cloned disks in another file, which needs nothing that the definition says. @param from its last name */
+export function withImageAt(own: string, from: string, path: string): string {
+  const root = readDefinition(own);
+  for (const disk of allBelow(root, "devices", "disk")) {
+    if (baseName(attribute(below(disk, "source"), "file")) === from) setImage(disk, { path, format: "qcow2" });
+  }
+  return writeDefinition(root);
+}
+
 /** What is declared so that it differs by member. */
 function ownPaths(order: ReconfigureOrder): Set<string> {
   const { serialLog, xml = {} } = libvirts(order.vm.own);
@@ -168,8 +185,8 @@ function ownPaths(order: ReconfigureOrder): Set<string> {
   return new Set(declared.map((one) => fill(order, one)).filter((one, index) => one !== declared[index]));
 }
 
-/** The first disk of a member, as whoever looks for it finds it (look/domainDisks.ts). */
-const memberDisk = (root: Element): Element | undefined => rootOf(allBelow(root, "devices", "disk").filter(isDisk), (disk) => ({
+/** The cloned disks of a member, as whoever looks for them finds them (look/domainDisks.ts). */
+const memberDisks = (root: Element, count: number): (Element | undefined)[] => imageDisksOf(allBelow(root, "devices", "disk").filter(isDisk), count, (disk) => ({
   device: attribute(below(disk, "target"), "dev"), file: attribute(below(disk, "source"), "file"),
 }));
 
@@ -177,9 +194,10 @@ const memberDisk = (root: Element): Element | undefined => rootOf(allBelow(root,
  * Sets what `vm.xml` declares, last.
  * @throws UnfitMachineError where this is no definition of that member any more then, or is one that only one machine can have
  */
-function finished(root: Element, order: ReconfigureOrder, { tag, top, extra }: Parts, { isNew, isAgain }: { isNew: boolean; isAgain: boolean }): string {
+function finished(root: Element, order: ReconfigureOrder, { tag, image, extra }: Parts, { isNew, isAgain }: { isNew: boolean; isAgain: boolean }): string {
   const { xml } = libvirts(order.vm.own);
-  const [before, own] = [held(root), placesOf(memberDisk(root))];
+  const places = (): string[] => memberDisks(root, image.length).map(placesOf);
+  const [before, own] = [held(root), places()];
   const lone = (): LonePart[] => unshareable(root, ownPaths(order));
   // What somebody gave a member by hand since is that member's.
   const given = new Set(isNew ? [] : lone().map(({ what }) => what));
@@ -189,8 +207,8 @@ function finished(root: Element, order: ReconfigureOrder, { tag, top, extra }: P
     allBelow(root, "metadata").flatMap((metadata) => children(metadata)).some((one) => one.namespaceURI === TAG_URI && attribute(one, "incarnation") === tag.incarnation);
   if (!isOwn || root.nodeName !== "domain") wrong.push("vm.xml changes what tells members apart (name, UUID or tag)");
   const files = allBelow(root, "devices", "disk", "source").map((source) => baseName(attribute(source, "file") ?? attribute(source, "volume")));
-  const first = memberDisk(root);
-  const isWhole = attribute(below(first, "source"), "file") === top.path && placesOf(first) === own && extra.every(({ path }) => files.includes(baseName(path)));
+  const isWhole = memberDisks(root, image.length).every((disk, place) => attribute(below(disk, "source"), "file") === image[place]!.path) &&
+    isDeepStrictEqual(places(), own) && extra.every(({ path }) => files.includes(baseName(path)));
   wrong.push(...intruded(before, held(root), isWhole));
   if (wrong.length > 0) throw new UnfitMachineError(wrong);
   return writeDefinition(root);
@@ -208,11 +226,11 @@ export interface LikeTemplate {
 
 /** @throws UnfitMachineError */
 export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplate {
-  const lost = inherit(readDefinition(template.xml));
+  const lost = inherit(readDefinition(template.xml), template);
   const sample = sampleOf(vm, { template });
   const root = readDefinition(sample);
   const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
-  return { sample, cards: allBelow(root, "devices", "interface").length, memory: memoryOf(root), words: `hardware as the template's: ${describeHardware(root)}${without}` };
+  return { sample, cards: allBelow(root, "devices", "interface").length, memory: memoryOf(root), words: `hardware as the template's: ${describeHardware(root, clonedDisks(root, template))}${without}` };
 }
 
 /** The definition of a member that is never made, for hosts to be asked about. @throws UnfitMachineError */
@@ -221,7 +239,9 @@ export function sampleOf(vm: VmSpec, from?: { template: TemplateMachine }): stri
   const of = { kind: "full", slot: 0, generation: 0, contentId: "" } as const;
   const order: ReconfigureOrder = { fleet, host: "", name: "vmfleet-sample", ...of, vm, autostart: false };
   const tag: MemberTag = { purpose: "member", fleetId: fleet.fleetId, incarnation: fleet.incarnation, base: "frozen", ...of };
-  return memberDefinition(order, { tag, top: { path: "/vmfleet-sample", format: "qcow2" }, extra: [] }, from);
+  const disks = from ? clonedDisks(readDefinition(from.template.xml), from.template).length : 1;
+  const image = Array.from({ length: disks }, (_, place): DiskXml => ({ path: `/vmfleet-sample.s0.g0.base${place === 0 ? "" : `-${place}`}.qcow2`, format: "qcow2" }));
+  return memberDefinition(order, { tag, image, extra: [] }, from);
 }
 
 /** Whether documented defaults alone make its machine, which any host that can run members can run. */

@@ -12,6 +12,7 @@ export async function letGo({ copy, context, clock, orders, pacer }: Copying, { 
   // While its readers still read: what is left to write then is little.
   await rig.helper.flush();
   orders.complete();
+  copy.isThere.pass();
   // Readers as quick as the copy end right behind it, and an exchange would only hold them up.
   await within(clock, READER_PATIENCE_MS, copy.unread(context.signal));
   if (!copy.isRead) return { name: "closing", rig, feed };
