@@ -23,7 +23,7 @@ import { add, lastLine, mochaResult, slowestLines, succeeded } from "./lib/tally
 
 const SUFFIX = { unit: ".test.ts", lab: ".lab.ts", e2e: ".e2e.ts" };
 /** Of one test, unless it says otherwise. */
-const TIMEOUT_MS = { unit: 10_000, lab: 120_000, e2e: 600_000 };
+const TIMEOUT_MS = { unit: 60_000, lab: 120_000, e2e: 600_000 };
 const OWN_LABS = ["test", "test2", "test3", "test4"];
 
 const log = (line) => console.log(`▸ ${line}`);

@@ -7,7 +7,12 @@ import { all, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/x
 
 const scope = { fleetId: "abc", hostUuid: "1a2b3c4d-0000-0000-0000-000000000000" };
 const label = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/);
+const disk = fc.integer({ min: 1, max: 99 });
 const anyName: fc.Arbitrary<VolumeName> = fc.oneof(
+  fc.record({ kind: fc.constantFrom("base" as const, "delta" as const, "early" as const), slot: fc.nat(999), generation: fc.nat(9), disk }, { requiredKeys: ["kind", "slot", "generation"] }),
+  fc.record({ kind: fc.constantFrom("replica" as const, "template" as const), contentPrefix: fc.stringMatching(/^[0-9a-f]{16}$/), format: fc.constantFrom("qcow2" as const, "raw" as const), disk }),
+  fc.record({ kind: fc.constant("arriving" as const), of: fc.constant("base" as const), slot: fc.nat(999), generation: fc.nat(9), disk, contentId: fc.stringMatching(/^[0-9a-f]{66}$/), since: fc.record({ bootSeconds: fc.nat(2_000_000_000), upSeconds: fc.nat(1e9) }, { noNullPrototype: true }) }),
+  fc.record({ kind: fc.constant("arriving" as const), of: fc.constant("replica" as const), disk, contentId: fc.stringMatching(/^[0-9a-f]{66}$/), since: fc.record({ bootSeconds: fc.nat(2_000_000_000), upSeconds: fc.nat(1e9) }, { noNullPrototype: true }) }),
   fc.record({ kind: fc.constantFrom("base" as const, "delta" as const, "identity" as const, "ignition" as const), slot: fc.nat(100_000), generation: fc.nat(99) }),
   fc.record({ kind: fc.constant("disk" as const), slot: fc.nat(999), generation: fc.nat(9), label, onDelete: fc.constantFrom("keep" as const, "delete" as const) }),
   fc.record({ kind: fc.constant("pending" as const), slot: fc.nat(999), generation: fc.nat(9), label }),
@@ -32,7 +37,7 @@ describe("volume names", () => {
   });
 
   it("of other shapes are left alone, our prefix or not", () => {
-    for (const name of ["disk.qcow2", "vmfleet-abc.1a2b3c4d.mine.qcow2", "vmfleet-abc.1a2b3c4d.s1.g0.base.qcow2.bak", "vmfleet-abc.1a2b3c4d.sX.g0.base.qcow2"]) {
+    for (const name of ["disk.qcow2", "vmfleet-abc.1a2b3c4d.mine.qcow2", "vmfleet-abc.1a2b3c4d.s1.g0.base.qcow2.bak", "vmfleet-abc.1a2b3c4d.sX.g0.base.qcow2", ...["base-0", "base-01", "base-1-2"].map((kind) => volumeName(scope, { kind: "base", slot: 1, generation: 0 }).replace("base", kind))]) {
       assert.equal(parseVolumeName(scope, name), null, name);
     }
   });
