@@ -1,6 +1,6 @@
 /** Fleets of a template machine with several disks on real hosts: that all of them are whole in every member is said by qemu-img. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -117,6 +117,30 @@ describe("a fleet of a template machine with several disks on real hosts", funct
       assert.equal(/nbd|error_policy|\.early/.test(await virsh(hostOf(member), "dumpxml", "--inactive", member.name)), false);
     }
   });
+
+  for (const start of ["whenCopied", "immediately"] as const) {
+    it(`is whole in the end however often its provider is killed (start: ${start})`, async () => {
+      await fleetOf({ start, policy: "relay" }, { dataBytes: 48 * MIB });
+      for (const { name } of hosts) await lab.setRate({ name: LAB_NAME, host: name, bitsPerSecond: 200e6 });
+      // Each time it comes further: into the copies, the members, the merges.
+      for (const afterMs of [2_000, 3_500, 5_000, 6_500, 9_000]) if (await killed(afterMs)) break;
+      const { state } = await fleet.up({});
+      for (const member of state.members) {
+        await assertWhole(member);
+        assert.equal(member.base, "consolidated");
+      }
+      const { plan } = await fleet.up({});
+      assert.deepEqual([plan.create, plan.reconfigure, plan.cleanup, plan.destroy], [[], [], [], []]);
+    });
+  }
+
+  /** A provider that is killed so long after its start. @returns it was done by then */
+  async function killed(afterMs: number): Promise<boolean> {
+    const child = spawn(process.execPath, ["--require", "tsx/cjs", join(__dirname, "immediate-child.ts"), JSON.stringify({ inputs: fleet.inputs, fleetId: fleet.fleetId })], { stdio: "inherit" });
+    const ended = new Promise<boolean>((resolve) => child.once("exit", (code) => resolve(code === 0)));
+    const timer = setTimeout(() => child.kill("SIGKILL"), afterMs);
+    return ended.finally(() => clearTimeout(timer));
+  }
 
   it("has the first alone where that is declared, and is refused where one cannot be cloned", async () => {
     await fleetOf({ countPerHost: undefined, count: 1, template: { host: hosts[0]!.name, domain: NAME, disks: "first" } });

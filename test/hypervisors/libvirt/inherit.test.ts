@@ -182,6 +182,23 @@ describe("a member of a template machine", () => {
       assert.deepEqual(read(scsi.replace("</devices>", `${by("vda")}</devices>`)), [["sda", image.path], ["vda", "/data/theirs.qcow2"]]);
     });
 
+    it("keeps each of its cloned disks, by its file, wherever it stands", () => {
+      const xml = golden().replace(/<disk [^>]*>(?:(?!<\/disk>).)*sdb.*?<\/disk>/s, "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/t/data.raw'/><target dev='vda' bus='virtio'/><serial>data</serial></disk>");
+      const image = (kind: string) => ["", "-1"].map((disk) => ({ path: `/pool/vmfleet.f.h.s3.g0.${kind}${disk}.qcow2`, format: "qcow2" }));
+      const read = (definition: string) => all(domainOf(definition), "devices", "disk").filter((disk) => text(disk, "@device") === "disk")
+        .map((disk) => [text(disk, "target", "@dev"), text(disk, "source", "@file"), text(disk, "driver", "@type"), text(disk, "serial")]);
+      const template = { xml, disks: "all" as const };
+      const made = memberDefinition(orderOf(vmOf()), { tag, image: image("delta"), extra: [] }, { template });
+      assert.deepEqual(read(made), [["sda", image("delta")[0]!.path, "qcow2", undefined], ["vda", image("delta")[1]!.path, "qcow2", "data"]]);
+      const own = made.replace(/(<disk type="file" device="disk">(?:(?!<\/disk>).)*delta\.qcow2.*?<\/disk>)(.*)(<disk [^>]*>(?:(?!<\/disk>).)*delta-1\.qcow2.*?<\/disk>)/s, "$3$2$1");
+      const again = read(memberDefinition(orderOf(vmOf()), { tag, image: image("base"), extra: [{ path: "/pool/a", format: "qcow2", label: "a" }] }, { own }));
+      assert.deepEqual(again.map(([device, file]) => [device, file]).sort(), [["sda", image("base")[0]!.path], ["vda", image("base")[1]!.path], ["vdb", "/pool/a"]]);
+      assert.match(likeTemplate(template, vmOf()).words, /2 disks on scsi and virtio/);
+      assert.match(likeTemplate({ xml, disks: "first" }, vmOf()).words, /disk on scsi.*without the disk vda/);
+      assert.throws(() => memberDefinition(orderOf(vmOf({ xml: { "./devices/disk[2]": false } })), { tag, image: image("delta"), extra: [] }, { template: { ...template, xml } }), /vm\.xml changes where the members' disks are/);
+      assert.deepEqual(read(memberDefinition(orderOf(vmOf()), { tag, image: image("delta"), extra: [] }, { template: { xml: made, isMember: true } })), read(made), "one like a member has as many");
+    });
+
     it("has no data disk twice, whatever its pool's path is called by now", () => {
       const own = memberDefinition(orderOf(vmOf()), { tag, image: [top], extra: [{ path: "/pool/a", format: "qcow2", label: "a" }] }, { template: { xml: golden() } });
       const anew = domainOf(memberDefinition(orderOf(vmOf()), { tag, image: [top], extra: [{ path: "/link/a", format: "qcow2", label: "a" }] }, { own }));

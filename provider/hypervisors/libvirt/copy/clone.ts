@@ -3,10 +3,10 @@ import type { Clock } from "../../../async/clock";
 import { coalesce } from "../../../fleet";
 import type { ByteRange } from "../../../fleet/model";
 import {
-  HostUnreachableError, HypervisorError, NoSpaceError, SourceLostError, TemplateChangedError, UnansweredError,
-  type CallContext, type CloneOrder, type CloneResult, type CopyRef, type HintedCloneOrder, type HintedCloneResult, type ImageRef,
+  HostUnreachableError, HypervisorError, SourceLostError, TemplateChangedError, UnansweredError,
+  type CallContext, type CloneOrder, type CloneResult, type CopyRef, type HintedCloneResult, type ImageRef,
 } from "../../hypervisor";
-import { type Arrival, beginArrival, discardArrival, endArrivals, isMarkedArriving, isStanding } from "../volumes/arrivals";
+import { type Arrival, beginArrival, discardArrival, endArrivals, isMarkedArriving } from "../volumes/arrivals";
 import type { Copy } from "./copies";
 import { openFeed, type Exporters, type Resolved } from "./feeds";
 import { Helper, type HelperSettings } from "../helper/helper";

@@ -21,7 +21,7 @@ import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession, PoolFacts } from "../connection/session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "../xml/tags";
 import { cardPlaces } from "../xml/cards";
-import { all, at, parseXml, text, type ParsedXml } from "../xml/xml";
+import { all, at, parseXml, text } from "../xml/xml";
 import { WORDS } from "../words";
 import { factsUnlessGone, type VolumeFacts } from "../volumes/volumes";
 

@@ -31,7 +31,7 @@ export const memberTagOf = (domain: Pick<Domain, "name" | "uuid">, tag: Tag | nu
 /**
  * What its disks say. own: nothing else; a disk of no fleet's name is somebody's snapshot or copy of its disk.
  * displaced: another host's disks, which this host has too. Else a reason in words.
- * @param files its first disk, as it runs and as it will start
+ * @param files its cloned disks, as it runs and as it will start
  * @param here whether the pool has a volume of that name
  */
 export function standing(

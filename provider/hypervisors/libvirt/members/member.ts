@@ -1,6 +1,6 @@
 import { inheriting } from "../../../fleet";
 import {
-  ForeignNameError, type CallContext, type CopyRef, type MemberRef, type ReconfigureOrder, type SnapshotOrder,
+  ForeignNameError, type CallContext, type MemberRef, type ReconfigureOrder,
 } from "../../hypervisor";
 import { endArrivals } from "../volumes/arrivals";
 import { disksOf } from "../volumes/contentId";
@@ -11,15 +11,15 @@ import { dropTold, tellGuest, toldNames } from "../identity/volume";
 import { IMAGE_KINDS, imageNames, isMemberImage, standingImage } from "./images";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { assertUnused, deleteUnused, deleteVolume, lookAround } from "../guard/guard";
-import { heldGeneration, parseVolumeName, volumeName, type MemberImageKind, type VolumeName, type VolumeScope } from "../volumes/names";
-import { findMember, memberInSlot, tagOf, type FoundMember } from "../look/memberDomain";
+import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "../volumes/names";
+import { findMember, tagOf, type FoundMember } from "../look/memberDomain";
 import { memberTagOf } from "../look/ownership";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
 import { DomainState, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import { CallTimeoutError, LibvirtError } from "../rpc/errors";
 import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";
-import { memberImage, targetVolumeName } from "../volumes/images";
+import { memberImage } from "../volumes/images";
 import type { DiskXml } from "../xml/domainXml";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
 

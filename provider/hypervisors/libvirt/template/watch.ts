@@ -6,7 +6,7 @@ import { DeadlineError, deadlineAfter } from "../../../async/deadline";
 import { HostUnreachableError, SourceLostError, TemplateChangedError, UnansweredError, type CloneOrder } from "../../hypervisor";
 import type { Place } from "../connection/place";
 import type { HostSession } from "../connection/session";
-import { discardArrival } from "../volumes/arrivals";
+import { discardArrivals } from "../volumes/arrivals";
 import { findTemplate, type LocatedTemplate } from "./find";
 
 /** For a second look at the template. A host that is silent this long tells nothing about it. */
@@ -33,7 +33,7 @@ export class TemplateWatch {
   async assertUnchanged(order: CloneOrder, place: Place): Promise<void> {
     const trouble = await this.trouble(order);
     if (trouble === undefined) return;
-    await discardArrival(place, order.target);
+    await discardArrivals(place, order.target, order.image.contentId);
     // Whether it was written while its host was silent nobody can say: the copy counts for nothing then.
     if (trouble === SILENT) throw new SourceLostError(this.located?.observed.host ?? "", order.target.host, "the template's host went silent, so the copy cannot be vouched for");
     throw new TemplateChangedError(order.target.host, "clone", trouble);
