@@ -12,7 +12,7 @@ describe("what inputs that are left out mean", () => {
     const before = made().state;
     const { defaultsVersion: _none, ...rest } = before;
     const older: FleetState = rest;
-    assert.equal(_none, 2);
+    assert.equal(_none, 3);
     assert.equal(defaultsVersionOf(older), 1);
     assert.equal(specOf(declared, older).defaultsVersion, 1);
     const again = recordState({ spec: specOf(declared, older), fleetId: FLEET, incarnation: INCARNATION, observation: observation([reachable("a1")]), previous: older, lastRun: NO_RUN });

@@ -109,9 +109,10 @@ const writtenOn = (plan: FleetPlan, host: string) =>
 function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
   const leaving = new Set(plan.destroy.filter((one) => one.host === host.name).map(memberKey));
   const members = host.members.filter((member) => leaving.has(memberKey(member)));
+  const replicas = new Set(host.replicas.flatMap(({ disk, others = [] }) => [disk, ...others]).map(({ name }) => name));
   const disks = members.flatMap((member) => [
-    // Under each delta of a linked clone lies the replica, which stays until the end of the run.
-    ...member.chain.filter((_, at) => member.kind !== "linked" || at % 2 === 0),
+    // Under each disk of a linked clone lies one of the replica, which stays until the end of the run.
+    ...(member.kind === "linked" ? member.chain.slice(0, -1).filter(({ name }) => !replicas.has(name)) : member.chain),
     ...member.disks.filter((disk) => disk.onDelete === "delete"),
   ]);
   // What is removed, and what the plan goes on from: that need not be written again.
