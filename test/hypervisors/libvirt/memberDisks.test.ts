@@ -11,6 +11,8 @@ import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/cl
 import type { Domain, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
+import { memberXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
+import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
 import { attachedFiles } from "../../../provider/hypervisors/libvirt/look/domainDisks";
 import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
 
@@ -54,6 +56,8 @@ class OneMember {
     poolIsActive: () => Promise.resolve(true),
     listActivePools: () => Promise.resolve([{ name: "default" }]),
     listVolumes: () => Promise.resolve([...this.volumes.keys()].map(volumeOf)),
+    lookupVolumeByPath: () => Promise.resolve(null),
+    listPools: () => Promise.resolve([]),
     lookupVolume: (_pool: Pool, name: string) => Promise.resolve(this.volumes.has(name) ? volumeOf(name) : null),
     createVolume: (_pool: Pool, xml: string) => {
       const name = /<name>(.*?)<\/name>/.exec(xml)![1]!;
@@ -107,10 +111,43 @@ describe("a member's disks", () => {
     }), { examples: [[[{ label: "data.1", onDelete: "delete" }]]], numRuns: 50 });
   });
 
+  it("that were kept of an earlier member of the slot are the member's own: they stay in a change, and when it goes", async () => {
+    const earlier = ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "keep" });
+    const host = new OneMember([delta, earlier, dataDisk("log")]);
+    await reconfigureMember(order, host.place, noMachine);
+    assert.deepEqual(host.defined.map(attachedFiles), [[delta, earlier, dataDisk("log")]]);
+    await destroyMember({ ...order, shutdownMs: 0 }, host.place);
+    assert.deepEqual(host.left(), [earlier]);
+  });
+
+  it("of an earlier member of the slot that were to go with it are no member's, and nor are another slot's", async () => {
+    const others = [ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "delete" }), ours({ kind: "disk", slot: 4, generation: 0, label: "data", onDelete: "keep" }), ours({ kind: "disk", slot: 3, generation: 2, label: "data", onDelete: "keep" })];
+    const host = new OneMember([delta, ...others]);
+    await reconfigureMember(order, host.place, noMachine);
+    assert.deepEqual(host.defined.map(attachedFiles), [[delta]]);
+    await destroyMember({ ...order, shutdownMs: 0 }, host.place);
+    assert.deepEqual(host.left(), [...others].sort());
+  });
+
+  it("keep their names and buses in a change, whatever is declared by now, and new ones get names of their own", () => {
+    const xml = memberXml(order, tag, { path: "/p/top", format: "qcow2" }, [
+      { path: "/p/a", format: "qcow2", label: "a", device: "vdd", bus: "virtio" }, { path: "/p/b", format: "qcow2", label: "b", bus: "scsi" },
+      { path: "/p/c", format: "qcow2", label: "c" }, { path: "/p/d", format: "qcow2", label: "d", bus: "sata" }, ...["e", "f", "g", "h"].map((label) => ({ path: `/p/${label}`, format: "qcow2", label, bus: "scsi" as const })),
+    ]);
+    const devices = at(parseXml(xml), "domain", "devices");
+    assert.deepEqual(all(devices, "disk").map((disk) => `${text(disk, "target", "@dev")} ${text(disk, "target", "@bus")}`), [
+      "vda virtio", "vdd virtio", "sdc scsi", "vde virtio", "sde sata", "sdf scsi", "sdg scsi", "sdh scsi", "sdi scsi",
+    ]);
+    assert.deepEqual(all(devices, "controller").map((one) => [text(one, "@type"), text(one, "@index"), text(one, "@model")]), [
+      ["usb", undefined, "none"], ["scsi", "0", "virtio-scsi"], ["scsi", "1", "virtio-scsi"],
+    ]);
+  });
+
   const data = dataDisk("data");
   const snapshots: [string, string, Record<string, string>][] = [
     ["as libvirt names it", data.replace(/qcow2$/, "snap1"), {}],
     ["that ends as an image does", data.replace(/qcow2$/, "snap1.qcow2"), { [data.replace(/qcow2$/, "snap1.qcow2")]: data }],
+    ["of one that was kept of an earlier member", ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "keep" }).replace(/qcow2$/, "snap1"), {}],
     ["that reads as another disk's name", dataDisk("data-snap"), { [dataDisk("data-snap")]: data }],
   ];
   for (const [what, file, backing] of snapshots) {

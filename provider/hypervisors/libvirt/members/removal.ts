@@ -4,7 +4,7 @@ import { endArrival } from "../volumes/arrivals";
 import { inPlace, type Place } from "../connection/place";
 import { assertBare, deleteVolume } from "../guard/guard";
 import { markerName, targetVolumeName } from "../volumes/images";
-import { deletePending } from "./member";
+import { deletePending } from "./dataDisks";
 import { tagOf } from "../look/memberDomain";
 import { isHelperDomain, parseVolumeName } from "../volumes/names";
 

@@ -17,3 +17,7 @@ function targetName(ref: TargetRef, format: "qcow2" | "raw"): VolumeName {
 export function markerName(scope: VolumeScope, ref: ReplicaRef): string {
   return volumeName(scope, { kind: "complete", of: ref.purpose, contentId: ref.contentId });
 }
+
+/** Of a member's first disk, from what stands on nothing of its own up. */
+export const imageNames = (scope: VolumeScope, { slot, generation }: { slot: number; generation: number }): string[] =>
+  (["base", "delta", "early"] as const).map((kind) => volumeName(scope, { kind, slot, generation }));

@@ -3,13 +3,13 @@ import { isDeepStrictEqual } from "node:util";
 import { cardPlace } from "../../../fleet";
 import { memberMacs } from "../../../fleet/members/addresses";
 import { memberUuid } from "../../../fleet/members/identity";
-import type { VmSpec } from "../../../fleet/model";
+import type { ExtraDiskSpec, VmSpec } from "../../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisor";
 import { baseName } from "../look/domainDisks";
 import { libvirts } from "../own";
 import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
-import { backingXml, diskName, diskXml, fill, memberXml, rootOf, type DiskXml } from "./domainXml";
+import { backingXml, diskNames, diskXml, fill, FIRST_DISK, memberXml, rootOf, scsiControllers, scsiControllerXml, type DiskXml } from "./domainXml";
 import { held, intruded, placesOf } from "./held";
 import { describeHardware, inherit, isDisk, unshareable, type LonePart } from "./inherit";
 import { isIgnitionVolume } from "../volumes/names";
@@ -133,7 +133,7 @@ function setCards(root: Element, order: ReconfigureOrder, places: readonly strin
 
 function setDisks(root: Element, { top, extra }: Parts): void {
   const devices = childOf(root, "devices");
-  const first = memberDisk(root) ?? append(devices, { disk: diskXml(top, 0) }, children(devices)[0] ?? null);
+  const first = memberDisk(root) ?? append(devices, { disk: diskXml(top, FIRST_DISK) }, children(devices)[0] ?? null);
   first.setAttribute("type", "file");
   const driver = childOf(first, "driver");
   driver.setAttribute("name", "qemu");
@@ -150,15 +150,14 @@ function setDisks(root: Element, { top, extra }: Parts): void {
   for (const disk of children(devices, "disk")) {
     if (below(disk, "readonly") && below(disk, "serial")?.textContent === IDENTITY_LABEL && !wanted.has(attribute(below(disk, "source"), "file") ?? "")) remove(disk);
   }
-  const names = new Set(allBelow(root, "devices", "disk", "target").map((target) => attribute(target, "dev")));
+  const names = new Set(allBelow(root, "devices", "disk", "target").flatMap((target) => attribute(target, "dev") ?? []));
   // By their last names, as they were found: a pool's path may have another name by now.
   const files = new Set(allBelow(root, "devices", "disk", "source").map((source) => baseName(attribute(source, "file") ?? attribute(source, "volume"))));
-  let index = 1; // the first name is the first disk's, on whatever bus that is
-  for (const disk of extra) {
-    if (files.has(baseName(disk.path))) continue;
-    while (names.has(diskName(index))) index++;
-    append(devices, { disk: diskXml(disk, index++, disk.label.slice(0, 20)) });
-  }
+  const added = extra.filter(({ path }) => !files.has(baseName(path)));
+  const given = diskNames(added, names);
+  added.forEach((disk, index) => append(devices, { disk: diskXml(disk, given[index]!, disk.label.slice(0, 20)) }));
+  const controllers = new Set(children(devices, "controller").filter((one) => attribute(one, "type") === "scsi").map((one) => Number(attribute(one, "index") ?? 0)));
+  for (const index of scsiControllers(given.filter((_, at) => added[at]!.bus === "scsi"))) if (!controllers.has(index)) append(devices, { controller: scsiControllerXml(index) });
 }
 
 /** What is declared so that it differs by member. */
@@ -221,8 +220,12 @@ export function sampleOf(vm: VmSpec, from?: { template: TemplateMachine }): stri
   const of = { kind: "full", slot: 0, generation: 0, contentId: "" } as const;
   const order: ReconfigureOrder = { fleet, host: "", name: "vmfleet-sample", ...of, vm, autostart: false };
   const tag: MemberTag = { purpose: "member", fleetId: fleet.fleetId, incarnation: fleet.incarnation, base: "frozen", ...of };
-  return memberDefinition(order, { tag, top: { path: "/vmfleet-sample", format: "qcow2" }, extra: [] }, from);
+  const extra = vm.disks.filter(isOnBus).map(({ label, own }) => ({ path: `/vmfleet-sample-${label}`, format: "qcow2", label, bus: libvirts(own!).bus }));
+  return memberDefinition(order, { tag, top: { path: "/vmfleet-sample", format: "qcow2" }, extra }, from);
 }
+
+/** On one that not every machine has. */
+export const isOnBus = ({ own }: ExtraDiskSpec): boolean => own !== undefined && libvirts(own).bus !== "virtio";
 
 /** Whether documented defaults alone make its machine, which any host that can run members can run. */
 export const isPlain = ({ own }: Pick<VmSpec, "own">): boolean => {
