@@ -29,6 +29,9 @@ const order: ReconfigureOrder = {
 
 const noMachine = () => Promise.resolve(undefined);
 
+/** Calls that change a host. */
+const CHANGES = ["createVolume", "deleteVolume", "resizeVolume", "defineDomain", "undefineDomain"];
+
 /** A host with one member, stopped, that has these files as its disks. */
 class OneMember {
   readonly defined: string[] = [];
@@ -37,11 +40,15 @@ class OneMember {
   private readonly domain: Domain = { name: "w-003", id: -1, uuid: uuidBytes(memberUuid("f1", 3)) };
   private readonly volumes: Map<string, string | undefined>;
 
+  /** Changes of the host until the provider dies. */
+  dies = { after: Infinity, when: "before" as "before" | "after" };
+  changes = 0;
+
   constructor(private readonly files: readonly string[], backing: Readonly<Record<string, string>> = {}) {
     this.volumes = new Map(files.map((file) => [file, backing[file]]));
   }
 
-  private readonly client = {
+  private readonly calls = {
     clock: realClock,
     lookupDomain: () => Promise.resolve(this.undefined ? null : this.domain),
     listDomains: (which = 0) => Promise.resolve(which === 0 && !this.undefined ? [this.domain] : []),
@@ -69,12 +76,22 @@ class OneMember {
       const isMark = name.includes(".pending.");
       return Promise.resolve(`<volume><name>${name}</name><capacity>${isMark ? 1 : 1 << 30}</capacity><target><path>/pool/${name}</path><format type='${isMark ? "raw" : "qcow2"}'/></target>${backing === undefined ? "" : `<backingStore><path>/pool/${backing}</path></backingStore>`}</volume>`);
     },
+    resizeVolume: () => Promise.resolve(),
     deleteVolume: ({ name }: Volume) => {
       this.removed.push(name);
       this.volumes.delete(name);
       return Promise.resolve();
     },
-  } as unknown as LibvirtClient;
+  };
+  private readonly client = new Proxy(this.calls as unknown as Record<string, unknown>, {
+    get: (calls, name) => (!CHANGES.includes(String(name)) ? calls[String(name)] : async (...given: unknown[]) => {
+      const isLast = ++this.changes === this.dies.after;
+      if (isLast && this.dies.when === "before") throw new Error("killed");
+      const answer = await (calls[String(name)] as (...given: unknown[]) => unknown)(...given);
+      if (isLast) throw new Error("killed");
+      return answer;
+    }),
+  }) as unknown as LibvirtClient;
   readonly place: Place = {
     scope,
     session: {
@@ -128,6 +145,53 @@ describe("a member's disks", () => {
     await destroyMember({ ...order, shutdownMs: 0 }, host.place);
     assert.deepEqual(host.left(), [...others].sort());
   });
+
+  const kept = ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "keep" });
+  const given: ReconfigureOrder = {
+    ...order, reattach: [{ label: "data", disk: kept }],
+    vm: { ...order.vm, disks: [{ label: "data", sizeBytes: 2 ** 31, onDelete: "keep", reattach: true }, { label: "log", sizeBytes: 1 << 20, onDelete: "delete" }] },
+  };
+  const isMarked = (host: OneMember): boolean => host.left().some((name) => name === ours({ kind: "pending", slot: 3, generation: 0, label: "data" }));
+  /** Each change of the host that a run can die before or after, until there are no more. */
+  async function dying(host: () => OneMember, run: (host: OneMember) => Promise<void>, look: (host: OneMember) => void): Promise<number> {
+    for (let after = 1; ; after++) {
+      for (const when of ["before", "after"] as const) {
+        const one = host();
+        one.dies = { after, when };
+        const error = await run(one).then(() => undefined, (e: Error) => e);
+        if (!error) return after - 1;
+        assert.equal(error.message, "killed");
+        look(one);
+      }
+    }
+  }
+
+  it("that are given again are there and bear no mark at whichever change the run dies, when the member is made and when it goes", async () => {
+    const fresh = (): OneMember => {
+      const host = new OneMember([delta, kept]);
+      host.undefined = true;
+      return host;
+    };
+    const isSafe = (host: OneMember): void => assert.deepEqual([host.left().includes(kept), isMarked(host)], [true, false]);
+    const made = await dying(fresh, (host) => reconfigureMember(given, host.place, noMachine), isSafe);
+    const gone = await dying(() => new OneMember([delta, kept, dataDisk("log")]), (host) => destroyMember({ ...order, shutdownMs: 0 }, host.place), isSafe);
+    assert.ok(made >= 4 && gone >= 4, `${made} and ${gone} changes`);
+  });
+
+  for (const [why, change, backing] of [
+    ["is another slot's", { reattach: [{ label: "data", disk: ours({ kind: "disk", slot: 4, generation: 0, label: "data", onDelete: "keep" }) }] }, {}],
+    ["went with its member", { reattach: [{ label: "data", disk: ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "delete" }) }] }, {}],
+    ["is of a later member", { reattach: [{ label: "data", disk: ours({ kind: "disk", slot: 3, generation: 2, label: "data", onDelete: "keep" }) }] }, {}],
+    ["stands on something by now", {}, { [kept]: "base.qcow2" }],
+    ["is larger than declared", { vm: { ...given.vm, disks: [{ ...given.vm.disks[0]!, sizeBytes: 1 << 20 }] } }, {}],
+  ] as const) {
+    it(`that ${why} is given to nobody, and stays as it is`, async () => {
+      const host = new OneMember([delta, kept], backing);
+      host.undefined = true;
+      await assert.rejects(reconfigureMember({ ...given, ...change } as ReconfigureOrder, host.place, noMachine));
+      assert.deepEqual([host.defined, host.left()], [[], [delta, kept].sort()]);
+    });
+  }
 
   it("keep their names and buses in a change, whatever is declared by now, and new ones get names of their own", () => {
     const xml = memberXml(order, tag, { path: "/p/top", format: "qcow2" }, [
