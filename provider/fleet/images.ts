@@ -22,3 +22,8 @@ export const supposedTemplate = (spec: Pick<FleetSpec, "imageBytes">, contentId:
 
 /** Of a template as it was seen, what its copies have to know. */
 export const imageOf = ({ contentId, disks }: ObservedTemplate): Image => ({ contentId, disks: disks.map(({ bytes }) => ({ bytes })) });
+
+const DISK_UNIT_BYTES = 1024;
+
+/** Hosts make disks of whole KiB: one that is larger by a part of one is as it was declared. */
+export const asMade = (sizeBytes: number): number => Math.ceil(sizeBytes / DISK_UNIT_BYTES) * DISK_UNIT_BYTES;

@@ -102,6 +102,11 @@ export interface ReconfigureOrder extends MemberRef {
   contentId: string;
   vm: VmSpec;
   autostart: boolean;
+  /**
+   * Of a new member: data disks that were kept of its slot on this host, which it is given instead of new ones, by their
+   * labels. They are made as large as is declared. @throws where one is gone, used by somebody or larger. @default none
+   */
+  reattach?: readonly { label: string; disk: string }[];
   /** What its guest is told, from its next start on. Absent: nothing, and what an earlier order told goes. */
   guest?: GuestIdentity;
 }

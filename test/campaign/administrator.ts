@@ -285,7 +285,7 @@ export class Administrator {
   private forget({ host, member }: At): void {
     host.members.delete(slotKey(member.fleetId, member.slot));
     // Whether anybody wants a data disk nobody else can say: none is taken for a leftover.
-    for (const { label, name } of member.disks) host.kept.push({ ...this.tagOf(member), label, name });
+    for (const { label, name, onDelete, capacityBytes } of member.disks) host.kept.push({ ...this.tagOf(member), label, name, ...(onDelete === "keep" && { disk: { capacityBytes } }) });
   }
 
   private removeDomain(host: SimulatedHost, name: string): void {

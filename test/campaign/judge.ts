@@ -16,7 +16,7 @@ export interface Living {
 export interface Survey extends Living {
   /** Each object of somebody's, and what it holds, by its name. */
   foreign: Map<string, string>;
-  /** Data disks kept of removed members. */
+  /** Data disks that are to be kept, those of removed members and those of members that live. */
   kept: Set<string>;
 }
 
@@ -25,13 +25,18 @@ export function survey(hosts: readonly SimulatedHost[], fleetId: string): Survey
   return {
     living: answering.flatMap((host) => membersOf(host, fleetId).map(({ slot, generation, name, contentId }) => ({ host: host.name, slot, generation, name, contentId }))),
     foreign: new Map(hosts.flatMap((host) => foreignOn(host))),
-    kept: new Set(answering.flatMap((host) => host.kept.map((kept) => `${kept.name} on ${host.name}`))),
+    kept: new Set(answering.flatMap((host) => keptOn(host, fleetId).map((name) => `${name} on ${host.name}`))),
     answering: new Set(answering.map((host) => host.name)),
   };
 }
 
 export const membersOf = (host: SimulatedHost, fleetId: string): SimulatedMember[] =>
   [...host.members.values()].filter((member) => member.fleetId === fleetId).sort((a, b) => a.slot - b.slot);
+
+/** Names of disks to be kept, each as often as it is held. */
+const keptOn = (host: SimulatedHost, fleetId: string): string[] => [
+  ...host.kept.map(({ name }) => name), ...membersOf(host, fleetId).flatMap(({ disks }) => disks.filter(({ onDelete }) => onDelete === "keep").map(({ name }) => name)),
+];
 
 /** Domains made by hand with all their volumes hold, volumes made by hand, and snapshots. */
 function foreignOn(host: SimulatedHost): [string, string][] {
@@ -57,6 +62,7 @@ export function harmDone(before: Survey, hosts: readonly SimulatedHost[], fleetI
     ...[...before.foreign].filter(([what, was]) => after.foreign.get(what) !== was)
       .map(([what, was]) => `${what} was changed: ${was} became ${after.foreign.get(what) ?? "nothing"}`),
     ...[...before.kept].filter((disk) => after.answering.has(disk.split(" on ")[1]!) && !after.kept.has(disk)).map((disk) => `the kept disk ${disk} is gone`),
+    ...hosts.flatMap((host) => keptOn(host, fleetId).filter((name, index, all) => all.indexOf(name) < index).map((name) => `the kept disk ${name} on ${host.name} is held twice`)),
     ...lost(before, after, spec, previous, (one) => one === contentId),
     ...hosts.flatMap((host) => broken(host, fleetId)),
   ];
@@ -116,6 +122,8 @@ export function unfinished(hosts: readonly SimulatedHost[], fleetId: string, spe
     ...members.filter(({ member }) => member.power !== power).map(({ member }) => `${member.name} is ${member.power}, expected ${power}`),
     ...hosts.filter((host) => !declared.includes(host) && host.down === undefined && membersOf(host, fleetId).length > 0)
       .map((host) => `${host.name} is not declared and holds ${membersOf(host, fleetId).length} members`),
+    ...members.flatMap(({ member }) => member.disks.filter(({ label, capacityBytes }) => capacityBytes < (spec.vm.disks.find((one) => one.label === label)?.sizeBytes ?? 0))
+      .map(({ label }) => `the disk ${label} of ${member.name} is smaller than declared`)),
     ...members.filter(({ host, member }) => host.early.has(volumeKey(fleetId, member.slot, member.generation))).map(({ member }) => `${member.name} is still arriving`),
   ];
 }

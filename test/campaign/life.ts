@@ -15,7 +15,9 @@ export interface Declared {
   onTemplateChange: "keep" | "replace";
   allowRecreate: boolean;
   memory: number;
-  disks: { label: string; sizeBytes: number; onDelete: "delete" | "keep" }[];
+  disks: { label: string; sizeBytes: number; onDelete: "delete" | "keep"; reattach?: boolean }[];
+  /** The largest size that was ever declared of a data disk, by its label: disks never shrink. @default none */
+  largest?: Record<string, number>;
   /** Of the cloned disk beyond the template's; what was declared once is kept to, since disks never shrink. @default none */
   grownMebibytes?: number;
   /** What guests are told: their host name, or nothing. @default what new fleets tell */
@@ -72,10 +74,11 @@ export function drawLife(seed: number, { acts, kills, running, leastMembers, mos
     if (draw < 0.8) return { countPerHost: whole(Math.min(1, leastMembers), Math.ceil(mostMembers / 3)) };
     return { counts: Array.from({ length: HOSTS }, () => whole(0, Math.ceil(mostMembers / 3))) };
   };
-  const disks = (): Declared["disks"] => [
-    ...(chance(0.4) ? [{ label: "data", sizeBytes: MIB, onDelete: one("delete", "keep") } as const] : []),
-    ...(chance(0.15) ? [{ label: "log", sizeBytes: MIB, onDelete: one("delete", "keep") } as const] : []),
-  ];
+  const disk = (label: string): Declared["disks"][number] => {
+    const onDelete = one<"delete" | "keep">("delete", "keep", "keep");
+    return { label, sizeBytes: whole(1, 3) * MIB, onDelete, ...(onDelete === "keep" && chance(0.15) && { reattach: false }) };
+  };
+  const disks = (): Declared["disks"] => [...(chance(0.5) ? [disk("data")] : []), ...(chance(0.15) ? [disk("log")] : [])];
   const clone = (): Declared["clone"] => one<Declared["clone"]>("full", "full", "linked", { mixed: { linkedShare: 0.5 } });
   const declared: Declared = {
     hosts: whole(2, HOSTS), targets: targets(), clone: clone(), policy: one("auto", "rounds", "relay", "earliestCompletion"),
@@ -109,7 +112,10 @@ export function drawLife(seed: number, { acts, kills, running, leastMembers, mos
 /** What is declared after a change of it. */
 export function merged(declared: Declared, change: Partial<Declared>): Declared {
   const grown = Math.max(declared.grownMebibytes ?? 0, change.grownMebibytes ?? 0);
-  return { ...declared, ...change, ...(grown > 0 && { grownMebibytes: grown }) };
+  const largest = { ...declared.largest };
+  for (const { label, sizeBytes } of [...declared.disks, ...change.disks ?? []]) largest[label] = Math.max(largest[label] ?? 0, sizeBytes);
+  const disks = (change.disks ?? declared.disks).map((disk) => ({ ...disk, sizeBytes: largest[disk.label]! }));
+  return { ...declared, ...change, disks, largest, ...(grown > 0 && { grownMebibytes: grown }) };
 }
 
 /** One line a step, to be read by whoever looks for the fault. */

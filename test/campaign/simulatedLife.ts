@@ -154,7 +154,7 @@ class SimulatedLife {
     try {
       const { state, plan } = await applyFleet(this.request(spec, this.hypervisor));
       this.previous = state;
-      const [said, did] = [preview.plan, plan].map(({ create, destroy }) => JSON.stringify([create, destroy].map((all) => all.map(({ slot, host, generation }) => [slot, host, generation]))));
+      const [said, did] = [preview.plan, plan].map(({ create, destroy }) => JSON.stringify([...[create, destroy].map((all) => all.map(({ slot, host, generation }) => [slot, host, generation])), create.map(({ reattach }) => reattach)]));
       if (preview.plan.problems.length > 0 || said !== did) this.fail([`the preview said ${said} ${JSON.stringify(preview.plan.problems)}, up did ${did}`]);
       return undefined;
     } catch (error) {

@@ -26,6 +26,31 @@ describe("a run after a crash", () => {
     }
   }
 
+  for (const when of ["before", "after"] as const) {
+    it(`gives kept disks again to their slots, each once, whichever of its calls a run died ${when}`, async () => {
+      const of = (count: number, start: string, sizeBytes = 1 << 20) => specOf(inputs(2, 1, { count, start, policy: "relay", vm: { domainType: "qemu", disks: [{ label: "data", sizeBytes, onDelete: "keep" }] } }));
+      const disksIn = async (where: World) => (await reachable(of(0, "whenCopied"), where)).flatMap(({ members, kept }) => [...members.flatMap(({ slot, disks }) => disks.map(({ name }) => `${slot} ${name}`)), ...kept.map(({ slot, name }) => `${slot} ${name}`)]).sort();
+      for (const start of ["whenCopied", "immediately"]) {
+        for (let at = 1, isOver = false; !isOver; at++) {
+          const where = world(of(3, start));
+          let { state } = await up(of(3, start), where);
+          const made = await disksIn(where);
+          assert.equal(made.length, 3);
+          const crash = async (count: number) => {
+            const { hypervisor, calls } = crashing(where.hypervisor, at, when);
+            await attempt(up(of(count, start, 2 << 20), { ...where, hypervisor }, state));
+            ({ state } = await up(of(count, start, 2 << 20), where, state));
+            return calls();
+          };
+          const calls = [await crash(0), await crash(3)];
+          assert.deepEqual(await disksIn(where), made, `call ${at}`);
+          assert.ok((await reachable(of(3, start), where)).every(({ members, kept }) => kept.length === 0 && members.every(({ disks }) => disks[0]!.capacityBytes === 2 << 20)));
+          isOver = calls.every((count) => count < at);
+        }
+      }
+    }).timeout(60_000);
+  }
+
   it("completes after any number of crashes in growth, shrink, moves and template uploads", async () => {
     await fc.assert(fc.asyncProperty(
       fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 3 }),

@@ -310,7 +310,7 @@ describe("reconcile: members of another run or resource", () => {
 });
 
 describe("reconcile: disks that are to be kept", () => {
-  const disks = (onDelete: "delete" | "keep") => ({ networks: [{ network: "default" }], disks: [{ label: "data", sizeBytes: 1e9, onDelete }] });
+  const disks = (onDelete: "delete" | "keep") => ({ networks: [{ network: "default" }], disks: [{ label: "data", sizeBytes: 10e9, onDelete }] });
   const found = observation([reachable("a1", [0, 1].map((slot) => member(slot, { disks: [{ ...disk("d"), label: "data", onDelete: "delete" as const }] })))]);
   const of = (count: number, onDelete: "delete" | "keep", more = {}) => spec({ hosts: [host("a1")], count, vm: disks(onDelete), ...more });
 

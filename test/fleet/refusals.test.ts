@@ -84,7 +84,7 @@ describe("members of another run that would be destroyed", () => {
 describe("disks to be kept that would go with their members", () => {
   const made = (label: string, onDelete: "delete" | "keep") => ({ ...disk(label), label, onDelete });
   const vm = { networks: [{ network: "default" }], disks: [
-    { label: "data", sizeBytes: 1e9, onDelete: "keep" as const }, { label: "logs", sizeBytes: 1e9, onDelete: "delete" as const }, { label: "mail", sizeBytes: 1e9, onDelete: "keep" as const },
+    { label: "data", sizeBytes: 10e9, onDelete: "keep" as const }, { label: "logs", sizeBytes: 10e9, onDelete: "delete" as const }, { label: "mail", sizeBytes: 10e9, onDelete: "keep" as const },
   ] };
   const found = observation([reachable("a1", [
     member(0, { disks: [made("data", "delete")] }),

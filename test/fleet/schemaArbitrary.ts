@@ -68,7 +68,7 @@ function fitted(one: { vm: FleetInputs["vm"]; template: FleetInputs["template"];
       ...(vm.firmware === "bios" && { efiSecureBootEnabled: undefined }), ...(kernel !== undefined && { efiSecureBootEnabled: undefined }),
       ...(hardware !== undefined && { hardware: kind === "domain" ? hardware : "defaults" as const }),
       ...(xml && { xml: Object.fromEntries(Object.entries(xml).map(([path, value]) => [path, value === true && path.includes("/@b") || value === true && path.endsWith("/@check") ? "true" : value])) }),
-      disks: unique(vm.disks ?? [], (disk) => disk.label.slice(0, 20)),
+      disks: unique(vm.disks ?? [], (disk) => disk.label.slice(0, 20)).map(({ reattach, ...disk }) => ({ ...disk, ...(disk.onDelete === "keep" && { reattach }) })),
     },
   };
 }

@@ -170,6 +170,53 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       }
     });
 
+    it("makes a member's data disks as large as is declared, running and stopped, and never smaller", async () => {
+      const step = 8 << 20;
+      const disks = (data: number) => ({ disks: [{ label: "log", sizeBytes: step, onDelete: "delete" as const }, { label: "data", sizeBytes: data, onDelete: "keep" as const }] });
+      const sizes = async () => Object.fromEntries(only((await look(first)).members).disks.map(({ label, capacityBytes }) => [label, capacityBytes / step]));
+      await clone(template(), base(first, 0));
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0, contentId });
+      for (const data of [1, 2]) {
+        await define(first, 0, "full", disks(data * step));
+        assert.deepEqual(await sizes(), { log: 1, data });
+      }
+      await power(first, 0, "running");
+      for (const [data, then] of [[3, 3], [1, 3]] as const) {
+        await define(first, 0, "full", disks(data * step));
+        assert.deepEqual(await sizes(), { log: 1, data: then });
+      }
+    });
+
+    it("gives a slot's next member a disk that was kept, as large as is declared, and keeps it again", async () => {
+      const step = 8 << 20;
+      const disks = [{ label: "data", sizeBytes: 2 * step, onDelete: "keep" as const }, { label: "log", sizeBytes: step, onDelete: "delete" as const }];
+      const made = async (generation: number, reattach?: { label: string; disk: string }[]) => {
+        await clone(template(), { ...base(first, 0), generation });
+        await hv.snapshot({ fleet, host: first, slot: 0, generation, contentId });
+        await hv.reconfigure({ ...definition(first, 0, "full", { disks }), generation, ...(reattach && { reattach }) });
+      };
+      await clone(template(), base(first, 0));
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0, contentId });
+      await define(first, 0, "full", { disks: [{ ...disks[0]!, sizeBytes: step }] });
+      await destroy(first, 0);
+      const [kept] = (await look(first)).kept;
+      assert.deepEqual([kept!.slot, kept!.label, kept!.disk?.capacityBytes], [0, "data", step]);
+      await made(1, [{ label: "data", disk: kept!.name }]);
+      await hv.reconfigure({ ...definition(first, 0, "full", { disks }), generation: 1 });
+      const after = await look(first);
+      assert.deepEqual(only(after.members).disks.map(({ label, name, capacityBytes }) => [label, name === kept!.name, capacityBytes / step]).sort(), [["data", true, 2], ["log", false, 1]]);
+      assert.deepEqual([after.kept, after.leftovers], [[], []]);
+      await hv.destroy({ kind: "member", ...ref(first, 0), generation: 1, shutdownMs: 0 });
+      const left = await look(first);
+      assert.deepEqual([left.kept.map(({ name }) => name), left.members, left.leftovers], [[kept!.name], [], []]);
+      const larger = { ...definition(first, 0, "full", { disks: [{ ...disks[0]!, sizeBytes: step }] }), generation: 2 };
+      await clone(template(), { ...base(first, 0), generation: 2 });
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 2, contentId });
+      await assert.rejects(hv.reconfigure({ ...larger, reattach: [{ label: "data", disk: kept!.name }] }), /larger/);
+      await assert.rejects(hv.reconfigure({ ...larger, reattach: [{ label: "data", disk: "vmfleet-nobodys" }] }));
+      assert.deepEqual((await look(first)).members, []);
+    });
+
     it("makes a member's first disk as large as is declared, running and stopped, merged or not, and never smaller", async () => {
       const size = async () => only((await look(first)).members).chain[0]!.capacityBytes;
       const grown = async (sizeBytes: number) => {

@@ -2,7 +2,7 @@
 import { memberUuid } from "../../fleet/members/identity";
 import { cardsTold, guestIdentity } from "../../fleet/guest/identity";
 import { cardPlace } from "../../fleet/own";
-import type { CloneKind, Image, ObservedMember } from "../../fleet/model";
+import type { CloneKind, Image, ObservedMember, PlannedCreate } from "../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
 import type { RunContext } from "../run/context";
 
@@ -15,11 +15,13 @@ export interface NewMember {
   generation: number;
   /** What it is made of: its tag says so. */
   image: Pick<Image, "contentId">;
+  /** As of the plan. */
+  reattach?: PlannedCreate["reattach"];
 }
 
 export function definition(
   { fleet, spec, hypervisor: { identities } }: RunContext,
-  { slot, name, host, kind, generation, image: { contentId } }: NewMember,
+  { slot, name, host, kind, generation, image: { contentId }, reattach }: NewMember,
 ): ReconfigureOrder {
   const { fleetId } = fleet;
   const rack = spec.hosts.find((one) => one.name === host)?.rack ?? "";
@@ -28,6 +30,7 @@ export function definition(
   return {
     fleet, host, slot, name, kind, generation, contentId,
     ...(guest && { guest }),
+    ...(reattach && { reattach }),
     vm: spec.vm,
     autostart: spec.vm.autostart ?? false,
   };

@@ -19,6 +19,7 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...rackProblems(raw, hosts),
     ...duplicates(hosts, "hosts", "name"),
     ...duplicates(items(record(raw.vm).disks), "vm.disks", "label"),
+    ...reattachProblems(items(record(raw.vm).disks)),
     ...libvirtProblems(raw, hosts, options),
     ...(options.recorded ? [] : guestProblems(raw, hosts)),
   ];
@@ -66,6 +67,13 @@ function capacityProblems(raw: Raw, hosts: Raw[]): Problem[] {
     }
   }
   return problems;
+}
+
+/** A disk that goes with its member comes back with nobody. */
+function reattachProblems(disks: Raw[]): Problem[] {
+  return disks.flatMap(({ reattach, onDelete }, index) => (reattach !== true || onDelete === "keep" || onDelete === UNKNOWN ? [] : [{
+    path: `vm.disks[${index}].reattach`, message: 'expected onDelete "keep" beside reattach, got a disk that goes with its member; set onDelete, or remove reattach',
+  }]));
 }
 
 function rackProblems(raw: Raw, hosts: Raw[]): Problem[] {

@@ -1,6 +1,6 @@
 /** The inputs that are libvirt's own, and what becomes of them: its arm of each union by hypervisor (../model/libvirt.ts). */
 import { z } from "zod";
-import type { CpuMode, DirectMode, LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate, TemplateDisks } from "../model";
+import type { CpuMode, DirectMode, DiskBus, LibvirtCard, LibvirtDisk, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate, TemplateDisks } from "../model";
 import { uriParts } from "../uri/uri";
 import { expected } from "../words/problems";
 import { absolutePath, choice, flag, integer, list, name, object, seenSecret, text, volumeName, xmlText } from "./fields";
@@ -62,6 +62,13 @@ export const libvirtCardFields = {
   }).optional().describe("macvtap: the card is plugged into a network device of the host. The host itself cannot be reached over it."),
   vlanTags: list("a list of VLAN tags such as [42]", integer(1, 4094).describe("A VLAN tag.")).min(1, { error: (issue) => expected("at least one VLAN tag", issue.input, "leave it out for none") }).optional()
     .describe("VLAN tags: one puts the card into that VLAN, several make it a trunk (Open vSwitch only). Default: as the network or the bridge has it."),
+};
+
+export const DISK_BUSES = ["virtio", "scsi", "sata"] as const satisfies readonly DiskBus[];
+
+export const libvirtDiskFields = {
+  pool: text("the name of a storage pool on the hosts").optional().describe("Storage pool of each host that the disk is made in. Default: the host's `pool`, which clones are made in."),
+  bus: choice(DISK_BUSES).default("virtio").describe("How the disk is attached: virtio, scsi (a virtio-scsi controller) or sata."),
 };
 
 export const CPU_MODES = ["host-passthrough", "host-model", "maximum"] as const satisfies readonly CpuMode[];
@@ -150,6 +157,11 @@ export function libvirtCard(card: Given<typeof libvirtCardFields>): LibvirtCard 
   if (card.bridge !== undefined) return { ...any, kind: "bridge", bridge: card.bridge, isOpenVSwitch: card.virtualPort === "openvswitch" };
   if (card.direct !== undefined) return { ...any, kind: "direct", device: card.direct.device, mode: card.direct.mode };
   return { ...any, kind: "network", network: card.network! };
+}
+
+/** @returns undefined for what disks are where nothing is declared */
+export function libvirtDisk({ pool, bus }: Given<typeof libvirtDiskFields>): LibvirtDisk | undefined {
+  return pool === undefined && bus === "virtio" ? undefined : { hypervisor: "libvirt", ...(pool !== undefined && { pool }), bus };
 }
 
 /** @param inherits what is left out is the template machine's */

@@ -1,9 +1,9 @@
 /** Inputs → FleetSpec, or everything that is wrong with them at once. */
 import { crossProblems } from "./checks";
 import { GUEST_WITHOUT_EFFECT_ON_PLAN, guestOf } from "./guest";
-import { isMachine, libvirtCard, libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
+import { isMachine, libvirtCard, libvirtDisk, libvirtFleet, libvirtHost, libvirtMachine, libvirtTemplate, LIBVIRT_WITHOUT_EFFECT_ON_PLAN, withUris } from "./libvirt";
 import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
-import type { CloneSpec, DefaultsVersion, FleetSpec, FleetState, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
+import type { CloneSpec, DefaultsVersion, ExtraDiskSpec, FleetSpec, FleetState, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
 import { formatBytes, tidy } from "../words/problems";
 import { structureProblems } from "./structure";
 import { concernsUnknown, prune, withoutUnknowns } from "./unknowns";
@@ -163,10 +163,16 @@ function vmOf({ vm, template }: ParsedInputs, defaultsVersion: DefaultsVersion):
     ...(memory !== undefined && { memory }),
     ...(networks && { networks: networks.map((card) => ({ adapterType: card.adapterType, ...(card.mtu !== undefined && { mtu: card.mtu }), own: libvirtCard(card) })) }),
     ...(vm.rootDisk && { rootDisk: vm.rootDisk }),
-    disks: vm.disks,
+    disks: vm.disks.map((disk) => dataDisk(disk, defaultsVersion)),
     autostart: vm.autostart,
     own: libvirtMachine(vm, inherits),
   };
+}
+
+function dataDisk(disk: ParsedInputs["vm"]["disks"][number], defaultsVersion: DefaultsVersion): ExtraDiskSpec {
+  const { label, sizeBytes, onDelete, reattach = defaultsVersion > 1 } = disk;
+  const own = libvirtDisk(disk);
+  return { label, sizeBytes, onDelete, ...(reattach && onDelete === "keep" && { reattach }), ...(own && { own }) };
 }
 
 /** Which rates took their defaults, in words. */

@@ -8,7 +8,7 @@ import {
   bytes, choice, flag, integer, list, MAX_MEMBERS, MAX_MEMBERS_PER_HOST, name, object, quantity, seconds, share, text,
 } from "./fields";
 import { guestSchema } from "./guest";
-import { libvirtCardFields, libvirtFleetFields, libvirtHostFields, libvirtMachineFields, libvirtTemplateFields } from "./libvirt";
+import { libvirtCardFields, libvirtDiskFields, libvirtFleetFields, libvirtHostFields, libvirtMachineFields, libvirtTemplateFields } from "./libvirt";
 import { expected } from "../words/problems";
 
 /** Rates and limits that hold where the inputs name none; FleetSpec.assumed says which were taken. */
@@ -83,11 +83,13 @@ const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
   rootDisk: object("an object: { sizeBytes }", {
     sizeBytes: bytes(1_048_576, "50e9").describe("Size of the cloned disk in bytes, as its guest sees it. Larger than before: members that are there grow, too, running or not; a guest that runs sees it at once, or at its next start. Disks never shrink."),
   }).optional().describe("The disk that is cloned. Default: as large as the template's."),
-  disks: list("a list of { label, sizeBytes, onDelete }", object("an object: { label, sizeBytes, onDelete }", {
+  disks: list("a list of { label, sizeBytes, onDelete }", object("an object: { label, sizeBytes, onDelete, ... }", {
     label: name(32).describe("Name of the disk within its member; part of the volume's name. Its first 20 characters are the disk's serial number, which guests show under /dev/disk/by-id."),
-    sizeBytes: bytes(1_048_576, "10e9").describe("Size of the disk in bytes, at least 1 MiB."),
+    sizeBytes: bytes(1_048_576, "10e9").describe("Size of the disk in bytes, at least 1 MiB. Larger than before: members that are there grow theirs, too, running or not; a guest that runs sees it at once. Disks never shrink."),
     onDelete: choice(["delete", "keep"]).default("delete").describe("What becomes of the disk when its member is removed."),
-  })).default([]).describe("Empty data disks beside the cloned one, with the network cards at most 56. A change concerns new members only."),
+    reattach: flag().optional().describe("Where `onDelete` is keep: a disk that was kept of a slot is given to the slot's next member on that host, with all that is on it; the preview names it. false: a new one is made beside it. Default: true for keep; fleets made before this input was there: false."),
+    ...libvirtDiskFields,
+  })).default([]).describe("Data disks beside the cloned one, empty at first, with the network cards at most 56. A change of anything but their sizes concerns new members only."),
   ...libvirtMachineFields,
   autostart: flag().default(false).describe("Start the member when its host starts."),
 });

@@ -1,7 +1,7 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
 import { cardsTold, guestIdentity } from "../guest/identity";
-import type { FleetSpec, ObservedMember, Reconfiguration, VmSpec } from "../model";
-import { cardPlace, machineInheriting, machineInputs } from "../own";
+import type { ExtraDiskSpec, FleetSpec, ObservedMember, Reconfiguration, VmSpec } from "../model";
+import { cardPlace, diskInputs, machineInheriting, machineInputs } from "../own";
 import { formatBytes } from "../words/problems";
 import { memberMacs } from "./addresses";
 
@@ -42,6 +42,12 @@ export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): D
   if (sizeBytes !== undefined && disk && disk.capacityBytes < sizeBytes) {
     changes.push({ kind: "grow", sizeBytes });
     reasons.push(`disk ${formatBytes(disk.capacityBytes)} → ${formatBytes(sizeBytes)}`);
+  }
+  for (const { label, sizeBytes: bytes } of spec.vm.disks) {
+    const has = member.disks.filter((one) => one.label === label).at(-1)?.capacityBytes;
+    if (has === undefined || has >= bytes) continue;
+    changes.push({ kind: "grow", label, sizeBytes: bytes });
+    reasons.push(`disk ${label} ${formatBytes(has)} → ${formatBytes(bytes)}`);
   }
   const wanted = spec.powerOn ? "running" : "stopped";
   if (member.power !== wanted) {
@@ -100,11 +106,19 @@ export function quietChanges(before: FleetSpec | undefined, after: FleetSpec): s
     "vm.autostart": spec.vm.autostart ?? false,
     // With another number of networks members are redefined anyway.
     "vm.networks[].adapterType": sameNumber ? adapters(spec).join() : "",
+    ...disksTold(spec, before.vm.disks, after.vm.disks),
   });
   const were = told(before);
   const changed = Object.entries(told(after)).filter(([path, value]) => were[path] !== value).map(([path]) => path);
   if (changed.length === 0) return [];
   return [`${changed.join(", ")}: the change concerns new members; those that exist keep what they were made with until something else redefines them`];
+}
+
+/** Of the data disks that both declare: what else of them is told where it differs. */
+function disksTold({ vm }: FleetSpec, before: readonly ExtraDiskSpec[], after: readonly ExtraDiskSpec[]): Record<string, string> {
+  const both = vm.disks.filter(({ label }) => [before, after].every((disks) => disks.some((one) => one.label === label)));
+  return Object.fromEntries(Object.keys(diskInputs(undefined)).map((name) => (
+    [`vm.disks[].${name}`, JSON.stringify(both.map(({ label, own }) => [label, diskInputs(own)[name]]).sort())])));
 }
 
 /** `workers-001, workers-002 and 5 more` */

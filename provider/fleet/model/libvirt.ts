@@ -51,6 +51,15 @@ export type LibvirtCard = {
 /** macvtap's: what the host's card does with what its guests say to each other. */
 export type DirectMode = "bridge" | "vepa" | "private" | "passthrough";
 
+/** How a data disk is attached, and where it lies. */
+export interface LibvirtDisk {
+  hypervisor: "libvirt";
+  /** Storage pool of the member's host. Absent: the one that clones are made in. */
+  pool?: string;
+  bus: DiskBus;
+}
+export type DiskBus = "virtio" | "scsi" | "sata";
+
 export interface LibvirtFleet {
   hypervisor: "libvirt";
   allowUnauthenticatedTcp: boolean;

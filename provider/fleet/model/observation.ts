@@ -43,7 +43,8 @@ export interface ObservedMember extends MemberId {
   base: BaseState;
   /** Top (what the guest writes) first, base last. One entry: flat. */
   chain: DiskInfo[];
-  disks: (DiskInfo & { label: string; onDelete: "delete" | "keep" })[];
+  /** `store`: of its host, where that is not the one that copies are made in. */
+  disks: (DiskInfo & { label: string; onDelete: "delete" | "keep"; store?: string })[];
   numCpus: number;
   memory: number;
   /** Its hardware is that of a template machine, which it keeps. @default false */
@@ -91,6 +92,28 @@ export type StoreRoom =
   /** Why its figures cannot be had or believed, in words: it is taken to have room, and who writes there finds out. */
   | { unknown: string };
 
+/** A data disk that stayed when its member went, or what looks like one and may be anybody's. */
+export interface KeptDisk extends MemberId {
+  label: string;
+  name: string;
+  /** Where it was to be kept and stands alone, so that the slot's next member on this host can be given it. Absent: nobody is. */
+  disk?: {
+    capacityBytes: number;
+    /** Of its host, where that is not the one that copies are made in. */
+    store?: string;
+    /** Who uses it, in words: then nobody else is given it. @default nobody */
+    users?: string[];
+  };
+}
+
+/** A store of a host beside the one that copies are made in. */
+export interface DataStore {
+  name: string;
+  room: StoreRoom;
+  /** As a host's. */
+  store?: string;
+}
+
 /**
  * What an administrator calls things on a host, and does by hand there with the tools that its hypervisor brings: messages
  * are made with these words. `{name}` stands for a machine's name.
@@ -117,8 +140,8 @@ export interface ReachableHost {
   members: ObservedMember[];
   replicas: ObservedReplica[];
   leftovers: Leftover[];
-  /** Data disks of removed members that asked to be kept, and what looks like one and may be anybody's. Counted for generations, never touched. */
-  kept: { slot: number; generation: number; label: string; name: string }[];
+  /** Counted for generations. Touched by nobody but the slot's next member that is given one. */
+  kept: KeptDisk[];
   /**
    * Machines that bear this fleet's tag and are by their own facts (name, UUID, disks) none of its members: copies that
    * somebody made of one. Told of, never touched, never counted. `reason`: what they are and what to do, in words.
@@ -131,6 +154,8 @@ export interface ReachableHost {
   /** Names of machines without our tag that begin with the fleet's namePrefix. */
   foreignNames: string[];
   room: StoreRoom;
+  /** Those that declared data disks are to be in, as far as the host has them. @default none */
+  dataStores?: DataStore[];
   /** Of the host itself; available: free, or used for what can be read again. Absent: not asked, or it does not tell. */
   memory?: { totalBytes: number; availableBytes: number };
   /** Where its store lies, where other hosts' may lie there too: equal ones are one store. Absent: nobody else's, as far as is known. */

@@ -20,6 +20,8 @@ export interface PlannedCreate extends MemberId, InWave {
   kind: CloneKind;
   /** What the member is made of. */
   image: Image;
+  /** Data disks that were kept of its slot and are given to it, by their labels. @default none */
+  reattach?: { label: string; disk: string }[];
   reason: string;
 }
 
@@ -47,8 +49,8 @@ export interface PlannedMove extends SlotId {
 export type Reconfiguration =
   | { kind: "power"; to: "running" | "stopped" }
   | { kind: "hardware"; numCpus: number; memory: number; networks: string[] }
-  /** Of the disk that was cloned. */
-  | { kind: "grow"; sizeBytes: number }
+  /** Of the disk that was cloned; with a label, of a data disk. */
+  | { kind: "grow"; label?: string; sizeBytes: number }
   /** What its guest is told. */
   | { kind: "guest" };
 

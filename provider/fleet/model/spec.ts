@@ -1,6 +1,6 @@
 /** What was declared. Sizes are bytes, rates are decimal per second, times are milliseconds unless the name says otherwise; `memory` is MiB, as in @pulumi/vsphere. */
 import type { GuestSpec } from "./guest";
-import type { LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "./libvirt";
+import type { LibvirtCard, LibvirtDisk, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTemplate } from "./libvirt";
 
 /**
  * What is one hypervisor's own, told apart by `hypervisor`: a file of this folder an arm. A fleet is of one hypervisor, so
@@ -9,6 +9,7 @@ import type { LibvirtCard, LibvirtFleet, LibvirtHost, LibvirtMachine, LibvirtTem
 export type HostOwn = LibvirtHost;
 export type MachineOwn = LibvirtMachine;
 export type CardOwn = LibvirtCard;
+export type DiskOwn = LibvirtDisk;
 export type FleetOwn = LibvirtFleet;
 
 /** What seeds the fleet: a file is local to the machine that runs Pulumi, all else lies where its hypervisor says. */
@@ -62,8 +63,13 @@ export interface NetworkInterfaceSpec {
 
 export interface ExtraDiskSpec {
   label: string;
+  /** At least: disks grow, and never shrink. */
   sizeBytes: number;
   onDelete: "delete" | "keep";
+  /** One that was kept of the slot on its host is given to the slot's next member there. @default false */
+  reattach?: boolean;
+  /** Absent: as its hypervisor does by itself. */
+  own?: DiskOwn;
 }
 
 export type LeftOut = "numCpus" | "memory" | "networks";

@@ -1,7 +1,7 @@
 /** What is a hypervisor's own, as the rooms of the fleet ask for it: the one place there that tells hypervisors apart. */
-import type { HostOwn, HostSpec, MachineOwn, NetworkInterfaceSpec, TemplateSpec } from "../model";
+import type { DiskOwn, HostOwn, HostSpec, MachineOwn, NetworkInterfaceSpec, TemplateSpec } from "../model";
 import type { HostFacts } from "./facts";
-import { libvirtCardPlace, libvirtHost, libvirtInputs } from "./libvirt";
+import { libvirtCardPlace, libvirtDiskInputs, libvirtDiskStore, libvirtHost, libvirtInputs } from "./libvirt";
 
 export function hostFacts(own: HostOwn): HostFacts {
   switch (own.hypervisor) {
@@ -18,6 +18,21 @@ export const templateHostOf = (template: TemplateSpec): string | undefined => ("
 export function cardPlace({ own, mtu }: Pick<NetworkInterfaceSpec, "own" | "mtu">): string {
   switch (own.hypervisor) {
     case "libvirt": return `${libvirtCardPlace(own)}${mtu === undefined ? "" : `/mtu ${mtu}`}`;
+  }
+}
+
+/** The store of a host that a data disk is declared to be in. Undefined: the one that copies are made in. */
+export function diskStore(disk: DiskOwn | undefined, host: HostOwn): string | undefined {
+  switch (disk?.hypervisor) {
+    case undefined: return undefined;
+    case "libvirt": return libvirtDiskStore(disk, host);
+  }
+}
+
+/** What was declared of a data disk's own, by the property's name. */
+export function diskInputs(disk: DiskOwn | undefined): Record<string, unknown> {
+  switch (disk?.hypervisor) {
+    case undefined: case "libvirt": return libvirtDiskInputs(disk);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { LibvirtCard, LibvirtHost, LibvirtMachine } from "../model";
+import type { LibvirtCard, LibvirtDisk, LibvirtHost, LibvirtMachine } from "../model";
 import type { HostFacts } from "./facts";
 
 export const libvirtHost = ({ uri, pool }: LibvirtHost): HostFacts => ({
@@ -14,6 +14,11 @@ export function libvirtCardPlace(card: LibvirtCard): string {
     case "direct": return `direct/${card.device}/${card.mode}${vlan}`;
   }
 }
+
+export const libvirtDiskStore = ({ pool }: LibvirtDisk, host: LibvirtHost): string | undefined => (pool === host.pool ? undefined : pool);
+
+/** @param disk undefined: as disks are where nothing is declared */
+export const libvirtDiskInputs = (disk: LibvirtDisk | undefined): Record<string, unknown> => ({ pool: disk?.pool, bus: disk?.bus ?? "virtio" });
 
 export const libvirtInputs = ({ domainType, arch, machine, kernelBoot, serialLog, xml, firmware, efiSecureBootEnabled, vtpm, cpuMode }: LibvirtMachine): Record<string, unknown> => ({
   "vm.domainType": domainType, "vm.arch": arch, "vm.machine": machine,

@@ -16,6 +16,8 @@ export function describePlan(plan: FleetPlan, summary?: RunSummary): string {
     const racks = new Set(added.map((one) => one.rack)).size;
     parts.push(`+${plural(added.length, "VM")} on ${plural(hosts, "host")} in ${plural(racks, "rack")}`);
   }
+  const attached = plan.create.reduce((sum, { reattach = [] }) => sum + reattach.length, 0);
+  if (attached > 0) parts.push(`attach ${plural(attached, "kept disk")} again`);
   if (removed.length > 0) parts.push(`-${plural(removed.length, "VM")}`);
   if (plan.move.length > 0) parts.push(`move ${plural(plan.move.length, "VM")}: data is lost`);
   if (replaced > 0) parts.push(`replace ${plural(replaced, "VM")}: data is lost`);

@@ -4,14 +4,13 @@ import { imageBytes } from "../images";
 import { memberKey } from "../members/keys";
 import type { FleetPlan, FleetSpec, Image, Observation, Leftover, Problem, ReachableHost } from "../model";
 import { hostFacts } from "../own";
+import { dataStoreProblems, newDiskBytes } from "./dataDisks";
 import { alike, byStore, freeBytesOf } from "./room";
 import { problemsOfHost } from "../words/paths";
 import { expected, formatBytes, plural, tidy } from "../words/problems";
 
 /** What a delta disk, a definition and a marker volume need at first. */
 const MEMBER_OVERHEAD_BYTES = 1_048_576;
-/** An empty qcow2 file: its tables, rounded up. */
-const EMPTY_DISK_BYTES = 262_144;
 
 /**
  * The plan's own problems, those that the adapter found on hosts the plan works on, and pools that are too small.
@@ -26,6 +25,7 @@ export function preflight(spec: FleetSpec, observation: Observation, plan: Fleet
     ...plan.problems,
     ...reachable.filter((host) => busy.has(host.name)).flatMap((host) => problemsOfHost(spec, host.name, host.problems)),
     ...byStore(reachable).flatMap((store) => spaceProblems(spec, observation, shareOf, store)),
+    ...dataStoreProblems(spec, reachable, plan),
   ]);
 }
 
@@ -101,7 +101,7 @@ export function bytesNeeded(spec: FleetSpec, observation: Observation, plan: Fle
 
 /** What its new members take there beside their images. */
 export const overheadBytes = (spec: FleetSpec, plan: FleetPlan, host: string): number =>
-  writtenOn(plan, host).length * (MEMBER_OVERHEAD_BYTES + spec.vm.disks.length * EMPTY_DISK_BYTES);
+  writtenOn(plan, host).length * MEMBER_OVERHEAD_BYTES + (newDiskBytes(spec, writtenOn(plan, host), host).get(undefined) ?? 0);
 
 const writtenOn = (plan: FleetPlan, host: string) =>
   [...plan.create, ...plan.complete.filter((one) => one.base === "arriving")].filter((one) => one.host === host);
@@ -113,7 +113,7 @@ function bytesFreed(plan: FleetPlan, host: ReachableHost): number {
   const disks = members.flatMap((member) => [
     // Under each disk of a linked clone lies one of the replica, which stays until the end of the run.
     ...(member.kind === "linked" ? member.chain.slice(0, -1).filter(({ name }) => !replicas.has(name)) : member.chain),
-    ...member.disks.filter((disk) => disk.onDelete === "delete"),
+    ...member.disks.filter((disk) => disk.onDelete === "delete" && disk.store === undefined),
   ]);
   // What is removed, and what the plan goes on from: that need not be written again.
   const removed = new Set(plan.cleanup.filter((one) => one.host === host.name).map((one) => one.leftover));

@@ -14,6 +14,7 @@ import { compare, tidy } from "../words/problems";
 import { refusals } from "./refusals";
 import { isCompletable, isUnarrived } from "../members/arrival";
 import { awaitedLeftovers, resumedLeftovers } from "../hosts/unfinished";
+import { homesOf, withKeptDisks } from "./dataDisks";
 import { contextOf, FIRST_WAVE, type PlanContext, type ReconcileRequest } from "./context";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "../members/seeds";
@@ -28,7 +29,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
   const replaced = new Set(staying.filter((one) => !missing.has(one) && isReplaced(context, one)));
   const moves = pairMoves(context, targets, staying, leaving);
 
-  const create = [
+  const creating = [
     ...recreations(context, staying.filter((one) => missing.has(one)), [...replaced]),
     ...moves.paired.map(({ from, to }) => ({
       ...created(context, from.slot, to, `moved from ${from.host.name}: cloned anew, data is lost`),
@@ -41,6 +42,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
     ...[...replaced].map((one) => destroyed(one, "the template has changed and onTemplateChange is replace")),
     ...census.outdated.map((one) => destroyed(one, `an outdated copy: the slot is held with a later generation elsewhere`)),
   ].sort((a, b) => a.slot - b.slot || a.generation - b.generation);
+  const create = withKeptDisks(context, creating, destroy);
   const kept = staying.filter((one) => !replaced.has(one) && !missing.has(one));
 
   const complete = unarrived(context, kept);
@@ -150,7 +152,7 @@ function recreations(context: PlanContext, missing: readonly Incumbent[], replac
   ];
 }
 
-/** New members take the lowest slots that nobody holds; of these a host takes first those it holds an unfinished copy for. */
+/** New members take the lowest slots that nobody holds; of these a host takes first those it holds an unfinished copy for, then those it kept a data disk of. */
 function growth(context: PlanContext, staying: readonly Incumbent[], moves: Moves): PlannedCreate[] {
   const { census } = context;
   const taken = new Set([...staying, ...census.lost, ...moves.paired.map(({ from }) => from)].map((one) => one.slot));
@@ -160,9 +162,15 @@ function growth(context: PlanContext, staying: readonly Incumbent[], moves: Move
   const begun = groupBy(free.filter((slot) => kindOfSlot(context.spec.clone, slot) === "full").reverse(), (slot) => context.unfinished.get(slot)?.host);
   const resumed = moves.open.map((host) => begun.get(host.name)?.pop());
   const given = new Set(resumed);
-  const rest = free.filter((slot) => !given.has(slot)).values();
+  const left = free.filter((slot) => !given.has(slot));
+  const open = new Set(moves.open.filter((_, index) => resumed[index] === undefined).map(({ name }) => name));
+  const homes = homesOf(context);
+  const homely = groupBy([...left].reverse(), (slot) => homes(slot).find((name) => open.has(name)));
+  const back = moves.open.map((host, index) => (resumed[index] === undefined ? homely.get(host.name)?.pop() : undefined));
+  const atHome = new Set(back);
+  const rest = left.filter((slot) => !atHome.has(slot)).values();
   return moves.open.map((host, index) => {
-    const slot = resumed[index] ?? rest.next().value!;
+    const slot = resumed[index] ?? back[index] ?? rest.next().value!;
     const before = forgotten.get(slot);
     const reason = before ? `replaces the one lost with the abandoned host ${before.host.name}`
       : `${host.name} is below its target${resumed[index] === undefined ? "" : "; goes on from the copy that an earlier run began"}`;

@@ -1,9 +1,11 @@
 /** What makes a plan impossible, or is refused unless the program says otherwise. */
 import { namesOf } from "../members/changes";
 import { groupBy, groupOf } from "../groups";
+import { asMade } from "../images";
 import { hostNames, unsettledReason, type KnownHost } from "../hosts/table";
 import { macCollisions } from "../members/addresses";
 import { memberKeyOn, slotKeyOn } from "../members/keys";
+import { dataDiskProblems } from "./dataDisks";
 import { memoryRefusals } from "./memory";
 import type { FleetPlan, FleetSpec, ObservedMember, Problem } from "../model";
 import { templateHostOf } from "../own";
@@ -29,6 +31,7 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
     ...guestRefusals(context, plan),
     ...templateProblems(context, plan),
     ...shrinkingProblems(context, plan),
+    ...dataDiskProblems(context, plan),
     ...memoryRefusals(context, plan),
   ];
 }
@@ -223,14 +226,11 @@ export function hasSeed({ table, image: { contentId } }: PlanContext, plan: Flee
 /** How many cards a new member has: where they are inherited, as the template that was seen has them. */
 const cardsOf = ({ spec, observation }: PlanContext): number => spec.vm.networks?.length ?? observation?.template?.hardware?.cards ?? 0;
 
-/** Hosts make disks of whole KiB: one that is larger by a part of one is as it was declared. */
-const DISK_UNIT_BYTES = 1024;
-
 /** Disks never shrink: what a guest wrote beyond the new end would be gone. */
 function shrinkingProblems({ spec, census, observation }: PlanContext, plan: FleetPlan): Problem[] {
   const sizeBytes = spec.vm.rootDisk?.sizeBytes;
   if (sizeBytes === undefined) return [];
-  const madeBytes = Math.ceil(sizeBytes / DISK_UNIT_BYTES) * DISK_UNIT_BYTES;
+  const madeBytes = asMade(sizeBytes);
   const refused = (bytes: number, whose: string): Problem[] => [{
     path: "vm.rootDisk.sizeBytes",
     message: `expected at least the ${bytes} bytes that ${whose}, got ${sizeBytes}; disks never shrink: raise it, or leave it out`,

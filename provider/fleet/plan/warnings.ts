@@ -7,6 +7,7 @@ import { leftoverWarnings } from "../hosts/leftovers";
 import type { FleetPlan, ObservedMember } from "../model";
 import { hostNames, unsettledReason } from "../hosts/table";
 import { nearest, plural, seen } from "../words/problems";
+import { keptWarnings, largerDiskWarnings } from "./dataDisks";
 import { memoryWarnings } from "./memory";
 import { hasSeed } from "./refusals";
 import type { PlanContext } from "./context";
@@ -23,6 +24,8 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...contentWarnings(context, plan, members),
     ...kindWarnings(context, members),
     ...diskWarning(context.spec, members),
+    ...largerDiskWarnings(context, plan),
+    ...keptWarnings(context, plan),
     ...arrivalWarnings(context, members),
     ...leftoverWarnings(context),
     ...usedReplicaWarnings(context),

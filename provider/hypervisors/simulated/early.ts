@@ -1,5 +1,6 @@
 /** Simulated members that run before their disk is there. */
 import { HypervisorError, type CallContext, type CloneOrder, type CloneResult, type EarlyOrder, type HintedCloneOrder, type HintedCloneResult, type StartsEarly } from "../hypervisor";
+import { assertKept } from "./dataDisks";
 import { ImageUnderWay, sourceKeyOf } from "./images";
 import type { SimulatedCosts } from "./options";
 import { slotKey, volumeKey, type SimulatedHost, type SimulatedMember } from "./world";
@@ -51,6 +52,7 @@ export class EarlyStarts implements StartsEarly {
     if (found && !disk) throw new HypervisorError(order.host, "start early", `slot ${slot} has its disk already`);
     if (!found) {
       this.ground.checkName(host, order, "start early");
+      assertKept(host, order, "start early");
       host.early.set(key, { fleetId, slot, generation, state: "arriving", disk: host.disk(`${fleetId}-${slot}-${generation}-early`, imageBytes, 0) });
       host.define(order, fleetId, incarnation);
     }

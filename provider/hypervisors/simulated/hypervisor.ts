@@ -10,6 +10,7 @@ import {
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
 import { Copies, type CopyOrder, type CopySource } from "./copies";
+import { assertKept } from "./dataDisks";
 import { EarlyStarts, guestsOver } from "./early";
 import { armFaults } from "./faults";
 import { baseKey, ImageUnderWay, sourceKeyOf } from "./images";
@@ -201,6 +202,7 @@ export class SimulatedHypervisor implements Hypervisor {
     host.byHand.assertBare(order.host, "reconfigure", slotKey(fleetId, order.slot), order.name);
     if (!host.members.has(slotKey(fleetId, order.slot))) host.byHand.assertUnused(order.host, "reconfigure", host.volumesOf(fleetId, order.slot, order.generation));
     if (host.early.has(key)) throw new HypervisorError(order.host, "reconfigure", `the disk of slot ${order.slot} is still arriving`);
+    if (host.members.get(slotKey(fleetId, order.slot))?.generation !== order.generation) assertKept(host, order, "reconfigure");
     const hasDisk = order.kind === "linked" ? host.deltas.get(key)?.over === "replica" : host.bases.get(key)?.whole;
     if (!hasDisk) throw new HypervisorError(order.host, "reconfigure", `slot ${order.slot} has no disk yet`);
     host.define(order, fleetId, incarnation);

@@ -33,6 +33,7 @@ export function createSimulated(
     host: templateHostOf(spec.template) ?? null,
     disks: observed && options.imageBytes === undefined ? observed.disks : supposed.disks,
   }, options);
+  for (const { name, own } of spec.hosts) hypervisor.host(name).own = own;
   for (const found of observation?.hosts ?? []) hypervisor.host(found.name).restore(fleetId!, found);
   for (const [name, bytes] of Object.entries(options.freeBytes ?? {})) hypervisor.host(name).freeBytes = bytes;
   for (const [name, names] of Object.entries(options.foreignNames ?? {})) hypervisor.host(name).foreignNames = [...names];

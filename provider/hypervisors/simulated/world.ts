@@ -6,11 +6,12 @@ import { memberKey, slotKey as keyOfSlot } from "../../fleet/members/keys";
 import { memberMacs } from "../../fleet/members/addresses";
 import { memberUuid } from "../../fleet/members/identity";
 import type {
-  BaseState, DiskInfo, ObservedMember, Leftover, ReachableHost, UnreachableHost,
+  BaseState, DiskInfo, HostOwn, KeptDisk, ObservedMember, Leftover, ReachableHost, UnreachableHost,
 } from "../../fleet/model";
 import type { CopyRef, DestroyOrder, ReconfigureOrder } from "../hypervisor";
 import { SIMULATED_WORDS } from "./words";
 import { ByHand } from "./byHand";
+import { disksOf, leftBy, shown } from "./dataDisks";
 
 export interface SimulatedBase {
   fleetId: string;
@@ -72,7 +73,10 @@ export class SimulatedHost {
   readonly replicas = new Map<string, SimulatedReplica>();
   /** Found at the start: leftovers of other runs that this world knows only by name. */
   leftovers: { fleetId: string; leftover: Leftover }[] = [];
-  kept: { fleetId: string; slot: number; generation: number; label: string; name: string }[] = [];
+  kept: ({ fleetId: string } & KeptDisk)[] = [];
+  /** What is its hypervisor's own, as it was declared. */
+  own: HostOwn | undefined;
+  dataStores: ReachableHost["dataStores"];
   foreignNames: string[] = [];
   /** What an administrator made or left beside the provider. */
   byHand = new ByHand();
@@ -109,6 +113,7 @@ export class SimulatedHost {
     this.strangers = [...found.strangers];
     this.heldGenerations = [...found.heldGenerations];
     this.kept = found.kept.map((kept) => ({ fleetId, ...kept }));
+    this.dataStores = found.dataStores;
     for (const leftover of found.leftovers) this.restoreLeftover(fleetId, leftover);
     for (const { contentId, purpose, disk } of found.replicas) {
       this.replicas.set(replicaKey(fleetId, purpose, contentId), { fleetId, contentId, purpose, disk, whole: true });
@@ -165,7 +170,7 @@ export class SimulatedHost {
       .map(({ disk, arriving }): Leftover => ({ kind: "volume", name: disk.name, bytes: disk.allocationBytes, ...resumable(arriving) }));
     const leftovers = [...partialVolumes, ...partialReplicas, ...ours(this.leftovers).map((l) => l.leftover).filter((p) => !this.byHand.isUsed(p.name))]
       .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-    const kept = ours(this.kept).map(({ slot, generation, label, name }) => ({ slot, generation, label, name }));
+    const kept = ours(this.kept).map((one) => shown(one, this.byHand.usersOf(one.name)));
     const otherNames = [...this.members.values()].filter((m) => m.fleetId !== fleetId).map((m) => m.name);
     return {
       status: "reachable",
@@ -185,6 +190,7 @@ export class SimulatedHost {
       heldGenerations: distinct([...this.heldGenerations, ...members, ...volumes, ...leftovers, ...kept, ...this.byHand.heldBy(fleetId)]),
       foreignNames: [...this.foreignNames, ...otherNames, ...this.byHand.untagged(fleetId)].filter((name) => name.startsWith(namePrefix)).sort(),
       room: { freeBytes: this.freeBytes },
+      ...(this.dataStores && { dataStores: this.dataStores }),
       problems: preflight ? this.problems : [],
     };
   }
@@ -244,10 +250,7 @@ export class SimulatedHost {
       contentId: order.contentId,
       cardAddresses: memberMacs(fleetId, order.slot, cards.length),
       power: old?.power ?? "stopped",
-      // A redefinition takes no extra disk away, and adds none.
-      disks: old?.generation === order.generation ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
-        ...this.disk(`${fleetId}-${order.slot}-${order.generation}-${label}`, sizeBytes, 0), label, onDelete,
-      })),
+      disks: disksOf(this, order, old),
       numCpus: vm.numCpus ?? old?.numCpus ?? TEMPLATE_MACHINE.numCpus,
       memory: vm.memory ?? old?.memory ?? TEMPLATE_MACHINE.memory,
       networks: cards,
@@ -262,10 +265,7 @@ export class SimulatedHost {
     const member = this.members.get(slotKey(fleetId, order.slot));
     if (member && member.generation === order.generation) {
       this.members.delete(slotKey(fleetId, order.slot));
-      for (const disk of member.disks) {
-        if (disk.onDelete !== "keep") continue;
-        this.kept.push({ fleetId, slot: order.slot, generation: order.generation, label: disk.label, name: disk.name });
-      }
+      this.kept.push(...leftBy(member).map((kept) => ({ fleetId, ...kept })));
     }
     this.removeVolumes(volumeKey(fleetId, order.slot, order.generation));
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "../../../provider/hypervisors/libvirt/look/leftovers";
+import { keptDisks } from "../../../provider/hypervisors/libvirt/look/dataDisks";
+import { isMarkerOf, leftoverVolumes, type Owner, type OwnVolume } from "../../../provider/hypervisors/libvirt/look/leftovers";
 import { contentPrefix, volumeName, type VolumeName, type VolumeScope } from "../../../provider/hypervisors/libvirt/volumes/names";
 
 const SCOPE: VolumeScope = { fleetId: "fleetaaaaa", hostUuid: "11111111-2222-3333-4444-555555555555" };

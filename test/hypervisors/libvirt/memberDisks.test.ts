@@ -11,6 +11,8 @@ import type { LibvirtClient } from "../../../provider/hypervisors/libvirt/rpc/cl
 import type { Domain, Pool, Volume } from "../../../provider/hypervisors/libvirt/rpc/handles";
 import type { HostSession } from "../../../provider/hypervisors/libvirt/connection/session";
 import { tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
+import { memberXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
+import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
 import { attachedFiles } from "../../../provider/hypervisors/libvirt/look/domainDisks";
 import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
 
@@ -27,6 +29,9 @@ const order: ReconfigureOrder = {
 
 const noMachine = () => Promise.resolve(undefined);
 
+/** Calls that change a host. */
+const CHANGES = ["createVolume", "deleteVolume", "resizeVolume", "defineDomain", "undefineDomain"];
+
 /** A host with one member, stopped, that has these files as its disks. */
 class OneMember {
   readonly defined: string[] = [];
@@ -35,11 +40,15 @@ class OneMember {
   private readonly domain: Domain = { name: "w-003", id: -1, uuid: uuidBytes(memberUuid("f1", 3)) };
   private readonly volumes: Map<string, string | undefined>;
 
+  /** Changes of the host until the provider dies. */
+  dies = { after: Infinity, when: "before" as "before" | "after" };
+  changes = 0;
+
   constructor(private readonly files: readonly string[], backing: Readonly<Record<string, string>> = {}) {
     this.volumes = new Map(files.map((file) => [file, backing[file]]));
   }
 
-  private readonly client = {
+  private readonly calls = {
     clock: realClock,
     lookupDomain: () => Promise.resolve(this.undefined ? null : this.domain),
     listDomains: (which = 0) => Promise.resolve(which === 0 && !this.undefined ? [this.domain] : []),
@@ -54,6 +63,8 @@ class OneMember {
     poolIsActive: () => Promise.resolve(true),
     listActivePools: () => Promise.resolve([{ name: "default" }]),
     listVolumes: () => Promise.resolve([...this.volumes.keys()].map(volumeOf)),
+    lookupVolumeByPath: () => Promise.resolve(null),
+    listPools: () => Promise.resolve([]),
     lookupVolume: (_pool: Pool, name: string) => Promise.resolve(this.volumes.has(name) ? volumeOf(name) : null),
     createVolume: (_pool: Pool, xml: string) => {
       const name = /<name>(.*?)<\/name>/.exec(xml)![1]!;
@@ -65,12 +76,22 @@ class OneMember {
       const isMark = name.includes(".pending.");
       return Promise.resolve(`<volume><name>${name}</name><capacity>${isMark ? 1 : 1 << 30}</capacity><target><path>/pool/${name}</path><format type='${isMark ? "raw" : "qcow2"}'/></target>${backing === undefined ? "" : `<backingStore><path>/pool/${backing}</path></backingStore>`}</volume>`);
     },
+    resizeVolume: () => Promise.resolve(),
     deleteVolume: ({ name }: Volume) => {
       this.removed.push(name);
       this.volumes.delete(name);
       return Promise.resolve();
     },
-  } as unknown as LibvirtClient;
+  };
+  private readonly client = new Proxy(this.calls as unknown as Record<string, unknown>, {
+    get: (calls, name) => (!CHANGES.includes(String(name)) ? calls[String(name)] : async (...given: unknown[]) => {
+      const isLast = ++this.changes === this.dies.after;
+      if (isLast && this.dies.when === "before") throw new Error("killed");
+      const answer = await (calls[String(name)] as (...given: unknown[]) => unknown)(...given);
+      if (isLast) throw new Error("killed");
+      return answer;
+    }),
+  }) as unknown as LibvirtClient;
   readonly place: Place = {
     scope,
     session: {
@@ -107,10 +128,90 @@ describe("a member's disks", () => {
     }), { examples: [[[{ label: "data.1", onDelete: "delete" }]]], numRuns: 50 });
   });
 
+  it("that were kept of an earlier member of the slot are the member's own: they stay in a change, and when it goes", async () => {
+    const earlier = ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "keep" });
+    const host = new OneMember([delta, earlier, dataDisk("log")]);
+    await reconfigureMember(order, host.place, noMachine);
+    assert.deepEqual(host.defined.map(attachedFiles), [[delta, earlier, dataDisk("log")]]);
+    await destroyMember({ ...order, shutdownMs: 0 }, host.place);
+    assert.deepEqual(host.left(), [earlier]);
+  });
+
+  it("of an earlier member of the slot that were to go with it are no member's, and nor are another slot's", async () => {
+    const others = [ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "delete" }), ours({ kind: "disk", slot: 4, generation: 0, label: "data", onDelete: "keep" }), ours({ kind: "disk", slot: 3, generation: 2, label: "data", onDelete: "keep" })];
+    const host = new OneMember([delta, ...others]);
+    await reconfigureMember(order, host.place, noMachine);
+    assert.deepEqual(host.defined.map(attachedFiles), [[delta]]);
+    await destroyMember({ ...order, shutdownMs: 0 }, host.place);
+    assert.deepEqual(host.left(), [...others].sort());
+  });
+
+  const kept = ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "keep" });
+  const given: ReconfigureOrder = {
+    ...order, reattach: [{ label: "data", disk: kept }],
+    vm: { ...order.vm, disks: [{ label: "data", sizeBytes: 2 ** 31, onDelete: "keep", reattach: true }, { label: "log", sizeBytes: 1 << 20, onDelete: "delete" }] },
+  };
+  const isMarked = (host: OneMember): boolean => host.left().some((name) => name === ours({ kind: "pending", slot: 3, generation: 0, label: "data" }));
+  /** Each change of the host that a run can die before or after, until there are no more. */
+  async function dying(host: () => OneMember, run: (host: OneMember) => Promise<void>, look: (host: OneMember) => void): Promise<number> {
+    for (let after = 1; ; after++) {
+      for (const when of ["before", "after"] as const) {
+        const one = host();
+        one.dies = { after, when };
+        const error = await run(one).then(() => undefined, (e: Error) => e);
+        if (!error) return after - 1;
+        assert.equal(error.message, "killed");
+        look(one);
+      }
+    }
+  }
+
+  it("that are given again are there and bear no mark at whichever change the run dies, when the member is made and when it goes", async () => {
+    const fresh = (): OneMember => {
+      const host = new OneMember([delta, kept]);
+      host.undefined = true;
+      return host;
+    };
+    const isSafe = (host: OneMember): void => assert.deepEqual([host.left().includes(kept), isMarked(host)], [true, false]);
+    const made = await dying(fresh, (host) => reconfigureMember(given, host.place, noMachine), isSafe);
+    const gone = await dying(() => new OneMember([delta, kept, dataDisk("log")]), (host) => destroyMember({ ...order, shutdownMs: 0 }, host.place), isSafe);
+    assert.ok(made >= 4 && gone >= 4, `${made} and ${gone} changes`);
+  });
+
+  for (const [why, change, backing] of [
+    ["is another slot's", { reattach: [{ label: "data", disk: ours({ kind: "disk", slot: 4, generation: 0, label: "data", onDelete: "keep" }) }] }, {}],
+    ["went with its member", { reattach: [{ label: "data", disk: ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "delete" }) }] }, {}],
+    ["is of a later member", { reattach: [{ label: "data", disk: ours({ kind: "disk", slot: 3, generation: 2, label: "data", onDelete: "keep" }) }] }, {}],
+    ["stands on something by now", {}, { [kept]: "base.qcow2" }],
+    ["is larger than declared", { vm: { ...given.vm, disks: [{ ...given.vm.disks[0]!, sizeBytes: 1 << 20 }] } }, {}],
+  ] as const) {
+    it(`that ${why} is given to nobody, and stays as it is`, async () => {
+      const host = new OneMember([delta, kept], backing);
+      host.undefined = true;
+      await assert.rejects(reconfigureMember({ ...given, ...change } as ReconfigureOrder, host.place, noMachine));
+      assert.deepEqual([host.defined, host.left()], [[], [delta, kept].sort()]);
+    });
+  }
+
+  it("keep their names and buses in a change, whatever is declared by now, and new ones get names of their own", () => {
+    const xml = memberXml(order, tag, [{ path: "/p/top", format: "qcow2" }], [
+      { path: "/p/a", format: "qcow2", label: "a", device: "vdd", bus: "virtio" }, { path: "/p/b", format: "qcow2", label: "b", bus: "scsi" },
+      { path: "/p/c", format: "qcow2", label: "c" }, { path: "/p/d", format: "qcow2", label: "d", bus: "sata" }, ...["e", "f", "g", "h"].map((label) => ({ path: `/p/${label}`, format: "qcow2", label, bus: "scsi" as const })),
+    ]);
+    const devices = at(parseXml(xml), "domain", "devices");
+    assert.deepEqual(all(devices, "disk").map((disk) => `${text(disk, "target", "@dev")} ${text(disk, "target", "@bus")}`), [
+      "vda virtio", "vdd virtio", "sdc scsi", "vde virtio", "sde sata", "sdf scsi", "sdg scsi", "sdh scsi", "sdi scsi",
+    ]);
+    assert.deepEqual(all(devices, "controller").map((one) => [text(one, "@type"), text(one, "@index"), text(one, "@model")]), [
+      ["usb", undefined, "none"], ["scsi", "0", "virtio-scsi"], ["scsi", "1", "virtio-scsi"],
+    ]);
+  });
+
   const data = dataDisk("data");
   const snapshots: [string, string, Record<string, string>][] = [
     ["as libvirt names it", data.replace(/qcow2$/, "snap1"), {}],
     ["that ends as an image does", data.replace(/qcow2$/, "snap1.qcow2"), { [data.replace(/qcow2$/, "snap1.qcow2")]: data }],
+    ["of one that was kept of an earlier member", ours({ kind: "disk", slot: 3, generation: 0, label: "data", onDelete: "keep" }).replace(/qcow2$/, "snap1"), {}],
     ["that reads as another disk's name", dataDisk("data-snap"), { [dataDisk("data-snap")]: data }],
   ];
   for (const [what, file, backing] of snapshots) {

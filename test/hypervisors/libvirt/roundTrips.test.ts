@@ -5,7 +5,7 @@ import { cardPlace, memberMacs, memberUuid, NO_RUN, parseFleetSpec, recordState,
 import type { ReconfigureOrder } from "../../../provider/hypervisors/hypervisor";
 import { cardPlaces } from "../../../provider/hypervisors/libvirt/xml/cards";
 import { diskName, memberXml, volumeXml } from "../../../provider/hypervisors/libvirt/xml/domainXml";
-import { helperDomainName, isHelperDomain, parseVolumeName, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
+import { helperDomainName, isHelperDomain, parseVolumeName, poolKey, volumeName, type VolumeName } from "../../../provider/hypervisors/libvirt/volumes/names";
 import { parseTag, tagXml, type MemberTag } from "../../../provider/hypervisors/libvirt/xml/tags";
 import { all, at, parseXml, text } from "../../../provider/hypervisors/libvirt/xml/xml";
 import { declaredInOutputs, outputsOf, recordedState } from "../../../provider/pulumi/dynamic/properties";
@@ -29,7 +29,7 @@ describe("what check accepts", () => {
     fc.assert(fc.property(acceptedInputs, fc.nat(1_000_000), fc.nat(1000), ({ spec }, slot, generation) => {
       const fleet = { ...scope, fleetId: spec.fleetId ?? scope.fleetId };
       const names = spec.vm.disks.flatMap(({ label, onDelete }): VolumeName[] => [
-        { kind: "disk", slot, generation, label, onDelete }, { kind: "pending", slot, generation, label },
+        { kind: "disk", slot, generation, label, onDelete }, { kind: "pending", slot, generation, label }, { kind: "pending", slot, generation, label, pool: poolKey(label) },
       ]);
       const written = names.map((name) => volumeName(fleet, name));
       assert.deepEqual(written.map((name) => parseVolumeName(fleet, name)), names);
@@ -92,7 +92,7 @@ describe("what check accepts", () => {
 
 describe("disks' targets", () => {
   it("are named as libvirt names them, whatever their number", () => {
-    assert.deepEqual([0, 25, 26, 51, 52, 701, 702].map(diskName), ["vda", "vdz", "vdaa", "vdaz", "vdba", "vdzz", "vdaaa"]);
+    assert.deepEqual([0, 25, 26, 51, 52, 701, 702].map((index) => diskName(index)), ["vda", "vdz", "vdaa", "vdaz", "vdba", "vdzz", "vdaaa"]);
     assert.equal(new Set(Array.from({ length: 2000 }, (_, index) => diskName(index))).size, 2000);
   });
 });

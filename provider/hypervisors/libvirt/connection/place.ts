@@ -1,3 +1,4 @@
+import type { Pool } from "../rpc/handles";
 import type { PoolAt } from "../rpc/poolAt";
 import type { VolumeScope } from "../volumes/names";
 import type { HostSession } from "./session";
@@ -9,7 +10,15 @@ export interface Place {
 }
 
 /** A place with its pool and a connection at hand. */
-export interface Here extends Place, PoolAt {}
+export interface Here extends Place, PoolAt {
+  /** The fleet's own pool, where `pool` is another one of the host: who uses what is asked from there. */
+  home?: Pool;
+}
+
+/** The same place, at another of its host's pools. */
+export const atPool = (here: Here, pool: Pool): Here => ({ ...here, pool, home: here.home ?? here.pool });
+
+export const atHome = (here: Here): Here => (here.home ? { ...here, pool: here.home } : here);
 
 /** Runs calls under one step name, as `HostSession.run` does. */
 export async function inPlace<T>(place: Place, step: string, body: (here: Here) => Promise<T>): Promise<T> {

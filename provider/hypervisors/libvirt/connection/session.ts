@@ -38,6 +38,14 @@ function storeOf(pool: unknown): Pick<PoolFacts, "store"> {
   return { store: `netfs ${host}:${dir.replace(/\/+$/, "")}` };
 }
 
+/** Pools whose volumes are files that QEMU opens by path. */
+export const POOL_TYPES: readonly string[] = ["dir", "fs", "netfs"];
+
+export async function factsOfPool(client: LibvirtClient, pool: Pool): Promise<PoolFacts> {
+  const xml = at(parseXml(await client.poolXml(pool)), "pool");
+  return { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "", ...storeOf(xml) };
+}
+
 /** Names of calls on a domain, its QEMU, or a volume, as our client gives them. */
 const ABOUT_ONE_THING = /^(domain|qemu|storage)/;
 
@@ -219,8 +227,7 @@ export class HostSession {
     return this.run("look up pool", async (client) => {
       const pool = await client.lookupPool(this.own.pool);
       if (!pool) return null;
-      const xml = at(parseXml(await client.poolXml(pool)), "pool");
-      this.poolCache = { pool, type: text(xml, "@type") ?? "", path: text(xml, "target", "path") ?? "", ...storeOf(xml) };
+      this.poolCache = await factsOfPool(client, pool);
       return this.poolCache;
     });
   }

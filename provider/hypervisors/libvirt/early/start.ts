@@ -7,7 +7,8 @@ import { memberDefinition, type TemplateMachine } from "../xml/memberDefinition"
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
 import { tellGuest } from "../identity/volume";
-import { dataDisks, dropPending, hardwareTag, isActive, keepingHardware, likeWhat, makeDataDisks, refuseSaved } from "../members/member";
+import { dataDisks, dropPending, makeDataDisks } from "../members/dataDisks";
+import { hardwareTag, isActive, keepingHardware, likeWhat, refuseSaved } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { memberImage } from "../volumes/images";
 import { deviceOf, diskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";

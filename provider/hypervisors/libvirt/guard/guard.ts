@@ -17,7 +17,7 @@ import { BUSY_POOL_MS, refreshPool } from "../volumes/poolRoom";
 import type { Domain, Pool, Volume } from "../rpc/handles";
 import { ErrorCode, LONG_CALL_MS } from "../rpc/protocol";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
-import type { Here } from "../connection/place";
+import { atHome, type Here } from "../connection/place";
 import type { HostSession } from "../connection/session";
 import { parseTag, TAG_URI } from "../xml/tags";
 import { volumeFacts, type VolumeFacts } from "../volumes/volumes";
@@ -143,7 +143,7 @@ export function lookAround(here: Here): Promise<HostLook> {
   watches.set(session, ofSession);
   const watch = ofSession.get(scope.fleetId) ?? new Watch();
   ofSession.set(scope.fleetId, watch);
-  return watch.look(here);
+  return watch.look(atHome(here));
 }
 
 /** As the pool's listing knows it: of the file pools that we use a volume's key is its path. */

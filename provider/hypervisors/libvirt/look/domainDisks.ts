@@ -63,13 +63,28 @@ function clonedDisks(domain: ParsedXml, count: number): unknown[] {
 export const imagePaths = (domain: ParsedXml, contentId: string): (string | undefined)[] =>
   clonedDisks(domain, disksOf(contentId).length).map((disk) => text(disk, "source", "@file"));
 
+/** A disk of a definition. */
+export interface AttachedDisk {
+  /** Last name of its file, or of its volume. */
+  file: string;
+  path?: string;
+  /** libvirt's name of it. */
+  device?: string;
+  bus?: string;
+}
+
+export function attachedDisks(domain: ParsedXml): AttachedDisk[] {
+  return all(domain, "domain", "devices", "disk").flatMap((disk): AttachedDisk[] => {
+    const path = text(disk, "source", "@file");
+    const file = baseName(path) ?? text(disk, "source", "@volume");
+    return file === undefined ? [] : [{ file, path, device: text(disk, "target", "@dev"), bus: text(disk, "target", "@bus") }];
+  });
+}
+
 /** Last names of the files and volumes that a definition has as disks, in its order. */
 export const attachedFiles = (domainXml: string): string[] => filesOf(parseXml(domainXml));
 
-export function filesOf(domain: ParsedXml): string[] {
-  return all(domain, "domain", "devices", "disk")
-    .flatMap((disk) => baseName(text(disk, "source", "@file")) ?? text(disk, "source", "@volume") ?? []);
-}
+export const filesOf = (domain: ParsedXml): string[] => attachedDisks(domain).map(({ file }) => file);
 
 /** The file that its firmware keeps its variables in. */
 export function firmwareVariables(domainXml: string): string | undefined {

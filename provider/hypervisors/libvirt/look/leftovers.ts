@@ -1,4 +1,4 @@
-import type { ObservedMember, Leftover, ReachableHost } from "../../../fleet/model";
+import type { ObservedMember, Leftover } from "../../../fleet/model";
 import { contentPrefix, type VolumeName } from "../volumes/names";
 import type { VolumeFacts } from "../volumes/volumes";
 
@@ -57,20 +57,11 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
   });
 }
 
-const isPending = (disk: Extract<VolumeName, { kind: "disk" }>, names: VolumeName[]): boolean =>
-  names.some((p) => p.kind === "pending" && p.slot === disk.slot && p.generation === disk.generation && p.label === disk.label);
+/** Its mark is in the fleet's own pool. @param pool the disk's, where that is another one */
+export const isPending = (disk: Extract<VolumeName, { kind: "disk" }>, names: readonly VolumeName[], pool?: string): boolean =>
+  names.some((p) => p.kind === "pending" && p.slot === disk.slot && p.generation === disk.generation && p.label === disk.label && p.pool === pool);
 
 export const asLeftover = ({ name, facts }: OwnVolume): Leftover => ({
   kind: "volume", name: facts.volume, bytes: facts.allocationBytes,
   ...("slot" in name ? { slot: name.slot, generation: name.generation } : {}),
 });
-
-/** What looks like a data disk of a member that is no more, and was to be kept or bears no mark that says it is ours to remove. */
-export function keptDisks(volumes: OwnVolume[], owners: Owner[]): ReachableHost["kept"] {
-  const names = volumes.map((v) => v.name);
-  return volumes.flatMap(({ name, facts }) =>
-    name.kind === "disk" && !isPending(name, names) &&
-    !owners.some((m) => m.slot === name.slot && m.generation === name.generation)
-      ? [{ slot: name.slot, generation: name.generation, label: name.label, name: facts.volume }]
-      : []);
-}

@@ -3,12 +3,14 @@ import { isUnarrived } from "../../../fleet/members/arrival";
 import { namesOf } from "../../../fleet/members/changes";
 import { compare } from "../../../fleet/words/problems";
 import type { ObserveRequest } from "../../hypervisor";
-import { baseName, filesOf, imagePaths } from "./domainDisks";
+import { dataStores, keptDisks, mayComeBack, NO_OTHERS, otherPools, withUsers } from "./dataDisks";
+import { attachedDisks, baseName, imagePaths } from "./domainDisks";
 import { asLeftovers, hostUp } from "../volumes/arrivals";
 import { isMark, lookAround, looksLikeMark, type HostLook } from "../guard/guard";
-import { isMarkerOf, keptDisks, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
+import { isMarkerOf, leftoverVolumes, type Owner, type OwnVolume } from "./leftovers";
 import { toldBy } from "../identity/volume";
-import { isActive, ownDataDisks } from "../members/member";
+import { ownDataDisks } from "../members/dataDisks";
+import { isActive } from "../members/member";
 import { disksOf } from "../volumes/contentId";
 import { memberImage } from "../volumes/images";
 import { heldGeneration, isHelperDomain, parseVolumeName, type VolumeName, type VolumeScope } from "../volumes/names";
@@ -23,7 +25,7 @@ import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "../xml/tags";
 import { cardPlaces } from "../xml/cards";
 import { all, at, parseXml, text } from "../xml/xml";
 import { WORDS } from "../words";
-import { factsUnlessGone, type VolumeFacts } from "../volumes/volumes";
+import { factsUnlessGone, volumeAt, type VolumeFacts } from "../volumes/volumes";
 
 /**
  * All of one fleet on one host. Any error but a volume that vanished meanwhile fails the whole look: a host half seen
@@ -43,16 +45,21 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
       throw new Error(`its storage pool ${session.own.pool} is ${pool ? "not active: virsh pool-start it" : "not there"}, so what this fleet has in it cannot be seen`);
     }
     const volumes = usable ? await ownVolumes(client, usable, scope) : NO_VOLUMES;
-    const looked = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes, scope)));
+    const others = usable ? await otherPools(client, usable.pool, scope, request.spec) : NO_OTHERS;
+    const data = usable ? await dataStores(client, { name: session.name, home: usable.pool.name }, request.spec, request.preflight ? PREFLIGHT_BUSY_MS : 0) : undefined;
+    if (data && request.preflight && isDeclared(request, session.name)) problems.push(...data.problems);
+    const looked = await Promise.all(domains.members.map((m) => observeMember(client, m, volumes, usable, scope)));
     const seen = looked.flatMap((one) => ("member" in one ? [one] : []));
     const strangers = [...domains.strangers, ...looked.flatMap((one) => ("stranger" in one ? [one.stranger] : []))];
     const owners = seen.map(({ member, flat, told }): Owner => ({ ...member, flat, unarrived: isUnarrived(member), told }));
     const members = seen.map(({ member }) => member).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
     const found = leftoverVolumes(volumes.own, owners);
     const whole = replicas(volumes.own, members);
+    const kept = keptDisks([...volumes.own, ...others.own], owners);
+    const isBack = request.preflight && mayComeBack(kept, request.spec);
     // Who uses what is asked where something may be removed, merged or copied from, and else not at all.
     const toMerge = seen.filter(({ member }) => member.base === "frozen" || member.base === "consolidating");
-    const look = usable && (found.length + toMerge.length > 0 || whole.some(({ users }) => request.preflight || users.length === 0))
+    const look = usable && (isBack || found.length + toMerge.length > 0 || whole.some(({ users }) => request.preflight || users.length === 0))
       ? await lookAround({ client, pool: usable.pool, session, scope }) : undefined;
     const leftovers = look ? found.filter(({ facts }) => look.usersOf(inPool(usable!, info(facts))).length === 0) : found;
     if (look) for (const one of toMerge) leaveToOthers(one, look, usable!);
@@ -69,14 +76,15 @@ export async function observeHost(session: HostSession, request: ObserveRequest)
         ...asLeftovers(leftovers, leftovers.some(({ name }) => name.kind === "arriving") ? await hostUp(client) : null),
         ...domains.helpers.map((d): Leftover => ({ kind: "domain", name: d.name, bytes: 0 })),
       ],
-      kept: keptDisks(volumes.own, owners),
+      kept: look && isBack ? withUsers(kept, [...volumes.own, ...others.own], look, usable!.pool.name) : kept,
       strangers: strangers.sort((a, b) => compare(a.name, b.name)),
       takenUuids: takenUuids(domains.all, members),
-      heldGenerations: volumes.held,
+      heldGenerations: [...volumes.held, ...others.held],
       foreignNames: domains.foreign.sort(),
       ...(request.preflight && withMemory(await client.memory())),
       room: roomOf(room),
       ...(usable?.store !== undefined && { store: usable.store }),
+      ...(data && data.stores.length > 0 && { dataStores: data.stores }),
       problems,
     };
   });
@@ -89,6 +97,8 @@ const roomOf = (room: PoolRoom | null): StoreRoom => room ?? { freeBytes: 0 };
 
 const inPool = ({ pool }: Pick<PoolFacts, "pool">, { name, path }: Pick<DiskInfo, "name" | "path">) => ({ volume: name, path, pool: pool.name });
 
+const isDeclared = ({ spec }: Pick<ObserveRequest, "spec">, host: string): boolean => spec.hosts.some(({ name }) => name === host);
+
 /** A frozen base that somebody has, or that something of somebody's stands on, is no source, and nothing is merged into it. */
 function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: PoolFacts): void {
   if (member.chain.some((disk) => look.usersOf(inPool(pool, disk), domain.uuid).length > 0)) member.base = "consolidated";
@@ -98,7 +108,7 @@ function leaveToOthers({ member, domain }: SeenMember, look: HostLook, pool: Poo
 export function writtenReplicas(
   whole: readonly ObservedReplica[], members: readonly ObservedMember[], look: Pick<HostLook, "domainsOf">, pool: Pick<PoolFacts, "pool">, host: string, { spec }: Pick<ObserveRequest, "spec">,
 ): HostProblem[] {
-  if (!spec.hosts.some(({ name }) => name === host)) return [];
+  if (!isDeclared({ spec }, host)) return [];
   return whole.flatMap(({ disk: first, others = [], users }) => [first, ...others].flatMap((disk) => {
     // One whose definition cannot be read says nothing of what it writes to.
     const writers = look.domainsOf(inPool(pool, disk)).filter((user) => user.writes && user.now && user.how !== "unreadable");
@@ -195,7 +205,7 @@ interface SeenMember {
 }
 
 async function observeMember(
-  client: LibvirtClient, { domain, tag }: OwnDomain, { own: volumes, names }: OwnVolumes, scope: VolumeScope,
+  client: LibvirtClient, { domain, tag }: OwnDomain, { own: volumes, names }: OwnVolumes, home: PoolFacts | null, scope: VolumeScope,
 ): Promise<SeenMember | { stranger: ReachableHost["strangers"][number] }> {
   const state = await client.domainState(domain);
   const texts = [await client.domainXml(domain), await client.domainXml(domain, Flag.xmlInactive)];
@@ -212,10 +222,15 @@ async function observeMember(
   const isKnown = [running, starting].every((paths) => paths.every((path, disk) => isAt("base")(path, disk) || isAt("delta")(path, disk)));
   const [toldLive, toldDefined] = [toldBy(live, scope, tag), toldBy(defined, scope, tag)];
   const isTold = tag.guest !== undefined && toldDefined.some((volume) => names.has(volume));
-  const disks = ownDataDisks(scope, tag, [live, defined].flatMap(filesOf)).flatMap(({ volume, label, onDelete }) => {
+  const attached = ownDataDisks(scope, tag, [live, defined].flatMap(attachedDisks));
+  const disks = (await Promise.all(attached.map(async ({ volume, path, label, onDelete }) => {
     const facts = volumes.find((one) => one.facts.volume === volume)?.facts;
-    return facts ? [{ ...info(facts), label, onDelete }] : [];
-  });
+    // What is listed here under that name is not it where its file is another pool's.
+    const isHere = facts !== undefined && (path === undefined || facts.path === path);
+    const elsewhere = isHere || !home ? null : await volumeAt({ client, pool: home.pool }, volume, path);
+    const found = elsewhere?.facts ?? facts;
+    return found ? [{ ...info(found), label, onDelete, ...(elsewhere && elsewhere.pool.name !== home!.pool.name && { store: elsewhere.pool.name }) }] : [];
+  }))).flat();
   const member: ObservedMember = {
     ...(stands === "displaced" && { displaced: true }),
     slot: tag.slot,

@@ -2,10 +2,10 @@ import type { FleetSpec, HostProblem, LibvirtCard, Observation } from "../../../
 import { HypervisorError, type ObserveRequest } from "../../hypervisor";
 import type { LibvirtClient } from "../rpc/client";
 import { LibvirtError } from "../rpc/errors";
-import type { HostSession, PoolFacts } from "../connection/session";
+import { POOL_TYPES, type HostSession, type PoolFacts } from "../connection/session";
 import { helperMachine, libvirts } from "../own";
 import { cardsOf } from "../xml/cards";
-import { isPlain, sampleOf, UnfitMachineError } from "../xml/memberDefinition";
+import { isOnBus, isPlain, sampleOf, UnfitMachineError } from "../xml/memberDefinition";
 import { at, parseXml, text } from "../xml/xml";
 
 /** blockdev nodes of libvirt's own naming, and active commit on them, since 6.0; older ones were never tried. */
@@ -15,8 +15,6 @@ const OLDEST_QEMU = 6_000_000;
 /** VLAN tags of cards on the kernel's own bridges, since 11.0. */
 const VLAN_ON_BRIDGES = 11_000_000;
 const versionText = (n: number): string => `${Math.floor(n / 1e6)}.${Math.floor(n / 1e3) % 1e3}`;
-/** Pools whose volumes are files that QEMU opens by path. */
-const POOL_TYPES = ["dir", "fs", "netfs"];
 
 /** Whether this host can take clones; every problem at once, in the words of DESIGN.md section 9. */
 export async function preflightHost(
@@ -60,7 +58,7 @@ function declaredNeeds({ vm }: FleetSpec): MachineNeeds | string {
   try {
     return {
       ...helperMachine(own), ...(machine !== undefined && { machine }), cards: (vm.networks ?? []).map((card) => libvirts(card.own)), cardsOf: "vm.networks",
-      ...(!isPlain(vm) && { definition: sampleOf(vm) }),
+      ...((!isPlain(vm) || vm.disks.some(isOnBus)) && { definition: sampleOf(vm) }),
     };
   } catch (error) {
     if (error instanceof UnfitMachineError) return error.message;

@@ -1,17 +1,16 @@
-import { inheriting } from "../../../fleet";
+import { groupBy, groupOf, inheriting } from "../../../fleet";
 import {
   ForeignNameError, type CallContext, type MemberRef, type ReconfigureOrder,
 } from "../../hypervisor";
 import { endArrivals } from "../volumes/arrivals";
 import { disksOf } from "../volumes/contentId";
-import { assertOwnDisk, attachedFiles, firmwareVariables, memberDisk, memberDisks } from "../look/domainDisks";
-import { memberDefinition, type DataDisk, type TemplateMachine } from "../xml/memberDefinition";
+import { assertOwnDisk, attachedDisks, firmwareVariables, memberDisk, memberDisks } from "../look/domainDisks";
+import { memberDefinition, type TemplateMachine } from "../xml/memberDefinition";
 import { GuardError } from "../guard/guardError";
 import { dropTold, tellGuest, toldNames } from "../identity/volume";
-import { IMAGE_KINDS, imageNames, isMemberImage, standingImage } from "./images";
-import { inPlace, type Here, type Place } from "../connection/place";
-import { assertUnused, deleteUnused, deleteVolume, lookAround } from "../guard/guard";
-import { heldGeneration, parseVolumeName, volumeName, type VolumeName, type VolumeScope } from "../volumes/names";
+import { IMAGE_KINDS, imageNames, standingImage } from "./images";
+import { atPool, inPlace, type Here, type Place } from "../connection/place";
+import { assertUnused, deleteUnused, lookAround } from "../guard/guard";
 import { findMember, tagOf, type FoundMember } from "../look/memberDomain";
 import { memberTagOf } from "../look/ownership";
 import type { LibvirtClient } from "../rpc/client";
@@ -21,9 +20,13 @@ import { CallTimeoutError, LibvirtError } from "../rpc/errors";
 import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";
 import { memberImage } from "../volumes/images";
 import type { DiskXml } from "../xml/domainXml";
-import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
+import { diskPath, volumeFacts } from "../volumes/volumes";
+import { parseXml } from "../xml/xml";
+import { assertNoSnapshot, dataDisks, deletePending, dropPending, growDataDisks, makeDataDisks, markLeaving, namedDisks, pendingMarks } from "./dataDisks";
 
 const POLL_MS = 200;
+
+type Slot = { slot: number; generation: number };
 
 /** Defines the member, or brings its definition to this shape; what runs takes it at its next start. */
 export async function reconfigureMember(order: ReconfigureOrder, place: Place, machine: () => Promise<TemplateMachine | undefined>): Promise<void> {
@@ -58,17 +61,25 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     if (found && found.tag.guest !== tag.guest) await setTag(client, domain, tag);
     if (found?.tag.guest !== undefined) await dropTold(here, of, order);
     await dropPending(here, order);
-    if (found) await growDisk(here, order, found, disks[0]!);
+    if (!found) return;
+    await growDisk(here, order, found, disks[0]!);
+    await growDataDisks(here, order, of, found.domain, () => canGrow(here, order, found.domain));
   });
 }
 
+/** @returns whether its guest runs, and is told of it */
+async function canGrow({ client }: Here, { name }: ReconfigureOrder, domain: Domain): Promise<boolean> {
+  await refuseSaved(client, domain, name); // what it held of its disk has the old size
+  return isActive(await client.domainState(domain));
+}
+
 /** Makes a member's first disk as large as it is declared; one that is larger stays so. */
-async function growDisk({ client, pool }: Here, { vm, name }: ReconfigureOrder, { domain, tag }: FoundMember, volumeOf: string): Promise<void> {
-  const wanted = vm.rootDisk?.sizeBytes ?? 0;
+async function growDisk(here: Here, order: ReconfigureOrder, { domain, tag }: FoundMember, volumeOf: string): Promise<void> {
+  const { client, pool } = here;
+  const wanted = order.vm.rootDisk?.sizeBytes ?? 0;
   const volume = await client.lookupVolume(pool, volumeOf);
   if (wanted === 0 || !volume || (await volumeFacts(client, volume)).capacityBytes >= wanted) return;
-  await refuseSaved(client, domain, name); // what it held of its disk has the old size
-  if (isActive(await client.domainState(domain))) await client.resizeDisk(domain, (await memberDisk(client, domain, tag.contentId, 0)).device, wanted);
+  if (await canGrow(here, order, domain)) await client.resizeDisk(domain, (await memberDisk(client, domain, tag.contentId, 0)).device, wanted);
   else await client.resizeVolume(volume, wanted);
 }
 
@@ -86,71 +97,6 @@ export async function likeWhat(
   if (found) return { own: await client.domainXml(found, Flag.xmlInactive | Flag.xmlSecure) };
   const template = await machine();
   return template && { template };
-}
-
-/** The member exists, and its definition names its disks: they need their marks no more. */
-export async function dropPending(here: Here, { slot, generation, vm }: ReconfigureOrder): Promise<void> {
-  for (const { label } of vm.disks) await deleteVolume(here, volumeName(here.scope, { kind: "pending", slot, generation, label }));
-}
-
-type Slot = { slot: number; generation: number };
-
-/**
- * A new member's data disks. Each bears its mark until a member's definition names it: without either a volume that
- * looks like one of ours may be somebody's copy, and is left alone.
- */
-export async function makeDataDisks(here: Here, of: Slot, order: ReconfigureOrder): Promise<DataDisk[]> {
-  const { client, pool, scope } = here;
-  const made: DataDisk[] = [];
-  for (const disk of order.vm.disks) {
-    const name = volumeName(scope, { kind: "disk", ...of, label: disk.label, onDelete: disk.onDelete });
-    const pending = volumeName(scope, { kind: "pending", ...of, label: disk.label });
-    const unused = (await client.lookupVolume(pool, pending)) !== null;
-    if (!unused && (await client.lookupVolume(pool, name))) {
-      throw new Error(disk.onDelete === "keep" ? `the disk ${name} of an earlier member is there: it is kept, move it away first` : `a volume named ${name} is there already, and nothing says that it is ours: move it away first`);
-    }
-    await ensureVolume(here, pending, 1, "raw");
-    await deleteVolume(here, name); // of a run that did not get to the member
-    const volume = await ensureVolume(here, name, disk.sizeBytes, "qcow2");
-    made.push({ path: (await volumeFacts(client, volume)).path, format: "qcow2", label: disk.label });
-  }
-  return made;
-}
-
-/**
- * The disks that a member's definition names, in its order, whatever is declared by now: a redefinition takes none away,
- * and adds none. @throws where one of them is a snapshot, which a redefinition would take away
- */
-export async function dataDisks(here: Here, of: Slot, domain: Domain): Promise<DataDisk[]> {
-  const { client, scope } = here;
-  const files = attachedFiles(await client.domainXml(domain, Flag.xmlInactive));
-  await assertNoSnapshot(here, of, files, domain.name);
-  const named = ownDataDisks(scope, of, files);
-  return Promise.all(named.map(async ({ volume, label }) => ({ path: await diskPath(here, volume), format: "qcow2", label })));
-}
-
-/** Of the files that a member's definition names, those that are its data disks. */
-export function ownDataDisks(scope: VolumeScope, of: Slot, files: readonly string[]): (Extract<VolumeName, { kind: "disk" }> & { volume: string })[] {
-  return [...new Set(files)].flatMap((volume) => {
-    const name = parseVolumeName(scope, volume);
-    return name?.kind === "disk" && name.slot === of.slot && name.generation === of.generation ? [{ ...name, volume }] : [];
-  });
-}
-
-/**
- * A snapshot of a data disk takes its name from the disk, and stands on it, while nothing of ours does but a cloned disk.
- * @throws where one of the files that a member's definition names is such
- */
-async function assertNoSnapshot({ client, pool, scope }: Here, of: Slot, files: readonly string[], name: string): Promise<void> {
-  const data = new Set(ownDataDisks(scope, of, files).map(({ volume }) => volume));
-  const own = toldNames(scope, of);
-  for (const file of files) {
-    const held = heldGeneration(scope, file);
-    if (held?.slot !== of.slot || held.generation !== of.generation || isMemberImage(scope, of, file) || own.includes(file)) continue;
-    const volume = data.has(file) ? await client.lookupVolume(pool, file) : null;
-    const isOwn = data.has(file) && (!volume || (await volumeFacts(client, volume)).backingPath === undefined);
-    if (!isOwn) throw new Error(`${name} has the disk ${file}, not one of this fleet's but named after one: merge or remove the snapshot first`);
-  }
 }
 
 export async function setTag(client: LibvirtClient, domain: Domain, tag: MemberTag): Promise<void> {
@@ -231,37 +177,22 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
     }
     const marks = new Set(await pendingMarks(here, order));
     if (found) {
-      const named = await namedDisks(client, found.domain, scope, order);
-      const disks = named.filter(({ onDelete }) => onDelete === "delete");
-      await assertUnused(here, [...await imageNames(here, order), ...disks.map(({ volume }) => volume)], found.domain.uuid);
+      const named = await namedDisks(here, found.domain, order);
+      const going = groupBy(named.filter(({ onDelete }) => onDelete === "delete"), ({ pool }) => pool.name);
+      await assertUnused(here, [...await imageNames(here, order), ...groupOf(going, here.pool.name).map(({ volume }) => volume)], found.domain.uuid);
+      for (const [pool, disks] of going) if (pool !== here.pool.name) await assertUnused(atPool(here, disks[0]!.pool), disks.map(({ volume }) => volume), found.domain.uuid);
       await assertFirmwareUnused(here, found.domain);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
-      // With its definition goes the one thing that says whose they are: from here on the marks say it.
-      for (const { label, onDelete } of named) {
-        const mark = volumeName(scope, { kind: "pending", slot: order.slot, generation: order.generation, label });
-        marks.delete(mark);
-        // One to be kept was a member's: a mark that a killed run left beside it says nothing any more.
-        if (onDelete === "keep") await deleteVolume(here, mark);
-        else {
-          await ensureVolume(here, mark, 1, "raw");
-          marks.add(mark);
-        }
-      }
+      for (const mark of await markLeaving(here, named)) marks.add(mark);
       await client.undefineDomain(found.domain);
     }
     const images = (await imageNames(here, order)).reverse();
     // A copy that somebody made shares what tells a guest who it is (virt-clone copies no read-only disks): it stays as long as that.
-    const staying = await deleteUnused(here, [...toldNames(scope, order), ...images, ...[...marks].flatMap((mark) => markedDisks(scope, mark))]);
+    const staying = await deleteUnused(here, [...toldNames(scope, order), ...images]);
     for (const image of images) if (staying.has(image)) throw staying.get(image)!;
-    for (const mark of marks) await deleteVolume(here, mark);
+    for (const mark of marks) await deletePending(here, mark);
     await endArrivals(here, { kind: "base", slot: order.slot, generation: order.generation });
   });
-}
-
-/** As it runs and as it will start. */
-async function namedDisks(client: LibvirtClient, domain: Domain, scope: VolumeScope, of: Slot): Promise<ReturnType<typeof ownDataDisks>> {
-  const xmls = await Promise.all([client.domainXml(domain), client.domainXml(domain, Flag.xmlInactive)]);
-  return ownDataDisks(scope, of, xmls.flatMap(attachedFiles));
 }
 
 /** Undefining takes the file of its firmware's variables along. */
@@ -270,26 +201,6 @@ async function assertFirmwareUnused(here: Here, domain: Domain): Promise<void> {
   if (path === undefined) return;
   const users = (await lookAround(here)).usersOf({ path }, domain.uuid);
   if (users.length > 0) throw new GuardError(`${path}, which goes with its definition, is in use: ${users.join("; ")}. Take it from there first`);
-}
-
-async function pendingMarks({ client, pool, scope }: Here, of: Slot): Promise<string[]> {
-  return (await client.listVolumes(pool)).map(({ name }) => name).filter((volume) => {
-    const name = parseVolumeName(scope, volume);
-    return name?.kind === "pending" && name.slot === of.slot && name.generation === of.generation;
-  });
-}
-
-/** The disk that it marks goes first, unless somebody has it: without its mark nobody would know it for ours. */
-export async function deletePending(here: Here, mark: string): Promise<void> {
-  await deleteUnused(here, markedDisks(here.scope, mark));
-  await deleteVolume(here, mark);
-}
-
-function markedDisks(scope: VolumeScope, mark: string): string[] {
-  const name = parseVolumeName(scope, mark);
-  if (name?.kind !== "pending") throw new Error(`${mark} is no mark of a disk`);
-  const { slot, generation, label } = name;
-  return (["delete", "keep"] as const).map((onDelete) => volumeName(scope, { kind: "disk", slot, generation, label, onDelete }));
 }
 
 /**
@@ -305,7 +216,7 @@ async function assertOwnDisks(here: Here, { domain, tag: { contentId } }: FoundM
       if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
     }
   }
-  for (const flags of [0, Flag.xmlInactive]) await assertNoSnapshot(here, of, attachedFiles(await client.domainXml(domain, flags)), domain.name);
+  for (const flags of [0, Flag.xmlInactive]) await assertNoSnapshot(here, of, attachedDisks(parseXml(await client.domainXml(domain, flags))), domain.name);
 }
 
 function ignoreForeign(error: unknown): null {

@@ -5,7 +5,7 @@ import { disksOf } from "../volumes/contentId";
 import { inPlace, type Place } from "../connection/place";
 import { assertBare, deleteVolume } from "../guard/guard";
 import { markerName, targetVolumeName } from "../volumes/images";
-import { deletePending } from "./member";
+import { deletePending } from "./dataDisks";
 import { tagOf } from "../look/memberDomain";
 import { isHelperDomain, parseVolumeName } from "../volumes/names";
 

@@ -33,8 +33,11 @@ export type VolumeName =
   /** Tells the guest who it is (identity/volume.ts). */
   | { kind: "identity" | "ignition"; slot: number; generation: number }
   | { kind: "disk"; slot: number; generation: number; label: string; onDelete: "delete" | "keep" }
-  /** Exists while a disk to keep has no member yet: told apart from a disk whose member was removed. */
-  | { kind: "pending"; slot: number; generation: number; label: string }
+  /**
+   * Exists while a data disk has no member yet: told apart from a disk whose member was removed. It is in the fleet's own
+   * pool, whatever pool (`poolKey`) the disk is in.
+   */
+  | { kind: "pending"; slot: number; generation: number; label: string; pool?: string }
   /** Exists while a copy is not whole: of what, and since when its host was up when it began (arrivals.ts). */
   | ({ kind: "arriving"; of: "base"; slot: number; generation: number; contentId: string; since: HostUp } & OfDisk)
   | ({ kind: "arriving"; of: "replica"; contentId: string; since: HostUp } & OfDisk)
@@ -47,6 +50,8 @@ export type VolumeName =
 const CONTENT_PREFIX = 16;
 const HOST_HASH = 12;
 const hostKey = (uuid: string): string => createHash("sha256").update(uuid.toLowerCase()).digest("hex").slice(0, HOST_HASH);
+/** Of a pool of the host's beside the fleet's own: a name may hold any character. */
+export const poolKey = (pool: string): string => createHash("sha256").update(pool).digest("hex").slice(0, HOST_HASH);
 const prefix = (scope: VolumeScope): string => `vmfleet-${scope.fleetId}.${hostKey(scope.hostUuid)}.`;
 
 export function volumeName(scope: VolumeScope, name: VolumeName): string {
@@ -63,7 +68,7 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
     case "disk":
       return `${head}s${name.slot}.g${name.generation}.disk-${name.onDelete}.${name.label}.qcow2`;
     case "pending":
-      return `${head}s${name.slot}.g${name.generation}.pending.${name.label}`;
+      return `${head}s${name.slot}.g${name.generation}.pending${name.pool === undefined ? "" : `-${name.pool}`}.${name.label}`;
     case "arriving": {
       const of = name.of === "base" ? `s${name.slot}.g${name.generation}` : name.of;
       return `${head}${of}.arriving${ofDisk(name)}.${name.contentId}.${name.since.bootSeconds}-${name.since.upSeconds}`;
@@ -104,8 +109,8 @@ function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   if (m) {
     return { kind: "disk", slot: Number(m[1]), generation: Number(m[2]), onDelete: m[3] as "delete" | "keep", label: m[4]! };
   }
-  m = /^s(\d+)\.g(\d+)\.pending\.(.+)$/.exec(rest);
-  if (m) return { kind: "pending", slot: Number(m[1]), generation: Number(m[2]), label: m[3]! };
+  m = /^s(\d+)\.g(\d+)\.pending(?:-([0-9a-f]{12}))?\.(.+)$/.exec(rest);
+  if (m) return { kind: "pending", slot: Number(m[1]), generation: Number(m[2]), label: m[4]!, ...(m[3] !== undefined && { pool: m[3] }) };
   m = /^(?:s(\d+)\.g(\d+)|replica)\.arriving(?:-([1-9]\d*))?\.([0-9a-f]+)\.(\d+)-(\d+)$/.exec(rest);
   if (m) {
     const facts = { ...readDisk(m[3]), contentId: m[4]!, since: { bootSeconds: Number(m[5]), upSeconds: Number(m[6]) } };

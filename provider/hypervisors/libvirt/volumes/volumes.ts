@@ -1,6 +1,6 @@
 import type { DiskInfo } from "../../../fleet/model";
 import type { LibvirtClient } from "../rpc/client";
-import type { Volume } from "../rpc/handles";
+import type { Pool, Volume } from "../rpc/handles";
 import type { PoolAt } from "../rpc/poolAt";
 import { isLibvirtError, LibvirtError } from "../rpc/errors";
 import { ErrorCode } from "../rpc/protocol";
@@ -54,6 +54,27 @@ export async function factsUnlessGone(client: LibvirtClient, volume: Volume): Pr
     if (isLibvirtError(error, ErrorCode.noStorageVol) || (error instanceof LibvirtError && error.errno === ENOENT)) return null;
     throw error;
   }
+}
+
+/**
+ * The volume that a definition names, in the pool at hand, else in whatever active pool has its file. Null: in none.
+ * A copy of it under the same name in another pool is another file.
+ */
+export async function volumeAt({ client, pool }: PoolAt, name: string, path: string | undefined): Promise<VolumeAt | null> {
+  const here = await client.lookupVolume(pool, name);
+  const facts = here && await volumeFacts(client, here);
+  const found = here && facts ? { pool, volume: here, facts } : null;
+  if (path === undefined || facts?.path === path) return found;
+  const elsewhere = await client.lookupVolumeByPath(path);
+  if (elsewhere?.name !== name || elsewhere.pool === pool.name) return found;
+  const other = await client.lookupPool(elsewhere.pool);
+  return other ? { pool: other, volume: elsewhere, facts: await volumeFacts(client, elsewhere) } : found;
+}
+
+export interface VolumeAt {
+  pool: Pool;
+  volume: Volume;
+  facts: VolumeFacts;
 }
 
 /** @throws where the pool has none of that name */

@@ -1,5 +1,6 @@
 import { memberMacs } from "../../../fleet/members/addresses";
 import { memberUuid } from "../../../fleet/members/identity";
+import type { DiskBus } from "../../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisor";
 import { libvirts } from "../own";
 import { cardXml } from "./cards";
@@ -14,6 +15,10 @@ const DRIVE_BUSES: Readonly<Record<Drive, string>> = { cdrom: "ide", floppy: "fd
 export interface DiskXml {
   path: string;
   format: string;
+  /** libvirt's name of it. Absent: by its place. */
+  device?: string;
+  /** @default "virtio" */
+  bus?: DiskBus;
   readOnly?: boolean;
   copyOnRead?: boolean;
   /** The guest stands still where a read or write fails, and tries it again when it is resumed. */
@@ -48,11 +53,36 @@ export function backingXml(backing: BackingXml | null | undefined): XmlNode | un
   };
 }
 
-/** As libvirt names them: vda to vdz, then vdaa. */
-export function diskName(index: number): string {
-  const last = String.fromCharCode(97 + (index % 26));
-  return index < 26 ? `vd${last}` : `${diskName(Math.floor(index / 26) - 1)}${last}`;
+/** As libvirt names them: vda to vdz, then vdaa; on another bus than virtio with an s. */
+export function diskName(index: number, bus: DiskBus = "virtio"): string {
+  const letters = (at: number): string => `${at < 26 ? "" : letters(Math.floor(at / 26) - 1)}${String.fromCharCode(97 + (at % 26))}`;
+  return `${bus === "virtio" ? "vd" : "sd"}${letters(index)}`;
 }
+
+/**
+ * A name for each of these disks that no other has: the one that it has already, else the one of its place behind the first disk, so that
+ * a disk's name does not hang on what the others are called.
+ * @param taken of disks that are there already
+ */
+export function diskNames(disks: readonly Pick<DiskXml, "device" | "bus">[], taken: ReadonlySet<string> = new Set()): string[] {
+  const used = new Set([...taken, ...disks.flatMap(({ device }) => device ?? [])]);
+  return disks.map(({ device, bus }, at) => {
+    if (device !== undefined) return device;
+    let index = at + 1; // the first name is the first disk's, on whatever bus that is
+    while (used.has(diskName(index, bus))) index++;
+    const name = diskName(index, bus);
+    used.add(name);
+    return name;
+  });
+}
+
+/** Units of a SCSI controller, by which libvirt shares disks out among them. */
+const SCSI_UNITS = 7;
+
+/** Which SCSI controllers disks of these names are at. */
+export const scsiControllers = (names: readonly string[]): number[] => [...new Set(names.map((name) => Math.floor(indexOf(name) / SCSI_UNITS)))].sort((a, b) => a - b);
+const indexOf = (name: string): number => [...name.slice(2)].reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 96, 0) - 1;
+export const scsiControllerXml = (index: number): XmlNode => ({ "@type": "scsi", "@index": String(index), "@model": "virtio-scsi" });
 
 /** Of a member's disks the one that it boots from, in whose place documented defaults put it. */
 export const FIRST_DISK = diskName(0);
@@ -78,7 +108,7 @@ export function rootOf<T>(disks: readonly T[], read: (disk: T) => { device: stri
 export const imageDisksOf = <T>(disks: readonly T[], count: number, read: (disk: T) => { device: string | undefined; file: string | undefined }): (T | undefined)[] =>
   Array.from({ length: count }, (_, place) => (place === 0 ? rootOf(disks, read) : disks.find((disk) => imageDiskOf(read(disk).file) === place)));
 
-export function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode {
+export function diskXml(disk: DiskXml, name: string, serial?: string): XmlNode {
   return {
     "@type": "file", "@device": "disk",
     driver: {
@@ -88,7 +118,7 @@ export function diskXml(disk: DiskXml, index: number, serial?: string): XmlNode 
     },
     source: { "@file": disk.path },
     backingStore: backingXml(disk.backing),
-    target: { "@dev": diskName(index), "@bus": "virtio" },
+    target: { "@dev": name, "@bus": disk.bus ?? "virtio" },
     // Given, QEMU reads no sector to guess it: through a copy-on-read filter that has no backing yet, that read would
     // put zeros into the image for good.
     geometry: disk.copyOnRead ? { "@cyls": "16383", "@heads": "16", "@secs": "63" } : undefined,
@@ -130,7 +160,7 @@ export function helperXml(name: string, tag: HelperTag, domainType: string, arch
       os: { type: { "@arch": arch, ...(arch === "x86_64" ? { "@machine": "pc" } : {}), "#": "hvm" } },
       on_poweroff: "destroy",
       devices: {
-        disk: [...disks.flatMap((disk) => (disk.drive ? [mediumXml(disk, disk.drive)] : [])), ...disks.filter((disk) => !disk.drive).map((disk, index) => diskXml(disk, index))],
+        disk: [...disks.flatMap((disk) => (disk.drive ? [mediumXml(disk, disk.drive)] : [])), ...disks.filter((disk) => !disk.drive).map((disk, index) => diskXml(disk, diskName(index)))],
         controller: [{ "@type": "usb", "@model": "none" }],
         memballoon: { "@model": "none" },
       },
@@ -150,6 +180,7 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, image: readon
   const { vm } = order;
   const own = libvirts(vm.own);
   const { networks = [], numCpus = 1, memory = 1024 } = vm;
+  const names = diskNames(extra, new Set(image.map((_, place) => diskName(place))));
   const macs = memberMacs(order.fleet.fleetId, order.slot, networks.length);
   const serial: XmlNode = own.serialLog === undefined
     ? { "@type": "pty", target: { "@port": "0" } }
@@ -176,8 +207,8 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, image: readon
       on_reboot: "restart",
       on_crash: "destroy",
       devices: {
-        disk: [...image.map((disk, index) => diskXml(disk, index)), ...extra.map((disk, index) => diskXml(disk, image.length + index, disk.label.slice(0, 20)))],
-        controller: [{ "@type": "usb", "@model": "none" }],
+        disk: [...image.map((disk, index) => diskXml(disk, diskName(index))), ...extra.map((disk, index) => diskXml(disk, names[index]!, disk.label.slice(0, 20)))],
+        controller: [{ "@type": "usb", "@model": "none" }, ...scsiControllers(names.filter((_, index) => extra[index]!.bus === "scsi")).map(scsiControllerXml)],
         interface: networks.map((card, index) => cardXml(card, macs[index]!)),
         serial,
         console: { "@type": own.serialLog === undefined ? "pty" : "file", ...(own.serialLog === undefined ? {} : { source: { "@path": fill(order, own.serialLog), "@append": "on" } }), target: { "@type": "serial", "@port": "0" } },

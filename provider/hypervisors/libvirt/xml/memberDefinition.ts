@@ -3,13 +3,13 @@ import { isDeepStrictEqual } from "node:util";
 import { cardPlace } from "../../../fleet";
 import { memberMacs } from "../../../fleet/members/addresses";
 import { memberUuid } from "../../../fleet/members/identity";
-import type { VmSpec } from "../../../fleet/model";
+import type { ExtraDiskSpec, VmSpec } from "../../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisor";
 import { baseName } from "../look/domainDisks";
 import { libvirts } from "../own";
 import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
-import { backingXml, diskName, diskXml, fill, imageDisksOf, memberXml, type DiskXml } from "./domainXml";
+import { backingXml, diskName, diskNames, diskXml, fill, imageDisksOf, memberXml, scsiControllers, scsiControllerXml, type DiskXml } from "./domainXml";
 import { held, intruded, placesOf } from "./held";
 import { clonedDisks, describeHardware, inherit, isDisk, unshareable, type ClonedFrom, type LonePart } from "./inherit";
 import { isIgnitionVolume } from "../volumes/names";
@@ -136,21 +136,20 @@ function setCards(root: Element, order: ReconfigureOrder, places: readonly strin
 function setDisks(root: Element, standing: readonly (Element | undefined)[], { image, extra }: Parts): void {
   const devices = childOf(root, "devices");
   image.forEach((disk, place) => {
-    setImage(standing[place] ?? append(devices, { disk: diskXml(disk, place) }, place === 0 ? children(devices)[0] ?? null : null), disk);
+    setImage(standing[place] ?? append(devices, { disk: diskXml(disk, diskName(place)) }, place === 0 ? children(devices)[0] ?? null : null), disk);
   });
   const wanted = new Set(extra.map(({ path }) => path));
   for (const disk of children(devices, "disk")) {
     if (below(disk, "readonly") && below(disk, "serial")?.textContent === IDENTITY_LABEL && !wanted.has(attribute(below(disk, "source"), "file") ?? "")) remove(disk);
   }
-  const names = new Set(allBelow(root, "devices", "disk", "target").map((target) => attribute(target, "dev")));
+  const names = new Set(allBelow(root, "devices", "disk", "target").flatMap((target) => attribute(target, "dev") ?? []));
   // By their last names, as they were found: a pool's path may have another name by now.
   const files = new Set(allBelow(root, "devices", "disk", "source").map((source) => baseName(attribute(source, "file") ?? attribute(source, "volume"))));
-  let index = 1; // the first name is the first disk's, on whatever bus that is
-  for (const disk of extra) {
-    if (files.has(baseName(disk.path))) continue;
-    while (names.has(diskName(index))) index++;
-    append(devices, { disk: diskXml(disk, index++, disk.label.slice(0, 20)) });
-  }
+  const added = extra.filter(({ path }) => !files.has(baseName(path)));
+  const given = diskNames(added, names);
+  added.forEach((disk, index) => append(devices, { disk: diskXml(disk, given[index]!, disk.label.slice(0, 20)) }));
+  const controllers = new Set(children(devices, "controller").filter((one) => attribute(one, "type") === "scsi").map((one) => Number(attribute(one, "index") ?? 0)));
+  for (const index of scsiControllers(given.filter((_, at) => added[at]!.bus === "scsi"))) if (!controllers.has(index)) append(devices, { controller: scsiControllerXml(index) });
 }
 
 /** What a cloned disk is read from. */
@@ -239,10 +238,14 @@ export function sampleOf(vm: VmSpec, from?: { template: TemplateMachine }): stri
   const of = { kind: "full", slot: 0, generation: 0, contentId: "" } as const;
   const order: ReconfigureOrder = { fleet, host: "", name: "vmfleet-sample", ...of, vm, autostart: false };
   const tag: MemberTag = { purpose: "member", fleetId: fleet.fleetId, incarnation: fleet.incarnation, base: "frozen", ...of };
+  const extra = vm.disks.filter(isOnBus).map(({ label, own }) => ({ path: `/vmfleet-sample-${label}`, format: "qcow2", label, bus: libvirts(own!).bus }));
   const disks = from ? clonedDisks(readDefinition(from.template.xml), from.template).length : 1;
   const image = Array.from({ length: disks }, (_, place): DiskXml => ({ path: `/vmfleet-sample.s0.g0.base${place === 0 ? "" : `-${place}`}.qcow2`, format: "qcow2" }));
-  return memberDefinition(order, { tag, image, extra: [] }, from);
+  return memberDefinition(order, { tag, image, extra }, from);
 }
+
+/** On one that not every machine has. */
+export const isOnBus = ({ own }: ExtraDiskSpec): boolean => own !== undefined && libvirts(own).bus !== "virtio";
 
 /** Whether documented defaults alone make its machine, which any host that can run members can run. */
 export const isPlain = ({ own }: Pick<VmSpec, "own">): boolean => {
