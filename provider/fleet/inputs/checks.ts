@@ -8,6 +8,7 @@ import { guestProblems } from "./guestChecks";
 import { libvirtProblems } from "./libvirtChecks";
 import { complete, duplicates, given, items, num, record, str, undeclared, type CheckOptions, type Raw } from "./raw";
 import { UNKNOWN } from "./unknowns";
+import { waitingProblems } from "./waiting";
 
 export function crossProblems(input: unknown, options: CheckOptions): Problem[] {
   if (typeof input !== "object" || input === null || Array.isArray(input)) return [];
@@ -20,6 +21,7 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...duplicates(hosts, "hosts", "name"),
     ...duplicates(items(record(raw.vm).disks), "vm.disks", "label"),
     ...libvirtProblems(raw, hosts, options),
+    ...waitingProblems(raw),
     ...(options.recorded ? [] : guestProblems(raw, hosts)),
   ];
 }

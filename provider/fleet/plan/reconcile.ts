@@ -17,6 +17,7 @@ import { awaitedLeftovers, resumedLeftovers } from "../hosts/unfinished";
 import { contextOf, FIRST_WAVE, type PlanContext, type ReconcileRequest } from "./context";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "../members/seeds";
+import { awaitedMembers } from "./waiting";
 import { planWarnings } from "./warnings";
 
 export function reconcile(request: ReconcileRequest): FleetPlan {
@@ -52,6 +53,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
     ...sortKept(context, kept),
     consolidate: unmerged(context, kept),
     complete,
+    awaiting: awaitedMembers(context, kept),
     move: moves.paired.map(({ from, to }) => ({
       slot: from.slot, name: from.name, from: from.host.name, to: to.name,
       reason: `move: data is lost; ${leavingReason(from, to)}`,

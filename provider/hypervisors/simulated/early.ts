@@ -19,6 +19,7 @@ export interface EarlyGround {
   checkName(host: SimulatedHost, order: EarlyOrder, step: string): void;
   clone(order: CloneOrder, context: CallContext): Promise<CloneResult>;
   isUnderWay(sourceKey: string): boolean;
+  started(host: string, fleetId: string, slot: number): void;
 }
 
 export class EarlyStarts implements StartsEarly {
@@ -53,6 +54,7 @@ export class EarlyStarts implements StartsEarly {
       this.ground.checkName(host, order, "start early");
       host.early.set(key, { fleetId, slot, generation, state: "arriving", disk: host.disk(`${fleetId}-${slot}-${generation}-early`, imageBytes, 0) });
       host.define(order, fleetId, incarnation);
+      this.ground.started(order.host, fleetId, slot);
     }
     host.members.get(slotKey(fleetId, slot))!.power = "running";
   }

@@ -229,8 +229,9 @@ export class SimulatedHost {
     const key = slotKey(fleetId, order.slot);
     const old = this.members.get(key);
     const disk = volumeKey(fleetId, order.slot, order.generation);
+    const isAgain = old?.generation === order.generation;
     this.grownBytes.set(disk, Math.max(order.vm.rootDisk?.sizeBytes ?? 0, this.grownBytes.get(disk) ?? 0));
-    const inherits = order.vm.hardware === "template" || (old?.generation === order.generation && old.inherits === true);
+    const inherits = order.vm.hardware === "template" || (isAgain && old.inherits === true);
     const vm = inherits ? inheriting(order.vm) : order.vm;
     const cards = vm.networks?.map(cardPlace) ?? old?.networks ?? TEMPLATE_MACHINE.networks;
     this.members.set(key, {
@@ -245,7 +246,7 @@ export class SimulatedHost {
       cardAddresses: memberMacs(fleetId, order.slot, cards.length),
       power: old?.power ?? "stopped",
       // A redefinition takes no extra disk away, and adds none.
-      disks: old?.generation === order.generation ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
+      disks: isAgain ? old.disks : order.vm.disks.map(({ label, sizeBytes, onDelete }) => ({
         ...this.disk(`${fleetId}-${order.slot}-${order.generation}-${label}`, sizeBytes, 0), label, onDelete,
       })),
       numCpus: vm.numCpus ?? old?.numCpus ?? TEMPLATE_MACHINE.numCpus,
@@ -253,6 +254,9 @@ export class SimulatedHost {
       networks: cards,
       ...(inherits && { inherits }),
       ...(order.guest && { guest: order.guest.hash }),
+      // Of a new member: what is said of one that is there goes on.
+      ...((isAgain ? old?.configuring : order.configuring) && { configuring: true }),
+      ...((isAgain ? old?.agentChannel : order.vm.agentChannel) && { agentChannel: true }),
     });
   }
 

@@ -9,7 +9,7 @@ import { deleteVolume } from "../guard/guard";
 import { standingTold } from "../identity/volume";
 import { Helper, type HelperSettings } from "../helper/helper";
 import { targetVolumeName } from "../volumes/images";
-import { dataDisks, isActive, keepingHardware, refuseSaved, setTag } from "../members/member";
+import { dataDisks, isActive, keepingHardware, refuseSaved, setTag, standingChannel } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
 import type { Domain } from "../rpc/handles";
@@ -114,7 +114,7 @@ async function defineSettled(
   const of = { slot: order.slot, generation: order.generation };
   const [data, told] = [await dataDisks(here, of, domain), await standingTold(here, of, domain)];
   const own = await here.client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
-  await here.client.defineDomain(memberDefinition(keepingHardware(order, tag), { tag, top: { path, format: "qcow2" }, extra: [...data, ...told.disks], ignition: told.ignition }, { own }));
+  await here.client.defineDomain(memberDefinition(keepingHardware(order, tag), { tag, top: { path, format: "qcow2" }, extra: [...data, ...told.disks], ignition: told.ignition, ...await standingChannel(here.client, domain) }, { own }));
   await here.client.setAutostart(domain, order.autostart);
 }
 

@@ -7,7 +7,7 @@ import { memberDefinition, type TemplateMachine } from "../xml/memberDefinition"
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
 import { tellGuest } from "../identity/volume";
-import { dataDisks, dropPending, hardwareTag, isActive, keepingHardware, likeWhat, makeDataDisks, refuseSaved } from "../members/member";
+import { configuringTag, dataDisks, dropPending, hardwareTag, isActive, keepingHardware, likeWhat, makeDataDisks, refuseSaved, standingChannel } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { volumeName } from "../volumes/names";
 import { deviceOf, firstDiskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
@@ -49,11 +49,11 @@ export async function startEarly(order: EarlyOrder, place: Place, copy: Copy, ma
     const told = await tellGuest(here, order, order, found ?? undefined);
     const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
-      kind: order.kind, contentId: order.contentId, base: "arriving", guest: order.guest?.hash, ...hardwareTag(order),
+      kind: order.kind, contentId: order.contentId, base: "arriving", guest: order.guest?.hash, ...hardwareTag(order), ...configuringTag(order),
     };
     const kept = keepingHardware(order, found?.tag);
     const top: DiskXml = { ...disk, backing: { kind: "nbd", ...served.at } };
-    const parts = { tag, top, extra: [...extra, ...told.disks], ignition: told.ignition };
+    const parts = { tag, top, extra: [...extra, ...told.disks], ignition: told.ignition, ...(found && await standingChannel(client, found.domain)) };
     const defined = await client.defineDomain(memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine)));
     await dropPending(here, order);
     await client.startDomain(defined, LONG_CALL_MS);
