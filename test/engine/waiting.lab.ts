@@ -30,6 +30,7 @@ describe("guests that are waited for on real hosts", function () {
     const xml = `/tmp/vmfleet-leased-${process.pid}.xml`;
     await writeFile(xml, `<network><name>${NETWORK}</name><forward mode='open'/><bridge name='leased0'/><ip address='10.213.0.1' netmask='255.255.255.0'><dhcp><range start='10.213.0.100' end='10.213.0.200'/></dhcp></ip></network>`);
     for (const host of hosts) {
+      await dropNetwork(host); // of a run that was killed
       await virsh(host, "net-define", xml);
       await virsh(host, "net-start", NETWORK);
     }
@@ -48,11 +49,13 @@ describe("guests that are waited for on real hosts", function () {
     await fleet.remove();
     for (const host of hosts) {
       assert.deepEqual((await inventory(host)).volumes.filter((name) => name.includes(fleet.fleetId)), []);
-      await virsh(host, "net-destroy", NETWORK);
-      await virsh(host, "net-undefine", NETWORK);
+      await dropNetwork(host);
     }
   });
 
+  async function dropNetwork(host: LabHost): Promise<void> {
+    for (const command of ["net-destroy", "net-undefine"]) await virsh(host, command, NETWORK).catch(() => undefined);
+  }
   const hostOf = (member: MemberState): LabHost => hosts.find(({ name }) => name === member.host)!;
   /** By virsh, without loopback and link-local ones. */
   async function addresses(member: MemberState, source: "agent" | "lease"): Promise<string[]> {
