@@ -44,7 +44,7 @@ interface PulumiObject {
 const TYPE_NAMES: Record<string, string> = {
   template: "Template", "clone": "MixedClone", "clone.mixed": "MixedCloneShare", "racks[]": "Rack", "hosts[]": "Host",
   "hosts[].transferPorts": "PortRange", vm: "Vm", "vm.networks[]": "VmNetwork", "vm.networks[].direct": "DirectNetwork", "vm.disks[]": "VmDisk", "vm.rootDisk": "RootDisk", "vm.vtpm": "Vtpm",
-  guest: "Guest", "guest.cloudInit": "CloudInit", "guest.addresses[]": "GuestAddresses",
+  waitFor: "WaitFor", guest: "Guest", "guest.cloudInit": "CloudInit", "guest.addresses[]": "GuestAddresses",
   "members[]": "Member", "replicas[]": "Replica", "snapshots[]": "Snapshot", lastRun: "RunSummary",
   timeline: "Timeline", "timeline.racks[]": "TimelineRack", "timeline.clones[]": "TimelineClone", "timeline.clones[].replaced[]": "ReplacedSource",
   learned: "Learned", "readProfiles[]": "ReadProfile", "readProfiles[].ranges[]": "ByteRange",

@@ -4,7 +4,7 @@ import type { Hypervisor, Traits } from "../hypervisors/hypervisor";
 
 export type { CloneTrace } from "../fleet/model";
 
-export type Phase = "lock" | "observe" | "cleanup" | "destroy" | "upload" | "clone" | "define" | "consolidate" | "done";
+export type Phase = "lock" | "observe" | "cleanup" | "destroy" | "upload" | "clone" | "define" | "configure" | "consolidate" | "done";
 
 /** Live progress of one run; throttled by the sink, the last one always delivered. */
 export interface Progress {

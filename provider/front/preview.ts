@@ -47,7 +47,7 @@ export async function previewOf(
 /** True when a run would touch or report anything. */
 export function hasWork(plan: FleetPlan): boolean {
   return [
-    plan.create, plan.adopt, plan.reconfigure, plan.consolidate, plan.complete, plan.move, plan.destroy, plan.lost, plan.cleanup, plan.removeReplicas,
+    plan.create, plan.adopt, plan.reconfigure, plan.consolidate, plan.complete, plan.awaiting, plan.move, plan.destroy, plan.lost, plan.cleanup, plan.removeReplicas,
   ].some((bucket) => bucket.length > 0);
 }
 

@@ -9,6 +9,7 @@ const DOING: Record<Phase, string> = {
   upload: "uploading the template",
   clone: "cloning",
   define: "defining members",
+  configure: "waiting for guests",
   consolidate: "consolidating disks",
   done: "done",
 };

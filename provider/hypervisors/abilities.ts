@@ -3,14 +3,15 @@
  * once when a run begins. What a fleet asks for and no ability serves is refused by property path before anything is
  * touched.
  */
-import type { ByteRange, Image } from "../fleet/model";
-import type { CallContext, CloneOrder, CloneResult, CopyRef, FleetIdentity, ImageRef, ReconfigureOrder, ReplicaRef, SnapshotOrder } from "./orders";
+import type { ByteRange, GuestNews, Image } from "../fleet/model";
+import type { CallContext, CloneOrder, CloneResult, CopyRef, FleetIdentity, ImageRef, MemberRef, ReconfigureOrder, ReplicaRef, SnapshotOrder } from "./orders";
 
 export interface Abilities {
   readonly relaying?: Relaying;
   readonly linksClones?: LinksClones;
   readonly startsEarly?: StartsEarly;
   readonly findsSharedStores?: FindsSharedStores;
+  readonly reportsReadiness?: ReportsReadiness;
 }
 
 /**
@@ -94,6 +95,35 @@ export interface FindsSharedStores {
   sharedStores(request: { fleetId: string; hosts: readonly string[] }, context?: CallContext): Promise<string[][]>;
 }
 
+/** Guests can be asked whether they are there, beyond being switched on. */
+export interface ReportsReadiness {
+  /**
+   * Asks a member's guest once. Bounded in time, a few seconds whatever the guest does, and in what is taken of its answer; a guest
+   * that says nothing gives an answer that says so. Holds up nothing else on its host.
+   */
+  askGuest(order: GuestOrder, context?: CallContext): Promise<GuestAnswer>;
+  /** Writes down where the member stands whether its guest is to be waited for, for whoever looks next (ObservedMember). */
+  markConfiguring(order: MarkOrder, context?: CallContext): Promise<void>;
+}
+
+export interface GuestOrder extends MemberRef {
+  /** news: what it says of itself, whatever else there is to be known. */
+  question: { kind: "guestAgent" } | { kind: "news" } | { kind: "tcpPort"; port: number; /** Beside those it is heard to have. */ addresses: readonly string[] };
+}
+
+export interface GuestAnswer {
+  /** none: nobody can ask it, for want of a channel. off: the machine does not run. */
+  agent: "answers" | "silent" | "none" | "off";
+  /** Clean (fleet/guest/news.ts). Absent: it was not asked for. */
+  news?: GuestNews;
+  /** Absent: it was not asked for. */
+  tcpPortOpen?: boolean;
+}
+
+export interface MarkOrder extends MemberRef {
+  configuring: boolean;
+}
+
 /** Figures of the time model, for what is no moving of bytes. */
 export interface Costs {
   /** Seconds each copy costs besides moving its bytes. @default 0 */
@@ -103,6 +133,11 @@ export interface Costs {
    * fleet's own runs. @default nothing, and nothing is learned
    */
   memberSeconds?: number;
+  /**
+   * Seconds from a guest's start until it is ready, where that is waited for. Learned by the fleet's own runs.
+   * @default 30
+   */
+  guestSeconds?: number;
   /** Copies within a host move no bytes (reflink, native snapshot). @default false */
   freeLocalCopies?: boolean;
 }

@@ -109,6 +109,8 @@ export interface ReconfigureOrder extends MemberRef {
   reattach?: readonly { label: string; disk: string }[];
   /** What its guest is told, from its next start on. Absent: nothing, and what an earlier order told goes. */
   guest?: GuestIdentity;
+  /** Of a new member: its guest is to be waited for, which whoever looks is told until `markConfiguring`. @default false */
+  configuring?: true;
 }
 
 export interface PowerOrder extends MemberRef {

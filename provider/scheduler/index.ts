@@ -2,7 +2,7 @@ export { choiceSteps, choosePolicy, type PolicyChoice } from "./auto";
 export { FlowNetwork, type Flow } from "./time/flows";
 export { CopyBook } from "./copyBook";
 export { asLearned, learnFrom, type ObservedCopy, type ObservedRun } from "./learned";
-export { lastTurnSeconds, learnTurns, type ReadyImage } from "./memberTurns";
+export { lastReadySeconds, lastTurnSeconds, learnTurns, turnEnds, type ReadyImage } from "./memberTurns";
 export { policies, policyNames } from "./policies";
 export { simulatePolicy, simulationSteps, type SimulatedRun, type SimulatedTransfer, type SimulateOptions } from "./simulate";
 export { expectedRates, PROVIDER_HOST, soloRate, soloSeconds, storeRate } from "./time/timeModel";

@@ -25,9 +25,13 @@ const TELLING_MEMBERS = 3;
 const LATEST_WEIGHT = 0.6;
 
 /** When the last member's turn is over. 0 without members. @param atOnce over all hosts, at least 1 */
-export function lastTurnSeconds(images: readonly ReadyImage[], memberSeconds: number, atOnce: number): number {
+export const lastTurnSeconds = (images: readonly ReadyImage[], memberSeconds: number, atOnce: number): number =>
+  turnEnds(images, memberSeconds, atOnce).reduce((last, atSeconds) => Math.max(last, atSeconds), 0);
+
+/** When each member's turn is over, in no order. @param atOnce as of lastTurnSeconds */
+export function turnEnds(images: readonly ReadyImage[], memberSeconds: number, atOnce: number): number[] {
   // Who takes no time keeps nobody waiting.
-  if (memberSeconds === 0) return images.reduce((last, { atSeconds }) => Math.max(last, atSeconds), 0);
+  if (memberSeconds === 0) return images.map(({ atSeconds }) => atSeconds);
   const queues = new Map<string, number[]>();
   for (const { host, atSeconds } of [...images].sort((a, b) => a.atSeconds - b.atSeconds)) {
     const queue = queues.get(host);
@@ -38,17 +42,30 @@ export function lastTurnSeconds(images: readonly ReadyImage[], memberSeconds: nu
     (a, b) => a.fromSeconds < b.fromSeconds, [...queues.values()].map((queue) => ({ queue, done: 0, fromSeconds: queue[0]! })),
   );
   const places = new Heap<number>((a, b) => a < b, new Array<number>(Math.min(atOnce, queues.size)).fill(0));
-  let last = 0;
+  const ends: number[] = [];
   for (let host = hosts.pop(); host; host = hosts.pop()) {
     const end = Math.max(host.fromSeconds, places.pop()!) + memberSeconds;
     places.push(end);
-    last = Math.max(last, end);
+    ends.push(end);
     const next = host.queue[++host.done];
     if (next === undefined) continue;
     host.fromSeconds = Math.max(next, end);
     hosts.push(host);
   }
-  return last;
+  return ends;
+}
+
+/**
+ * When the last guest is ready: at most so many boot at once, in the order they may.
+ * @param starts when each may be started
+ * @param atOnce over all hosts, at least 1
+ */
+export function lastReadySeconds(starts: readonly number[], guestSeconds: number, atOnce: number): number {
+  const sorted = [...starts].sort((a, b) => a - b);
+  const readyAt: number[] = [];
+  // All take the same time: who began first ends first, so that the place of the one before the last `atOnce` is free next.
+  sorted.forEach((atSeconds, index) => readyAt.push(Math.max(atSeconds, index >= atOnce ? readyAt[index - atOnce]! : 0) + guestSeconds));
+  return readyAt.at(-1) ?? 0;
 }
 
 /**

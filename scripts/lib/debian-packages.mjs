@@ -7,6 +7,8 @@ const PACKAGES = [
   "libvirt-daemon", "libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients",
   "qemu-system-x86", "qemu-utils", "qemu-block-extra",
   "lldpd", "busybox-static", "iproute2", "cpio", "kmod", "xz-utils", "tini", "e2fsprogs", "btrfs-progs", "mtools", "netcat-openbsd", "openssh-server", "openssh-client",
+  // Networks whose guests get addresses.
+  "dnsmasq-base",
   // Guests with UEFI, secure boot and a TPM.
   "ovmf", "swtpm", "swtpm-tools",
   // Daemons that ask for a name and a password.

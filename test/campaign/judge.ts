@@ -2,7 +2,7 @@
  * What must hold whatever anybody did: of the simulated world itself, never of what the provider says of it. Each
  * function returns its findings in words; none is well.
  */
-import { memberKey, type FleetSpec, type FleetState } from "../../provider/fleet";
+import { memberKey, waitsForGuests, type FleetSpec, type FleetState } from "../../provider/fleet";
 import { replicaKey, volumeKey, type SimulatedHost, type SimulatedMember } from "../../provider/hypervisors/simulated/world";
 
 /** Members that live, and where somebody could look. */
@@ -120,6 +120,7 @@ export function unfinished(hosts: readonly SimulatedHost[], fleetId: string, spe
     ...(targets.kind === "count" ? [] : declared.map(({ name }) => ({ name, target: targets.kind === "each" ? targets.counts[name] ?? 0 : targets.countPerHost }))
       .filter(({ name, target }) => held(name) !== target).map(({ name, target }) => `${held(name)} members on ${name}, expected ${target}`)),
     ...members.filter(({ member }) => member.power !== power).map(({ member }) => `${member.name} is ${member.power}, expected ${power}`),
+    ...(waitsForGuests(spec) ? members.filter(({ member }) => member.configuring).map(({ member }) => `${member.name}'s guest is not ready, and nobody said so`) : []),
     ...hosts.filter((host) => !declared.includes(host) && host.down === undefined && membersOf(host, fleetId).length > 0)
       .map((host) => `${host.name} is not declared and holds ${membersOf(host, fleetId).length} members`),
     ...members.flatMap(({ member }) => member.disks.filter(({ label, capacityBytes }) => capacityBytes < (spec.vm.disks.find((one) => one.label === label)?.sizeBytes ?? 0))

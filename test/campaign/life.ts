@@ -24,6 +24,9 @@ export interface Declared {
   hostname?: string | false;
   /** Hosts that do not answer are given up. */
   abandon: boolean;
+  /** @default started, and no limit */
+  waitFor?: "started" | "guestAgent" | "address" | { tcpPort: number };
+  maxConfiguring?: number;
 }
 
 export type Picks = [number, number, number];
@@ -36,7 +39,9 @@ export type Step =
    * `during`: the administrator acts while it runs. Each happens to a run of its own, before the one that must end well.
    */
   | { kind: "up"; kill?: { share: number; when: "before" | "after" }; lockLostAfterSeconds?: number; during?: { act: ActName; picks: Picks; afterSeconds: number } }
-  | { kind: "refresh" };
+  | { kind: "refresh" }
+  /** The guest of that slot says nothing from now on, until all is put right. */
+  | { kind: "silence"; slot: number };
 
 export interface Life {
   seed: number;
@@ -59,11 +64,13 @@ export interface Ground {
   running: number;
   leastMembers: number;
   mostMembers: number;
+  /** Share of fleets whose guests are waited for. @default none: guests there say nothing */
+  waiting?: number;
 }
 
-export const SIMULATED: Ground = { acts: ACTS, kills: 0.35, running: 0.7, leastMembers: 0, mostMembers: 8 };
+export const SIMULATED: Ground = { acts: ACTS, kills: 0.35, running: 0.7, leastMembers: 0, mostMembers: 8, waiting: 0.4 };
 
-export function drawLife(seed: number, { acts, kills, running, leastMembers, mostMembers }: Ground = SIMULATED): Life {
+export function drawLife(seed: number, { acts, kills, running, leastMembers, mostMembers, waiting = 0 }: Ground = SIMULATED): Life {
   const next = random(seed);
   const whole = (from: number, to: number): number => from + Math.floor(next() * (to - from + 1));
   const one = <T>(...of: readonly T[]): T => of[Math.floor(next() * of.length)]!;
@@ -106,7 +113,23 @@ export function drawLife(seed: number, { acts, kills, running, leastMembers, mos
     else steps.push({ kind: "act", act: one(...acts), picks: [next(), next(), next()] });
     if (chance(0.65)) steps.push(up());
   }
-  return { seed, template: chance(0.8) ? "volume" : "file", declared, steps };
+  return withWaiting({ seed, template: chance(0.8) ? "volume" : "file", declared, steps }, waiting);
+}
+
+/** By numbers of its own: what else happens in a life does not depend on it. */
+function withWaiting(life: Life, share: number): Life {
+  const next = random(life.seed ^ 0x5a17);
+  const one = <T>(...of: readonly T[]): T => of[Math.floor(next() * of.length)]!;
+  const waits = (): Partial<Declared> => ({
+    waitFor: one<NonNullable<Declared["waitFor"]>>("guestAgent", "address", { tcpPort: 22 }), maxConfiguring: one(1, 2, 100),
+  });
+  if (next() >= share) return life;
+  const steps = life.steps.flatMap((step): Step[] => [
+    ...(next() < 0.1 ? [{ kind: "silence", slot: Math.floor(next() * 6) } as const] : []),
+    ...(next() < 0.1 ? [{ kind: "declare", change: next() < 0.3 ? { waitFor: "started" } : waits() } satisfies Step] : []),
+    step,
+  ]);
+  return { ...life, declared: { ...life.declared, ...(next() < 0.7 && waits()) }, steps };
 }
 
 /** What is declared after a change of it. */
@@ -131,6 +154,7 @@ function describeStep(step: Step): string {
     case "declare": return `declare ${JSON.stringify(step.change)}`;
     case "act": return `by hand: ${step.act} (${step.picks.map((pick) => pick.toFixed(3)).join(", ")})`;
     case "refresh": return "refresh";
+    case "silence": return `the guest of slot ${step.slot} says nothing any more`;
     case "up": return [
       "up", ...(step.kill ? [`killed ${step.kill.when} call ${(step.kill.share * 100).toFixed(1)} %`] : []),
       ...(step.during ? [`beside which, after ${step.during.afterSeconds} s: ${step.during.act} (${step.during.picks.map((pick) => pick.toFixed(3)).join(", ")})`] : []),

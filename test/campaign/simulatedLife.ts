@@ -13,6 +13,7 @@ import { HOSTS, merged, type Declared, type Life, type Step } from "./life";
 const FLEET_ID = "fleetaaaaa";
 /** Of a run of these small fleets; a kill at a later call is a kill after the end. */
 const MOST_CALLS = 60;
+const BOOT_SECONDS = 3;
 
 export interface LifeReport {
   runs: number;
@@ -41,7 +42,7 @@ class SimulatedLife {
   constructor(private readonly life: Life) {
     this.declared = life.declared;
     const all = specOf(this.inputs({ ...life.declared, hosts: HOSTS, targets: { count: 0 } }, []));
-    ({ hypervisor: this.hypervisor, clock: this.clock } = createSimulated({ spec: all, options: { costs: COSTS } }));
+    ({ hypervisor: this.hypervisor, clock: this.clock } = createSimulated({ spec: all, options: { costs: { ...COSTS, bootSeconds: BOOT_SECONDS } } }));
     this.hostNames = all.hosts.map((host) => host.name);
     this.administrator = new Administrator(this.hypervisor, FLEET_ID, this.hostNames);
   }
@@ -64,6 +65,12 @@ class SimulatedLife {
       case "act":
         if (this.byHand(() => this.administrator.do(step.act, step.picks))) this.report.acts++;
         return;
+      case "silence": {
+        const { silent } = this.hypervisor.guests;
+        silent.add(step.slot);
+        this.administrator.undos.set(`silence ${step.slot}`, { what: `lets the guest of slot ${step.slot} speak`, run: () => void silent.delete(step.slot) });
+        return;
+      }
       case "refresh": {
         const before = survey(this.hosts, FLEET_ID);
         const seen = await refreshFleet(this.request(this.spec(), this.hypervisor));
@@ -254,7 +261,7 @@ class SimulatedLife {
   }
 
   private inputs(declared: Declared, abandonHosts: string[]): Record<string, unknown> {
-    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, disks, grownMebibytes, hostname } = declared;
+    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, disks, grownMebibytes, hostname, waitFor = "started", maxConfiguring } = declared;
     const all = inputs(HOSTS, 2);
     const named = (all.hosts as Record<string, unknown>[]).slice(0, hosts);
     return {
@@ -263,6 +270,7 @@ class SimulatedLife {
       ...("counts" in targets ? {} : targets),
       ...(this.life.template === "file" && { template: { file: "./golden.qcow2" } }),
       vm: { numCpus: 1, memory, networks: [{ network: "default" }], domainType: "qemu", disks, ...(grownMebibytes !== undefined && { rootDisk: { sizeBytes: IMAGE_BYTES + grownMebibytes * 2 ** 20 } }) },
+      ...(waitFor !== "started" && { waitFor, waitForTimeoutSeconds: 5 * BOOT_SECONDS, maxConfiguring }),
       ...(hostname !== undefined && { guest: hostname === false ? "none" : { hostname } }),
     };
   }

@@ -153,14 +153,14 @@ export function supervised(inner: Hypervisor, spec: FleetSpec): { hypervisor: Hy
   const hypervisor = wrap(inner, async (method, order, context, proceed) => {
     if (method === "clone") return order.source.host === null ? duringOperation(proceed) : duringClone(order, context, proceed);
     if (method === "refeed") return duringTurn(order, proceed);
-    if (method === "lock" || method === "observe" || method === "inspect" || method === "sharedStores" || method === "close") return proceed();
+    if (method === "lock" || method === "observe" || method === "inspect" || method === "askGuest" || method === "sharedStores" || method === "close") return proceed();
     if (method === "consolidate") {
       const base = `${(order as MemberRef).host}/${(order as MemberRef).slot}`;
       merging.add(base);
       if ((readers.get(base) ?? 0) > 0) offences.push(`${base} merged while ${readers.get(base)} read it`);
     }
     // An early start waits for its copy, beside which the member's image is made.
-    const member = method === "reconfigure" || method === "power" || method === "consolidate" || method === "settle" ? `${order.host}/${order.slot}` : undefined;
+    const member = method === "reconfigure" || method === "power" || method === "consolidate" || method === "settle" || method === "markConfiguring" ? `${order.host}/${order.slot}` : undefined;
     return duringMember(member, method, () => (method === "consolidate" ? duringMerge(proceed) : duringOperation(proceed)));
   });
   return { hypervisor, offences, peak };

@@ -8,7 +8,7 @@ import { empty, FLEET, host, made, member, observation, plan, reachable, spec, u
 
 const recorded = (slot: number, at: string, generation = 0): MemberState => ({
   slot, name: `workers-00${slot}`, host: at, hostUuid: `uuid-${at}`, rack: `rack-${at[0]}`, uuid: "", kind: "full", generation, contentId: "c1", macs: [],
-  state: "running", base: "consolidated", chain: [],
+  state: "running", base: "consolidated", chain: [], ipAddresses: [],
 });
 /** What the last run recorded: these members, on hosts of these names. */
 const recordOf = (names: string[], members: MemberState[]): FleetState => ({

@@ -87,7 +87,7 @@ describe("a removal, as a whole", () => {
     });
     const request = { spec: declared, fleetId: FLEET, incarnation: INCARNATION };
     const gone = (slot: number, at: string, generation = 0) => ({ slot, name: `workers-00${slot}`, host: at, generation, wave: 0, reason: "the fleet is deleted" });
-    const nothing = { create: [], adopt: [], reconfigure: [], consolidate: [], complete: [], move: [] };
+    const nothing = { create: [], adopt: [], reconfigure: [], consolidate: [], complete: [], awaiting: [], move: [] };
     assert.deepEqual(planRemoval({ ...request, observation: found }), {
       fleetId: FLEET, seedContentId: CONTENT, ...nothing, keep: [],
       destroy: [gone(0, "a2", 1), gone(0, "a1", 2), gone(1, "b1"), gone(3, "a1")],

@@ -11,7 +11,7 @@ const volume = (slot: number | undefined, generation?: number, changes: Partial<
 });
 const recorded = (slot: number, at: string, generation = 0): MemberState => ({
   slot, name: `workers-0${String(slot).padStart(2, "0")}`, host: at, hostUuid: `uuid-${at}`, rack: `rack-${at[0]}`, uuid: "", kind: "full", generation, contentId: CONTENT, macs: [],
-  state: "running", base: "consolidated", chain: [],
+  state: "running", base: "consolidated", chain: [], ipAddresses: [],
 });
 const program = (...names: string[]) => spec({ hosts: names.map((name) => host(name)), template: { file: "/golden.qcow2" }, count: 12 });
 /** What the last run recorded: these hosts with what is known of each, and these members. */

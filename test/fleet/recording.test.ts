@@ -33,8 +33,8 @@ describe("what a run leaves on record", () => {
     assert.deepEqual(state, {
       fleetId: FLEET, incarnation: INCARNATION, defaultsVersion: 3, contentId: CONTENT,
       members: [
-        { ...its(0), host: "a1", hostUuid: "uuid-a1", rack: "rack-a", contentId: CONTENT, state: "running", base: "frozen", chain: ["delta-0", "base-0"] },
-        { ...its(1), host: "b1", hostUuid: "uuid-b1", rack: "rack-b", contentId: "c0", state: "stopped", base: "consolidated", chain: ["base-1"] },
+        { ...its(0), host: "a1", hostUuid: "uuid-a1", rack: "rack-a", contentId: CONTENT, state: "running", base: "frozen", chain: ["delta-0", "base-0"], ipAddresses: [] },
+        { ...its(1), host: "b1", hostUuid: "uuid-b1", rack: "rack-b", contentId: "c0", state: "stopped", base: "consolidated", chain: ["base-1"], ipAddresses: [] },
       ],
       replicas: [replicaOn("b1", "a"), replicaOn("b1", "z")], snapshots: [{ slot: 0, host: "a1", volume: "base-0" }], placement: { a1: 1, b1: 1 }, hosts: [a1, b1], lastRun,
       timeline, learned, readProfiles: [profile("c0"), profile(CONTENT)],

@@ -6,7 +6,7 @@ import { FLEET, host, INCARNATION, made, member, observation, plan, reachable, r
 const NAMES = ["a1", "a2", "b1"];
 const recordedAt = (slot: number, name: string, more: Partial<MemberState> = {}): MemberState => ({
   slot, name: `workers-00${slot}`, host: name, hostUuid: `uuid-${name}`, rack: "r", uuid: "", kind: "full", generation: 0, contentId: "c1", macs: [],
-  state: "running", base: "consolidated", chain: [], ...more,
+  state: "running", base: "consolidated", chain: [], ipAddresses: [], ...more,
 });
 /** A record that holds just these, on hosts that are known from it. */
 const holding = (members: MemberState[]): FleetState => ({ ...made({ hosts: NAMES.map((name) => host(name)), count: 0 }).state, members });

@@ -77,7 +77,7 @@ describe("removal of a fleet that is in no good order", () => {
   scene = withHost(scene, "a2", (one) => ({ ...one, members: [member(5), member(4), member(1)], replicas: [image("c0", "replica")] }));
   const silent = ["b1", "b2"].reduce((seen, name) => withHost(seen, name, () => unreachable(name)), scene);
 
-  const nothingElse = { fleetId: FLEET, create: [], adopt: [], reconfigure: [], consolidate: [], complete: [], move: [] };
+  const nothingElse = { fleetId: FLEET, create: [], adopt: [], reconfigure: [], consolidate: [], complete: [], awaiting: [], move: [] };
   const gone = (slot: number, on: string, generation = 0) => ({ slot, name: `workers-00${slot}`, host: on, generation, wave: 0, reason: "the fleet is deleted" });
   const unasked = (slot: number, on: string) => ({ slot, name: `workers-00${slot}`, host: on, reason: "its host does not answer: connection refused" });
   const silence = (on: string, names: string) => ({

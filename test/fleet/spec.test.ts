@@ -18,7 +18,7 @@ describe("inputs that are well-formed", () => {
       "NICs of 10 Gbit/s assumed for all hosts", "uplinks of 40 Gbit/s assumed for racks rack-b", "disks of 1 GB/s assumed for all hosts",
     ]);
     assert.deepEqual([parsed.clone, parsed.policy, parsed.keepSeeds, parsed.powerOn], [{ kind: "full" }, "auto", "none", true]);
-    assert.deepEqual(parsed.timeouts, { callMs: 30_000, connectMs: 10_000, shutdownMs: 60_000, lockMs: 600_000, stallMs: 30_000 });
+    assert.deepEqual(parsed.timeouts, { callMs: 30_000, connectMs: 10_000, shutdownMs: 60_000, lockMs: 600_000, stallMs: 30_000, readyMs: 300_000 });
   });
 
   it("read rates and sizes from text, as YAML readers may hand them on", () => {

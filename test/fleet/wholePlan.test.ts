@@ -52,6 +52,7 @@ describe("a whole plan of a fleet that is in no good order", () => {
         { ...at(5, "b1"), reason: "its frozen base is no longer needed as a source" },
         { ...at(2, "a1"), reason: "its frozen base is no longer needed as a source" },
       ],
+      awaiting: [],
       complete: [
         {
           ...at(1, "a2"), rack: "rack-a", kind: "full", generation: 0, base: "arriving", image, wave: 0,

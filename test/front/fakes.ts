@@ -38,7 +38,7 @@ export const state = (changes: Partial<FleetState> = {}): FleetState => ({
 });
 
 export const plan = (changes: Partial<FleetPlan> = {}): FleetPlan => ({
-  fleetId: "abcdefghij", seedContentId: "c", create: [], adopt: [], keep: [], reconfigure: [], consolidate: [], complete: [], move: [], destroy: [], lost: [],
+  fleetId: "abcdefghij", seedContentId: "c", create: [], adopt: [], keep: [], reconfigure: [], consolidate: [], complete: [], awaiting: [], move: [], destroy: [], lost: [],
   cleanup: [], removeReplicas: [], placement: {}, problems: [], warnings: [], ...changes,
 });
 

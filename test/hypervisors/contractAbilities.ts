@@ -33,11 +33,11 @@ export interface ContractGround {
 type AbilityName = keyof Abilities;
 type Contract<Name extends AbilityName> = (ground: ContractGround, has: () => NonNullable<Abilities[Name]>) => void;
 
-const CONTRACTS: { [Name in AbilityName]: Contract<Name> } = { relaying, linksClones, startsEarly, findsSharedStores };
+const CONTRACTS: { [Name in AbilityName]: Contract<Name> } = { relaying, linksClones, startsEarly, findsSharedStores, reportsReadiness };
 
 const WORDS: Record<keyof Abilities, string> = {
   relaying: "copies from copies that arrive", linksClones: "links members to a replica", startsEarly: "starts members before their disk is there",
-  findsSharedStores: "finds out which hosts share a store",
+  findsSharedStores: "finds out which hosts share a store", reportsReadiness: "asks guests whether they are there",
 };
 
 /** @param names of the abilities that the adapter says it has */
@@ -215,5 +215,57 @@ function findsSharedStores(ground: ContractGround, has: () => NonNullable<Abilit
     const { fleet, first, second } = ground;
     assert.deepEqual(await has().sharedStores({ fleetId: fleet.fleetId, hosts: [first, second] }), []);
     for (const host of [first, second]) assert.deepEqual((await ground.look(host)).leftovers, []);
+  });
+}
+
+function reportsReadiness(ground: ContractGround, has: () => NonNullable<Abilities["reportsReadiness"]>): void {
+  const at = (slot: number) => ({ fleet: ground.fleet, host: ground.second, slot, name: ground.base(ground.second, slot).name, generation: 0 });
+  const isConfiguring = async () => ground.only((await ground.look(ground.second)).members).configuring;
+  const makeConfiguring = async (slot: number) => {
+    const { hv, fleet, second } = ground;
+    await ground.clone(ground.template(), ground.base(second, slot));
+    await hv.snapshot({ fleet, host: second, slot, generation: 0, contentId: ground.contentId });
+    await hv.reconfigure({ ...ground.definition(second, slot, "full"), configuring: true });
+  };
+
+  it("shows that a guest is to be waited for through all that is done to its member, until it is said to be ready", async () => {
+    const { hv, second } = ground;
+    await makeConfiguring(4);
+    assert.equal(await isConfiguring(), true);
+    await ground.power(second, 4, "running");
+    await ground.define(second, 4, "full");
+    await hv.adopt(at(4));
+    await hv.consolidate(at(4));
+    assert.equal(await isConfiguring(), true);
+    await has().markConfiguring({ ...at(4), configuring: false });
+    await has().markConfiguring({ ...at(4), configuring: false });
+    assert.equal(await isConfiguring(), undefined);
+    assert.equal(ground.only((await ground.look(second)).members).base, "consolidated", "nothing else of it was changed");
+    await has().markConfiguring({ ...at(4), configuring: true });
+    assert.equal(await isConfiguring(), true);
+  });
+
+  it("says nothing of waiting for members that nobody waits for", async () => {
+    await ground.makeFull(ground.second, 4);
+    assert.equal(await isConfiguring(), undefined);
+  });
+
+  it("answers for guests that say nothing, and for machines that are off", async () => {
+    const { second } = ground;
+    await ground.makeFull(second, 4);
+    const ask = (question: Parameters<ReturnType<typeof has>["askGuest"]>[0]["question"]) => has().askGuest({ ...at(4), question });
+    assert.deepEqual(await ask({ kind: "guestAgent" }), { agent: "off" });
+    await ground.power(second, 4, "running");
+    const { agent } = await ask({ kind: "guestAgent" });
+    assert.ok(["answers", "silent", "none"].includes(agent), agent);
+    const { news } = await ask({ kind: "news" });
+    assert.ok(Array.isArray(news?.ipAddresses));
+    const { tcpPortOpen } = await ask({ kind: "tcpPort", port: 1, addresses: [] });
+    assert.equal(typeof tcpPortOpen, "boolean");
+  });
+
+  it("neither asks nor marks a member that is gone", async () => {
+    await assert.rejects(has().askGuest({ ...at(7), question: { kind: "guestAgent" } }));
+    await assert.rejects(has().markConfiguring({ ...at(7), configuring: true }));
   });
 }

@@ -14,4 +14,4 @@ hypervisorContract("the simulated hypervisor", async () => {
     putForeign: async (host, name) => { hypervisor.host(host).foreignNames.push(name); },
     close: () => hypervisor.close(),
   };
-}, { abilities: ["relaying", "linksClones", "startsEarly"] });
+}, { abilities: ["relaying", "linksClones", "startsEarly", "reportsReadiness"] });

@@ -4,6 +4,8 @@ export interface ImageSizes {
   virtualBytes?: number;
   /** Random bytes in it, from 1 MiB on; default 96 MiB. */
   dataBytes?: number;
+  /** The guest takes an address by DHCP and runs QEMU's guest agent. Default false. */
+  agent?: boolean;
   log?: (line: string) => void;
 }
 
@@ -22,4 +24,5 @@ export function installTemplate(options: ImageSizes & { name?: string; host: str
 export const DEFAULT_VIRTUAL_BYTES: number;
 export const DEFAULT_DATA_BYTES: number;
 export const MIN_GUEST_MEMORY_MIB: number;
+export const MIN_AGENT_MEMORY_MIB: number;
 export const KERNEL_CMDLINE: string;

@@ -35,19 +35,33 @@ const MODULES = [
   "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk",
   "failover", "net_failover", "virtio_net", "button", "evdev",
 ];
+/** Of a guest with an agent: what it has beside the bare one's. */
+const AGENT = {
+  package: "qemu-guest-agent",
+  initFile: fileURLToPath(new URL("guest-agent.sh", import.meta.url)),
+  applets: ["hostname", "ifconfig", "nc", "sleep", "udhcpc"],
+  modules: ["virtio_console"],
+  // What runs in the background is given /dev/null to read. The bare one finds it mounted.
+  init: "#!/bin/sh\nmount -t devtmpfs dev /dev\n/agent.sh &\nexec /bare-init\n",
+  udhcpc: '#!/bin/sh\n[ "$1" = bound ] && ifconfig "$interface" "$ip" netmask "$subnet"\nexit 0\n',
+};
+/** Its tools want more than the bare guest's. */
+export const MIN_AGENT_MEMORY_MIB = 128;
 
 /**
- * @param {{virtualBytes?: number, dataBytes?: number, log?: (line: string) => void}} [options]
+ * @param {{virtualBytes?: number, dataBytes?: number, agent?: boolean, log?: (line: string) => void}} [options]
  *   virtualBytes: default 256 MiB; dataBytes: default 96 MiB, at most virtualBytes less 1 MiB
  * @returns {Promise<{kernel: string, initrd: string, disk: string, cmdline: string}>} files in the cache
  * @throws when the kernel package cannot be had
  */
-export async function buildImage({ virtualBytes = DEFAULT_VIRTUAL_BYTES, dataBytes = DEFAULT_DATA_BYTES, log = () => {} } = {}) {
+export async function buildImage({ virtualBytes = DEFAULT_VIRTUAL_BYTES, dataBytes = DEFAULT_DATA_BYTES, agent = false, log = () => {} } = {}) {
   if (dataBytes < 0 || DATA_OFFSET_BYTES + dataBytes > virtualBytes) {
     throw new Error(`dataBytes: expected 0 to ${virtualBytes - DATA_OFFSET_BYTES}, got ${dataBytes}`);
   }
   const recipe = sha256(RECIPE_VERSION, APPLETS.join(), MODULES.join(), readFileSync(INIT_FILE), readFileSync(BUSYBOX));
-  const boot = await cached(join(CACHE_DIR, "guest", `boot-${recipe}`), (dir) => buildBoot(dir, log));
+  const boot = agent
+    ? await cached(join(CACHE_DIR, "guest", `boot-agent-${sha256(recipe, JSON.stringify(AGENT), readFileSync(AGENT.initFile))}`), (dir) => buildBoot(dir, log, addAgent))
+    : await cached(join(CACHE_DIR, "guest", `boot-${recipe}`), (dir) => buildBoot(dir, log));
   const disk = await cached(join(CACHE_DIR, "guest", `disk-${virtualBytes}-${dataBytes}`), (dir) => {
     log(`template: writing ${dataBytes / MIB} MiB of random data`);
     return buildDisk(dir, virtualBytes, dataBytes);
@@ -70,7 +84,7 @@ export async function installTemplate({ name = "lab", host: hostName, volume = "
   const image = await buildImage(sizes);
   const path = join(host.poolDir, volume);
   if (!keep || !existsSync(path)) place(image.disk, path);
-  const kernel = join(lab.bootDir, "vmlinuz"), initrd = join(lab.bootDir, "initrd");
+  const kernel = join(lab.bootDir, "vmlinuz"), initrd = join(lab.bootDir, sizes.agent ? "initrd-agent" : "initrd");
   if (!existsSync(kernel)) place(image.kernel, kernel);
   if (!existsSync(initrd)) place(image.initrd, initrd);
   await virsh(host, "pool-refresh", "default");
@@ -101,9 +115,11 @@ async function cached(dir, build) {
   return dir;
 }
 
-async function buildBoot(dir, log) {
+/** @param {(stage: string) => Promise<void>} [add] what the guest has beside the bare one's, which is in the folder already */
+async function buildBoot(dir, log, add) {
   const name = await kernelPackage();
-  const kernel = await cached(join(CACHE_DIR, "guest", name), (into) => unpackKernel(name, into, log));
+  const modules = add ? [...MODULES, ...AGENT.modules] : MODULES;
+  const kernel = await cached(join(CACHE_DIR, "guest", add ? `${name}-agent` : name), (into) => unpackKernel(name, into, modules, log));
   copyFileSync(join(kernel, "vmlinuz"), join(dir, "vmlinuz"));
   const stage = join(dir, "stage");
   for (const each of ["bin", "proc", "sys", "dev"]) mkdirSync(join(stage, each), { recursive: true });
@@ -112,9 +128,35 @@ async function buildBoot(dir, log) {
   for (const applet of APPLETS) symlinkSync("busybox", join(stage, "bin", applet));
   copyFileSync(INIT_FILE, join(stage, "init"));
   chmodSync(join(stage, "init"), 0o755);
+  await add?.(stage);
   await run(["sh", "-c", 'cd "$1" && find . -print | sort | cpio --quiet -o -H newc -R 0:0 > "$2"', "sh", stage, join(dir, "initrd.cpio")]);
   writeFileSync(join(dir, "initrd"), gzipSync(readFileSync(join(dir, "initrd.cpio"))));
   for (const each of ["stage", "initrd.cpio"]) rmSync(join(dir, each), { recursive: true });
+}
+
+/** Debian's own agent, with the libraries that this machine has of it: QEMU's needs are much the same. */
+async function addAgent(stage) {
+  const root = mkdtempSync(join(stage, "..", "agent-"));
+  await run(["apt-get", "-o", "APT::Sandbox::User=root", "download", AGENT.package], { cwd: root, timeoutMs: 300_000 });
+  const [deb] = readdirSync(root);
+  await run(["dpkg-deb", "-x", join(root, deb), root]);
+  const binary = join(root, "usr/sbin/qemu-ga");
+  copyFileSync(binary, join(stage, "bin/qemu-ga"));
+  const said = await run(["ldd", binary]);
+  const missing = /(\S+) => not found/.exec(said);
+  if (missing) throw new Error(`${AGENT.package}: this machine has no ${missing[1]}`);
+  for (const [, library] of said.matchAll(/(\/\S+) \(0x/g)) {
+    mkdirSync(join(stage, library, ".."), { recursive: true });
+    copyFileSync(library, join(stage, library));
+  }
+  rmSync(root, { recursive: true });
+  for (const applet of AGENT.applets) symlinkSync("busybox", join(stage, "bin", applet));
+  mkdirSync(join(stage, "run"));
+  renameSync(join(stage, "init"), join(stage, "bare-init"));
+  copyFileSync(AGENT.initFile, join(stage, "agent.sh"));
+  writeFileSync(join(stage, "init"), AGENT.init);
+  writeFileSync(join(stage, "udhcpc.sh"), AGENT.udhcpc);
+  for (const script of ["init", "agent.sh", "udhcpc.sh"]) chmodSync(join(stage, script), 0o755);
 }
 
 async function kernelPackage() {
@@ -125,7 +167,7 @@ async function kernelPackage() {
 }
 
 /** Downloads Debian's kernel package and takes the kernel and our modules out of it; nothing is installed. */
-async function unpackKernel(name, dir, log) {
+async function unpackKernel(name, dir, wanted, log) {
   log(`template: downloading ${name} (27 MB)`);
   const root = join(dir, "package");
   mkdirSync(root);
@@ -137,7 +179,7 @@ async function unpackKernel(name, dir, log) {
   copyFileSync(join(root, "boot", kernel), join(dir, "vmlinuz"));
   mkdirSync(join(dir, "modules"));
   const modules = (await run(["find", root, "-name", "*.ko*"])).trim().split("\n");
-  for (const module of MODULES) {
+  for (const module of wanted) {
     const file = modules.find((each) => new RegExp(`/${module}\\.ko(\\.xz)?$`).test(each));
     if (!file) continue; // built into this kernel
     const to = join(dir, "modules", `${module}.ko`);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { lastTurnSeconds, learnTurns, type ReadyImage } from "../../provider/scheduler";
+import { lastReadySeconds, lastTurnSeconds, learnTurns, turnEnds, type ReadyImage } from "../../provider/scheduler";
 
 const images = fc.array(fc.record({ host: fc.constantFrom("a", "b", "c", "d"), atSeconds: fc.double({ min: 0, max: 50, noNaN: true }) }), { minLength: 1, maxLength: 30 });
 const near = (a: number, b: number): boolean => Math.abs(a - b) < 1e-6 * Math.max(1, b);
@@ -40,6 +40,33 @@ describe("members' turns", () => {
       const ready = Math.max(...all.map((one) => one.atSeconds)) + more;
       const { memberSeconds, finishSeconds } = learnTurns(all, atOnce, ready, { memberSeconds: 0.5, finishSeconds: 0 }, true);
       assert.ok(Math.abs(lastTurnSeconds(all, memberSeconds, atOnce) + finishSeconds - ready) < 1e-3);
+    }));
+  });
+});
+
+describe("guests that boot", () => {
+  it("take the same time each, so many at once, in the order they may", () => {
+    assert.equal(lastReadySeconds([], 30, 5), 0);
+    assert.equal(lastReadySeconds([0, 0, 0, 0], 30, 4), 30);
+    assert.equal(lastReadySeconds([0, 0, 0, 0], 30, 3), 60);
+    assert.equal(lastReadySeconds([0, 0, 0, 40], 30, 2), 70);
+    assert.equal(lastReadySeconds([5, 0], 30, 1), 60);
+  });
+
+  it("are never more at once than they may be, and none waits for a place that is free", () => {
+    fc.assert(fc.property(images, fc.integer({ min: 1, max: 8 }), fc.double({ min: 0.1, max: 40, noNaN: true }), (some, atOnce, guestSeconds) => {
+      const starts = turnEnds(some, 0.5, 16);
+      assert.equal(starts.length, some.length);
+      assert.ok(near(Math.max(...starts), lastTurnSeconds(some, 0.5, 16)));
+      // By hand: whoever may start takes the place that is free first.
+      const places = new Array<number>(atOnce).fill(0);
+      let last = 0;
+      for (const at of [...starts].sort((a, b) => a - b)) {
+        const place = places.indexOf(Math.min(...places));
+        places[place] = Math.max(at, places[place]!) + guestSeconds;
+        last = Math.max(last, places[place]);
+      }
+      assert.ok(near(lastReadySeconds(starts, guestSeconds, atOnce), last));
     }));
   });
 });

@@ -41,7 +41,7 @@ async function inTurns<T>(clock: Clock, steps: Generator<void, T, void>): Promis
 }
 
 /** What is asked for and the hypervisor has not what it takes for. */
-export function abilityProblems({ policy, clone }: FleetSpec, { relaying, linksClones }: Traits["abilities"]): Problem[] {
+export function abilityProblems({ policy, clone, waitFor }: FleetSpec, { relaying, linksClones, reportsReadiness }: Traits["abilities"]): Problem[] {
   const problems: Problem[] = [];
   if (policy === "relay" && !relaying) {
     problems.push({
@@ -56,6 +56,10 @@ export function abilityProblems({ policy, clone }: FleetSpec, { relaying, linksC
     problems.push({
       path: "clone.mixed.linkedShare", message: `expected 0, got ${clone.linkedShare}; this hypervisor cannot put a disk over a replica that others share`,
     });
+  }
+  if (!reportsReadiness && waitFor.kind !== "started") {
+    const got = waitFor.kind === "tcpPort" ? `{ tcpPort: ${waitFor.port} }` : `"${waitFor.kind}"`;
+    problems.push({ path: "waitFor", message: `expected "started", got ${got}; this hypervisor cannot ask guests whether they are there` });
   }
   return problems;
 }

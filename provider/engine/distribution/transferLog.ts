@@ -17,9 +17,12 @@ export class TransferLog {
   bytesAcrossRacks = 0;
   /** Of bytesMoved, what had arrived before. */
   bytesResent = 0;
+  /** From each guest's start until it was ready, of those that were waited for. */
+  readonly guestSeconds: number[] = [];
   private readonly zeroMs: number;
   private firstSeconds: number | undefined;
   private lastSeconds = 0;
+  private lastGuestSeconds = 0;
 
   constructor(private readonly clock: Clock, private readonly book: SourceBook) {
     this.zeroMs = clock.nowMs();
@@ -90,6 +93,12 @@ export class TransferLog {
     this.lastSeconds = Math.max(this.lastSeconds, this.nowSeconds());
   }
 
+  /** A member's guest is ready. @param tookSeconds since its start; undefined: that says nothing about others */
+  guestReady(tookSeconds: number | undefined): void {
+    this.lastGuestSeconds = Math.max(this.lastGuestSeconds, this.nowSeconds());
+    if (tookSeconds !== undefined) this.guestSeconds.push(tookSeconds);
+  }
+
   /** When the last member was ready, or the last copy there. */
   get readySeconds(): number {
     return this.lastSeconds;
@@ -107,7 +116,7 @@ export class TransferLog {
 
   /** From the first byte to the last member ready; 0 when nothing was made. */
   get makespanSeconds(): number {
-    return this.firstSeconds === undefined ? 0 : Math.max(0, this.lastSeconds - this.firstSeconds);
+    return this.firstSeconds === undefined ? 0 : Math.max(0, Math.max(this.lastSeconds, this.lastGuestSeconds) - this.firstSeconds);
   }
 
   private record(

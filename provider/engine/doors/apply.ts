@@ -1,10 +1,10 @@
-import { imageBytes, maybeOneStore, preflight, recordState, reconcile } from "../../fleet";
+import { imageBytes, maybeOneStore, preflight, recordState, reconcile, type RecordRequest } from "../../fleet";
 import type { FleetPlan, FleetState, Learned, Observation, ReadProfile, RunSummary, RunTimeline } from "../../fleet/model";
 import { executePlan } from "../steps/execute";
 import { type Aftermath, lookAgain } from "../run/finish";
 import { lessonOf } from "../record/lessons";
 import { abilityProblems, policyFor } from "../distribution/policy";
-import { imagesOfTraces, withTurns } from "../record/readiness";
+import { imagesOfTraces, withGuests, withTurns } from "../record/readiness";
 import { openSession, type Session } from "../run/session";
 import { summaryOf } from "../record/summary";
 import { timelineOf } from "../record/timeline";
@@ -62,11 +62,11 @@ async function runPlan(request: RunRequest, session: Session, plan: FleetPlan): 
   const { log, topology, image } = execution;
   const clones = log.traces;
   // A run in which something broke says nothing about the next one.
-  const learned = interrupted || reasons.length > 0 ? context.learned : withTurns(
+  const learned = interrupted || reasons.length > 0 ? context.learned : withGuests(withTurns(
     lessonOf(topology, image, log, context.learned), context.learned, imagesOfTraces(plan, clones), log.readySeconds, request.spec, context.costs,
-  );
+  ), context.learned, log.guestSeconds);
   const state = stateOf(request, after, {
-    summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, imageBytes(image)), readProfiles: context.reads.all,
+    summary, learned, timeline: timelineOf(request.spec, summary.policy, clones, imageBytes(image)), readProfiles: context.reads.all, guests: context.guests,
   });
   if (interrupted) reasons.unshift(interruptedReason(interrupted, plan, state));
   if (after.failure) reasons.push(after.failure);
@@ -80,14 +80,15 @@ interface Outcome {
   learned: Learned | undefined;
   timeline: RunTimeline | undefined;
   readProfiles: ReadProfile[];
+  guests: RecordRequest["guests"];
 }
 
-function stateOf(request: RunRequest, { observation, unsettled }: Aftermath, { summary, learned, timeline, readProfiles }: Outcome): FleetState {
+function stateOf(request: RunRequest, { observation, unsettled }: Aftermath, { summary, learned, timeline, readProfiles, guests }: Outcome): FleetState {
   const { spec, fleetId, incarnation, previous } = request;
   // A run that found nothing to do says nothing about the one that made the fleet.
   const idle = summary.policy === "none" && summary.created + summary.destroyed + summary.reconfigured + summary.bytesMoved === 0;
   const lastRun = idle && previous ? previous.lastRun : summary;
-  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline: timeline ?? previous?.timeline, learned, readProfiles, unsettled });
+  return recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline: timeline ?? previous?.timeline, learned, readProfiles, guests, unsettled });
 }
 
 function interruptedReason(why: string, plan: FleetPlan, state: FleetState): string {

@@ -77,12 +77,12 @@ function assumedHost(host: HostSpec, before: ReturnType<typeof recordedBy>, byte
 }
 
 function assumedMember(member: MemberState, incarnation: string, bytes: number): ObservedMember {
-  const { slot, name, uuid, kind, generation, contentId, macs, base, state } = member;
+  const { slot, name, uuid, kind, generation, contentId, macs, base, state, configuring } = member;
   return {
     slot, name, uuid, kind, generation, contentId, cardAddresses: macs, base, incarnation,
     power: state === "lost" ? "stopped" : state,
     chain: member.chain.map((volume) => assumedDisk(volume, bytes)),
-    disks: [], numCpus: 0, memory: 0, networks: [],
+    disks: [], numCpus: 0, memory: 0, networks: [], ...(configuring && { configuring }),
   };
 }
 

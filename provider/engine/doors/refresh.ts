@@ -1,5 +1,6 @@
 import { NO_RUN, recordState } from "../../fleet";
 import type { FleetState } from "../../fleet/model";
+import { hearGuests } from "../run/news";
 import { contextOf, observe } from "../run/session";
 import type { RunRequest } from "../types";
 
@@ -14,6 +15,7 @@ export async function refreshFleet(request: RunRequest): Promise<FleetState | nu
   const observation = await observe(context, false, context.signal);
   const state = recordState({
     spec, fleetId, incarnation, observation, previous, lastRun: previous?.lastRun ?? NO_RUN, timeline: previous?.timeline, learned: context.learned, readProfiles: context.reads.all,
+    guests: await hearGuests(context, observation),
   });
   const left = observation.hosts.some((host) => (
     host.status === "reachable" && host.members.length + host.replicas.length + host.leftovers.length > 0

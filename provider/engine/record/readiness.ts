@@ -1,6 +1,7 @@
 import type { CloneTrace, FleetPlan, FleetSpec, Learned, PlannedCreate } from "../../fleet/model";
 import type { Costs } from "../../hypervisors/hypervisor";
-import { lastTurnSeconds, learnTurns, type ReadyImage, type SimulatedTransfer } from "../../scheduler";
+import { lastReadySeconds, learnTurns, turnEnds, type ReadyImage, type SimulatedTransfer } from "../../scheduler";
+import { waitsForGuests } from "../../fleet";
 import { replicaLabel } from "../distribution/sources";
 
 type Member = Pick<PlannedCreate, "name" | "host" | "kind">;
@@ -28,21 +29,40 @@ export function imagesOfRun(
   }));
 }
 
-/** What the time model takes for a member's turn, until the fleet's own runs have taught. */
-export type MemberTurn = Pick<Costs, "memberSeconds">;
+/** What the time model takes for a member's turn and its guest's boot, until the fleet's own runs have taught. */
+export type MemberTurn = Pick<Costs, "memberSeconds" | "guestSeconds">;
+
+/** Of a guest that nobody timed yet. */
+const GUEST_SECONDS = 30;
+const LATEST_WEIGHT = 0.6;
 
 /**
- * From the first byte to the last member ready.
+ * From the first byte to the last member ready, and its guest where that is waited for.
  * @param copiesSeconds to the last copy's end
  */
 export function readySeconds(
-  images: readonly ReadyImage[], copiesSeconds: number, { limits }: FleetSpec, learned: Learned | undefined, { memberSeconds = 0 }: MemberTurn,
+  images: readonly ReadyImage[], copiesSeconds: number, spec: FleetSpec, learned: Learned | undefined, { memberSeconds = 0, guestSeconds = GUEST_SECONDS }: MemberTurn,
 ): number {
   if (images.length === 0) return copiesSeconds;
-  const turns = lastTurnSeconds(images, learned?.memberSeconds ?? memberSeconds, limits.maxConcurrentOperations);
+  const { maxConcurrentOperations, maxConfiguring } = spec.limits;
+  const ends = turnEnds(images, learned?.memberSeconds ?? memberSeconds, maxConcurrentOperations);
+  const started = lastStart(ends.reduce((last, end) => Math.max(last, end), 0), copiesSeconds, learned);
+  return waitsForGuests(spec) ? Math.max(started, lastReadySeconds(ends, learned?.guestSeconds ?? guestSeconds, maxConfiguring)) : started;
+}
+
+function lastStart(turns: number, copiesSeconds: number, learned: Learned | undefined): number {
   // What runs taught before turns were told apart holds them already.
   if (learned && learned.memberSeconds === undefined) return Math.max(turns, copiesSeconds + learned.finishSeconds);
   return Math.max(turns, copiesSeconds) + (learned?.finishSeconds ?? 0);
+}
+
+/** What a run taught about how long guests take; those that were started early wait for their disks, too, and teach nothing. */
+export function withGuests(learned: Learned | undefined, before: Learned | undefined, tookSeconds: readonly number[]): Learned | undefined {
+  if (!learned || tookSeconds.length === 0) return learned;
+  const mean = tookSeconds.reduce((sum, one) => sum + one, 0) / tookSeconds.length;
+  const known = before?.guestSeconds;
+  const guestSeconds = known === undefined ? mean : known + LATEST_WEIGHT * (mean - known);
+  return { ...learned, guestSeconds: Math.round(1e3 * guestSeconds) / 1e3 };
 }
 
 /** What a run taught about turns, where the hypervisor's members take any; `learned` is what else it taught. */

@@ -1,4 +1,4 @@
-import type { FleetSpec, HostSpec, Learned } from "../../fleet/model";
+import type { FleetSpec, GuestNews, HostSpec, Learned } from "../../fleet/model";
 import {
   ForeignNameError, HostUnreachableError, InUseError, NoSpaceError, TemplateChangedError, UnansweredError,
   type Abilities, type CallContext, type Costs, type FleetIdentity, type Hypervisor,
@@ -33,11 +33,15 @@ export interface RunContext {
   operations: Limiter;
   /** Merges last long: in the operations' limiter, new members would wait behind them. */
   merges: Limiter;
+  /** Members between their start and the moment that their guest is ready. */
+  configuring: Limiter;
   turns: Turns;
   tasks: Tasks;
   failures: Failures;
   meter: ProgressMeter;
   ledger: Ledger;
+  /** What was heard of guests in this run, by member on its host. */
+  guests: Map<string, GuestNews>;
   /** What guests read when they boot, so far. */
   reads: ReadProfiles;
   /** What earlier runs taught the time model, against the rates declared now. */

@@ -38,11 +38,13 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     hostBook: new HostBook(),
     operations: new Limiter(spec.limits.maxConcurrentOperations),
     merges: new Limiter(spec.limits.maxConcurrentOperations),
+    configuring: new Limiter(spec.limits.maxConfiguring),
     turns: new Turns(),
     tasks: new Tasks(),
     failures: new Failures(),
     meter: new ProgressMeter(clock, request.onProgress),
     ledger: new Ledger(),
+    guests: new Map(),
     reads: new ReadProfiles(previous?.readProfiles),
     ...(learned && { learned }),
   };

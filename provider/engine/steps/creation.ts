@@ -1,9 +1,11 @@
-import { groupBy } from "../../fleet";
+import { groupBy, waitsForGuests } from "../../fleet";
 import type { FleetPlan, Observation, PlannedCreate } from "../../fleet/model";
 import type { CopyRef } from "../../hypervisors/hypervisor";
 import type { BaseKeeper } from "./baseKeeper";
 import type { RunContext } from "../run/context";
+import { FoundMembers } from "../run/found";
 import { Distributor } from "../distribution/distributor";
+import { bringUp } from "./bringUp";
 import { EarlyStart } from "./early";
 import type { ExecuteOptions, Execution } from "./execution";
 import { makeMember } from "./members";
@@ -19,9 +21,12 @@ export type Wanted = PlannedCreate & Partial<Pick<FleetPlan["complete"][number],
 /** Makes the members a plan creates: their base images by the policy, each member as soon as its base is there. */
 export class Creation {
   private readonly indexOf: Map<string, number>;
+  private readonly found: FoundMembers;
   /** Base images that are not there yet, and members that are not ready: what the phase follows. */
   private copying = 0;
   private making = 0;
+  /** Members that were made and whose guests are not ready. */
+  private waiting = 0;
   /** Hosts that get linked members and have no replica for them. */
   private readonly lacking: ReadonlySet<string>;
   /** Base images to be made: one a full member, one a host for all its linked ones. */
@@ -38,6 +43,7 @@ export class Creation {
     private readonly options: ExecuteOptions,
   ) {
     this.indexOf = new Map(book.topology.hosts.map((host) => [host.name, host.index]));
+    this.found = new FoundMembers(observation);
     this.lacking = this.hostsLackingReplica();
     this.copies = wanted.reduce((sum, { kind, base }) => (kind === "full" && base !== "arrived" ? sum + 1 : sum), this.lacking.size);
   }
@@ -115,7 +121,7 @@ export class Creation {
         whole();
         continue;
       }
-      const failed = (error: unknown) => this.copied(() => members.forEach((member) => this.notCloned(member, error)));
+      const failed = (error: unknown) => this.copied(() => members.forEach((member) => this.notCloned(member, error, earlies.get(member))));
       distributor.want({
         host: this.indexOf.get(host)!, target: ref, label: replicaLabel(host), failed, whole: () => this.copied(whole),
         hints: (local) => this.hints([...earlies.values()], local),
@@ -133,7 +139,7 @@ export class Creation {
       const early = this.context.copiesOnly ? undefined : this.early(create, target);
       distributor.want({
         host: this.indexOf.get(host)!, target, label: name,
-        failed: (error) => this.copied(() => this.notCloned(create, error)),
+        failed: (error) => this.copied(() => this.notCloned(create, error, early)),
         hints: early && ((local) => this.hints([early], local)),
         begun: early && ((local) => early.begin(local)),
         whole: (source) => this.copied(() => this.startMember(create, target, () => {
@@ -165,25 +171,47 @@ export class Creation {
   }
 
   private early(create: Wanted, base: CopyRef): EarlyStart {
-    return new EarlyStart(this.context, create, base, create.base !== undefined);
+    const found = create.base === undefined ? undefined : this.found.at(create.host, create);
+    const isConfiguring = waitsForGuests(this.context.spec) && (found ? found.configuring === true : true);
+    return new EarlyStart(this.context, create, base, create.base !== undefined, isConfiguring);
   }
 
-  /** @param whole called once the member is defined, ready or not */
+  /** @param whole called once the member is defined, started or not */
   private startMember(create: Wanted, base: CopyRef, whole: () => void, early: EarlyStart | undefined): void {
     const { tasks, meter } = this.context;
     tasks.start(async () => {
       const made = await makeMember(this.context, create, base, early);
-      if (made === "ready") {
+      if (made === "ready" || made === "defined") {
         this.result.log.ready();
-        if (create.base === undefined) {
-          this.result.created++;
-          meter.memberDone(create.name);
-        }
+        if (create.base === undefined) this.result.created++;
       }
+      if (made === "ready" && create.base === undefined) meter.memberDone(create.name);
+      if (made === "defined") return this.awaitGuest(create, whole, early);
       if (made !== "nothing") whole();
       this.making--;
       this.enterPhase();
     });
+  }
+
+  /** Others are made meanwhile. */
+  private async awaitGuest(create: Wanted, whole: () => void, early: EarlyStart | undefined): Promise<void> {
+    const { fleet, meter } = this.context;
+    const { host, slot, name, generation } = create;
+    await bringUp(this.context, { fleet, host, slot, name, generation }, {
+      ...(early?.boot && { early: early.boot }),
+      onStarted: () => {
+        whole();
+        this.making--;
+        this.waiting++;
+        this.enterPhase();
+      },
+      onReady: (tookSeconds) => {
+        this.result.log.guestReady(tookSeconds);
+        if (create.base === undefined) meter.memberDone(name);
+      },
+    });
+    this.waiting--;
+    this.enterPhase();
   }
 
   private copied(then: () => void): void {
@@ -197,10 +225,12 @@ export class Creation {
     const { meter, signal } = this.context;
     if (this.copying > 0 || signal.aborted) return;
     if (this.making > 0) meter.enterOnce("define");
+    else if (this.waiting > 0) meter.enterOnce("configure");
     else if (this.keeper.isMerging) meter.enterOnce("consolidate");
   }
 
-  private notCloned({ host, name }: Wanted, error: unknown): void {
+  private notCloned({ host, name }: Wanted, error: unknown, early: EarlyStart | undefined): void {
+    early?.abandon();
     this.context.failures.add({ host, name, step: "clone", error, next: "clones it again" });
     this.making--;
   }

@@ -1,6 +1,7 @@
 /** A member as it is to be defined, and as a host shows it then. */
 import { memberUuid } from "../../fleet/members/identity";
 import { cardsTold, guestIdentity } from "../../fleet/guest/identity";
+import { waitsForGuests } from "../../fleet/members/waiting";
 import { cardPlace } from "../../fleet/own";
 import type { CloneKind, Image, ObservedMember, PlannedCreate } from "../../fleet/model";
 import type { ReconfigureOrder } from "../../hypervisors/hypervisor";
@@ -31,6 +32,7 @@ export function definition(
     fleet, host, slot, name, kind, generation, contentId,
     ...(guest && { guest }),
     ...(reattach && { reattach }),
+    ...(waitsForGuests(spec) && { configuring: true }),
     vm: spec.vm,
     autostart: spec.vm.autostart ?? false,
   };
@@ -38,12 +40,12 @@ export function definition(
 
 /** As a host shows it once it is defined; what only the host can tell is left for whoever sees it next. */
 export function asDefined(
-  { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm, guest }: ReconfigureOrder,
+  { hypervisor: { identities } }: RunContext, { fleet: { fleetId, incarnation }, slot, name, kind, generation, contentId, vm, guest, configuring }: ReconfigureOrder,
 ): ObservedMember {
   return {
     slot, name, uuid: memberUuid(fleetId, slot), cardAddresses: identities.cardAddresses(fleetId, slot, vm.networks?.length ?? 0),
     kind, generation, contentId, incarnation, power: "running",
     base: kind === "linked" ? "replica" : "consolidated", chain: [], disks: [],
-    numCpus: vm.numCpus ?? 0, memory: vm.memory ?? 0, networks: (vm.networks ?? []).map(cardPlace), ...(guest && { guest: guest.hash }),
+    numCpus: vm.numCpus ?? 0, memory: vm.memory ?? 0, networks: (vm.networks ?? []).map(cardPlace), ...(guest && { guest: guest.hash }), ...(configuring && { configuring }),
   };
 }

@@ -1,7 +1,8 @@
-import { imageBytes, plural, supposedImage } from "../../fleet";
-import type { FleetPlan, FleetSpec, Image, Observation } from "../../fleet/model";
+import { canBeAwaited, imageBytes, plural, slotKeyOn, supposedImage, waitsForGuests } from "../../fleet";
+import type { FleetPlan, FleetSpec, Image, Observation, ObservedMember, PlannedReconfigure } from "../../fleet/model";
 import { asLearned, topologyOf, type Topology } from "../../scheduler";
 import { BaseKeeper } from "./baseKeeper";
+import { awaitAgain, bringUpAgain } from "./bringUp";
 import { clear, removeReplicas } from "./removals";
 import type { RunContext } from "../run/context";
 import { Creation } from "./creation";
@@ -43,6 +44,7 @@ export async function executePlan(
     announce(context, plan, creation.copies * imageBytes(image));
     // Before the standing bases are counted: a merge of the same member then waits for its change.
     changeMembers(context, plan, found, result);
+    awaitMembers(context, plan, found, result);
     countStanding(context, plan, observation, book, keeper);
     if (creation.isNeeded) {
       await creation.findSources();
@@ -51,6 +53,7 @@ export async function executePlan(
     } else {
       keeper.review();
       if (plan.reconfigure.length > 0) context.meter.enter("define", `changing ${plural(plan.reconfigure.length, "member")}`);
+      else if (plan.awaiting.length > 0) context.meter.enter("configure", `waiting for ${plural(plan.awaiting.length, "guest")}`);
       else if (keeper.isMerging) context.meter.enter("consolidate");
     }
     await context.tasks.idle();
@@ -101,14 +104,40 @@ function announce({ meter }: RunContext, plan: FleetPlan, bytes: number): void {
 }
 
 function changeMembers(context: RunContext, plan: FleetPlan, found: FoundMembers, result: Execution): void {
+  const { fleet, tasks, turns, meter } = context;
   for (const planned of plan.reconfigure) {
     const member = found.at(planned.host, planned);
     if (!member) continue;
-    context.tasks.start(async () => {
-      const changed = await context.turns.take(planned.host, planned, () => changeMember(context, planned, member));
+    tasks.start(async () => {
+      const boots = isBooted(context, planned, member);
+      const changed = await turns.take(planned.host, planned, () => changeMember(context, planned, member, boots));
       if (!changed) return;
       result.reconfigured++;
-      context.meter.memberDone(planned.name);
+      const { host, slot, name } = planned;
+      const ref = { fleet, host, slot, name, generation: member.generation };
+      const done = () => meter.memberDone(name);
+      if (boots) await bringUpAgain(context, ref, member, { onReady: done });
+      else done();
+    });
+  }
+}
+
+/** One that merely stood still has booted before. */
+const isBooted = ({ spec, copiesOnly }: RunContext, { changes }: PlannedReconfigure, member: ObservedMember): boolean =>
+  !copiesOnly && waitsForGuests(spec) && canBeAwaited(spec, member) && (member.power === "stopped" || member.configuring === true) &&
+  changes.some((change) => change.kind === "power" && change.to === "running");
+
+/** Those that an earlier run started and left before they were ready. Whose disk is completed, or that is started, is waited for with that. */
+function awaitMembers(context: RunContext, plan: FleetPlan, found: FoundMembers, result: Execution): void {
+  const { fleet, tasks, copiesOnly } = context;
+  if (copiesOnly) return;
+  const powered = plan.reconfigure.filter(({ changes }) => changes.some(({ kind }) => kind === "power"));
+  const others = new Set([...plan.complete, ...powered].map((one) => slotKeyOn(one.host, one)));
+  for (const { host, slot, name } of plan.awaiting) {
+    const member = found.at(host, { slot });
+    if (!member || others.has(slotKeyOn(host, { slot }))) continue;
+    tasks.start(async () => {
+      await awaitAgain(context, { fleet, host, slot, name, generation: member.generation }, { onReady: () => result.log.guestReady(undefined) });
     });
   }
 }

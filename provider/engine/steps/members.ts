@@ -1,11 +1,12 @@
+import { waitsForGuests } from "../../fleet";
 import type { CloneKind, PlannedReconfigure } from "../../fleet/model";
 import type { CopyRef, MemberRef } from "../../hypervisors/hypervisor";
 import { operate, type RunContext } from "../run/context";
 import { asDefined, definition, type NewMember } from "./definition";
 import type { EarlyStart } from "./early";
 
-/** How far a member came. whole: it is defined, and found again by whoever looks. */
-export type Made = "nothing" | "whole" | "ready";
+/** How far a member came. whole: it is defined, and found again by whoever looks. defined: all that is left is `bringUp`. */
+export type Made = "nothing" | "whole" | "defined" | "ready";
 
 /**
  * From a base that is there to a member that runs: delta disk over the frozen base, define, power on (FIG. 5). One that
@@ -41,10 +42,12 @@ async function make(context: RunContext, member: NewMember, base: CopyRef, early
     await operate(context, host, (call) => hypervisor.reconfigure(order, call));
     made = "whole";
     step = "power on";
+    if (waitsForGuests(spec) && (early?.isConfiguring ?? true)) return "defined";
     if (spec.powerOn) await power(context, { fleet, host, slot, name, generation }, "running");
     else if (early?.found) await power(context, { fleet, host, slot, name, generation }, "stopped");
     return "ready";
   } catch (error) {
+    early?.abandon();
     if (!signal.aborted) {
       if (made === "nothing" && !early?.isBegun && !hostBook.failure(host)) ledger.notDefined(host, member);
       const next = made === "whole" ? "starts it" : step === "settle" ? "completes its disk" : kind === "full" ? "clones it again" : "makes it again";
@@ -54,9 +57,9 @@ async function make(context: RunContext, member: NewMember, base: CopyRef, early
   }
 }
 
-/** Brings a member that is kept to its declared shape. @returns false when it failed (recorded) or was cancelled */
+/** Brings a member that is kept to its declared shape. @param leavesStart to `bringUp` @returns false when it failed (recorded) or was cancelled */
 export async function changeMember(
-  context: RunContext, planned: PlannedReconfigure, known: { generation: number; contentId: string; kind: CloneKind },
+  context: RunContext, planned: PlannedReconfigure, known: { generation: number; contentId: string; kind: CloneKind }, leavesStart = false,
 ): Promise<boolean> {
   const { fleet, hypervisor, failures, signal } = context;
   const { slot, name, host } = planned;
@@ -71,6 +74,7 @@ export async function changeMember(
         ));
         continue;
       }
+      if (leavesStart) continue;
       step = change.to === "running" ? "power on" : "power off";
       await power(context, { fleet, host, slot, name, generation }, change.to);
     }
@@ -81,7 +85,7 @@ export async function changeMember(
   }
 }
 
-function power(context: RunContext, member: MemberRef, to: "running" | "stopped"): Promise<void> {
+export function power(context: RunContext, member: MemberRef, to: "running" | "stopped"): Promise<void> {
   const { hypervisor, spec } = context;
   return operate(context, member.host, (call) => (
     hypervisor.power({ ...member, to, shutdownMs: spec.timeouts.shutdownMs }, call)

@@ -1,6 +1,6 @@
 /** Addresses of guests: a slot's is `from` + slot, so that growth and shrink move nobody. */
 import ipaddr from "ipaddr.js";
-import type { GuestAddresses } from "../model";
+import type { GuestAddresses, GuestSpec } from "../model";
 
 export interface Ip {
   family: 4 | 6;
@@ -47,4 +47,10 @@ export function addressOfSlot({ from, to }: Pick<GuestAddresses, "from" | "to">,
   const first = ipOf(from);
   const value = first.value + BigInt(slot);
   return value > ipOf(to).value ? undefined : ipText({ family: first.family, value });
+}
+
+/** Those that a slot's cards were given, in the order of the cards. */
+export function staticAddresses(guest: GuestSpec, slot: number): string[] {
+  if (guest.kind !== "cloudInit") return [];
+  return [...guest.addresses].sort((a, b) => a.card - b.card).flatMap((range) => addressOfSlot(range, slot) ?? []);
 }

@@ -8,6 +8,7 @@ import { guestProblems } from "./guestChecks";
 import { libvirtProblems } from "./libvirtChecks";
 import { complete, duplicates, given, items, num, record, str, undeclared, type CheckOptions, type Raw } from "./raw";
 import { UNKNOWN } from "./unknowns";
+import { waitingProblems } from "./waiting";
 
 export function crossProblems(input: unknown, options: CheckOptions): Problem[] {
   if (typeof input !== "object" || input === null || Array.isArray(input)) return [];
@@ -21,6 +22,7 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...duplicates(items(record(raw.vm).disks), "vm.disks", "label"),
     ...reattachProblems(items(record(raw.vm).disks)),
     ...libvirtProblems(raw, hosts, options),
+    ...waitingProblems(raw),
     ...(options.recorded ? [] : guestProblems(raw, hosts)),
   ];
 }

@@ -6,6 +6,7 @@ import { DEFAULTS, fleetInputsSchema, type ParsedInputs } from "./schema";
 import type { CloneSpec, DefaultsVersion, ExtraDiskSpec, FleetSpec, FleetState, HostSpec, Problem, RackSpec, TargetSpec, TemplateSpec, VmSpec } from "../model";
 import { formatBytes, tidy } from "../words/problems";
 import { structureProblems } from "./structure";
+import { asksGuests, waitForOf } from "./waiting";
 import { concernsUnknown, prune, withoutUnknowns } from "./unknowns";
 
 export { fleetInputsSchema, DEFAULTS, type FleetInputs } from "./schema";
@@ -67,7 +68,7 @@ export function parseFleetSpec(input: unknown, options: ParseOptions = {}): Pars
 
 /** Unknowns elsewhere change no plan, so that there can be one without them. */
 const shapesThePlan = (path: string): boolean =>
-  !/^(shutdown|connect|call|lock|stall)Timeout$/.test(path) && !LIBVIRT_WITHOUT_EFFECT_ON_PLAN.test(path) && !GUEST_WITHOUT_EFFECT_ON_PLAN.test(path);
+  !/^((shutdown|connect|call|lock|stall)Timeout|waitForTimeoutSeconds)$/.test(path) && !LIBVIRT_WITHOUT_EFFECT_ON_PLAN.test(path) && !GUEST_WITHOUT_EFFECT_ON_PLAN.test(path);
 
 const milliseconds = (seconds: number) => Math.round(seconds * 1000);
 
@@ -87,6 +88,7 @@ function toSpec(inputs: ParsedInputs, defaultsVersion: DefaultsVersion): FleetSp
     guest: guestOf(inputs.guest, defaultsVersion),
     powerOn: inputs.powerOn,
     start: inputs.start,
+    waitFor: waitForOf(inputs.waitFor),
     keepSeeds: inputs.keepSeeds,
     onTemplateChange: inputs.onTemplateChange,
     allowRecreate: inputs.allowRecreate,
@@ -99,10 +101,12 @@ function toSpec(inputs: ParsedInputs, defaultsVersion: DefaultsVersion): FleetSp
       shutdownMs: milliseconds(inputs.shutdownTimeout),
       lockMs: milliseconds(inputs.lockTimeout),
       stallMs: milliseconds(inputs.stallTimeout),
+      readyMs: milliseconds(inputs.waitForTimeoutSeconds),
     },
     limits: {
       maxConcurrentClones: inputs.maxConcurrentClones,
       maxConcurrentOperations: inputs.maxConcurrentOperations,
+      maxConfiguring: inputs.maxConfiguring,
       retries: inputs.retries,
       stragglerFactor: inputs.stragglerFactor,
     },
@@ -151,7 +155,7 @@ function hostOf(host: ParsedInputs["hosts"][number]): HostSpec {
   };
 }
 
-function vmOf({ vm, template }: ParsedInputs, defaultsVersion: DefaultsVersion): VmSpec {
+function vmOf({ vm, template, waitFor }: ParsedInputs, defaultsVersion: DefaultsVersion): VmSpec {
   const hardware = vm.hardware ?? (isMachine(template) && defaultsVersion > 1 ? "template" : "defaults");
   const inherits = hardware === "template";
   const { numCpus = inherits ? undefined : 1, memory = inherits ? undefined : 1024, networks = inherits ? undefined : [] } = vm;
@@ -165,6 +169,7 @@ function vmOf({ vm, template }: ParsedInputs, defaultsVersion: DefaultsVersion):
     ...(vm.rootDisk && { rootDisk: vm.rootDisk }),
     disks: vm.disks.map((disk) => dataDisk(disk, defaultsVersion)),
     autostart: vm.autostart,
+    ...(!inherits && asksGuests(waitForOf(waitFor)) && { agentChannel: true }),
     own: libvirtMachine(vm, inherits),
   };
 }

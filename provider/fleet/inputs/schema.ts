@@ -9,6 +9,7 @@ import {
 } from "./fields";
 import { guestSchema } from "./guest";
 import { libvirtCardFields, libvirtDiskFields, libvirtFleetFields, libvirtHostFields, libvirtMachineFields, libvirtTemplateFields } from "./libvirt";
+import { waitingFields } from "./waiting";
 import { expected } from "../words/problems";
 
 /** Rates and limits that hold where the inputs name none; FleetSpec.assumed says which were taken. */
@@ -119,6 +120,7 @@ export const fleetInputsSchema = object("an object that describes a fleet", {
   powerOn: flag().default(true).describe("true: members run, and one found stopped is started. false: members are stopped."),
   start: choice(["immediately", "whenCopied"]).default("whenCopied")
     .describe("whenCopied: a member starts once its disk is there. immediately: it starts at once, what it reads is fetched first and the rest arrives while it runs. Without powerOn, on one host, or where the hypervisor cannot, as whenCopied."),
+  ...waitingFields,
   keepSeeds: choice(["none", "rack", "host"]).default("none")
     .describe("Unwritten bases that stay as sources for later growth: none, one a rack, or one a host."),
   onTemplateChange: choice(["keep", "replace"]).default("keep")

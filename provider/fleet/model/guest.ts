@@ -64,3 +64,10 @@ export interface GuestCard {
   /** None: by DHCP. */
   addresses: { address: string; prefix: number; gateway?: string }[];
 }
+
+/** What was heard of a guest: whatever a guest says of itself is cleaned where it comes in, and believed by nobody. */
+export interface GuestNews {
+  /** Without those that are each machine's or each link's own. */
+  ipAddresses: string[];
+  hostname?: string;
+}

@@ -53,6 +53,10 @@ export interface ObservedMember extends MemberId {
   networks: string[];
   /** Hash of what its guest is told (GuestIdentity). Absent: nothing. */
   guest?: string;
+  /** Its guest is to be waited for: it was not ready since it was started, or since it was made. @default false */
+  configuring?: boolean;
+  /** It has a channel that its guest's agent is asked over. Absent: nobody looked. */
+  agentChannel?: boolean;
 }
 
 export interface ObservedReplica {
@@ -218,6 +222,8 @@ export interface InheritedHardware {
   cards: number;
   /** MiB, of a member, declared or inherited. */
   memory: number;
+  /** Members have a channel that their guest's agent is asked over. Absent: nobody looked. */
+  agentChannel?: boolean;
   /** In words: what is inherited, and what is not, for being one machine's alone. */
   words: string;
 }

@@ -86,6 +86,8 @@ export interface FleetPlan {
    * is copied any more, so its image has no disks, and may be another than that of new members.
    */
   complete: (PlannedCreate & { base: "arriving" | "arrived" })[];
+  /** Members, kept otherwise, whose guests were started by an earlier run and not ready when it ended: they are waited for. */
+  awaiting: PlannedMember[];
   move: PlannedMove[];
   destroy: PlannedDestroy[];
   lost: PlannedMember[];

@@ -21,6 +21,9 @@ export type CloneKind = "full" | "linked";
 
 export type StartMode = "immediately" | "whenCopied";
 
+/** When a member that was started is ready. started: at once. tcpPort: one of its addresses takes connections there. */
+export type WaitFor = { kind: "started" } | { kind: "guestAgent" } | { kind: "address" } | { kind: "tcpPort"; port: number };
+
 export type PolicyName = "rounds" | "earliestCompletion" | "relay" | "singleSource";
 
 /** Exactly one way to say how many. `each` is keyed by host name and holds every host (0 when left out). */
@@ -90,6 +93,8 @@ export interface VmSpec {
   disks: ExtraDiskSpec[];
   /** Start the member when its host starts. @default false */
   autostart?: boolean;
+  /** New members of documented defaults have a channel that their guest's agent is asked over. @default false */
+  agentChannel?: boolean;
   own: MachineOwn;
 }
 
@@ -115,6 +120,7 @@ export interface FleetSpec {
   powerOn: boolean;
   /** immediately: a member runs while its disk is still arriving. whenCopied: once it is there. */
   start: StartMode;
+  waitFor: WaitFor;
   keepSeeds: "none" | "rack" | "host";
   onTemplateChange: "keep" | "replace";
   allowRecreate: boolean;
@@ -132,12 +138,16 @@ export interface FleetSpec {
     lockMs: number;
     /** A copy that moves no byte for this long has lost its source. */
     stallMs: number;
+    /** How long a guest may take from its start until it is ready, as waitFor says. */
+    readyMs: number;
   };
   limits: {
     /** Transfers at once over the whole fleet. */
     maxConcurrentClones: number;
     /** Define, start, destroy at once over the whole fleet; and, beside those, as many merges of disks. */
     maxConcurrentOperations: number;
+    /** Members at once that were started and are not ready, over the whole fleet. */
+    maxConfiguring: number;
     /** Times one clone is tried anew, with another source where there is one. */
     retries: number;
     /** A copy below this share of its estimated rate, measured against the other copies, gets another source. */

@@ -18,6 +18,12 @@ export interface MemberState extends MemberId {
   base: BaseState;
   /** Names of its disk's images, top first. */
   chain: string[];
+  /** Of its guest, as it was last heard of; those that it was given by guest.addresses are known without that. */
+  ipAddresses: string[];
+  /** What its guest calls itself. Absent: nobody heard of it. */
+  hostname?: string;
+  /** Its guest was not ready when it was last waited for. @default false */
+  configuring?: boolean;
 }
 
 export interface RunSummary {
@@ -77,6 +83,8 @@ export interface Learned {
   finishSeconds: number;
   /** Of its host's time, for each member once its image is there. Absent: as the hypervisor says. */
   memberSeconds?: number;
+  /** From a guest's start until it was ready. Absent: no run waited for any. */
+  guestSeconds?: number;
 }
 
 /** Of an image, as its guests see it. */

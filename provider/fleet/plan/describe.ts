@@ -23,6 +23,7 @@ export function describePlan(plan: FleetPlan, summary?: RunSummary): string {
   if (replaced > 0) parts.push(`replace ${plural(replaced, "VM")}: data is lost`);
   if (plan.reconfigure.length > 0) parts.push(`reconfigure ${plural(plan.reconfigure.length, "VM")}`);
   if (plan.complete.length > 0) parts.push(`complete the disks of ${plural(plan.complete.length, "VM")}`);
+  if (plan.awaiting.length > 0) parts.push(`wait for ${plural(plan.awaiting.length, "VM")}`);
   if (plan.adopt.length > 0) parts.push(`adopt ${plural(plan.adopt.length, "VM")}`);
   if (plan.lost.length > 0) parts.push(`${plural(plan.lost.length, "VM")} lost`);
   const leftovers = plan.cleanup.length + plan.removeReplicas.length;
@@ -53,6 +54,7 @@ export function describePlanAtLength(plan: FleetPlan, summary?: RunSummary): str
     ...plan.reconfigure.map((one) => `  ~ ${one.name} on ${one.host}: ${one.reason}`),
     ...plan.consolidate.map((one) => `  ~ ${one.name} on ${one.host}: delta disk merged, ${one.reason}`),
     ...plan.complete.map((one) => `  ~ ${one.name} on ${one.host}: ${one.reason}`),
+    ...plan.awaiting.map((one) => `  ~ ${one.name} on ${one.host}: waited for, ${one.reason}`),
     ...plan.lost.map((one) => `  ! ${one.name} on ${one.host}: lost, ${one.reason}`),
     ...plan.cleanup.map((one) => `  - ${one.leftover.kind} ${one.leftover.name} on ${one.host}: ${one.reason}`),
     ...plan.removeReplicas.map((one) => `  - ${one.purpose === "replica" ? "replica" : "uploaded template"} on ${one.host}: ${one.reason}`),

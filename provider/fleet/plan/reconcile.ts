@@ -18,6 +18,7 @@ import { homesOf, withKeptDisks } from "./dataDisks";
 import { contextOf, FIRST_WAVE, type PlanContext, type ReconcileRequest } from "./context";
 import { unusedReplicas } from "./replicas";
 import { seedKeeper } from "../members/seeds";
+import { awaitedMembers } from "./waiting";
 import { planWarnings } from "./warnings";
 
 export function reconcile(request: ReconcileRequest): FleetPlan {
@@ -54,6 +55,7 @@ export function reconcile(request: ReconcileRequest): FleetPlan {
     ...sortKept(context, kept),
     consolidate: unmerged(context, kept),
     complete,
+    awaiting: awaitedMembers(context, kept),
     move: moves.paired.map(({ from, to }) => ({
       slot: from.slot, name: from.name, from: from.host.name, to: to.name,
       reason: `move: data is lost; ${leavingReason(from, to)}`,

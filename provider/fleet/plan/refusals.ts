@@ -13,6 +13,7 @@ import { problemOfTemplate } from "../words/paths";
 import { plural } from "../words/problems";
 import type { PlanContext } from "./context";
 import { guestRefusals } from "./guests";
+import { waitingRefusals } from "./waiting";
 import { actedSlots, takenUuidProblems, twinProblems } from "../hosts/strangers";
 
 export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
@@ -29,6 +30,7 @@ export function refusals(context: PlanContext, plan: FleetPlan): Problem[] {
     ...twinProblems(context.census, actedSlots(plan)),
     ...macCollisions(plan.fleetId, plan.create.map((one) => one.slot), cardsOf(context), context.observation),
     ...guestRefusals(context, plan),
+    ...waitingRefusals(context, plan),
     ...templateProblems(context, plan),
     ...shrinkingProblems(context, plan),
     ...dataDiskProblems(context, plan),

@@ -57,7 +57,7 @@ export function planRemoval({ spec, fleetId, incarnation, observation, previous 
   return {
     fleetId,
     seedContentId: previous?.contentId ?? observation.template?.contentId ?? "",
-    create: [], adopt: [], reconfigure: [], consolidate: [], complete: [], move: [],
+    create: [], adopt: [], reconfigure: [], consolidate: [], complete: [], awaiting: [], move: [],
     keep: others.map(({ slot, name, host }) => ({ slot, name, host, reason: "belongs to another run or resource of this fleet" })),
     destroy: own.map(({ slot, name, host, generation }) => ({ slot, name, host, generation, wave: FIRST_WAVE, reason: "the fleet is deleted" })),
     lost: unseen.map(({ slot, name, host }) => ({ slot, name, host: host.name, reason: `its host does not answer: ${host.unseenReason}` })),

@@ -12,6 +12,7 @@ import { memoryWarnings } from "./memory";
 import { hasSeed } from "./refusals";
 import type { PlanContext } from "./context";
 import { strangerWarnings } from "../hosts/strangers";
+import { waitingWarnings } from "./waiting";
 
 export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const leaving = new Set(plan.destroy.map((one) => one.slot));
@@ -30,6 +31,7 @@ export function planWarnings(context: PlanContext, plan: FleetPlan): string[] {
     ...leftoverWarnings(context),
     ...usedReplicaWarnings(context),
     ...memoryWarnings(context, plan),
+    ...waitingWarnings(context, plan, members),
   ];
 }
 

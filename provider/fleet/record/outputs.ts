@@ -19,6 +19,9 @@ const memberOutput = z.object({
   state: z.enum(["running", "stopped", "paused", "lost"]).describe("Power state; lost: its host is gone."),
   base: z.enum(["frozen", "consolidating", "consolidated", "replica", "arriving", "arrived"]).describe("What its base image is to the fleet; arriving, arrived: the member runs (or waits) while its disk is not all there, or not yet put over it."),
   chain: z.array(z.string()).describe("Volumes of its disk, what the guest writes first, the base last."),
+  ipAddresses: z.array(z.string()).describe("IP addresses of its guest, IPv4 first, at most 16, as they were last heard of: when it was waited for, and by a refresh; by its agent, else by the lease of its network, else by what its host heard. Those of guest.addresses are known without that. Without loopback and link-local ones."),
+  hostname: z.string().optional().describe("What its guest calls itself, as its agent or the lease of its network said last."),
+  configuring: z.boolean().optional().describe("true: its guest was not ready, as waitFor says, when it was last waited for; the next `pulumi up` waits for it again."),
 });
 
 const policyOutput = z.enum(["rounds", "earliestCompletion", "relay", "singleSource", "none"]).describe("Policy that was used; none: nothing was cloned.");
@@ -83,6 +86,7 @@ export const fleetOutputsSchema = z.object({
     hopSeconds: z.number().optional().describe("Seconds a relay's reader begins after the relay itself."),
     finishSeconds: z.number().describe("Seconds from the last copy to the last member ready, beyond the members' turns."),
     memberSeconds: z.number().optional().describe("Seconds of its host's time that each member takes once its image is there."),
+    guestSeconds: z.number().optional().describe("Seconds from a guest's start until it was ready, as waitFor says."),
   }).optional().describe("What the fleet's own runs taught the time model; previews and `policy: auto` go by it."),
   readProfiles: z.array(z.object({
     contentId,

@@ -4,11 +4,12 @@ import { takeCensus } from "../hosts/census";
 import { groupBy, groupOf } from "../groups";
 import { knowHosts, type KnownHost } from "../hosts/table";
 import { missedMembers } from "../hosts/leftovers";
-import { memberKey } from "../members/keys";
-import type { FleetSpec, FleetState, Learned, MemberState, Observation, ObservedMember, ReadProfile, RecordedHost, RunSummary, RunTimeline } from "../model";
+import { memberKey, memberKeyOn } from "../members/keys";
+import type { FleetSpec, FleetState, GuestNews, Learned, MemberState, Observation, ObservedMember, ReadProfile, RecordedHost, RunSummary, RunTimeline } from "../model";
 import { compare, formatPath, seen } from "../words/problems";
 import { asRead, hostSchema, recordedHost } from "./host";
 import { absent, maybe, slotSchema } from "./parts";
+import { recordedGuest } from "./guests";
 import { keptProfiles, MAX_RANGES } from "./readProfile";
 
 export interface RecordRequest {
@@ -27,6 +28,8 @@ export interface RecordRequest {
   learned?: Learned;
   /** All that are known, the newest last. @default none */
   readProfiles?: readonly ReadProfile[];
+  /** What was heard of guests, by member on its host. @default nothing: what is on record holds */
+  guests?: ReadonlyMap<string, GuestNews>;
   /** Names of hosts that were worked on and could not be looked at since. @default none */
   unsettled?: ReadonlySet<string>;
 }
@@ -35,11 +38,16 @@ export const NO_RUN: RunSummary = {
   policy: "none", makespanSeconds: 0, bytesMoved: 0, bytesAcrossRacks: 0, bytesResent: 0, created: 0, destroyed: 0, reconfigured: 0,
 };
 
-export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline, learned, readProfiles = [], unsettled }: RecordRequest): FleetState {
+export function recordState({ spec, fleetId, incarnation, observation, previous, lastRun, timeline, learned, readProfiles = [], guests, unsettled }: RecordRequest): FleetState {
   const table = knowHosts(spec, previous, observation);
   const census = takeCensus(table, previous, false);
+  const onRecord = new Map(previous?.members.map((one) => [memberKey(one), one]));
   const members = [...census.present, ...census.stranded, ...census.outdated, ...census.lost, ...census.doubles].flatMap(({ host, member, recorded }): MemberState[] => {
-    if (member) return member.incarnation === incarnation ? [memberState(member, host)] : [];
+    if (member) {
+      if (member.incarnation !== incarnation) return [];
+      const guest = recordedGuest(spec, member, guests?.get(memberKeyOn(host.name, member)), onRecord.get(memberKey(member)));
+      return [{ ...memberState(member, host), ...guest }];
+    }
     return [{ ...recorded!, host: host.name, ...(host.declared ? {} : { state: "lost" as const }) }];
   }).sort((a, b) => a.slot - b.slot || a.generation - b.generation);
   const replicasRecorded = groupBy(previous?.replicas ?? [], (one) => one.host);
@@ -102,11 +110,11 @@ function replicasOn({ name, seen, recorded, abandoned }: KnownHost, before: Read
     .sort((a, b) => compare(a.volume, b.volume));
 }
 
-function memberState(member: ObservedMember, host: KnownHost): MemberState {
-  const { slot, name, uuid, kind, generation, contentId, cardAddresses, power, base, chain } = member;
+function memberState(member: ObservedMember, host: KnownHost): Omit<MemberState, "ipAddresses"> {
+  const { slot, name, uuid, kind, generation, contentId, cardAddresses, power, base, chain, configuring } = member;
   return {
     slot, name, host: host.name, hostUuid: host.uuid ?? "", rack: host.rack, uuid, kind, generation, contentId, macs: cardAddresses,
-    state: power, base, chain: chain.map((disk) => disk.name),
+    state: power, base, chain: chain.map((disk) => disk.name), ...(configuring && { configuring }),
   };
 }
 
@@ -116,7 +124,8 @@ const memberSchema = z.looseObject({
   kind: absent(z.enum(["full", "linked"]), "full"), generation: absent(z.int().min(0), 0), contentId: word,
   macs: absent(z.array(z.string()), []), state: absent(z.enum(["running", "stopped", "paused", "lost"]), "running"),
   base: absent(z.enum(["frozen", "consolidating", "consolidated", "replica", "arriving", "arrived"]), "consolidated"), chain: absent(z.array(z.string()), []),
-});
+  ipAddresses: absent(z.array(z.string()), []), hostname: maybe(z.string()), configuring: maybe(z.boolean()),
+}).transform(({ hostname, configuring, ...member }) => ({ ...member, ...(hostname !== undefined && { hostname }), ...(configuring && { configuring }) }));
 const purpose = z.enum(["replica", "template"]);
 const replicaSchema = z.object({ host: z.string(), contentId: z.string(), purpose, volume: z.string() });
 // What follows tells of runs that ended. Nothing is lost with it, and a part that cannot be read is left out.
@@ -133,7 +142,7 @@ export const timelineSchema = z.object({
 });
 const learnedSchema = z.object({
   runs: count, networkFactor: z.number().positive(), diskFactor: z.number().positive(), startupSeconds: z.number().min(0).optional(),
-  hopSeconds: z.number().min(0).optional(), finishSeconds: count, memberSeconds: z.number().min(0).optional(),
+  hopSeconds: z.number().min(0).optional(), finishSeconds: count, memberSeconds: z.number().min(0).optional(), guestSeconds: z.number().min(0).optional(),
 });
 const bytes = z.int().min(0);
 const readProfileSchema = z.object({

@@ -28,6 +28,7 @@ import { IMPATIENT_MEASURE_MS } from "./template/lookedAt";
 import { lockFleet } from "./connection/lock";
 import type { LockTime } from "./connection/lease";
 import { adoptMember, destroyMember, powerMember, reconfigureMember } from "./members/member";
+import { LibvirtGuests } from "./guests/guests";
 import { putDeltas } from "./members/images";
 import { findMember } from "./look/memberDomain";
 import { memberMachine } from "./look/memberMachine";
@@ -107,6 +108,7 @@ export class LibvirtHypervisor implements Hypervisor {
           settleMember(order, await this.place(order.host, order.fleet.fleetId), this.helperSettings(order.fleet.fleetId), context)
         ),
       },
+      reportsReadiness: new LibvirtGuests((order) => this.place(order.host, order.fleet.fleetId)),
       findsSharedStores: { sharedStores: ({ fleetId, hosts }) => sharedStores(fleetId, hosts.map((name) => this.byName(name))) },
     };
     this.lockTime = options.lockTime;

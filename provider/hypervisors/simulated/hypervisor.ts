@@ -10,9 +10,10 @@ import {
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
 import { Copies, type CopyOrder, type CopySource } from "./copies";
-import { assertKept } from "./dataDisks";
-import { EarlyStarts, guestsOver } from "./early";
+import { assertKept } from "./members/dataDisks";
+import { EarlyStarts, guestsOver } from "./members/early";
 import { armFaults } from "./faults";
+import { SimulatedGuests } from "./members/guests";
 import { baseKey, ImageUnderWay, sourceKeyOf } from "./images";
 import { Locks } from "./locks";
 import { observeTemplate, type SimulatedTemplate } from "./template";
@@ -20,7 +21,7 @@ import { UNBOUNDED, type SimulatedCosts, type SimulatedOptions } from "./options
 import { replicaKey, SimulatedHost, slotKey, volumeKey, type SimulatedMember } from "./world";
 
 const NO_COSTS: SimulatedCosts = {
-  defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0, refeedSeconds: 0,
+  defineSeconds: 0, startSeconds: 0, snapshotSeconds: 0, consolidateSeconds: 0, destroySeconds: 0, refeedSeconds: 0, bootSeconds: 0,
 };
 
 /**
@@ -34,6 +35,7 @@ export class SimulatedHypervisor implements Hypervisor {
   readonly costs: Costs;
   readonly identities = { cardAddresses: memberMacs };
   readonly hosts = new Map<string, SimulatedHost>();
+  readonly guests: SimulatedGuests;
   private readonly copies: Copies;
   private readonly locks: Locks;
   private readonly seconds: SimulatedCosts;
@@ -48,6 +50,9 @@ export class SimulatedHypervisor implements Hypervisor {
   ) {
     this.imageBytes = imageBytes(template);
     this.seconds = { ...NO_COSTS, ...options.costs };
+    this.guests = new SimulatedGuests({
+      clock, seconds: this.seconds, step: (...call) => this.step(...call), member: (...of) => this.member(...of),
+    });
     this.costs = { freeLocalCopies: topology.freeLocalCopies, copyStartupSeconds: topology.startupSeconds, ...options.traits?.costs };
     this.abilities = this.abilitiesLike(options.traits?.abilities ?? { ...UNBOUNDED.abilities, relaying: { hopSeconds: topology.hopSeconds ?? 0 } });
     this.copies = new Copies(topology, template, clock, this.abilities.relaying !== undefined, options.faults ?? [], options.progressSeconds);
@@ -62,10 +67,11 @@ export class SimulatedHypervisor implements Hypervisor {
     });
   }
 
-  private abilitiesLike({ relaying, linksClones, startsEarly }: Traits["abilities"]): Abilities {
+  private abilitiesLike({ relaying, linksClones, startsEarly, reportsReadiness }: Traits["abilities"]): Abilities {
     return {
       ...(relaying && { relaying: { hopSeconds: relaying.hopSeconds, refeed: (order) => this.refeed(order) } }),
       ...(linksClones && { linksClones: { link: (order, context) => this.link(order, context) } }),
+      ...(reportsReadiness && { reportsReadiness: this.guests }),
       ...(startsEarly && { startsEarly: new EarlyStarts({
         imageBytes: this.imageBytes,
         startupSeconds: this.topology.startupSeconds,
@@ -75,6 +81,7 @@ export class SimulatedHypervisor implements Hypervisor {
         checkName: (host, order, step) => this.checkName(host, order, step),
         clone: (order, context) => this.clone(order, context),
         isUnderWay: (key) => this.copies.isUnderWay(key),
+        started: (...of) => this.guests.started(...of),
       }) }),
     };
   }
@@ -230,6 +237,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const member = this.member(host, order, "power");
     const key = volumeKey(order.fleet.fleetId, order.slot, order.generation);
     if (order.to === "running" && host.early.has(key)) throw new HypervisorError(order.host, "power", `the disk of slot ${order.slot} is still arriving`);
+    if (order.to === "running" && member.power === "stopped") this.guests.started(order.host, order.fleet.fleetId, order.slot);
     member.power = order.to;
     const base = host.bases.get(key);
     // A guest without a delta writes its base.

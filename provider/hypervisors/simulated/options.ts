@@ -2,7 +2,7 @@ import type { FleetSpec, Learned, Observation } from "../../fleet/model";
 import type { Traits } from "../hypervisor";
 
 /** Every ability that the simulator knows, and no costs besides moving bytes. */
-export const UNBOUNDED: Traits = { abilities: { relaying: { hopSeconds: 0 }, linksClones: {}, startsEarly: {} }, costs: {} };
+export const UNBOUNDED: Traits = { abilities: { relaying: { hopSeconds: 0 }, linksClones: {}, startsEarly: {}, reportsReadiness: {} }, costs: {} };
 
 /** Seconds of what is no copy. @default 0 each */
 export interface SimulatedCosts {
@@ -13,6 +13,8 @@ export interface SimulatedCosts {
   destroySeconds: number;
   /** Until a copy reads from the source it is given. */
   refeedSeconds: number;
+  /** From a guest's start until it is ready. */
+  bootSeconds: number;
 }
 
 /** Something that goes wrong. Times are seconds on the virtual clock. */

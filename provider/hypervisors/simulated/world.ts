@@ -11,7 +11,7 @@ import type {
 import type { CopyRef, DestroyOrder, ReconfigureOrder } from "../hypervisor";
 import { SIMULATED_WORDS } from "./words";
 import { ByHand } from "./byHand";
-import { disksOf, leftBy, shown } from "./dataDisks";
+import { disksOf, leftBy, shown } from "./members/dataDisks";
 
 export interface SimulatedBase {
   fleetId: string;
@@ -235,8 +235,9 @@ export class SimulatedHost {
     const key = slotKey(fleetId, order.slot);
     const old = this.members.get(key);
     const disk = volumeKey(fleetId, order.slot, order.generation);
+    const isAgain = old?.generation === order.generation;
     this.grownBytes.set(disk, Math.max(order.vm.rootDisk?.sizeBytes ?? 0, this.grownBytes.get(disk) ?? 0));
-    const inherits = order.vm.hardware === "template" || (old?.generation === order.generation && old.inherits === true);
+    const inherits = order.vm.hardware === "template" || (isAgain && old.inherits === true);
     const vm = inherits ? inheriting(order.vm) : order.vm;
     const cards = vm.networks?.map(cardPlace) ?? old?.networks ?? TEMPLATE_MACHINE.networks;
     this.members.set(key, {
@@ -256,6 +257,9 @@ export class SimulatedHost {
       networks: cards,
       ...(inherits && { inherits }),
       ...(order.guest && { guest: order.guest.hash }),
+      // Of a new member: what is said of one that is there goes on.
+      ...((isAgain ? old?.configuring : order.configuring) && { configuring: true }),
+      ...((isAgain ? old?.agentChannel : order.vm.agentChannel) && { agentChannel: true }),
     });
   }
 

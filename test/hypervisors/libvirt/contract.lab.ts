@@ -30,4 +30,4 @@ hypervisorContract("libvirt in the lab", async () => {
       await hypervisor.close();
     },
   };
-}, { timeoutMs: 120_000, abilities: ["relaying", "linksClones", "startsEarly", "findsSharedStores"] });
+}, { timeoutMs: 120_000, abilities: ["relaying", "linksClones", "startsEarly", "findsSharedStores", "reportsReadiness"] });

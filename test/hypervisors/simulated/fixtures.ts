@@ -21,10 +21,10 @@ export function spec(): FleetSpec {
       hardware: "defaults", numCpus: 1, memory: 256, networks: [{ adapterType: "virtio", own: { hypervisor: "libvirt", kind: "network", network: "default" } }], disks: [],
       autostart: false, own: { hypervisor: "libvirt", domainType: "qemu", arch: "x86_64" },
     },
-    powerOn: true, start: "whenCopied", keepSeeds: "none", onTemplateChange: "keep", allowRecreate: false, deletionProtection: false,
+    powerOn: true, waitFor: { kind: "started" }, start: "whenCopied", keepSeeds: "none", onTemplateChange: "keep", allowRecreate: false, deletionProtection: false,
     abandonHosts: [], own: { hypervisor: "libvirt", allowUnauthenticatedTcp: false },
-    timeouts: { callMs: 1000, connectMs: 1000, shutdownMs: 1000, lockMs: 1000, stallMs: 1000 },
-    limits: { maxConcurrentClones: 100, maxConcurrentOperations: 100, retries: 3, stragglerFactor: 0.3 },
+    timeouts: { callMs: 1000, connectMs: 1000, shutdownMs: 1000, lockMs: 1000, readyMs: 300_000, stallMs: 1000 },
+    limits: { maxConcurrentClones: 100, maxConfiguring: 1_000_000, maxConcurrentOperations: 100, retries: 3, stragglerFactor: 0.3 },
     imageBytes: 1e9, assumed: [],
   };
 }

@@ -11,7 +11,7 @@ import { standingTold } from "../identity/volume";
 import { Helper, type HelperSettings } from "../helper/helper";
 import { memberImage, targetVolumeName } from "../volumes/images";
 import { dataDisks } from "../members/dataDisks";
-import { isActive, keepingHardware, refuseSaved, setTag } from "../members/member";
+import { isActive, keepingHardware, refuseSaved, setTag, standingChannel } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import type { Domain } from "../rpc/handles";
 import { BlockJobType, Flag, LONG_CALL_MS } from "../rpc/protocol";
@@ -131,6 +131,7 @@ async function defineSettled(here: Here, order: EarlyOrder, tag: MemberTag, doma
   for (const disk of disksOf(tag.contentId)) image.push({ path: await diskPath(here, memberImage(scope, "delta", order, disk)), format: "qcow2" });
   const of = { slot: order.slot, generation: order.generation };
   const [data, told] = [await dataDisks(here, of, domain), await standingTold(here, of, domain)];
-  await client.defineDomain(memberDefinition(keepingHardware(order, tag), { tag, image, extra: [...data, ...told.disks], ignition: told.ignition }, { own }));
+  const parts = { tag, image, extra: [...data, ...told.disks], ignition: told.ignition, ...await standingChannel(client, domain) };
+  await client.defineDomain(memberDefinition(keepingHardware(order, tag), parts, { own }));
   await client.setAutostart(domain, order.autostart);
 }

@@ -8,7 +8,7 @@ import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
 import { tellGuest } from "../identity/volume";
 import { dataDisks, dropPending, makeDataDisks } from "../members/dataDisks";
-import { hardwareTag, isActive, keepingHardware, likeWhat, refuseSaved } from "../members/member";
+import { configuringTag, hardwareTag, isActive, keepingHardware, likeWhat, refuseSaved, standingChannel } from "../members/member";
 import { findMember } from "../look/memberDomain";
 import { memberImage } from "../volumes/images";
 import { deviceOf, diskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
@@ -54,10 +54,10 @@ export async function startEarly(
     const told = await tellGuest(here, order, order, found ?? undefined);
     const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, slot: order.slot, generation: order.generation,
-      kind: order.kind, contentId: order.contentId, base: "arriving", guest: order.guest?.hash, ...hardwareTag(order),
+      kind: order.kind, contentId: order.contentId, base: "arriving", guest: order.guest?.hash, ...hardwareTag(order), ...configuringTag(order),
     };
     const kept = keepingHardware(order, found?.tag);
-    const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition };
+    const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition, ...(found && await standingChannel(client, found.domain)) };
     const defined = await client.defineDomain(memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine)));
     await dropPending(here, order);
     await client.startDomain(defined, LONG_CALL_MS);

@@ -23,6 +23,7 @@ import { DomainState, Flag } from "../rpc/protocol";
 import type { HostSession, PoolFacts } from "../connection/session";
 import { parseTag, TAG_URI, tagFleetId, type MemberTag } from "../xml/tags";
 import { cardPlaces } from "../xml/cards";
+import { hasAgentChannel } from "../xml/channels";
 import { all, at, parseXml, text } from "../xml/xml";
 import { WORDS } from "../words";
 import { factsUnlessGone, volumeAt, type VolumeFacts } from "../volumes/volumes";
@@ -250,6 +251,8 @@ async function observeMember(
     networks: cardPlaces(node),
     ...(tag.hardware === "template" && { inherits: true }),
     ...(isTold && { guest: tag.guest }),
+    ...(tag.configuring && { configuring: true }),
+    agentChannel: hasAgentChannel(node),
   };
   return { member, domain, flat, told: [...toldLive, ...toldDefined] };
 }

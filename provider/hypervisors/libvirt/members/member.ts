@@ -17,6 +17,7 @@ import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
 import { DomainState, Flag, LONG_CALL_MS } from "../rpc/protocol";
 import { CallTimeoutError, LibvirtError } from "../rpc/errors";
+import { hasAgentChannel } from "../xml/channels";
 import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";
 import { memberImage } from "../volumes/images";
 import type { DiskXml } from "../xml/domainXml";
@@ -48,9 +49,9 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     const told = await tellGuest(here, of, order, found ?? undefined);
     const tag: MemberTag = found ? { ...found.tag, guest: order.guest?.hash, ...(flat && found.tag.kind === "full" ? { base: "consolidated" as const } : {}) } : {
       purpose: "member", fleetId: order.fleet.fleetId, incarnation: order.fleet.incarnation, ...of, kind: order.kind,
-      contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen", guest: order.guest?.hash, ...hardwareTag(order),
+      contentId: order.contentId, base: order.kind === "linked" ? "replica" : "frozen", guest: order.guest?.hash, ...hardwareTag(order), ...configuringTag(order),
     };
-    const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition };
+    const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition, ...(found && await standingChannel(client, found.domain)) };
     const kept = keepingHardware(order, found?.tag);
     const xml = memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine));
     // Before it is a member's: what a guest may have written is no copy to go on with.
@@ -88,6 +89,12 @@ export const keepingHardware = <Order extends ReconfigureOrder>(order: Order, ta
   (tag?.hardware === "template" ? { ...order, vm: inheriting(order.vm) } : order);
 
 export const hardwareTag = ({ vm }: ReconfigureOrder): Pick<MemberTag, "hardware"> => (vm.hardware === "template" ? { hardware: "template" } : {});
+
+export const configuringTag = ({ configuring }: ReconfigureOrder): Pick<MemberTag, "configuring"> => (configuring ? { configuring } : {});
+
+/** Cards and disks of a machine change their places with a channel that comes or goes: one that is there keeps what it has. */
+export const standingChannel = async (client: LibvirtClient, domain: Domain): Promise<{ agentChannel: boolean }> =>
+  ({ agentChannel: hasAgentChannel(parseXml(await client.domainXml(domain, Flag.xmlInactive))["domain"]) });
 
 /** What a member's hardware is to be like: its own, where it has one. Undefined: documented defaults. */
 export async function likeWhat(

@@ -65,6 +65,9 @@ export class LibvirtClient extends HostCalls {
   protected remote(proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader> {
     return this.rpc.call(Program.remote, proc, name, args, timeoutMs);
   }
+  protected qemu(proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader> {
+    return this.rpc.call(Program.qemu, proc, name, args, timeoutMs);
+  }
 
   // ---- the host
   /**
@@ -323,7 +326,7 @@ export class LibvirtClient extends HostCalls {
   async qmp<T = unknown>(domain: Domain, execute: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<T> {
     const command = JSON.stringify(args === undefined ? { execute } : { execute, arguments: args });
     const w = writeDomain(new XdrWriter(), domain).string(command).u32(0);
-    const r = await this.rpc.call(Program.qemu, QemuProc.domainMonitorCommand, `qemu ${execute}`, w, timeoutMs);
+    const r = await this.qemu(QemuProc.domainMonitorCommand, `qemu ${execute}`, w, timeoutMs);
     const answer = JSON.parse(r.string()) as { return?: T; error?: { class: string; desc: string } };
     if (answer.error) throw new QmpError(execute, answer.error.class, answer.error.desc);
     return answer.return as T;

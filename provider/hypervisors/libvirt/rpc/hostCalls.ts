@@ -1,13 +1,18 @@
-import { ErrorCode, Proc } from "./protocol";
+import { ErrorCode, Flag, Proc, QemuProc } from "./protocol";
 import { isLibvirtError, LibvirtError } from "./errors";
+import { type Domain, writeDomain } from "./handles";
 import { XdrWriter, type XdrReader } from "./xdr";
 
 /** VIR_NODE_MEMORY_STATS_ALL_CELLS */
 const ALL_CELLS = -1;
 
-/** What is asked of a host as such: calls that change nothing there. */
+/** Beyond what the agent itself may take: libvirt makes sure that it is there first, which takes 5 s at most. */
+const AGENT_MARGIN_MS = 8_000;
+
+/** What is asked of a host as such, and of its guests: calls that change nothing there. */
 export abstract class HostCalls {
   protected abstract remote(proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader>;
+  protected abstract qemu(proc: number, name: string, args: XdrWriter, timeoutMs?: number): Promise<XdrReader>;
 
   async hostname(): Promise<string> {
     return (await this.remote(Proc.connectGetHostname, "connectGetHostname", new XdrWriter())).string();
@@ -52,5 +57,34 @@ export abstract class HostCalls {
       if (!(error instanceof LibvirtError)) throw error;
       return isLibvirtError(error, ErrorCode.noInterface) ? false : undefined;
     });
+  }
+
+  // ---- guests, which may say anything
+  /**
+   * What the agent in a guest answers to a command without arguments, as it came.
+   * @throws LibvirtError: it did not, or refused; CallTimeoutError
+   */
+  async agentCommand(domain: Domain, execute: string, seconds: number): Promise<string> {
+    const args = writeDomain(new XdrWriter(), domain).string(JSON.stringify({ execute })).i32(seconds).u32(0);
+    return (await this.qemu(QemuProc.domainAgentCommand, "qemuDomainAgentCommand", args, seconds * 1000 + AGENT_MARGIN_MS)).optionalString() ?? "";
+  }
+  /** By card. @param source AddressSource */
+  async interfaceAddresses(domain: Domain, source: number): Promise<{ hardware: string | null; addresses: string[] }[]> {
+    const args = writeDomain(new XdrWriter(), domain).u32(source).u32(0);
+    return (await this.remote(Proc.domainInterfaceAddresses, "domainInterfaceAddresses", args)).list((r) => {
+      r.string(); // what the card is called
+      const hardware = r.optionalString();
+      const addresses = r.list((one) => {
+        one.i32(); // its family
+        const address = one.string();
+        one.u32(); // its prefix
+        return address;
+      });
+      return { hardware, addresses };
+    });
+  }
+  /** That it gave when it asked for its lease. @throws LibvirtError: it gave none */
+  async leaseHostname(domain: Domain): Promise<string> {
+    return (await this.remote(Proc.domainGetHostname, "domainGetHostname", writeDomain(new XdrWriter(), domain).u32(Flag.hostnameByLease))).string();
   }
 }

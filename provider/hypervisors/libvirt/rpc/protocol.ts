@@ -15,7 +15,7 @@ export const STREAM_CHUNK_BYTES = 262_120;
 export const MessageType = { call: 0, reply: 1, message: 2, stream: 3, streamHole: 6 } as const;
 export const MessageStatus = { ok: 0, error: 1, continue: 2 } as const;
 export const KeepaliveProc = { ping: 1, pong: 2 } as const;
-export const QemuProc = { domainMonitorCommand: 1 } as const;
+export const QemuProc = { domainMonitorCommand: 1, domainAgentCommand: 3 } as const;
 
 export const Proc = {
   connectOpen: 1,
@@ -68,6 +68,7 @@ export const Proc = {
   domainSetMetadata: 264,
   domainGetMetadata: 265,
   connectListAllDomains: 273,
+  domainGetHostname: 277,
   connectListAllStoragePools: 281,
   storagePoolListAllVolumes: 282,
   domainBlockCommit: 290,
@@ -77,6 +78,7 @@ export const Proc = {
   connectGetDomainCapabilities: 342,
   domainBlockCopy: 345,
   domainDefineXmlFlags: 350,
+  domainInterfaceAddresses: 353,
   domainManagedSaveGetXmlDesc: 388,
 } as const;
 
@@ -112,7 +114,11 @@ export const Flag = {
   blockCopyTransientJob: 4,
   volUploadSparse: 1,
   blockResizeBytes: 1,
+  hostnameByLease: 1,
 } as const;
+
+/** virDomainInterfaceAddressesSource: of leases that its networks gave, of what its host heard by ARP. */
+export const AddressSource = { lease: 0, arp: 2 } as const;
 
 /** virErrorNumber, those that we tell apart. */
 export const ErrorCode = {
@@ -128,9 +134,12 @@ export const ErrorCode = {
   operationInvalid: 55,
   noInterface: 57,
   operationTimeout: 68,
+  argumentUnsupported: 74,
   noDomainMetadata: 80,
   blockCopyActive: 83,
+  agentUnresponsive: 86,
   storageVolExist: 90,
+  agentUnsynced: 97,
 } as const;
 
 /**

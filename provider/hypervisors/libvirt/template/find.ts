@@ -120,7 +120,7 @@ function inherited(found: LocatedTemplate, machine: TemplateMachine | undefined,
   if (!machine || vm.hardware !== "template") return found;
   try {
     const like = likeTemplate(machine, vm);
-    return { ...found, machine, like, observed: { ...found.observed, hardware: { cards: like.cards, memory: like.memory, words: like.words } } };
+    return { ...found, machine, like, observed: { ...found.observed, hardware: { cards: like.cards, memory: like.memory, agentChannel: like.agentChannel, words: like.words } } };
   } catch (error) {
     if (error instanceof UnfitMachineError) return refuse("domain", `expected a machine that can be had many times: ${error.message}`);
     throw error;

@@ -172,11 +172,14 @@ export function helperXml(name: string, tag: HelperTag, domainType: string, arch
 /** A text of the user's that differs by member. */
 export const fill = ({ name, slot }: Pick<ReconfigureOrder, "name" | "slot">, template: string): string => template.replaceAll("{name}", name).replaceAll("{slot}", String(slot));
 
+/** What the agent in a guest listens at, in its channel (QEMU's documentation). */
+export const AGENT_CHANNEL = "org.qemu.guest_agent.0";
+
 /**
  * A member's persistent definition by documented defaults.
  * @param image its cloned disks: each the delta over the frozen base, or the flat base
  */
-export function memberXml(order: ReconfigureOrder, tag: MemberTag, image: readonly DiskXml[], extra: readonly (DiskXml & { label: string })[]): string {
+export function memberXml(order: ReconfigureOrder, tag: MemberTag, image: readonly DiskXml[], extra: readonly (DiskXml & { label: string })[], agentChannel = false): string {
   const { vm } = order;
   const own = libvirts(vm.own);
   const { networks = [], numCpus = 1, memory = 1024 } = vm;
@@ -212,6 +215,7 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, image: readon
         interface: networks.map((card, index) => cardXml(card, macs[index]!)),
         serial,
         console: { "@type": own.serialLog === undefined ? "pty" : "file", ...(own.serialLog === undefined ? {} : { source: { "@path": fill(order, own.serialLog), "@append": "on" } }), target: { "@type": "serial", "@port": "0" } },
+        channel: agentChannel ? { "@type": "unix", target: { "@type": "virtio", "@name": AGENT_CHANNEL } } : undefined,
         memballoon: { "@model": "virtio" },
         rng: { "@model": "virtio", backend: { "@model": "random", "#": "/dev/urandom" } },
       },

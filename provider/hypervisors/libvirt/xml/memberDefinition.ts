@@ -11,6 +11,7 @@ import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
 import { backingXml, diskName, diskNames, diskXml, fill, imageDisksOf, memberXml, scsiControllers, scsiControllerXml, type DiskXml } from "./domainXml";
 import { held, intruded, placesOf } from "./held";
+import { hasAgentChannel } from "./channels";
 import { clonedDisks, describeHardware, inherit, isDisk, unshareable, type ClonedFrom, type LonePart } from "./inherit";
 import { isIgnitionVolume } from "../volumes/names";
 import { setFirmware } from "./setFirmware";
@@ -33,6 +34,8 @@ export interface Parts {
   extra: readonly DataDisk[];
   /** The file that Ignition is to be handed. Absent: none, and what it was handed as a member goes. */
   ignition?: string;
+  /** Where documented defaults make it: a channel to its guest's agent, which one that is there keeps having or not. @default as the order has it */
+  agentChannel?: boolean;
 }
 
 /** A template's definition, as its host gave it. */
@@ -49,7 +52,7 @@ export interface TemplateMachine extends ClonedFrom {
 export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: { own: string } | { template: TemplateMachine }): string {
   const { vm } = order;
   if (vm.hardware === "defaults" || !from) {
-    const made = memberXml(order, parts.tag, parts.image, parts.extra);
+    const made = memberXml(order, parts.tag, parts.image, parts.extra, parts.agentChannel ?? vm.agentChannel);
     if (isPlain(vm) && parts.ignition === undefined) return made;
     const root = readDefinition(made);
     setIgnition(root, parts.ignition, isIgnitionVolume);
@@ -218,6 +221,7 @@ export interface LikeTemplate {
   /** As a definition that a host can be asked about: that of a member which is never made. */
   sample: string;
   cards: number;
+  agentChannel: boolean;
   /** MiB */
   memory: number;
   words: string;
@@ -229,7 +233,11 @@ export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplat
   const sample = sampleOf(vm, { template });
   const root = readDefinition(sample);
   const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
-  return { sample, cards: allBelow(root, "devices", "interface").length, memory: memoryOf(root), words: `hardware as the template's: ${describeHardware(root, clonedDisks(root, template))}${without}` };
+  const agentChannel = hasAgentChannel(parseXml(sample)["domain"]);
+  return {
+    sample, cards: allBelow(root, "devices", "interface").length, agentChannel, memory: memoryOf(root),
+    words: `hardware as the template's: ${describeHardware(root, clonedDisks(root, template))}${without}`,
+  };
 }
 
 /** The definition of a member that is never made, for hosts to be asked about. @throws UnfitMachineError */

@@ -19,6 +19,8 @@ export interface MemberTag {
   guest?: string;
   /** It has a template machine's hardware. Absent: documented defaults made it. */
   hardware?: "template";
+  /** Its guest is to be waited for (ObservedMember). Absent: it was ready, or nobody waits. */
+  configuring?: true;
 }
 export interface HelperTag {
   purpose: "helper" | "lock";
@@ -70,6 +72,7 @@ export function parseTag(xml: string): Tag | null {
     purpose, fleetId, slot, generation, kind, base,
     incarnation: root["@incarnation"] ?? "", contentId: root["@contentId"] ?? "",
     ...(root["@hardware"] === "template" && { hardware: "template" as const }),
+    ...(root["@configuring"] === "true" && { configuring: true as const }),
     ...(root["@guest"] !== undefined && { guest: root["@guest"] }),
   };
 }

@@ -1,8 +1,8 @@
 /** Data disks of simulated members: made, given again, grown, and left when their member goes. */
-import type { DiskInfo, ExtraDiskSpec, HostOwn, KeptDisk, ObservedMember } from "../../fleet/model";
-import { diskStore } from "../../fleet/own";
-import { HypervisorError, type ReconfigureOrder } from "../hypervisor";
-import type { ByHand } from "./byHand";
+import type { DiskInfo, ExtraDiskSpec, HostOwn, KeptDisk, ObservedMember } from "../../../fleet/model";
+import { diskStore } from "../../../fleet/own";
+import { HypervisorError, type ReconfigureOrder } from "../../hypervisor";
+import type { ByHand } from "../byHand";
 
 type Disk = ObservedMember["disks"][number];
 type Member = Pick<ObservedMember, "slot" | "generation" | "disks">;

@@ -1,9 +1,9 @@
 /** Simulated members that run before their disk is there. */
-import { HypervisorError, type CallContext, type CloneOrder, type CloneResult, type EarlyOrder, type HintedCloneOrder, type HintedCloneResult, type StartsEarly } from "../hypervisor";
+import { HypervisorError, type CallContext, type CloneOrder, type CloneResult, type EarlyOrder, type HintedCloneOrder, type HintedCloneResult, type StartsEarly } from "../../hypervisor";
 import { assertKept } from "./dataDisks";
-import { ImageUnderWay, sourceKeyOf } from "./images";
-import type { SimulatedCosts } from "./options";
-import { slotKey, volumeKey, type SimulatedHost, type SimulatedMember } from "./world";
+import { ImageUnderWay, sourceKeyOf } from "../images";
+import type { SimulatedCosts } from "../options";
+import { slotKey, volumeKey, type SimulatedHost, type SimulatedMember } from "../world";
 
 /** What a simulated guest reads of its image when it boots. */
 const BOOT_BYTES = 1 << 20;
@@ -20,6 +20,7 @@ export interface EarlyGround {
   checkName(host: SimulatedHost, order: EarlyOrder, step: string): void;
   clone(order: CloneOrder, context: CallContext): Promise<CloneResult>;
   isUnderWay(sourceKey: string): boolean;
+  started(host: string, fleetId: string, slot: number): void;
 }
 
 export class EarlyStarts implements StartsEarly {
@@ -55,6 +56,7 @@ export class EarlyStarts implements StartsEarly {
       assertKept(host, order, "start early");
       host.early.set(key, { fleetId, slot, generation, state: "arriving", disk: host.disk(`${fleetId}-${slot}-${generation}-early`, imageBytes, 0) });
       host.define(order, fleetId, incarnation);
+      this.ground.started(order.host, fleetId, slot);
     }
     host.members.get(slotKey(fleetId, slot))!.power = "running";
   }
