@@ -5,7 +5,7 @@ import type { BaseKeeper } from "./baseKeeper";
 import type { RunContext } from "../run/context";
 import { FoundMembers } from "../run/found";
 import { Distributor } from "../distribution/distributor";
-import { bringUp } from "./bringUp";
+import { bootNew, bootOfEarly, follow } from "./bringUp";
 import { EarlyStart } from "./early";
 import type { ExecuteOptions, Execution } from "./execution";
 import { makeMember } from "./members";
@@ -197,8 +197,9 @@ export class Creation {
   private async awaitGuest(create: Wanted, whole: () => void, early: EarlyStart | undefined): Promise<void> {
     const { fleet, meter } = this.context;
     const { host, slot, name, generation } = create;
-    await bringUp(this.context, { fleet, host, slot, name, generation }, {
-      ...(early?.boot && { early: early.boot }),
+    const member = { fleet, host, slot, name, generation };
+    const booting = early?.boot ? bootOfEarly(this.context, member, early.boot) : bootNew(this.context, member);
+    await follow(this.context, member, booting, {
       onStarted: () => {
         whole();
         this.making--;

@@ -2,7 +2,7 @@ import { canBeAwaited, imageBytes, plural, slotKeyOn, supposedImage, waitsForGue
 import type { FleetPlan, FleetSpec, Image, Observation, ObservedMember, PlannedReconfigure } from "../../fleet/model";
 import { asLearned, topologyOf, type Topology } from "../../scheduler";
 import { BaseKeeper } from "./baseKeeper";
-import { awaitAgain, bringUpAgain } from "./bringUp";
+import { bootAgain, bootOfBefore, follow } from "./bringUp";
 import { clear, removeReplicas } from "./removals";
 import type { RunContext } from "../run/context";
 import { Creation } from "./creation";
@@ -11,6 +11,7 @@ import { copiedImages, refuseUnrunnable } from "./runnable";
 import { FoundMembers } from "../run/found";
 import { TransferLog } from "../distribution/transferLog";
 import { changeMember } from "./members";
+import type { Boot } from "./waiting";
 import { SourceBook } from "../distribution/sourceBook";
 import { roomFor } from "../distribution/room";
 import { countStanding } from "./standing";
@@ -110,13 +111,20 @@ function changeMembers(context: RunContext, plan: FleetPlan, found: FoundMembers
     if (!member) continue;
     tasks.start(async () => {
       const boots = isBooted(context, planned, member);
-      const changed = await turns.take(planned.host, planned, () => changeMember(context, planned, member, boots));
-      if (!changed) return;
-      result.reconfigured++;
       const { host, slot, name } = planned;
       const ref = { fleet, host, slot, name, generation: member.generation };
+      let booting: Boot | undefined;
+      // As with new ones, it is started, then merged, and meanwhile waited for.
+      const changed = await turns.take(host, planned, async () => {
+        if (!await changeMember(context, planned, member, boots)) return false;
+        booting = boots ? bootAgain(context, ref, member) : undefined;
+        await booting?.started.catch(() => undefined); // told below
+        return true;
+      });
+      if (!changed) return;
+      result.reconfigured++;
       const done = () => meter.memberDone(name);
-      if (boots) await bringUpAgain(context, ref, member, { onReady: done });
+      if (booting) await follow(context, ref, booting, { onReady: done });
       else done();
     });
   }
@@ -137,7 +145,8 @@ function awaitMembers(context: RunContext, plan: FleetPlan, found: FoundMembers,
     const member = found.at(host, { slot });
     if (!member || others.has(slotKeyOn(host, { slot }))) continue;
     tasks.start(async () => {
-      await awaitAgain(context, { fleet, host, slot, name, generation: member.generation }, { onReady: () => result.log.guestReady(undefined) });
+      const ref = { fleet, host, slot, name, generation: member.generation };
+      await follow(context, ref, bootOfBefore(context, ref), { onReady: () => result.log.guestReady(undefined) });
     });
   }
 }

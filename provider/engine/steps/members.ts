@@ -5,7 +5,7 @@ import { operate, type RunContext } from "../run/context";
 import { asDefined, definition, type NewMember } from "./definition";
 import type { EarlyStart } from "./early";
 
-/** How far a member came. whole: it is defined, and found again by whoever looks. defined: all that is left is `bringUp`. */
+/** How far a member came. whole: it is defined, and found again by whoever looks. defined: all that is left is its start, in its place (bringUp.ts). */
 export type Made = "nothing" | "whole" | "defined" | "ready";
 
 /**
@@ -57,7 +57,7 @@ async function make(context: RunContext, member: NewMember, base: CopyRef, early
   }
 }
 
-/** Brings a member that is kept to its declared shape. @param leavesStart to `bringUp` @returns false when it failed (recorded) or was cancelled */
+/** Brings a member that is kept to its declared shape. @param leavesStart to bringUp.ts @returns false when it failed (recorded) or was cancelled */
 export async function changeMember(
   context: RunContext, planned: PlannedReconfigure, known: { generation: number; contentId: string; kind: CloneKind }, leavesStart = false,
 ): Promise<boolean> {
