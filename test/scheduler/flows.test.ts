@@ -169,6 +169,13 @@ describe("a host that slows down", () => {
     assert.equal(network.fraction(flow, 50), 0.4);
   });
 
+  it("starts its copies no later: their start-up takes what it takes", () => {
+    const network = setUp({ startupSeconds: 2 });
+    network.setHostFactor(0, 0.5, 0);
+    network.start(0, 1, "a", 0);
+    assert.deepEqual(until(network, Infinity), ["a 22"]);
+  });
+
   it("takes longer over copies that start then in unit time, as their source", () => {
     const network = setUp({ time: "unit" });
     network.setHostFactor(0, 0.5, 0);
@@ -185,6 +192,21 @@ describe("a copy that takes no bytes", () => {
     const flow = network.start(1, 1, "a", 0);
     assert.equal(network.fraction(flow, 0), 1);
     assert.deepEqual(until(network, Infinity), ["a 0"]);
+  });
+
+  it("takes bytes after all where it is given a source elsewhere before it is there", () => {
+    const network = setUp({ freeLocalCopies: true });
+    const flow = network.start(1, 1, "a", 0);
+    network.resource(flow, 0, undefined, 0);
+    assert.equal(network.fraction(flow, 0), 0);
+    assert.deepEqual(until(network, Infinity), ["a 10"]);
+  });
+
+  it("is as far as its start-up is, however long that was told to take", () => {
+    const network = setUp({ time: "unit" });
+    const flow = network.start(0, 1, "a", 0, { startupSeconds: 4 });
+    assert.deepEqual([network.fraction(flow, 1), network.fraction(flow, 3)], [0.25, 0.75]);
+    assert.deepEqual(until(network, Infinity), ["a 4"]);
   });
 
   it("is as far as its second is in unit time, and begins when its relay is whole", () => {
