@@ -63,6 +63,7 @@ export class ImageCopy {
     const ending = new AbortController();
     const end = (): void => ending.abort(context.signal?.reason);
     context.signal?.addEventListener("abort", end, { once: true });
+    if (context.signal?.aborted) end();
     let failure: { error: unknown } | undefined;
     const progress = new Progress(disks.length, context.onProgress);
     const results = await Promise.all(disks.map(async (disk): Promise<HintedCloneResult> => {
