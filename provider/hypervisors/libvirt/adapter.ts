@@ -10,7 +10,7 @@ import {
 } from "../hypervisor";
 import { realClock, type Clock } from "../../async/clock";
 import { abortable } from "../../async/abortable";
-import { discardArrivals } from "./volumes/arrivals";
+import { discardArrivals, missingDisks } from "./volumes/arrivals";
 import { disksOf } from "./volumes/contentId";
 import { cloneDisk, copyKey, markComplete, sourceFacts, uploadTemplate } from "./copy/clone";
 import { Copies } from "./copy/copies";
@@ -176,7 +176,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async machineFor(order: ReconfigureOrder): Promise<TemplateMachine | undefined> {
     if (order.vm.hardware !== "template") return undefined;
     // Of a template that is gone, asked once for all new members.
-    const machine = this.template.located?.machine ?? await (this.likeMember ??= memberMachine([...this.sessions.values()], order.fleet.fleetId));
+    const machine = this.template.located?.machine ?? await (this.likeMember ??= memberMachine([...this.sessions.values()], order.fleet.fleetId, order.contentId));
     if (machine) return machine;
     this.likeMember = undefined;
     throw new HypervisorError(order.host, "define", "the template's hardware cannot be looked at, and no member is there that has it: see to the template's domain (template.domain), or set vm.hardware to \"defaults\"");
@@ -232,7 +232,10 @@ export class LibvirtHypervisor implements Hypervisor {
         const parts = { clock: this.clock, exporters: this.exporters, pacer: this.pacer, resolve: (ref: ImageRef) => this.resolve(ref, one) };
         return cloneDisk(one, place, copies[one.disk]!, parts, settings, started, call);
       };
-      result = await running.run(place, copies, cloneOne, context);
+      context.signal?.throwIfAborted();
+      const missing = await missingDisks(place, target, contentId);
+      for (const [disk, each] of keys.entries()) if (!missing.includes(disk)) this.copies.end(each);
+      result = await running.run(place, missing, copies, cloneOne, context);
       // What an earlier attempt left came from the template too, perhaps.
       if (result.resumed || running.needsTemplate) await this.template.assertUnchanged(order, place);
       await markComplete(order, place);

@@ -14,7 +14,7 @@ const contentId = imageContentId(ids);
 const template: ImageRef = { kind: "template", host: "a1" };
 const other = (host: string): ImageRef => ({ kind: "base", host, slot: 1, generation: 0 });
 const order: HintedCloneOrder = {
-  fleet: { fleetId: "f", incarnation: "i", namePrefix: "w" }, image: { contentId, disks: [] }, source: template,
+  fleet: { fleetId: "f", incarnation: "i", namePrefix: "w" }, image: { contentId, disks: [{ bytes: 100 }, { bytes: 200 }, { bytes: 100 }] }, source: template,
   target: { kind: "base", host: "b1", slot: 0, generation: 0, name: "w-000" }, readFirst: [{ offsetBytes: 0, lengthBytes: 1 }], recordReads: true,
 };
 const client = { lookupVolume: () => Promise.resolve(null) } as unknown as LibvirtClient;
@@ -33,18 +33,18 @@ interface Going {
   fail(error: Error): void;
 }
 
-function copying(context: CallContext = {}) {
+function copying(context: CallContext = {}, missing = disksOf(contentId)) {
   const going: Going[] = [];
   const copies = disksOf(contentId).map(() => new Copy("b1", realClock));
   const image = new ImageCopy(order);
-  const result = image.run(place, copies, (one, started, call) => new Promise((resolve, reject) => {
+  const result = image.run(place, missing, copies, (one, started, call) => new Promise((resolve, reject) => {
     const sent: ImageRef[] = [];
     going[one.disk] = { order: one, context: call, sent, end: resolve, fail: reject };
     started({ redirect: (ref: ImageRef) => Promise.resolve(void sent.push(ref)), readsTemplate: one.disk === 1, needsTemplate: one.disk === 2 } as unknown as Transfer);
     call.signal?.addEventListener("abort", () => reject(call.signal!.reason as Error));
   }), context);
   result.catch(() => undefined);
-  return { image, copies, going, result, begun: async () => { while (going.length < 3) await new Promise((resolve) => setImmediate(resolve)); return going; } };
+  return { image, copies, going, result, begun: async () => { while (going.filter(Boolean).length < missing.length) await new Promise((resolve) => setImmediate(resolve)); return going; } };
 }
 const lost = (): SourceLostError => new SourceLostError("a1", "b1", "it is gone");
 
@@ -56,7 +56,7 @@ describe("the copy of an image of several disks", () => {
     assert.deepEqual([first.order.readFirst, first.order.recordReads, second.order.readFirst, second.order.recordReads], [order.readFirst, true, [], false], "reads are known of the disk that guests boot from");
     first.context.onProgress!(5, 10);
     third.context.onProgress!(1, 4);
-    assert.deepEqual(seen, [[5, 10], [6, 14]]);
+    assert.deepEqual(seen, [[5, 310], [6, 214]], "of what all of them have, also of those that have said nothing yet");
     assert.deepEqual([image.readsTemplate, image.needsTemplate], [true, true]);
     first.end({ bytesMoved: 10, readProfile: [{ offsetBytes: 0, lengthBytes: 3 }] });
     second.end({ bytesMoved: 7, bytesResent: 2, resumed: true });
@@ -99,6 +99,28 @@ describe("the copy of an image of several disks", () => {
     await assert.rejects(result, /its helper died/);
     assert.ok(third.context.signal!.aborted);
     assert.deepEqual(broken, [{ bytesMoved: 14, bytesResent: 1 }]);
+  });
+
+  it("is begun by nobody who cancelled it before, and ends for one who waits for another source", async () => {
+    const over = new AbortController();
+    const { result, going } = copying({ signal: AbortSignal.abort(new Error("cancelled")) });
+    await assert.rejects(result, /cancelled/);
+    assert.deepEqual(going, []);
+    const waiting = copying({ signal: over.signal, onSourceLost: () => new Promise(() => undefined) });
+    const [first] = await waiting.begun() as [Going];
+    const asked = first.context.onSourceLost!(lost());
+    over.abort(new Error("cancelled later"));
+    await assert.rejects(asked, /cancelled later/);
+    await assert.rejects(waiting.result, /cancelled later/);
+  });
+
+  it("brings back the one disk that somebody took away, and touches no other", async () => {
+    const { begun, result, going } = copying({}, [1]);
+    await begun();
+    going[1]!.end({ bytesMoved: 7 });
+    assert.deepEqual(await result, { bytesMoved: 7, bytesResent: 0 });
+    assert.equal(going[0], undefined);
+    assert.deepEqual(await copying({}, []).result, { bytesMoved: 0 });
   });
 
   it("waits for room once, whichever disks lack it", async () => {

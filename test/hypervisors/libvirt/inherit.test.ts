@@ -196,7 +196,11 @@ describe("a member of a template machine", () => {
       assert.match(likeTemplate(template, vmOf()).words, /2 disks on scsi and virtio/);
       assert.match(likeTemplate({ xml, disks: "first" }, vmOf()).words, /disk on scsi.*without the disk vda/);
       assert.throws(() => memberDefinition(orderOf(vmOf({ xml: { "./devices/disk[2]": false } })), { tag, image: image("delta"), extra: [] }, { template: { ...template, xml } }), /vm\.xml changes where the members' disks are/);
-      assert.deepEqual(read(memberDefinition(orderOf(vmOf()), { tag, image: image("delta"), extra: [] }, { template: { xml: made, isMember: true } })), read(made), "one like a member has as many");
+      assert.deepEqual(read(memberDefinition(orderOf(vmOf()), { tag, image: image("delta"), extra: [] }, { template: { xml: made, member: { slot: 3, generation: 0, count: 2 } } })), read(made), "one like a member has as many");
+      const fewer = memberDefinition({ ...orderOf(vmOf()), slot: 4 }, { tag: { ...tag, slot: 4 }, image: [{ path: "/pool/vmfleet.f.h.s4.g0.delta.qcow2", format: "qcow2" }], extra: [] }, { template: { xml: made, member: { slot: 3, generation: 0, count: 2 } } });
+      assert.equal(fewer.includes(".s3.g0."), false, "and one of an image with fewer has none of that member's");
+      const rescuing = made.replace("</devices>", "<disk type='file' device='disk'><source file='/pool/vmfleet.f.h.s7.g0.base-2.qcow2'/><target dev='vdx' bus='virtio'/></disk></devices>");
+      assert.equal(memberDefinition(orderOf(vmOf()), { tag, image: image("delta"), extra: [] }, { template: { xml: rescuing, member: { slot: 3, generation: 0, count: 2 } } }).includes(".s7."), false, "nor what that one has of another");
     });
 
     it("has no data disk twice, whatever its pool's path is called by now", () => {
@@ -212,7 +216,7 @@ describe("a member of a template machine", () => {
       const once = member(vm, golden(serial(0, "file", fixed) + serial(1, "file", fixed) + serial(2) + serial(3)));
       assert.deepEqual(all(domainOf(once), "devices", "serial").map((one) => [text(one, "target", "@port"), text(one, "@tty")]), [["2", "x"], ["3", undefined]]);
       assert.equal(memberDefinition(orderOf(vmOf(vm)), { tag, image: [top], extra: [] }, { own: once }), once);
-      assert.equal(all(domainOf(memberDefinition(orderOf(vmOf(vm)), { tag, image: [top], extra: [] }, { template: { xml: once, isMember: true } })), "devices", "serial").length, 2);
+      assert.equal(all(domainOf(memberDefinition(orderOf(vmOf(vm)), { tag, image: [top], extra: [] }, { template: { xml: once, member: { slot: 3, generation: 0, count: 1 } } })), "devices", "serial").length, 2);
     });
 
     it("gets by vm.xml nothing that only one machine can have", () => {

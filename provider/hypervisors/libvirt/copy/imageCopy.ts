@@ -1,7 +1,7 @@
 /** One copy of an image: each of its disks is a transfer of its own, all at once, and all from the source that is booked for it. */
 import { NoSpaceError, TemplateChangedError, type CallContext, type HintedCloneOrder, type HintedCloneResult, type ImageRef, type SourceLostError } from "../../hypervisor";
-import { discardArrivals, isStanding } from "../volumes/arrivals";
-import { disksOf } from "../volumes/contentId";
+import { discardArrivals } from "../volumes/arrivals";
+import { abortable } from "../../../async/abortable";
 import type { Place } from "../connection/place";
 import type { Copy } from "./copies";
 import type { Transfer } from "./transfer";
@@ -47,30 +47,32 @@ export class ImageCopy {
    * Resolves when all disks are whole. Each is served to those that read from it until all are: until then nobody finds
    * one of them finished, and the image not. What has arrived when it fails stays for the next attempt, unless it is
    * of no use.
-   * @param copies of its disks, in their order
+   * @param disks that are missing: where the image stands already, those that somebody took away
+   * @param copies of all its disks, in their order
    */
-  async run(place: Place, copies: readonly Copy[], cloneDisk: CloneDisk, context: CallContext): Promise<HintedCloneResult> {
+  async run(place: Place, disks: readonly number[], copies: readonly Copy[], cloneDisk: CloneDisk, context: CallContext): Promise<HintedCloneResult> {
     const { target, image } = this.order;
     context.signal?.throwIfAborted();
-    if (await isStanding(place, target, image.contentId)) return { bytesMoved: 0 };
-    const disks = disksOf(image.contentId);
+    if (disks.length === 0) return { bytesMoved: 0 };
     const startedFor = (disk: number) => (transfer: Transfer): void => this.started(disk, transfer);
-    if (disks.length === 1) return cloneDisk({ ...this.order, disk: 0 }, startedFor(0), context);
+    if (copies.length === 1) return cloneDisk({ ...this.order, disk: 0 }, startedFor(0), context);
 
-    const releases = copies.map((copy) => copy.hold());
+    // Of those that stand nobody reads a copy: they are found finished.
+    const going = disks.map((disk) => copies[disk]!);
+    const releases = going.map((copy) => copy.hold());
     const release = (): void => releases.forEach((one) => one());
-    void Promise.all(copies.map((copy) => copy.isThere.wait())).then(release, release);
+    void Promise.all(going.map((copy) => copy.isThere.wait())).then(release, release);
     const ending = new AbortController();
     const end = (): void => ending.abort(context.signal?.reason);
     context.signal?.addEventListener("abort", end, { once: true });
     if (context.signal?.aborted) end();
     let failure: { error: unknown } | undefined;
-    const progress = new Progress(disks.length, context.onProgress);
+    const progress = new Progress(copies.map((_, disk) => (disks.includes(disk) ? image.disks[disk]?.bytes ?? 0 : 0)), context.onProgress);
     const results = await Promise.all(disks.map(async (disk): Promise<HintedCloneResult> => {
       // What is known of reads is known of the disk that guests boot from.
       const hints = disk > 0 && { readFirst: [], recordReads: false };
       try {
-        return await cloneDisk({ ...this.order, disk, ...hints }, startedFor(disk), this.contextOf(disk, context, ending.signal, progress.of(disk)));
+        return await cloneDisk(this.orderOf(disk, hints), startedFor(disk), this.contextOf(disk, context, ending.signal, progress.of(disk)));
       } catch (error) {
         failure ??= { error };
         ending.abort(error);
@@ -91,6 +93,15 @@ export class ImageCopy {
     await Promise.all([...this.transfers.keys()].map((disk) => this.tell(disk, ref)));
   }
 
+  /** It begins where the others read by then. */
+  private orderOf(disk: number, hints: Partial<HintedCloneOrder> | false): DiskOrder {
+    const source = (): ImageRef => {
+      this.told.set(disk, this.source);
+      return this.source;
+    };
+    return { ...this.order, disk, ...hints, get source() { return source(); } };
+  }
+
   private tell(disk: number, ref: ImageRef): Promise<void> {
     this.told.set(disk, ref);
     return this.transfers.get(disk)!.redirect(ref);
@@ -99,7 +110,7 @@ export class ImageCopy {
   private started(disk: number, transfer: Transfer): void {
     this.transfers.set(disk, transfer);
     // Another disk found its source gone while this one began.
-    if (this.source !== this.order.source) void this.tell(disk, this.source).catch(() => undefined);
+    if ((this.told.get(disk) ?? this.order.source) !== this.source) void this.tell(disk, this.source).catch(() => undefined);
   }
 
   private contextOf(disk: number, { onSourceLost, onNoSpace }: CallContext, signal: AbortSignal, onProgress: CallContext["onProgress"]): CallContext {
@@ -107,8 +118,8 @@ export class ImageCopy {
       signal,
       ...(onProgress && { onProgress }),
       onBroken: ({ bytesMoved, bytesResent = 0 }) => void this.broken.push({ bytesMoved, bytesResent }),
-      ...(onSourceLost && { onSourceLost: (error: SourceLostError) => this.sourceFor(disk, () => onSourceLost(error)) }),
-      ...(onNoSpace && { onNoSpace: (error: NoSpaceError) => this.waitingForRoom ??= onNoSpace(error).finally(() => { this.waitingForRoom = undefined; }) }),
+      ...(onSourceLost && { onSourceLost: (error: SourceLostError) => abortable(this.sourceFor(disk, () => onSourceLost(error)), signal) }),
+      ...(onNoSpace && { onNoSpace: (error: NoSpaceError) => abortable(this.waitingForRoom ??= onNoSpace(error).finally(() => { this.waitingForRoom = undefined; }), signal) }),
     };
   }
 
@@ -143,8 +154,9 @@ export class ImageCopy {
 class Progress {
   private readonly parts: { done: number; total: number }[];
 
-  constructor(disks: number, private readonly tell: CallContext["onProgress"]) {
-    this.parts = Array.from({ length: disks }, () => ({ done: 0, total: 0 }));
+  /** @param totals what each disk will have, as far as that is known before it begins: else the first that ends would look like all */
+  constructor(totals: readonly number[], private readonly tell: CallContext["onProgress"]) {
+    this.parts = totals.map((total) => ({ done: 0, total }));
   }
 
   of(at: number): CallContext["onProgress"] {

@@ -2,7 +2,7 @@ import type { CallContext, EarlyOrder } from "../../hypervisor";
 import { endArrivals } from "../volumes/arrivals";
 import { disksOf } from "../volumes/contentId";
 import { followJob, jobInfo, jobNews } from "../members/consolidate";
-import { assertOwnDisk, memberDisk } from "../look/domainDisks";
+import { assertOwnImage, memberDisk } from "../look/domainDisks";
 import { blockCopyTargetXml, FIRST_DISK, type DiskXml } from "../xml/domainXml";
 import { memberDefinition, withImageAt } from "../xml/memberDefinition";
 import { inPlace, type Here, type Place } from "../connection/place";
@@ -39,16 +39,18 @@ export async function settleMember(order: EarlyOrder, place: Place, settings: He
     const moves: Move[] = [];
     for (const disk of disksOf(tag.contentId)) moves.push(await moveOf(here, order, disk));
     for (const move of moves) {
-      for (let disk = await memberDisk(client, domain, tag.contentId, move.place); disk.current !== move.deltaName; disk = await memberDisk(client, domain, tag.contentId, move.place)) {
+      for (let disk = await memberDisk(client, domain, tag, move.place); disk.current !== move.deltaName; disk = await memberDisk(client, domain, tag, move.place)) {
         context.signal?.throwIfAborted();
         await refuseSaved(client, domain, order.name);
-        assertOwnDisk(here.scope, disk.current, [move.earlyName], move.place === 0 ? `the disk of ${order.name}` : `the disk ${move.place + 1} of ${order.name}`);
+        assertOwnImage(here.scope, tag, move.place, disk.current, ["early"], order.name);
         if (isActive(await client.domainState(domain))) await moveLive(here, { domain, disk: disk.device }, move, context);
         else {
           await moveStopped(here, move, settings, context);
           await defineSettled(here, order, tag, domain, move);
         }
       }
+      // Should its guest power off while others move: what it starts with next is where its writes are.
+      if ((await memberDisk(client, domain, tag, move.place)).persistent !== move.deltaName) await defineSettled(here, order, tag, domain, move);
     }
     await refuseSaved(client, domain, order.name);
     await defineSettled(here, order, tag, domain);

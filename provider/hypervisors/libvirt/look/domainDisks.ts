@@ -1,9 +1,11 @@
-import { isOtherHostsVolume, type VolumeScope } from "../volumes/names";
+import { memberImage } from "../volumes/images";
+import { isOtherHostsVolume, type MemberImageKind, type VolumeScope } from "../volumes/names";
 import type { LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
 import { Flag } from "../rpc/protocol";
 import { disksOf } from "../volumes/contentId";
 import { diskName, imageDisksOf } from "../xml/domainXml";
+import type { MemberTag } from "../xml/tags";
 import { all, parseXml, text, type ParsedXml } from "../xml/xml";
 
 export const baseName = (path: string | undefined): string | undefined => path?.split("/").at(-1);
@@ -20,12 +22,13 @@ export interface MemberDisk {
   persistentPath?: string;
 }
 
-/** @param contentId of the image that the member is of: it says how many disks there are */
-export async function memberDisks(client: LibvirtClient, domain: Domain, contentId: string): Promise<MemberDisk[]> {
+/** What says which disks a member has, and how many: the content id of its image does. */
+type OfMember = Pick<MemberTag, "slot" | "generation" | "contentId">;
+
+export async function memberDisks(client: LibvirtClient, domain: Domain, of: OfMember): Promise<MemberDisk[]> {
   const [live, defined] = [parseXml(await client.domainXml(domain)), parseXml(await client.domainXml(domain, Flag.xmlInactive))];
-  const count = disksOf(contentId).length;
-  const [running, starting] = [clonedDisks(live, count), clonedDisks(defined, count)];
-  return disksOf(contentId).map((place) => ({
+  const [running, starting] = [clonedDisks(live, of), clonedDisks(defined, of)];
+  return disksOf(of.contentId).map((place) => ({
     place, device: text(running[place], "target", "@dev") ?? text(starting[place], "target", "@dev") ?? diskName(place),
     current: baseName(text(running[place], "source", "@file")), ...persistentOf(text(starting[place], "source", "@file")),
   }));
@@ -34,8 +37,8 @@ export async function memberDisks(client: LibvirtClient, domain: Domain, content
 const persistentOf = (path: string | undefined): Pick<MemberDisk, "persistent" | "persistentPath"> => ({ persistent: baseName(path), persistentPath: path });
 
 /** One of them, looked at again. */
-export const memberDisk = async (client: LibvirtClient, domain: Domain, contentId: string, place: number): Promise<MemberDisk> =>
-  (await memberDisks(client, domain, contentId))[place]!;
+export const memberDisk = async (client: LibvirtClient, domain: Domain, of: OfMember, place: number): Promise<MemberDisk> =>
+  (await memberDisks(client, domain, of))[place]!;
 
 /** The last name of the file that a domain has, now, as the disk that libvirt calls so. */
 export async function fileOfDisk(client: LibvirtClient, domain: Domain, device: string): Promise<string | undefined> {
@@ -54,14 +57,23 @@ export function assertOwnDisk(scope: VolumeScope, file: string | undefined, own:
   if (!isOwnDisk(file, own)) throw new Error(`${of} is ${file ?? "no file"}, not one of this fleet's: merge or remove the snapshot first`);
 }
 
-function clonedDisks(domain: ParsedXml, count: number): unknown[] {
-  const disks = all(domain, "domain", "devices", "disk").filter((disk) => (text(disk, "@device") ?? "disk") === "disk");
-  return imageDisksOf(disks, count, (disk) => ({ device: text(disk, "target", "@dev"), file: text(disk, "source", "@file") }));
+/** Of a member's cloned disk. @throws where it is none of its own, or was detached */
+export function assertOwnImage(scope: VolumeScope, of: OfMember, place: number, file: string | undefined, kinds: readonly MemberImageKind[], name: string): asserts file is string {
+  const own = kinds.map((kind) => memberImage(scope, kind, of, place));
+  if (place === 0) return assertOwnDisk(scope, file, own, `the disk of ${name}`);
+  const what = `the disk ${place + 1} of ${name}`;
+  if (file === undefined) throw new Error(`${what} is in its definition no more: attach ${own.join(" or ")} again, whichever is there`);
+  assertOwnDisk(scope, file, own, what);
 }
 
-/** Files of a member's cloned disks, in the order of its image; undefined: none of its own is there. */
-export const imagePaths = (domain: ParsedXml, contentId: string): (string | undefined)[] =>
-  clonedDisks(domain, disksOf(contentId).length).map((disk) => text(disk, "source", "@file"));
+function clonedDisks(domain: ParsedXml, { slot, generation, contentId }: OfMember): unknown[] {
+  const disks = all(domain, "domain", "devices", "disk").filter((disk) => (text(disk, "@device") ?? "disk") === "disk");
+  return imageDisksOf(disks, { slot, generation, count: disksOf(contentId).length }, (disk) => ({ device: text(disk, "target", "@dev"), file: text(disk, "source", "@file") }));
+}
+
+/** Files of a member's cloned disks, in the order of its image; undefined: it is not there. */
+export const imagePaths = (domain: ParsedXml, of: OfMember): (string | undefined)[] =>
+  clonedDisks(domain, of).map((disk) => text(disk, "source", "@file"));
 
 /** A disk of a definition. */
 export interface AttachedDisk {

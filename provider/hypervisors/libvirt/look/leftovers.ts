@@ -1,4 +1,5 @@
 import type { ObservedMember, Leftover } from "../../../fleet/model";
+import { disksOf } from "../volumes/contentId";
 import { contentPrefix, type VolumeName } from "../volumes/names";
 import type { VolumeFacts } from "../volumes/volumes";
 
@@ -17,7 +18,9 @@ export interface Owner extends Pick<ObservedMember, "slot" | "generation" | "cha
   told: readonly string[];
 }
 
-export const isMarkerOf = (marker: VolumeName, image: Extract<VolumeName, { kind: "replica" | "template" }>): boolean =>
+type ReplicaName = Extract<VolumeName, { kind: "replica" | "template" }>;
+
+export const isMarkerOf = (marker: VolumeName, image: ReplicaName): boolean =>
   marker.kind === "complete" && marker.of === image.kind && contentPrefix(marker.contentId) === image.contentPrefix;
 
 /**
@@ -50,7 +53,7 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
         return owner === undefined && isPending(name, names);
       case "replica":
       case "template":
-        return !names.some((marker) => isMarkerOf(marker, name));
+        return !isWhole(name, names);
       case "complete":
         return !names.some((n) => (n.kind === "replica" || n.kind === "template") && isMarkerOf(name, n));
     }
@@ -58,6 +61,10 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
 }
 
 /** Its mark is in the fleet's own pool. @param pool the disk's, where that is another one */
+export /** Its mark is there, and so are all disks of its image. Whatever stands on what is left of another is asked by the caller. */
+const isWhole = (image: ReplicaName, names: VolumeName[]): boolean => names.some((marker) => marker.kind === "complete" && isMarkerOf(marker, image) &&
+  disksOf(marker.contentId).every((disk) => names.some((one) => one.kind === image.kind && one.contentPrefix === image.contentPrefix && one.format === image.format && (one.disk ?? 0) === disk)));
+
 export const isPending = (disk: Extract<VolumeName, { kind: "disk" }>, names: readonly VolumeName[], pool?: string): boolean =>
   names.some((p) => p.kind === "pending" && p.slot === disk.slot && p.generation === disk.generation && p.label === disk.label && p.pool === pool);
 

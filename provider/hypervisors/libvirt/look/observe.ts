@@ -213,11 +213,12 @@ async function observeMember(
   const live = parseXml(texts[0]!);
   // What it will start with: that is what a change is made to, and what a change is compared with.
   const defined = parseXml(texts[1]!);
-  const [running, starting] = [imagePaths(live, tag.contentId), imagePaths(defined, tag.contentId)];
+  const [running, starting] = [imagePaths(live, tag), imagePaths(defined, tag)];
   const stands = standing(tag, [...running, ...starting], scope, isActive(state), (volume) => names.has(volume));
   if (typeof stands === "object") return { stranger: { name: domain.name, reason: stands.reason } };
   const node = at(defined, "domain");
-  const chain = running.flatMap((path) => chainOf(path ?? "", volumes));
+  const chains = running.map((path) => chainOf(path ?? "", volumes));
+  const chain = chains[0]?.length === 0 ? [] : chains.flat(); // what stands first is the first disk's
   const isAt = (kind: "base" | "delta") => (path: string | undefined, disk: number): boolean => baseName(path) === memberImage(scope, kind, tag, disk);
   const flat = tag.kind === "full" && [running, starting].every((paths) => paths.every(isAt("base")));
   const isKnown = [running, starting].every((paths) => paths.every((path, disk) => isAt("base")(path, disk) || isAt("delta")(path, disk)));

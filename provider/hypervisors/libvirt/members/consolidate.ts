@@ -9,7 +9,7 @@ import { findMember, type FoundMember } from "../look/memberDomain";
 import { disksOf } from "../volumes/contentId";
 import { memberImage } from "../volumes/images";
 import { FIRST_DISK } from "../xml/domainXml";
-import { assertOwnDisk, fileOfDisk, memberDisk } from "../look/domainDisks";
+import { assertOwnImage, fileOfDisk, memberDisk } from "../look/domainDisks";
 import { isPoolFull, perhapsReserved } from "../volumes/noSpace";
 import type { BlockJobInfo, LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
@@ -34,6 +34,8 @@ export async function consolidateMember(order: MemberRef, place: Place, settings
     const { domain } = found;
     await refuseSaved(client, domain, order.name);
     const disks = disksOf(found.tag.contentId);
+    // Before the first byte of the first: whoever else has one of them must not find it written.
+    await assertUnused(here, disks.flatMap((disk) => imagesOf(here, found, disk)), domain.uuid);
     const reports = new MergeProgress(disks.length, context);
     for (const disk of disks) await consolidateDisk(here, found, disk, order.name, settings, { ...context, onProgress: reports.of(disk) });
     await setTag(client, domain, { ...found.tag, base: "consolidated" });
@@ -63,13 +65,14 @@ class MergeProgress {
 async function consolidateDisk(here: Here, found: FoundMember, place: number, name: string, settings: HelperSettings, context: CallContext): Promise<void> {
   const { client, scope } = here;
   const { domain, tag } = found;
-  const [baseName, deltaName] = [memberImage(scope, "base", tag, place), memberImage(scope, "delta", tag, place)];
-  for (let disk = await memberDisk(client, domain, tag.contentId, place); ; disk = await memberDisk(client, domain, tag.contentId, place)) {
+  const [baseName, deltaName] = imagesOf(here, found, place);
+  for (let disk = await memberDisk(client, domain, tag, place); ; disk = await memberDisk(client, domain, tag, place)) {
     context.signal?.throwIfAborted();
-    for (const file of [disk.current, disk.persistent]) assertOwnDisk(scope, file, [baseName, deltaName], place === 0 ? `the disk of ${name}` : `the disk ${place + 1} of ${name}`);
+    for (const file of [disk.current, disk.persistent]) assertOwnImage(scope, tag, place, file, ["base", "delta"], name);
     if (disk.current === baseName && disk.persistent === baseName) break;
     // The base is about to be written, and the delta to go: whoever else has them must not find them so.
     await assertUnused(here, [baseName, deltaName], domain.uuid);
+    await refuseSaved(client, domain, name); // one made since another disk was merged names this delta
     if (tag.base === "frozen") {
       await setTag(client, domain, { ...tag, base: "consolidating" });
       tag.base = "consolidating";
@@ -79,6 +82,9 @@ async function consolidateDisk(here: Here, found: FoundMember, place: number, na
     else await commitStopped(here, merge, { baseName, path: disk.persistentPath! }, settings, context);
   }
 }
+
+const imagesOf = ({ scope }: Here, { tag }: FoundMember, place: number): [base: string, delta: string] =>
+  [memberImage(scope, "base", tag, place), memberImage(scope, "delta", tag, place)];
 
 interface Merge {
   domain: Domain;

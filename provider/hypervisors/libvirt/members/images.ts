@@ -2,7 +2,7 @@
 import type { CopyRef, SnapshotOrder } from "../../hypervisor";
 import { inPlace, type Here, type Place } from "../connection/place";
 import { deleteVolume } from "../guard/guard";
-import { assertOwnDisk, memberDisks } from "../look/domainDisks";
+import { assertOwnImage, memberDisks } from "../look/domainDisks";
 import { memberInSlot, type FoundMember } from "../look/memberDomain";
 import { disksOf } from "../volumes/contentId";
 import { memberImage, targetVolumeName } from "../volumes/images";
@@ -41,8 +41,8 @@ async function putDelta(here: Here, baseName: string, delta: string, leastBytes 
  * @throws where one of them is none of its own
  */
 export async function standingImage({ client, scope }: Here, { domain, tag }: FoundMember, name: string): Promise<string[]> {
-  return (await memberDisks(client, domain, tag.contentId)).map(({ place, persistent }) => {
-    assertOwnDisk(scope, persistent, (["base", "delta"] as const).map((kind) => memberImage(scope, kind, tag, place)), place === 0 ? `the disk of ${name}` : `the disk ${place + 1} of ${name}`);
+  return (await memberDisks(client, domain, tag)).map(({ place, persistent }) => {
+    assertOwnImage(scope, tag, place, persistent, ["base", "delta"], name);
     return persistent;
   });
 }

@@ -80,7 +80,7 @@ async function growDisk(here: Here, order: ReconfigureOrder, { domain, tag }: Fo
   const wanted = order.vm.rootDisk?.sizeBytes ?? 0;
   const volume = await client.lookupVolume(pool, volumeOf);
   if (wanted === 0 || !volume || (await volumeFacts(client, volume)).capacityBytes >= wanted) return;
-  if (await canGrow(here, order, domain)) await client.resizeDisk(domain, (await memberDisk(client, domain, tag.contentId, 0)).device, wanted);
+  if (await canGrow(here, order, domain)) await client.resizeDisk(domain, (await memberDisk(client, domain, tag, 0)).device, wanted);
   else await client.resizeVolume(volume, wanted);
 }
 
@@ -214,11 +214,12 @@ async function assertFirmwareUnused(here: Here, domain: Domain): Promise<void> {
  * Without its domain a disk would be nobody's. So before anything is touched: the disks must be this fleet's, in this
  * pool, and nothing of somebody else's (a snapshot) may stand on them.
  */
-async function assertOwnDisks(here: Here, { domain, tag: { contentId } }: FoundMember, of: Slot): Promise<void> {
+async function assertOwnDisks(here: Here, { domain, tag }: FoundMember, of: Slot): Promise<void> {
   const { client, pool, session, scope } = here;
   if (!(await client.poolIsActive(pool))) throw new Error(`its storage pool ${pool.name} is not active: virsh pool-start it on ${session.name}`);
-  for (const { place, current, persistent } of await memberDisks(client, domain, contentId)) {
+  for (const { place, current, persistent } of await memberDisks(client, domain, tag)) {
     for (const file of [current, persistent]) {
+      if (place > 0 && file === undefined) continue; // detached by hand: its volume goes as what it is, if nobody has it
       assertOwnDisk(scope, file, IMAGE_KINDS.map((kind) => memberImage(scope, kind, of, place)), place === 0 ? "its disk" : `its disk ${place + 1}`);
       if (!(await client.lookupVolume(pool, file))) throw new Error(`its disk ${file} is not in the pool ${pool.name}: put hosts[].pool back`);
     }

@@ -2,12 +2,13 @@
 import type { DestroyOrder } from "../../hypervisor";
 import { endArrival, endArrivals } from "../volumes/arrivals";
 import { disksOf } from "../volumes/contentId";
-import { inPlace, type Place } from "../connection/place";
+import { inPlace, type Here, type Place } from "../connection/place";
 import { assertBare, deleteVolume } from "../guard/guard";
 import { markerName, targetVolumeName } from "../volumes/images";
 import { deletePending } from "./dataDisks";
 import { tagOf } from "../look/memberDomain";
-import { isHelperDomain, parseVolumeName } from "../volumes/names";
+import { isMarkerOf } from "../look/leftovers";
+import { isHelperDomain, parseVolumeName, type VolumeName } from "../volumes/names";
 
 export async function removeReplica({ host, contentId, purpose }: Extract<DestroyOrder, { kind: "replica" }>, place: Place): Promise<void> {
   const ref = { kind: "replica" as const, host, contentId, purpose };
@@ -18,6 +19,15 @@ export async function removeReplica({ host, contentId, purpose }: Extract<Destro
     for (const image of images) await deleteVolume(here, image);
     await endArrivals(here, parseVolumeName(here.scope, images[0]!)!);
   });
+}
+
+async function dropMark(here: Here, image: Extract<VolumeName, { kind: "replica" | "template" }>): Promise<void> {
+  const volumes = (await here.client.listVolumes(here.pool)).flatMap(({ name: volume }) => {
+    const name = parseVolumeName(here.scope, volume);
+    return name ? [{ volume, name }] : [];
+  });
+  if (volumes.some(({ name }) => name.kind === image.kind && name.contentPrefix === image.contentPrefix)) return;
+  for (const { volume, name } of volumes) if (isMarkerOf(name, image)) await deleteVolume(here, volume);
 }
 
 export async function removeLeftover({ fleet, leftover }: Extract<DestroyOrder, { kind: "leftover" }>, place: Place): Promise<void> {
@@ -33,5 +43,7 @@ export async function removeLeftover({ fleet, leftover }: Extract<DestroyOrder, 
     if (name.kind === "pending") return deletePending(here, leftover.name);
     await deleteVolume(here, leftover.name);
     await endArrival(here, name);
+    // The mark of an image that lost a disk by hand goes with what was left of it.
+    if (name.kind === "replica" || name.kind === "template") await dropMark(here, name);
   });
 }

@@ -102,15 +102,20 @@ export interface Arrival {
 }
 
 /**
- * Whether what is to be copied is whole already and stands under machines: a replica with its mark, a base whose member
- * exists and waits for nothing. Copied again it would be taken away under them.
+ * Which disks of what is to be copied are to be copied at all. Of what is whole already and stands under machines (a replica with
+ * its mark, a base whose member exists and waits for nothing) only those that somebody took away: the others, copied again, would
+ * be taken away under them.
  */
-export async function isStanding(place: Place, ref: CopyRef, contentId: string): Promise<boolean> {
+export async function missingDisks(place: Place, ref: CopyRef, contentId: string): Promise<number[]> {
+  const disks = disksOf(contentId);
   return inPlace(place, "look at target", async ({ client, pool, scope }) => {
-    for (const disk of disksOf(contentId)) if (!(await client.lookupVolume(pool, targetVolumeName(scope, { ...ref, disk })))) return false;
-    if (ref.kind === "replica") return (await client.lookupVolume(pool, markerName(scope, ref))) !== null;
-    const member = await memberInSlot(client, scope.fleetId, ref.slot);
-    return member?.generation === ref.generation && member.contentId === contentId && member.base !== "arriving";
+    const isThere = await Promise.all(disks.map(async (disk) => (await client.lookupVolume(pool, targetVolumeName(scope, { ...ref, disk }))) !== null));
+    if (!isThere.includes(true)) return disks;
+    const member = ref.kind === "base" ? await memberInSlot(client, scope.fleetId, ref.slot) : null;
+    const isStanding = ref.kind === "replica"
+      ? (await client.lookupVolume(pool, markerName(scope, ref))) !== null
+      : member?.generation === ref.generation && member.contentId === contentId && member.base !== "arriving";
+    return isStanding ? disks.filter((disk) => !isThere[disk]) : disks;
   });
 }
 

@@ -23,5 +23,5 @@ export function imageContentId(disks: readonly string[]): string {
 /** Places of an image's disks: 0, 1, …; of content that nobody knows the first alone. */
 export function disksOf(contentId: string): number[] {
   const count = contentId.length === SHA256_DIGITS + COUNT_DIGITS ? Number.parseInt(contentId.slice(SHA256_DIGITS), 16) : 1;
-  return Array.from({ length: Math.max(1, count) }, (_, disk) => disk);
+  return Array.from({ length: count || 1 }, (_, disk) => disk);
 }

@@ -87,26 +87,44 @@ export const scsiControllerXml = (index: number): XmlNode => ({ "@type": "scsi",
 /** Of a member's disks the one that it boots from, in whose place documented defaults put it. */
 export const FIRST_DISK = diskName(0);
 
-/** Last names of images that only a member's cloned disks have (volumes/names.ts). */
-const MEMBER_IMAGE = /\.s\d+\.g\d+\.(?:base|delta|early)(?:-([1-9]\d*))?\.qcow2$/;
+/** A member, as the names of its images have it (volumes/names.ts). */
+export interface MemberSlot {
+  slot: number;
+  generation: number;
+}
+const MEMBER_IMAGE = /\.s(\d+)\.g(\d+)\.(?:base|delta|early)(?:-([1-9]\d*))?(\.[^/]+)$/;
 
-/** Which of the disks of its image a file of a member is; undefined: none, or somebody's snapshot of one. */
-export function imageDiskOf(file: string | undefined): number | undefined {
+/** Which of the disks of its image a file of a member is, or is a snapshot of by its name; undefined: none. */
+function imageDiskOf(file: string | undefined, { slot, generation }: MemberSlot): { place: number; isSnapshot: boolean } | undefined {
   const m = MEMBER_IMAGE.exec(file ?? "");
-  return m ? Number(m[1] ?? 0) : undefined;
+  if (!m || Number(m[1]) !== slot || Number(m[2]) !== generation) return undefined;
+  return { place: Number(m[3] ?? 0), isSnapshot: m[4] !== ".qcow2" };
+}
+
+interface ReadDisk {
+  device: string | undefined;
+  file: string | undefined;
 }
 
 /** Of a member's disks the one that was cloned first: `vda`, else the first; where that bus is another's, one given by hand since is `vda`. */
-export function rootOf<T>(disks: readonly T[], read: (disk: T) => { device: string | undefined; file: string | undefined }): T | undefined {
+function rootOf<T>(disks: readonly T[], of: MemberSlot, read: (disk: T) => ReadDisk): T | undefined {
   const [first] = disks;
   const named = disks.find((disk) => read(disk).device === FIRST_DISK) ?? first;
-  const isImage = (disk: T | undefined): boolean => disk !== undefined && imageDiskOf(read(disk).file) === 0;
+  const isImage = (disk: T | undefined): boolean => {
+    const image = disk && imageDiskOf(read(disk).file, of);
+    return image?.place === 0 && !image.isSnapshot;
+  };
   return isImage(named) ? named : isImage(first) ? first : disks.find(isImage) ?? named;
 }
 
-/** A member's cloned disks, by their place in the image; undefined: none of its own files is there. */
-export const imageDisksOf = <T>(disks: readonly T[], count: number, read: (disk: T) => { device: string | undefined; file: string | undefined }): (T | undefined)[] =>
-  Array.from({ length: count }, (_, place) => (place === 0 ? rootOf(disks, read) : disks.find((disk) => imageDiskOf(read(disk).file) === place)));
+/** A member's cloned disks, by their place in the image, or what somebody made of them; undefined: neither is there. */
+export function imageDisksOf<T>(disks: readonly T[], of: MemberSlot & { count: number }, read: (disk: T) => ReadDisk): (T | undefined)[] {
+  const at = (place: number, isSnapshot: boolean): T | undefined => disks.find((disk) => {
+    const image = imageDiskOf(read(disk).file, of);
+    return image?.place === place && image.isSnapshot === isSnapshot;
+  });
+  return Array.from({ length: of.count }, (_, place) => (place === 0 ? rootOf(disks, of, read) : at(place, false) ?? at(place, true)));
+}
 
 export function diskXml(disk: DiskXml, name: string, serial?: string): XmlNode {
   return {

@@ -4,7 +4,7 @@
  */
 import type { TemplateDisks } from "../../../fleet/model";
 import { allBelow, attribute, below, children, remove, setText, type Element } from "./definition";
-import { imageDiskOf, imageDisksOf } from "./domainXml";
+import { imageDisksOf, type MemberSlot } from "./domainXml";
 import { isEfi, secureBootOf } from "./setFirmware";
 import { memoryOf } from "./setSize";
 
@@ -20,12 +20,11 @@ export const isDisk = (disk: Element): boolean => (attribute(disk, "device") ?? 
  * Of a machine's disks those that its copies have, in the order of the image: of a template the first and, where all are
  * cloned, those that its guest can write to; of a member those that were cloned for it.
  */
-export function clonedDisks(root: Element, { disks: which, isMember }: ClonedFrom): Element[] {
+export function clonedDisks(root: Element, { disks: which, member }: ClonedFrom): Element[] {
   const disks = allBelow(root, "devices", "disk").filter(isDisk);
-  if (isMember) {
+  if (member) {
     const read = (disk: Element) => ({ device: attribute(below(disk, "target"), "dev"), file: attribute(below(disk, "source"), "file") });
-    const count = 1 + Math.max(0, ...disks.map((disk) => imageDiskOf(read(disk).file) ?? 0));
-    return imageDisksOf(disks, count, read).filter((disk) => disk !== undefined);
+    return imageDisksOf(disks, member, read).filter((disk) => disk !== undefined);
   }
   return disks.filter((disk, index) => index === 0 || (which === "all" && !below(disk, "readonly")));
 }
@@ -34,16 +33,17 @@ export function clonedDisks(root: Element, { disks: which, isMember }: ClonedFro
 export interface ClonedFrom {
   /** @default "first" */
   disks?: TemplateDisks;
-  /** It is a member itself. @default false */
-  isMember?: boolean;
+  /** It is a member itself, with so many cloned disks. @default it is none */
+  member?: MemberSlot & { count: number };
 }
 
 /**
  * Takes everything out of a template's definition that is its own, in place. Of its disks those that are cloned stay,
  * without what they are read from; drives for media stay, empty.
- * @returns what was left out that somebody may miss, in words
+ * @returns its cloned disks, and what was left out that somebody may miss, in words
  */
-export function inherit(root: Element, from: ClonedFrom): string[] {
+export function inherit(root: Element, from: ClonedFrom): { cloned: Element[]; lost: string[] } {
+  const cloned = clonedDisks(root, from);
   const lost: string[] = [];
   root.removeAttribute("id");
   for (const name of OWN) remove(...children(root, name));
@@ -54,7 +54,7 @@ export function inherit(root: Element, from: ClonedFrom): string[] {
   for (const entry of allBelow(root, "sysinfo").flatMap((sysinfo) => children(sysinfo)).flatMap((block) => children(block, "entry"))) {
     if (["uuid", "serial"].includes(attribute(entry, "name") ?? "")) remove(entry);
   }
-  lost.push(...firmware(root), ...disks(root, clonedDisks(root, from)));
+  lost.push(...firmware(root), ...disks(root, cloned));
   for (const card of allBelow(root, "devices", "interface")) ownCard(card);
   for (const graphics of allBelow(root, "devices", "graphics")) lost.push(...ownGraphics(graphics));
   for (const channel of allBelow(root, "devices", "channel")) {
@@ -73,7 +73,7 @@ export function inherit(root: Element, from: ClonedFrom): string[] {
   for (const alias of allBelow(root, "devices").flatMap((devices) => children(devices)).flatMap((device) => children(device, "alias"))) {
     if (!attribute(alias, "name")?.startsWith("ua-")) remove(alias);
   }
-  return lost;
+  return { cloned, lost };
 }
 
 /** What consoles say goes into one file, which two machines cannot have open. */
@@ -103,7 +103,7 @@ function disks(root: Element, cloned: readonly Element[]): string[] {
   for (const disk of allBelow(root, "devices", "disk")) {
     const name = attribute(below(disk, "target"), "dev") ?? "";
     if (cloned.includes(disk)) {
-      remove(...["backingStore", "mirror", "shareable", "transient", "auth"].flatMap((one) => children(disk, one)));
+      remove(...["source", "backingStore", "mirror", "shareable", "transient", "auth"].flatMap((one) => children(disk, one)));
     } else if (!["cdrom", "floppy"].includes(attribute(disk, "device") ?? "")) {
       lost.push(`the disk ${name}`);
       // Where devices have an order, one without is never booted from.

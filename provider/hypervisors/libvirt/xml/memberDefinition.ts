@@ -9,7 +9,7 @@ import { baseName } from "../look/domainDisks";
 import { libvirts } from "../own";
 import { cardPlaces, cardXml } from "./cards";
 import { allBelow, append, attribute, below, childOf, children, readDefinition, remove, setText, writeDefinition, type Element } from "./definition";
-import { backingXml, diskName, diskNames, diskXml, fill, imageDisksOf, memberXml, scsiControllers, scsiControllerXml, type DiskXml } from "./domainXml";
+import { backingXml, diskName, diskNames, diskXml, fill, imageDisksOf, memberXml, scsiControllers, scsiControllerXml, type DiskXml, type MemberSlot } from "./domainXml";
 import { held, intruded, placesOf } from "./held";
 import { hasAgentChannel } from "./channels";
 import { clonedDisks, describeHardware, inherit, isDisk, unshareable, type ClonedFrom, type LonePart } from "./inherit";
@@ -41,8 +41,6 @@ export interface Parts {
 /** A template's definition, as its host gave it. */
 export interface TemplateMachine extends ClonedFrom {
   xml: string;
-  /** It is a member's, and what its program sets was set in it. @default false */
-  isMember?: boolean;
 }
 
 /**
@@ -61,15 +59,14 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
     return finished(root, order, parts, { isNew: true, isAgain: false });
   }
   const root = readDefinition("own" in from ? from.own : from.template.xml);
-  if ("template" in from) inherit(root, from.template);
+  const standing = "template" in from ? inherit(root, from.template).cloned : memberDisks(root, order, parts.image.length);
   setIdentity(root, order, parts.tag);
   setSize(root, vm);
   setMachine(root, vm, order, "own" in from);
   setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
-  const standing = "template" in from ? clonedDisks(root, from.template) : memberDisks(root, parts.image.length);
   setDisks(root, standing, parts);
   setIgnition(root, parts.ignition, isIgnitionVolume);
-  return finished(root, order, parts, { isNew: "template" in from, isAgain: "own" in from || from.template.isMember === true });
+  return finished(root, order, parts, { isNew: "template" in from, isAgain: "own" in from || from.template.member !== undefined });
 }
 
 /** Why a template's machine cannot be had many times, or what `vm.xml` makes of it is no member. */
@@ -138,6 +135,7 @@ function setCards(root: Element, order: ReconfigureOrder, places: readonly strin
 /** @param standing elements of its cloned disks, as far as there are any */
 function setDisks(root: Element, standing: readonly (Element | undefined)[], { image, extra }: Parts): void {
   const devices = childOf(root, "devices");
+  remove(...standing.slice(image.length)); // of an image with more disks
   image.forEach((disk, place) => {
     setImage(standing[place] ?? append(devices, { disk: diskXml(disk, diskName(place)) }, place === 0 ? children(devices)[0] ?? null : null), disk);
   });
@@ -188,7 +186,7 @@ function ownPaths(order: ReconfigureOrder): Set<string> {
 }
 
 /** The cloned disks of a member, as whoever looks for them finds them (look/domainDisks.ts). */
-const memberDisks = (root: Element, count: number): (Element | undefined)[] => imageDisksOf(allBelow(root, "devices", "disk").filter(isDisk), count, (disk) => ({
+const memberDisks = (root: Element, { slot, generation }: MemberSlot, count: number): (Element | undefined)[] => imageDisksOf(allBelow(root, "devices", "disk").filter(isDisk), { slot, generation, count }, (disk) => ({
   device: attribute(below(disk, "target"), "dev"), file: attribute(below(disk, "source"), "file"),
 }));
 
@@ -198,7 +196,7 @@ const memberDisks = (root: Element, count: number): (Element | undefined)[] => i
  */
 function finished(root: Element, order: ReconfigureOrder, { tag, image, extra }: Parts, { isNew, isAgain }: { isNew: boolean; isAgain: boolean }): string {
   const { xml } = libvirts(order.vm.own);
-  const places = (): string[] => memberDisks(root, image.length).map(placesOf);
+  const places = (): string[] => memberDisks(root, order, image.length).map(placesOf);
   const [before, own] = [held(root), places()];
   const lone = (): LonePart[] => unshareable(root, ownPaths(order));
   // What somebody gave a member by hand since is that member's.
@@ -209,7 +207,7 @@ function finished(root: Element, order: ReconfigureOrder, { tag, image, extra }:
     allBelow(root, "metadata").flatMap((metadata) => children(metadata)).some((one) => one.namespaceURI === TAG_URI && attribute(one, "incarnation") === tag.incarnation);
   if (!isOwn || root.nodeName !== "domain") wrong.push("vm.xml changes what tells members apart (name, UUID or tag)");
   const files = allBelow(root, "devices", "disk", "source").map((source) => baseName(attribute(source, "file") ?? attribute(source, "volume")));
-  const isWhole = memberDisks(root, image.length).every((disk, place) => attribute(below(disk, "source"), "file") === image[place]!.path) &&
+  const isWhole = memberDisks(root, order, image.length).every((disk, place) => attribute(below(disk, "source"), "file") === image[place]!.path) &&
     isDeepStrictEqual(places(), own) && extra.every(({ path }) => files.includes(baseName(path)));
   wrong.push(...intruded(before, held(root), isWhole));
   if (wrong.length > 0) throw new UnfitMachineError(wrong);
@@ -229,14 +227,14 @@ export interface LikeTemplate {
 
 /** @throws UnfitMachineError */
 export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplate {
-  const lost = inherit(readDefinition(template.xml), template);
+  const { cloned, lost } = inherit(readDefinition(template.xml), template);
   const sample = sampleOf(vm, { template });
   const root = readDefinition(sample);
   const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
   const agentChannel = hasAgentChannel(parseXml(sample)["domain"]);
   return {
     sample, cards: allBelow(root, "devices", "interface").length, agentChannel, memory: memoryOf(root),
-    words: `hardware as the template's: ${describeHardware(root, clonedDisks(root, template))}${without}`,
+    words: `hardware as the template's: ${describeHardware(root, cloned)}${without}`,
   };
 }
 
