@@ -192,7 +192,7 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
       if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
       await assertOwnDisks(here, found.domain, order);
     }
-    const marks = new Set(await pendingMarks(here, order));
+    let marks = await pendingMarks(here, order);
     if (found) {
       const named = await namedDisks(here, found.domain, order);
       const going = groupBy(named.filter(({ onDelete }) => onDelete === "delete"), ({ pool }) => pool.name);
@@ -200,7 +200,7 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
       for (const [pool, disks] of going) if (pool !== here.pool.name) await assertUnused(atPool(here, disks[0]!.pool), disks.map(({ volume }) => volume), found.domain.uuid);
       await assertFirmwareUnused(here, found.domain);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
-      for (const mark of await markLeaving(here, named)) marks.add(mark);
+      marks = await markLeaving(here, named, marks);
       await client.undefineDomain(found.domain);
     }
     const images = imageNames(scope, order).reverse();
