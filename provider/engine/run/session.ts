@@ -45,6 +45,7 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     ledger: new Ledger(),
     reads: new ReadProfiles(previous?.readProfiles),
     ...(learned && { learned }),
+    ...(request.onNotice && { onNotice: request.onNotice }),
   };
 }
 

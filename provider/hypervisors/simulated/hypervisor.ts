@@ -10,7 +10,7 @@ import {
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
 import { Copies, type CopyOrder, type CopySource } from "./copies";
-import { assertKept } from "./dataDisks";
+import { assertKept } from "./hardware";
 import { EarlyStarts, guestsOver } from "./early";
 import { armFaults } from "./faults";
 import { baseKey, ImageUnderWay, sourceKeyOf } from "./images";
@@ -230,6 +230,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const member = this.member(host, order, "power");
     const key = volumeKey(order.fleet.fleetId, order.slot, order.generation);
     if (order.to === "running" && host.early.has(key)) throw new HypervisorError(order.host, "power", `the disk of slot ${order.slot} is still arriving`);
+    if (member.power === "stopped" || order.to === "stopped") delete member.running; // it starts with what its definition says
     member.power = order.to;
     const base = host.bases.get(key);
     // A guest without a delta writes its base.

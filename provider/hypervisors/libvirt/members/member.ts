@@ -20,6 +20,7 @@ import { TAG_KEY, TAG_URI, tagXml, type MemberTag } from "../xml/tags";
 import { imageNames, targetVolumeName } from "../volumes/images";
 import { diskPath, ensureVolume, volumeFacts } from "../volumes/volumes";
 import { parseXml } from "../xml/xml";
+import { changeLive } from "./liveHardware";
 import { assertNoSnapshot, dataDisks, deletePending, dropPending, growDataDisks, makeDataDisks, markLeaving, namedDisks, pendingMarks } from "./dataDisks";
 
 const POLL_MS = 200;
@@ -43,8 +44,8 @@ export async function putDeltaOver(image: CopyRef, order: SnapshotOrder, place: 
   });
 }
 
-/** Defines the member, or brings its definition to this shape; what runs takes it at its next start. */
-export async function reconfigureMember(order: ReconfigureOrder, place: Place, machine: () => Promise<TemplateMachine | undefined>): Promise<void> {
+/** Defines the member, or brings its definition to this shape; what runs takes it at its next start, but for what is `live`. */
+export async function reconfigureMember(order: ReconfigureOrder, place: Place, machine: () => Promise<TemplateMachine | undefined>, context: CallContext = {}): Promise<void> {
   await inPlace(place, "define", async (here) => {
     const { client, scope } = here;
     const found = await findMember(client, order);
@@ -70,6 +71,7 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     const parts = { tag, top: { path, format: "qcow2" }, extra: [...extra, ...told.disks], ignition: told.ignition };
     const kept = keepingHardware(order, found?.tag);
     const xml = memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine));
+    if (found && order.live && isActive(await client.domainState(found.domain))) await changeLive(client, kept, found.domain, context);
     // Before it is a member's: what a guest may have written is no copy to go on with.
     if (!found && order.kind === "full") await endArrival(here, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);

@@ -58,6 +58,11 @@ export const Proc = {
   domainGetState: 212,
   nodeGetCpuStats: 227,
   nodeGetMemoryStats: 228,
+  domainAttachDeviceFlags: 160,
+  domainDetachDeviceFlags: 161,
+  domainUpdateDeviceFlags: 174,
+  domainSetVcpusFlags: 199,
+  domainSetMemoryFlags: 204,
   domainUndefineFlags: 231,
   domainDestroyFlags: 234,
   domainBlockResize: 251,
@@ -117,6 +122,8 @@ export const Flag = {
 /** virErrorNumber, those that we tell apart. */
 export const ErrorCode = {
   internalError: 1,
+  noSupport: 3,
+  invalidArg: 8,
   operationFailed: 9,
   domExist: 28,
   systemError: 38,
@@ -127,9 +134,11 @@ export const ErrorCode = {
   noStorageVol: 50,
   operationInvalid: 55,
   noInterface: 57,
+  configUnsupported: 67,
   operationTimeout: 68,
   noDomainMetadata: 80,
   blockCopyActive: 83,
+  operationUnsupported: 84,
   storageVolExist: 90,
 } as const;
 
