@@ -35,6 +35,8 @@ export interface RunRequest {
   /** Names this run to others that wait for its lock. */
   holder: string;
   onProgress?: ProgressSink;
+  /** Something was done, and not all as it was planned: in words that name the member. */
+  onNotice?: (notice: string) => void;
   /** What the run is about to do, told once, before anything is touched. */
   onPlan?: (plan: FleetPlan, observation: Observation) => void;
   signal?: AbortSignal;

@@ -85,7 +85,7 @@ async function throughDoor<T>(
       if (kind.isNoted && hasWork(plan)) begun.note({ ...question, observation });
     };
     try {
-      return await door({ ...question, hypervisor, clock: dependencies.clock, holder, onProgress: progress, onPlan, signal });
+      return await door({ ...question, hypervisor, clock: dependencies.clock, holder, onProgress: progress, onNotice: log.warn, onPlan, signal });
     } finally {
       progress.flush();
       await hypervisor.close().catch(() => undefined);

@@ -1,5 +1,5 @@
 /** What the port's calls take and give back (hypervisor.ts). */
-import type { CloneKind, FleetSpec, GuestIdentity, HostSpec, Image, Leftover, VmSpec } from "../fleet/model";
+import type { CloneKind, FleetSpec, GuestIdentity, HostSpec, Image, Leftover, LivePart, VmSpec } from "../fleet/model";
 import type { NoSpaceError, SourceLostError } from "./errors";
 
 /** Who runs: goes into every tag. */
@@ -23,6 +23,8 @@ export interface CallContext {
    * be, so it tries once more; false: it ends with this error and gives back what it took.
    */
   onNoSpace?: (error: NoSpaceError) => Promise<boolean>;
+  /** Of `reconfigure`: something that was done, and not all as was ordered; in words that name the member. */
+  onNotice?: (notice: string) => void;
   /** Of `clone`: called once before it rejects, if it had begun, with what it moved over the network nevertheless. */
   onBroken?: (moved: Pick<CloneResult, "bytesMoved" | "bytesResent">) => void;
 }
@@ -107,6 +109,11 @@ export interface ReconfigureOrder extends MemberRef {
    * labels. They are made as large as is declared. @throws where one is gone, used by somebody or larger. @default none
    */
   reattach?: readonly { label: string; disk: string }[];
+  /**
+   * Of a running member: what of its hardware is changed at once, too. Where the machine refuses that after all, it is
+   * there from its next start, and `onNotice` is told. @default nothing
+   */
+  live?: readonly LivePart[];
   /** What its guest is told, from its next start on. Absent: nothing, and what an earlier order told goes. */
   guest?: GuestIdentity;
   /** Of a new member: its guest is to be waited for, which whoever looks is told until `markConfiguring`. @default false */

@@ -266,6 +266,7 @@ export class Administrator {
   private power(power: SimulatedMember["power"], which: number): string | undefined {
     const at = this.member(which, ({ host, member }) => !host.early.has(volumeKey(member.fleetId, member.slot, member.generation)));
     if (!at) return undefined;
+    if (power === "stopped" || at.member.power === "stopped") delete at.member.running;
     at.member.power = power;
     const key = volumeKey(at.member.fleetId, at.member.slot, at.member.generation);
     const base = at.host.bases.get(key);

@@ -290,7 +290,7 @@ class LabLife {
   }
 
   private inputs(): Record<string, unknown> {
-    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, disks, hostname, abandon } = this.declared;
+    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, numCpus = 1, ceilings, disks, hostname, abandon } = this.declared;
     const { lab } = this.options;
     const named = this.site.hosts.slice(0, hosts).map((host, index) => ({
       name: host.name, uri: host.uri, rack: host.rack, pool: "default", transferAddress: host.address, nicBitsPerSecond: host.nicBitsPerSecond,
@@ -304,7 +304,7 @@ class LabLife {
       hosts: named,
       ...("counts" in targets ? {} : targets),
       // No kernel: such a guest waits in its firmware, and writes nothing.
-      vm: { numCpus: 1, memory: memory / 8, networks: [{ network: "default" }], domainType: "qemu", disks },
+      vm: { numCpus, memory: memory / 8, ...(ceilings && { maxCpus: ceilings.maxCpus, maxMemory: ceilings.maxMemory / 8 }), networks: [{ network: "default" }], domainType: "qemu", disks },
       ...(hostname !== undefined && { guest: hostname === false ? "none" : { hostname } }),
       allowUnauthenticatedTcp: true, shutdownTimeout: 0, connectTimeout: 5, stallTimeout: 5, lockTimeout: 90,
     };

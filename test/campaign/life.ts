@@ -15,6 +15,10 @@ export interface Declared {
   onTemplateChange: "keep" | "replace";
   allowRecreate: boolean;
   memory: number;
+  /** @default 1 */
+  numCpus?: number;
+  /** What members can be given while they run. @default as much as they have */
+  ceilings?: { maxCpus: number; maxMemory: number };
   disks: { label: string; sizeBytes: number; onDelete: "delete" | "keep"; reattach?: boolean }[];
   /** The largest size that was ever declared of a data disk, by its label: disks never shrink. @default none */
   largest?: Record<string, number>;
@@ -91,6 +95,7 @@ export function drawLife(seed: number, { acts, kills, running, leastMembers, mos
     hosts: whole(2, HOSTS), targets: targets(), clone: clone(), policy: one("auto", "rounds", "relay", "earliestCompletion"),
     keepSeeds: one("none", "none", "rack", "host"), powerOn: chance(running), start: one("whenCopied", "whenCopied", "immediately"),
     onTemplateChange: one("keep", "keep", "replace"), allowRecreate: chance(0.8), memory: 256, disks: disks(), abandon: false,
+    ...(chance(0.5) && { ceilings: { maxCpus: 4, maxMemory: 1024 } }),
   };
   const change = (): Partial<Declared> => one<() => Partial<Declared>>(
     () => ({ targets: targets() }), () => ({ targets: targets() }), () => ({ targets: targets() }),
@@ -98,6 +103,7 @@ export function drawLife(seed: number, { acts, kills, running, leastMembers, mos
     () => ({ powerOn: chance(running) }), () => ({ memory: one(256, 512) }), () => ({ onTemplateChange: one("keep", "replace") }),
     () => ({ disks: disks() }), () => ({ start: one("immediately", "whenCopied") }), () => ({ abandon: chance(0.7) }),
     () => ({ grownMebibytes: whole(1, 4) }), () => ({ hostname: one<string | false>("{name}", "x-{slot}", false) }),
+    () => ({ numCpus: whole(2, 4) }), () => ({ numCpus: whole(1, 4) }), () => ({ ceilings: { maxCpus: 4, maxMemory: 1024 } }),
   )();
   const up = (): Step => ({
     kind: "up",

@@ -1,6 +1,7 @@
 /** A life on the simulator: the real engine, planner and record over hosts in memory, judged after every run. */
 import { applyFleet, FleetRefusedError, FleetRunError, previewFleet, refreshFleet, removeFleet, type RunRequest } from "../../provider/engine";
-import { type FleetSpec, type FleetState, hostsToObserve } from "../../provider/fleet";
+import { type FleetPlan, type FleetSpec, type FleetState, hostsToObserve } from "../../provider/fleet";
+import { slotKey } from "../../provider/hypervisors/simulated/world";
 import { createSimulated, type SimulatedHypervisor, type VirtualClock } from "../../provider/hypervisors/simulated";
 import type { Hypervisor } from "../../provider/hypervisors/hypervisor";
 import { COSTS, IMAGE_BYTES, inputs, specOf } from "../engine/world";
@@ -161,8 +162,9 @@ class SimulatedLife {
     try {
       const { state, plan } = await applyFleet(this.request(spec, this.hypervisor));
       this.previous = state;
-      const [said, did] = [preview.plan, plan].map(({ create, destroy }) => JSON.stringify([...[create, destroy].map((all) => all.map(({ slot, host, generation }) => [slot, host, generation])), create.map(({ reattach }) => reattach)]));
+      const [said, did] = [preview.plan, plan].map(({ create, destroy, reconfigure }) => JSON.stringify([reconfigure.map(({ slot, changes }) => [slot, changes]), ...[create, destroy].map((all) => all.map(({ slot, host, generation }) => [slot, host, generation])), create.map(({ reattach }) => reattach)]));
       if (preview.plan.problems.length > 0 || said !== did) this.fail([`the preview said ${said} ${JSON.stringify(preview.plan.problems)}, up did ${did}`]);
+      this.judgeLive(plan);
       return undefined;
     } catch (error) {
       if (error instanceof FleetRunError) this.previous = error.state;
@@ -171,6 +173,15 @@ class SimulatedLife {
     } finally {
       this.judge(before, spec);
     }
+  }
+
+  /** What was to be there at once is there, as far as a member still runs. */
+  private judgeLive({ reconfigure }: FleetPlan): void {
+    const wrong = reconfigure.flatMap(({ host, slot, name, changes }) => changes.flatMap((change) => {
+      const running = this.hypervisor.host(host).members.get(slotKey(FLEET_ID, slot))?.running;
+      return change.kind === "hardware" && change.live?.includes("cpus") && running && running.numCpus !== change.numCpus ? [`${name} runs with ${running.numCpus} CPUs, expected ${change.numCpus} at once`] : [];
+    }));
+    if (wrong.length > 0) this.fail(wrong);
   }
 
   private async preview(spec: FleetSpec): Promise<Awaited<ReturnType<typeof previewFleet>>> {
@@ -261,7 +272,9 @@ class SimulatedLife {
   }
 
   private inputs(declared: Declared, abandonHosts: string[]): Record<string, unknown> {
-    const { hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, disks, grownMebibytes, hostname, waitFor = "started", maxConfiguring } = declared;
+    const {
+      hosts, targets, start, powerOn, clone, policy, keepSeeds, onTemplateChange, allowRecreate, memory, numCpus = 1, ceilings, disks, grownMebibytes, hostname, waitFor = "started", maxConfiguring,
+    } = declared;
     const all = inputs(HOSTS, 2);
     const named = (all.hosts as Record<string, unknown>[]).slice(0, hosts);
     return {
@@ -269,7 +282,7 @@ class SimulatedLife {
       hosts: "counts" in targets ? named.map((host, index) => ({ ...host, count: targets.counts[index] })) : named,
       ...("counts" in targets ? {} : targets),
       ...(this.life.template === "file" && { template: { file: "./golden.qcow2" } }),
-      vm: { numCpus: 1, memory, networks: [{ network: "default" }], domainType: "qemu", disks, ...(grownMebibytes !== undefined && { rootDisk: { sizeBytes: IMAGE_BYTES + grownMebibytes * 2 ** 20 } }) },
+      vm: { numCpus, memory, ...ceilings, networks: [{ network: "default" }], domainType: "qemu", disks, ...(grownMebibytes !== undefined && { rootDisk: { sizeBytes: IMAGE_BYTES + grownMebibytes * 2 ** 20 } }) },
       ...(waitFor !== "started" && { waitFor, waitForTimeoutSeconds: 5 * BOOT_SECONDS, maxConfiguring }),
       ...(hostname !== undefined && { guest: hostname === false ? "none" : { hostname } }),
     };

@@ -125,6 +125,19 @@ describe("a fleet of a template machine on real hosts", function () {
     assert.match((await failureOf(run.up({}))).message, /vm\.rootDisk\.sizeBytes: expected at least the 209715200 bytes that hw-00\d has, got 104857600; disks never shrink/);
   });
 
+  it("has data disks beside its own, on whatever bus that is, under names that are free, and keeps them in a change", async () => {
+    const disks = [{ label: "data", sizeBytes: MIB, bus: "scsi" }, { label: "log", sizeBytes: MIB, bus: "sata" }, { label: "tmp", sizeBytes: MIB }];
+    await fleetOf({ countPerHost: undefined, count: 1, vm: { domainType: "qemu", disks, maxCpus: 4 } }, { hosts: [hosts[0]!.name] });
+    const { state } = await run.up({});
+    const targets = async (): Promise<string[]> => (await definition(hosts[0]!, state.members[0]!.name)).filter((line) => line.startsWith("<target dev='") && line.includes("bus=")).sort();
+    const made = ["<target dev='sda' bus='scsi'/>", "<target dev='sdb' bus='sata'/>", "<target dev='sdc' bus='scsi'/>", "<target dev='sdd' bus='sata'/>", "<target dev='vdd' bus='virtio'/>"];
+    assert.deepEqual((await targets()).filter((line) => !line.includes("vde")), made);
+    const { plan } = await run.up({ vm: { domainType: "qemu", disks, maxCpus: 4, numCpus: 3, networks: [{ network: "default" }, { network: "default" }] } });
+    assert.match(plan.reconfigure[0]!.reason, /^CPUs 2 → 3, networks default → default\+default, at once/);
+    assert.deepEqual((await targets()).filter((line) => !line.includes("vde")), made);
+    assert.deepEqual((await run.up({ vm: { domainType: "qemu", disks, maxCpus: 4, numCpus: 3, networks: [{ network: "default" }, { network: "default" }] } })).plan.reconfigure, []);
+  });
+
   it("has firmware with secure boot and a TPM of its own in each member, kept over stop, start, growth and shrink", async () => {
     await fleetOf({ countPerHost: undefined, count: 2, vm: { domainType: "qemu" } }, { hosts: hosts.slice(0, 2).map(({ name }) => name) });
     // Nobody signed the lab's kernel: these guests stay with their firmware.

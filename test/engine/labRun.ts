@@ -7,6 +7,7 @@ import { freshFleetId, specOf } from "../hypervisors/libvirt/labFleet";
 
 export interface UpOptions {
   onProgress?: (progress: Progress) => void;
+  onNotice?: (notice: string) => void;
   /** @default "test" */
   holder?: string;
 }
@@ -18,11 +19,11 @@ export class LabRun {
   constructor(public inputs: Record<string, unknown>, readonly fleetId = freshFleetId()) {}
 
   /** @param changes over the inputs, for this run alone */
-  async up(changes: Record<string, unknown>, { onProgress, holder = "test" }: UpOptions = {}): Promise<RunResult> {
+  async up(changes: Record<string, unknown>, { onProgress, onNotice, holder = "test" }: UpOptions = {}): Promise<RunResult> {
     const spec = specOf({ ...this.inputs, ...changes });
     const hypervisor = createLibvirt({ spec });
     try {
-      const result = await applyFleet({ spec, fleetId: this.fleetId, incarnation: "one", previous: this.state, hypervisor, clock: realClock, holder, onProgress });
+      const result = await applyFleet({ spec, fleetId: this.fleetId, incarnation: "one", previous: this.state, hypervisor, clock: realClock, holder, onProgress, onNotice });
       this.state = result.state;
       return result;
     } catch (error) {

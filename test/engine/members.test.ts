@@ -17,7 +17,7 @@ const failed = (run: Promise<unknown>): Promise<FleetRunError> => run.then(
 
 describe("what is taken for a member once its definition was sent", () => {
   for (const [clone, autostart] of [["full", true], ["linked", undefined]] as const) {
-    it(`is what its host shows then, but for its disks (${clone})`, async () => {
+    it(`is what its host shows then, but for its disks and how it runs (${clone})`, async () => {
       const spec = specOf(inputs(1, 1, {
         count: 1, clone, keepSeeds: "none", vm: { numCpus: 2, memory: 512, networks: [{ network: "default" }, { network: "back" }], domainType: "qemu", ...(autostart && { autostart }) },
       }));
@@ -31,8 +31,9 @@ describe("what is taken for a member once its definition was sent", () => {
       const [seen] = (await reachable(spec, where))[0]!.members;
       const context = contextOf(request(spec, where), new AbortController().signal);
       const { name, kind, slot, generation, contentId } = seen!;
+      const { running: _how, ...shown } = seen!;
       const taken = asDefined(context, definition(context, { slot, name, host: "a1", kind, generation, image: { contentId } }));
-      assert.deepEqual(taken, { ...seen, chain: [], disks: [] });
+      assert.deepEqual(taken, { ...shown, chain: [], disks: [] });
       assert.deepEqual(autostarts, [autostart ?? false]);
     });
   }
@@ -139,5 +140,26 @@ describe("a member that starts early", () => {
     const made = new Set(plan.create.map(({ host, slot }) => `power ${host}/${slot}`));
     assert.deepEqual(calls.filter((call) => made.has(call)), []);
     assert.ok(plan.complete.length > 0);
+  });
+});
+
+describe("a change of a member that runs", () => {
+  it("is ordered for at once as far as the plan says, and what the hypervisor says of it reaches whoever asked for the run", async () => {
+    const of = (numCpus: number, memory: number) => specOf(inputs(1, 1, { count: 1, vm: { numCpus, memory, maxCpus: 4, maxMemory: 512, domainType: "qemu" } }));
+    const where = world(of(1, 256));
+    const { state } = await up(of(1, 256), where);
+    const live: unknown[] = [];
+    const notices: string[] = [];
+    const hypervisor = wrap(where.hypervisor, (method, order, context, proceed) => {
+      if (method === "reconfigure") {
+        live.push(order.live);
+        context?.onNotice?.("w-000 kept its memory");
+      }
+      return proceed();
+    });
+    const { state: after } = await up(of(3, 512), { ...where, hypervisor }, state, { onNotice: (notice) => notices.push(notice) });
+    await up(of(2, 512), { ...where, hypervisor }, after);
+    assert.deepEqual([live, notices], [[["cpus", "memory"], undefined], ["w-000 kept its memory"]]);
+    assert.equal((await reachable(of(2, 512), where))[0]!.members[0]!.running!.numCpus, 3);
   });
 });

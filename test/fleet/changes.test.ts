@@ -32,6 +32,49 @@ describe("what differs between a member and what is declared", () => {
   });
 });
 
+describe("a running member's hardware", () => {
+  const running = { numCpus: 2, maxCpus: 4, maxMemory: 2048, hasBalloon: true };
+  const of = (vm: Partial<FleetInputs["vm"]>, changes: Partial<ObservedMember> = {}) => {
+    const found = differenceOf(declared({ numCpus: 2, memory: 1024, ...vm }), member(0, { numCpus: 2, memory: 1024, running, ...changes }), AT);
+    return [found?.changes.flatMap((change) => (change.kind === "hardware" ? change.live ?? [] : [])), found?.reason];
+  };
+  const later = "in effect from its next start";
+
+  it("changes at once as far as it was started for it, and says of each part when", () => {
+    assert.deepEqual(of({ numCpus: 4 }), [["cpus"], "CPUs 2 → 4, at once"]);
+    assert.deepEqual(of({ numCpus: 5 }), [[], `CPUs 2 → 5, ${later}`]);
+    assert.deepEqual(of({ numCpus: 1 }), [[], `CPUs 2 → 1, ${later}`], "nobody can make a guest let go of its first ones");
+    assert.deepEqual([of({ memory: 512 }), of({ memory: 2048 })], [[["memory"], "memory 1024 → 512 MiB, at once"], [["memory"], "memory 1024 → 2048 MiB, at once"]]);
+    assert.deepEqual(of({ memory: 2049 }), [[], `memory 1024 → 2049 MiB, ${later}`]);
+    assert.deepEqual(of({ memory: 512 }, { running: { ...running, hasBalloon: false } }), [[], `memory 1024 → 512 MiB, ${later}`]);
+    assert.deepEqual(of({ numCpus: 8, memory: 512, networks: [{ network: "b" }] }), [["memory", "networks"], `memory 1024 → 512 MiB, networks default → b, at once; CPUs 2 → 8, ${later}`]);
+  });
+
+  it("takes cards in networks and on bridges at once, and no others", () => {
+    const cards = (networks: NonNullable<NonNullable<FleetInputs["vm"]>["networks"]>, changes = {}) => of({ networks }, changes)[0];
+    assert.deepEqual(cards([{ network: "default" }, { network: "b" }]), ["networks"]);
+    assert.deepEqual(cards([{ bridge: "br0" }]), ["networks"]);
+    assert.deepEqual(cards([]), ["networks"]);
+    for (const card of [{ bridge: "br0", virtualPort: "openvswitch" }, { bridge: "br0", vlanTags: [4] }, { network: "b", mtu: 9000 }, { direct: { device: "eth0" } }] as const) assert.deepEqual(cards([{ network: "default" }, card as { network: string }]), [], JSON.stringify(card));
+    assert.deepEqual(cards([{ network: "default" }], { networks: ["default", "direct/eth0/bridge"] }), [], "nor is one taken away");
+    assert.deepEqual(cards([{ direct: { device: "eth0", mode: "bridge" } }, { network: "b" }], { networks: ["direct/eth0/bridge"] }), ["networks"], "one that stays as it is is in nobody's way");
+  });
+
+  it("has ceilings where they are declared, which change at its next start, and of which it may have less", () => {
+    const most = { maxCpus: 4, maxMemory: 2048 };
+    assert.deepEqual(of(most), [[], `CPUs at most 2 → 4, memory at most 1024 → 2048 MiB, ${later}`]);
+    const made = { numCpus: 4, memory: 2048, atFirst: { numCpus: 2, memory: 1024 } };
+    assert.deepEqual(of(most, made), [undefined, undefined]);
+    assert.deepEqual(of({ ...most, numCpus: 3 }, made), [["cpus"], "CPUs 2 → 3, at once"]);
+    assert.deepEqual(of({}, made), [["cpus", "memory"], "CPUs 4 → 2, memory 2048 → 1024 MiB, at once"], "without them, what it may have is what it has");
+  });
+
+  it("waits for its next start where nobody saw how it runs", () => {
+    const { running: _none, ...unseen } = member(0, { numCpus: 2, memory: 1024, running });
+    assert.equal(differenceOf(declared({ numCpus: 2, memory: 512 }), unseen, AT)?.reason, `memory 1024 → 512 MiB, ${later}`);
+  });
+});
+
 describe("extra disks that members do not have as declared", () => {
   const program = declared({ disks: [{ label: "logs", sizeBytes: 1e9 }, { label: "data", sizeBytes: 1e9, onDelete: "keep" }] });
   const having = (slot: number, disks: Record<string, "delete" | "keep">) => member(slot, { disks: Object.entries(disks).map(([label, onDelete]) => ({ ...disk(label), label, onDelete })) });

@@ -16,6 +16,12 @@ describe("memory that members want", () => {
     assert.match(plan(declared, having(empty(declared), 4 * GIB - 1, 0)).problems.map(formatProblem).join(), /vm\.memory: expected at most the 4095 MiB that a1 has, got 4096/);
   });
 
+  it("is all that a member can be given while it runs: it starts with that", () => {
+    const declared = spec({ count: 8, vm: { memory: 1024, maxMemory: 4096 } });
+    assert.match(plan(declared, having(empty(declared), 64 * GIB, 0)).warnings[0]!, /2 members to start there want 8\.6 GB/);
+    assert.match(plan(declared, having(empty(declared), 2 * GIB, 0)).problems.map(formatProblem).join(), /vm\.maxMemory: expected at most the 2048 MiB that a1 has, got 4096/);
+  });
+
   it("is asked of what starts, and of nothing else", () => {
     const stopped = spec({ count: 8, powerOn: false, vm: { memory: 4096 } });
     assert.deepEqual(plan(stopped, having(empty(stopped), 64 * GIB, 0)).warnings, []);

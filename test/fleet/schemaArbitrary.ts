@@ -65,6 +65,7 @@ function fitted(one: { vm: FleetInputs["vm"]; template: FleetInputs["template"];
     vm: {
       ...vm, ...(kernel !== undefined && { kernel, initrd, cmdline }), ...(serialLog !== undefined && { serialLog: `${serialLog}{slot}` }),
       networks: vm.networks?.map(fittedCard),
+      ...(vm.maxCpus !== undefined && { maxCpus: Math.max(vm.maxCpus, vm.numCpus ?? 1) }), ...(vm.maxMemory !== undefined && { maxMemory: Math.max(vm.maxMemory, vm.memory ?? 1024) }),
       ...(vm.firmware === "bios" && { efiSecureBootEnabled: undefined }), ...(kernel !== undefined && { efiSecureBootEnabled: undefined }),
       ...(hardware !== undefined && { hardware: kind === "domain" ? hardware : "defaults" as const }),
       ...(xml && { xml: Object.fromEntries(Object.entries(xml).map(([path, value]) => [path, value === true && path.includes("/@b") || value === true && path.endsWith("/@check") ? "true" : value])) }),

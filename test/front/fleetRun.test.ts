@@ -48,6 +48,17 @@ describe("one run of a fleet", () => {
     assert.equal(entered[0]!.door, "remove");
   });
 
+  it("warns of what was done otherwise than planned", async () => {
+    const { front, said } = frontWorld({
+      apply: async ({ onNotice }) => {
+        onNotice!("w-000 kept its memory");
+        return state();
+      },
+    });
+    await front.create(request);
+    assert.deepEqual(said.map(({ manner, text }) => [manner, text]), [["warning", "w-000 kept its memory"]]);
+  });
+
   it("tells live how far it is, the last of it always", async () => {
     const { front, said } = frontWorld({
       apply: async ({ onProgress }) => {

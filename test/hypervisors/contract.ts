@@ -170,6 +170,31 @@ export function hypervisorContract(name: string, setup: () => Promise<ContractWo
       }
     });
 
+    it("changes a running member's hardware at once where that is ordered and it was started for it, and else at its next start", async () => {
+      const notices: string[] = [];
+      const seen = async () => {
+        const { numCpus, memory, atFirst, running } = only((await look(first)).members);
+        return { most: [numCpus, memory], first: atFirst && [atFirst.numCpus, atFirst.memory], running: running && [running.numCpus, running.maxCpus, running.maxMemory] };
+      };
+      const shaped = (numCpus: number, memory: number, live?: ReconfigureOrder["live"]) => hv.reconfigure(
+        { ...definition(first, 0, "full", { numCpus, memory, maxCpus: 4, maxMemory: 128 }), ...(live && { live }) }, { onNotice: (notice) => notices.push(notice) });
+      await clone(template(), base(first, 0));
+      await hv.snapshot({ fleet, host: first, slot: 0, generation: 0, contentId });
+      await shaped(1, 96);
+      assert.deepEqual(await seen(), { most: [4, 128], first: [1, 96], running: undefined });
+      await power(first, 0, "running");
+      assert.deepEqual(await seen(), { most: [4, 128], first: [1, 96], running: [1, 4, 128] });
+      for (let i = 0; i < 2; i++) {
+        await shaped(3, 112, ["cpus", "memory"]);
+        assert.deepEqual(await seen(), { most: [4, 128], first: [3, 112], running: [3, 4, 128] });
+      }
+      await shaped(2, 96);
+      assert.deepEqual(await seen(), { most: [4, 128], first: [2, 96], running: [3, 4, 128] });
+      await power(first, 0, "stopped");
+      await power(first, 0, "running");
+      assert.deepEqual([await seen(), notices], [{ most: [4, 128], first: [2, 96], running: [2, 4, 128] }, []]);
+    });
+
     it("makes a member's data disks as large as is declared, running and stopped, and never smaller", async () => {
       const step = 8 << 20;
       const disks = (data: number) => ({ disks: [{ label: "log", sizeBytes: step, onDelete: "delete" as const }, { label: "data", sizeBytes: data, onDelete: "keep" as const }] });

@@ -48,6 +48,8 @@ export interface RunContext {
   learned?: Learned;
   /** Of the stores that copies are made in. Absent until the run knows what it makes. */
   room?: Room;
+  /** Something was done, and not all as it was planned. */
+  onNotice?: (notice: string) => void;
   /** A preview: what is no copy costs nothing there and is taken as done. */
   copiesOnly?: boolean;
 }
@@ -92,7 +94,7 @@ export async function operate<T>(
     const hostSignal = signalFor(context, host);
     context.ledger.worked.add(host);
     try {
-      return await limiter.run(() => call({ signal: hostSignal }), hostSignal);
+      return await limiter.run(() => call({ signal: hostSignal, ...(context.onNotice && { onNotice: context.onNotice }) }), hostSignal);
     } catch (error) {
       if (signal.aborted) throw error;
       if (error instanceof HostUnreachableError) hostBook.giveUp(error);

@@ -47,6 +47,7 @@ export function contextOf(request: RunRequest, signal: AbortSignal): RunContext 
     guests: new Map(),
     reads: new ReadProfiles(previous?.readProfiles),
     ...(learned && { learned }),
+    ...(request.onNotice && { onNotice: request.onNotice }),
   };
 }
 

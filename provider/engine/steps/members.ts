@@ -64,13 +64,14 @@ export async function changeMember(
   const { fleet, hypervisor, failures, signal } = context;
   const { slot, name, host } = planned;
   const { generation, kind } = known;
+  const live = planned.changes.flatMap((change) => (change.kind === "hardware" && change.live ? [change.live] : []))[0];
   let step = "reconfigure";
   try {
     for (const change of planned.changes) {
       if (change.kind !== "power") {
         if (change !== planned.changes.find(({ kind }) => kind !== "power")) continue; // one order says all
         await operate(context, host, (call) => (
-          hypervisor.reconfigure(definition(context, { slot, name, host, kind, generation, image: known }), call)
+          hypervisor.reconfigure({ ...definition(context, { slot, name, host, kind, generation, image: known }), ...(live && { live }) }, call)
         ));
         continue;
       }

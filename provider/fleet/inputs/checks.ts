@@ -20,6 +20,7 @@ export function crossProblems(input: unknown, options: CheckOptions): Problem[] 
     ...rackProblems(raw, hosts),
     ...duplicates(hosts, "hosts", "name"),
     ...duplicates(items(record(raw.vm).disks), "vm.disks", "label"),
+    ...ceilingProblems(record(raw.vm)),
     ...reattachProblems(items(record(raw.vm).disks)),
     ...libvirtProblems(raw, hosts, options),
     ...waitingProblems(raw),
@@ -69,6 +70,14 @@ function capacityProblems(raw: Raw, hosts: Raw[]): Problem[] {
     }
   }
   return problems;
+}
+
+function ceilingProblems(vm: Raw): Problem[] {
+  return ([["maxCpus", "numCpus"], ["maxMemory", "memory"]] as const).flatMap(([most, name]) => {
+    const [limit, wanted] = [num(vm[most]), num(vm[name])];
+    if (limit === undefined || wanted === undefined || limit >= wanted) return [];
+    return [{ path: `vm.${most}`, message: expected(`at least vm.${name}, which is ${wanted}`, limit, "raise it, or leave it out") }];
+  });
 }
 
 /** A disk that goes with its member comes back with nobody. */

@@ -165,6 +165,8 @@ function vmOf({ vm, template, waitFor }: ParsedInputs, defaultsVersion: Defaults
     ...(leftOut.length > 0 && { leftOut }),
     ...(numCpus !== undefined && { numCpus }),
     ...(memory !== undefined && { memory }),
+    ...(vm.maxCpus !== undefined && { maxCpus: vm.maxCpus }),
+    ...(vm.maxMemory !== undefined && { maxMemory: vm.maxMemory }),
     ...(networks && { networks: networks.map((card) => ({ adapterType: card.adapterType, ...(card.mtu !== undefined && { mtu: card.mtu }), own: libvirtCard(card) })) }),
     ...(vm.rootDisk && { rootDisk: vm.rootDisk }),
     disks: vm.disks.map((disk) => dataDisk(disk, defaultsVersion)),

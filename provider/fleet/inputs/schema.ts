@@ -74,13 +74,15 @@ const hostSchema = object("an object: { name, uri, rack, pool, ... }", {
 const vmSchema = object("an object: { numCpus, memory, networks, ... }", {
   hardware: choice(["template", "defaults"]).optional()
     .describe("template: members have the template machine's hardware, but for what is declared here. defaults: what is not declared is as said here. Default: template for a template { host, domain }, else defaults; fleets made before this input existed keep defaults."),
-  numCpus: integer(1, 1024).optional().describe("Virtual processors. A change reaches a running member at its next start. Default: the template machine's, else 1."),
-  memory: integer(1, 67_108_864).optional().describe("Memory in MiB. A change reaches a running member at its next start. Default: the template machine's, else 1024."),
+  numCpus: integer(1, 1024).optional().describe("Virtual processors. More reach a running member at once, up to `maxCpus`; else a change is there from its next start. Default: the template machine's, else 1."),
+  memory: integer(1, 67_108_864).optional().describe("Memory in MiB. A running member that has a balloon is asked to take a change at once, up to `maxMemory`; else it is there from its next start. Default: the template machine's, else 1024."),
+  maxCpus: integer(1, 1024).optional().describe("Virtual processors that a member can be given while it runs; a change of it is there from a member's next start. Default: as many as it has."),
+  maxMemory: integer(1, 67_108_864).optional().describe("Memory in MiB that a member can be given while it runs, of which its host must have all when it starts: its guest gives back what is beyond `memory`. A change of it is there from a member's next start. Default: as much as it has."),
   networks: list("a list of network cards such as { network: \"default\" }", object("an object: { network }, { bridge } or { direct }", {
     ...libvirtCardFields,
     adapterType: choice(["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"]).default("virtio").describe("Model of the network card."),
     mtu: integer(68, 65_535).optional().describe("Largest packet in bytes that the card tells its guest of. Default: the network's or the bridge's."),
-  })).optional().describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list. Default: cards as the template machine's, else none."),
+  })).optional().describe("Network cards, in order; MAC addresses follow from fleet, slot and place in this list. A running member gets, loses and replugs cards in networks and bridges at once, without `vlanTags` and `mtu`; else a change is there from its next start. Default: cards as the template machine's, else none."),
   rootDisk: object("an object: { sizeBytes }", {
     sizeBytes: bytes(1_048_576, "50e9").describe("Size of the cloned disk in bytes, as its guest sees it. Larger than before: members that are there grow, too, running or not; a guest that runs sees it at once, or at its next start. Disks never shrink."),
   }).optional().describe("The disk that is cloned. Default: as large as the template's."),

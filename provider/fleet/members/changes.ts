@@ -1,9 +1,10 @@
 /** What differs between a member as found and as declared, and can be changed without making it anew. */
 import { cardsTold, guestIdentity } from "../guest/identity";
-import type { ExtraDiskSpec, FleetSpec, ObservedMember, Reconfiguration, VmSpec } from "../model";
+import type { ExtraDiskSpec, FleetSpec, LivePart, ObservedMember, Reconfiguration, VmSpec } from "../model";
 import { cardPlace, diskInputs, machineInheriting, machineInputs } from "../own";
 import { formatBytes } from "../words/problems";
 import { memberMacs } from "./addresses";
+import { liveParts } from "./live";
 
 export interface Difference {
   changes: Reconfiguration[];
@@ -17,23 +18,35 @@ export interface At {
   rack: string;
 }
 
+const PARTS: readonly LivePart[] = ["cpus", "memory", "networks"];
+
 /** null: it is as declared. */
 export function differenceOf(spec: FleetSpec, member: ObservedMember, at: At): Difference | null {
   const changes: Reconfiguration[] = [];
   const reasons: string[] = [];
   // What is inherited a member has since it was made, whatever the template machine has by now.
   const vm = member.inherits ? inheriting(spec.vm) : spec.vm;
-  const { numCpus = member.numCpus, memory = member.memory } = vm;
+  const { maxCpus, maxMemory } = vm;
+  // Where no ceiling is declared, what it may have is what it has.
+  const has = { numCpus: maxCpus === undefined ? member.numCpus : member.atFirst?.numCpus ?? member.numCpus, memory: maxMemory === undefined ? member.memory : member.atFirst?.memory ?? member.memory };
+  const { numCpus = has.numCpus, memory = has.memory } = vm;
   const networks = vm.networks?.map(cardPlace) ?? member.networks;
-  const hardware = [
-    ...(member.numCpus === numCpus ? [] : [`CPUs ${member.numCpus} → ${numCpus}`]),
-    ...(member.memory === memory ? [] : [`memory ${member.memory} → ${memory} MiB`]),
-    ...(sameList(member.networks, networks) ? [] : [`networks ${listed(member.networks)} → ${listed(networks)}`]),
+  const parts: Record<LivePart, string | undefined> = {
+    cpus: has.numCpus === numCpus ? undefined : `CPUs ${has.numCpus} → ${numCpus}`,
+    memory: has.memory === memory ? undefined : `memory ${has.memory} → ${memory} MiB`,
+    networks: sameList(member.networks, networks) ? undefined : `networks ${listed(member.networks)} → ${listed(networks)}`,
+  };
+  const ceilings = [
+    ...(maxCpus === undefined || member.numCpus === Math.max(maxCpus, numCpus) ? [] : [`CPUs at most ${member.numCpus} → ${maxCpus}`]),
+    ...(maxMemory === undefined || member.memory === Math.max(maxMemory, memory) ? [] : [`memory at most ${member.memory} → ${maxMemory} MiB`]),
   ];
-  if (hardware.length > 0) changes.push({ kind: "hardware", numCpus, memory, networks });
+  const differing = PARTS.filter((part) => parts[part] !== undefined);
+  const live = liveParts(member, differing, { numCpus, memory, networks });
+  if (differing.length + ceilings.length > 0) changes.push({ kind: "hardware", numCpus, memory, networks, ...(live.length > 0 && { live }) });
   const isTold = member.guest === toldTo(spec, member, at);
   if (!isTold) changes.push({ kind: "guest" });
-  const defined = [...hardware, ...(isTold ? [] : ["guest identity"])];
+  if (live.length > 0) reasons.push(`${live.map((part) => parts[part]).join(", ")}, at once`);
+  const defined = [...differing.filter((part) => !live.includes(part)).map((part) => parts[part]!), ...ceilings, ...(isTold ? [] : ["guest identity"])];
   if (defined.length > 0) {
     reasons.push(`${defined.join(", ")}${member.power === "stopped" ? "" : ", in effect from its next start"}`);
   }

@@ -45,8 +45,14 @@ export interface ObservedMember extends MemberId {
   chain: DiskInfo[];
   /** `store`: of its host, where that is not the one that copies are made in. */
   disks: (DiskInfo & { label: string; onDelete: "delete" | "keep"; store?: string })[];
+  /** At most, as it will start: of these it may have fewer at first (`atFirst`). */
   numCpus: number;
+  /** MiB, as `numCpus`. */
   memory: number;
+  /** What it will start with, where that is less than it may have. */
+  atFirst?: { numCpus: number; memory: number };
+  /** As it runs, whatever it will start with next. Absent: it does not. */
+  running?: RunningHardware;
   /** Its hardware is that of a template machine, which it keeps. @default false */
   inherits?: boolean;
   /** What its network cards are plugged into, in their order (`cardPlace`). */
@@ -57,6 +63,16 @@ export interface ObservedMember extends MemberId {
   configuring?: boolean;
   /** It has a channel that its guest's agent is asked over. Absent: nobody looked. */
   agentChannel?: boolean;
+}
+
+/** What a running member can be given, and made to give back, while it runs. */
+export interface RunningHardware {
+  numCpus: number;
+  maxCpus: number;
+  /** MiB. */
+  maxMemory: number;
+  /** Its guest can be asked to give memory back, or told that it may have it again. */
+  hasBalloon: boolean;
 }
 
 export interface ObservedReplica {

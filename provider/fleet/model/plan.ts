@@ -46,9 +46,13 @@ export interface PlannedMove extends SlotId {
   reason: string;
 }
 
+/** What of a machine's hardware can change while it runs. */
+export type LivePart = "cpus" | "memory" | "networks";
+
 export type Reconfiguration =
   | { kind: "power"; to: "running" | "stopped" }
-  | { kind: "hardware"; numCpus: number; memory: number; networks: string[] }
+  /** `live`: what of it a running member takes at once; all else is there from its next start. @default nothing */
+  | { kind: "hardware"; numCpus: number; memory: number; networks: string[]; live?: LivePart[] }
   /** Of the disk that was cloned; with a label, of a data disk. */
   | { kind: "grow"; label?: string; sizeBytes: number }
   /** What its guest is told. */

@@ -86,6 +86,10 @@ export interface VmSpec {
   numCpus?: number;
   /** MiB. Absent: inherited. */
   memory?: number;
+  /** How many a running member can be given. Absent: as many as it has. */
+  maxCpus?: number;
+  /** MiB, as `maxCpus`. */
+  maxMemory?: number;
   /** Absent: inherited, each with an address of its own. */
   networks?: NetworkInterfaceSpec[];
   /** What the disk that was cloned is to hold at least, as its guest sees it. Absent: as the template's. */

@@ -6,8 +6,11 @@ import type { PlanContext } from "./context";
 
 const MEBIBYTE = 2 ** 20;
 
-/** Of one new member. Undefined: nobody knows. */
-const memoryOf = ({ spec, observation }: PlanContext): number | undefined => spec.vm.memory ?? observation?.template?.hardware?.memory;
+/** Of one new member when it starts. Undefined: nobody knows. */
+function memoryOf({ spec: { vm }, observation }: PlanContext): number | undefined {
+  const has = vm.memory ?? observation?.template?.hardware?.memory;
+  return has === undefined ? vm.maxMemory : Math.max(has, vm.maxMemory ?? 0);
+}
 
 const hostsOf = ({ observation }: PlanContext): ReachableHost[] => (observation?.hosts ?? []).flatMap((host) => (host.status === "reachable" ? [host] : []));
 
@@ -18,7 +21,7 @@ export function memoryRefusals(context: PlanContext, plan: FleetPlan): Problem[]
   const gets = new Set(plan.create.map(({ host }) => host));
   return hostsOf(context).flatMap(({ name, memory }): Problem[] => {
     if (!memory || !gets.has(name) || memory.totalBytes >= each * MEBIBYTE) return [];
-    return [{ path: "vm.memory", message: `expected at most the ${Math.floor(memory.totalBytes / MEBIBYTE)} MiB that ${name} has, got ${each}; lower it, or place no members there` }];
+    return [{ path: (context.spec.vm.maxMemory ?? 0) === each ? "vm.maxMemory" : "vm.memory", message: `expected at most the ${Math.floor(memory.totalBytes / MEBIBYTE)} MiB that ${name} has, got ${each}; lower it, or place no members there` }];
   });
 }
 

@@ -302,8 +302,8 @@ export class LibvirtHypervisor implements Hypervisor {
     await putDeltas({ kind: "base", host, slot, generation }, order, await this.place(host, order.fleet.fleetId));
   }
 
-  async reconfigure(order: ReconfigureOrder): Promise<void> {
-    await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId), () => this.machineFor(order));
+  async reconfigure(order: ReconfigureOrder, context?: CallContext): Promise<void> {
+    await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId), () => this.machineFor(order), context);
   }
 
   private async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {

@@ -10,7 +10,7 @@ import {
 } from "../hypervisor";
 import type { VirtualClock } from "./clock";
 import { Copies, type CopyOrder, type CopySource } from "./copies";
-import { assertKept } from "./members/dataDisks";
+import { assertKept } from "./members/hardware";
 import { EarlyStarts, guestsOver } from "./members/early";
 import { armFaults } from "./faults";
 import { SimulatedGuests } from "./members/guests";
@@ -238,6 +238,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const key = volumeKey(order.fleet.fleetId, order.slot, order.generation);
     if (order.to === "running" && host.early.has(key)) throw new HypervisorError(order.host, "power", `the disk of slot ${order.slot} is still arriving`);
     if (order.to === "running" && member.power === "stopped") this.guests.started(order.host, order.fleet.fleetId, order.slot);
+    if (member.power === "stopped" || order.to === "stopped") delete member.running; // it starts with what its definition says
     member.power = order.to;
     const base = host.bases.get(key);
     // A guest without a delta writes its base.

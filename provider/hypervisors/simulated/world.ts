@@ -11,7 +11,7 @@ import type {
 import type { CopyRef, DestroyOrder, ReconfigureOrder } from "../hypervisor";
 import { SIMULATED_WORDS } from "./words";
 import { ByHand } from "./byHand";
-import { disksOf, leftBy, shown } from "./members/dataDisks";
+import { asItRuns, disksOf, leftBy, runningNow, shown, sizeOf } from "./members/hardware";
 
 export interface SimulatedBase {
   fleetId: string;
@@ -252,8 +252,8 @@ export class SimulatedHost {
       cardAddresses: memberMacs(fleetId, order.slot, cards.length),
       power: old?.power ?? "stopped",
       disks: disksOf(this, order, old),
-      numCpus: vm.numCpus ?? old?.numCpus ?? TEMPLATE_MACHINE.numCpus,
-      memory: vm.memory ?? old?.memory ?? TEMPLATE_MACHINE.memory,
+      ...sizeOf(vm, old ?? TEMPLATE_MACHINE),
+      ...asItRuns(old, order),
       networks: cards,
       ...(inherits && { inherits }),
       ...(order.guest && { guest: order.guest.hash }),
@@ -316,7 +316,7 @@ export class SimulatedHost {
   }
 
   private observeMember(member: SimulatedMember): ObservedMember {
-    const { fleetId: _fleetId, ...rest } = member;
+    const { fleetId: _fleetId, running: _running, ...rest } = member;
     const base = this.baseStateOf(member);
     const chain = this.chainOf(member);
     // As on a real host: what somebody has, or stands on, is no source, and nothing is merged into it.
@@ -325,6 +325,7 @@ export class SimulatedHost {
       ...rest,
       cardAddresses: [...rest.cardAddresses],
       disks: rest.disks.map((disk) => ({ ...disk })),
+      ...runningNow(member),
       base: isLeft ? "consolidated" : base,
       chain,
     };

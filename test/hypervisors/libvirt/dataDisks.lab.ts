@@ -18,11 +18,15 @@ describe("data disks on real hosts", function () {
   let host: LabHost;
   let fleet: LabRun;
   let pool: SmallPool;
+  let inputs: Record<string, unknown>;
 
-  before(async () => { host = (await labStatus()).hosts[0]!; });
+  before(async () => {
+    host = (await labStatus()).hosts[0]!;
+    inputs = await labInputs({ dataBytes: 8 * MIB, hosts: [host.name], inputs: { count: 1, namePrefix: "data", guest: "none" } });
+  });
   beforeEach(async () => {
+    fleet = new LabRun(inputs);
     pool = await smallPool([host], { sizeMiB: 64 });
-    fleet = new LabRun(await labInputs({ dataBytes: 8 * MIB, hosts: [host.name], inputs: { count: 1, namePrefix: "data", guest: "none" } }));
   });
   afterEach(async () => {
     try {

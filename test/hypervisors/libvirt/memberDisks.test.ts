@@ -44,8 +44,9 @@ class OneMember {
   dies = { after: Infinity, when: "before" as "before" | "after" };
   changes = 0;
 
-  constructor(private readonly files: readonly string[], backing: Readonly<Record<string, string>> = {}) {
-    this.volumes = new Map(files.map((file) => [file, backing[file]]));
+  /** @param others that its definition does not name */
+  constructor(private readonly files: readonly string[], backing: Readonly<Record<string, string>> = {}, others: readonly string[] = []) {
+    this.volumes = new Map([...files, ...others].map((file) => [file, backing[file]]));
   }
 
   private readonly calls = {
@@ -135,6 +136,15 @@ describe("a member's disks", () => {
     assert.deepEqual(host.defined.map(attachedFiles), [[delta, earlier, dataDisk("log")]]);
     await destroyMember({ ...order, shutdownMs: 0 }, host.place);
     assert.deepEqual(host.left(), [earlier]);
+  });
+
+  it("that are to be kept outlive the member though a killed run left their marks, whichever member they were made for, and the marks go", async () => {
+    for (const generation of [0, 1]) {
+      const [disk, mark] = [ours({ kind: "disk", slot: 3, generation, label: "data", onDelete: "keep" }), ours({ kind: "pending", slot: 3, generation, label: "data" })];
+      const host = new OneMember([delta, disk], {}, [mark]);
+      await destroyMember({ ...order, shutdownMs: 0 }, host.place);
+      assert.deepEqual(host.left(), [disk]);
+    }
   });
 
   it("of an earlier member of the slot that were to go with it are no member's, and nor are another slot's", async () => {

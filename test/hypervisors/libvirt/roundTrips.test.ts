@@ -50,7 +50,8 @@ describe("what check accepts", () => {
       const { vm } = spec;
       const fill = (value: string) => value.split("{name}").join(order.name).split("{slot}").join(String(slot));
       const domain = at(parseXml(memberXml(order, tag, [{ path: `/p/${spec.hosts[0]!.own.pool}`, format: "qcow2" }], [])), "domain");
-      assert.deepEqual([text(domain, "name"), text(domain, "uuid"), text(domain, "memory"), text(domain, "vcpu")], [order.name, memberUuid(order.fleet.fleetId, slot), String(vm.memory), String(vm.numCpus)]);
+      assert.deepEqual([text(domain, "name"), text(domain, "uuid"), text(domain, "memory"), text(domain, "vcpu")], [order.name, memberUuid(order.fleet.fleetId, slot), String(Math.max(vm.memory!, vm.maxMemory ?? 0)), String(Math.max(vm.numCpus!, vm.maxCpus ?? 0))]);
+      assert.deepEqual([text(domain, "currentMemory") ?? text(domain, "memory"), text(domain, "vcpu", "@current") ?? text(domain, "vcpu")], [String(vm.memory), String(vm.numCpus)]);
       const macs = memberMacs(order.fleet.fleetId, slot, vm.networks!.length);
       assert.deepEqual(
         all(domain, "devices", "interface").map((nic) => [text(nic, "model", "@type"), text(nic, "mac", "@address")]),

@@ -248,7 +248,9 @@ async function observeMember(
     chain,
     disks,
     numCpus: Number(text(node, "vcpu") ?? 1),
-    memory: toMebibytes(Number(text(node, "memory") ?? 0), text(at(node, "memory"), "@unit") ?? "KiB"),
+    memory: memoryIn(node, "memory"),
+    ...atFirst(node),
+    ...(powerOf(state) === "running" && { running: runningHardware(at(live, "domain")) }),
     networks: cardPlaces(node),
     ...(tag.hardware === "template" && { inherits: true }),
     ...(isTold && { guest: tag.guest }),
@@ -267,6 +269,21 @@ function baseState(tag: MemberTag, flat: boolean, isKnown: boolean): ObservedMem
   if (tag.kind === "linked") return "replica";
   return flat || !isKnown ? "consolidated" : tag.base;
 }
+
+const memoryIn = (domain: unknown, name: "memory" | "currentMemory"): number => toMebibytes(Number(text(domain, name) ?? 0), text(at(domain, name), "@unit") ?? "KiB");
+const cpusIn = (domain: unknown): number => Number(text(domain, "vcpu") ?? 1);
+
+function atFirst(domain: unknown): Pick<ObservedMember, "atFirst"> {
+  const numCpus = Number(text(domain, "vcpu", "@current") ?? cpusIn(domain));
+  const memory = at(domain, "currentMemory") === undefined ? memoryIn(domain, "memory") : memoryIn(domain, "currentMemory");
+  return numCpus < cpusIn(domain) || memory < memoryIn(domain, "memory") ? { atFirst: { numCpus, memory } } : {};
+}
+
+/** Of the definition that it runs with. */
+const runningHardware = (domain: unknown): NonNullable<ObservedMember["running"]> => ({
+  numCpus: Number(text(domain, "vcpu", "@current") ?? cpusIn(domain)), maxCpus: cpusIn(domain), maxMemory: memoryIn(domain, "memory"),
+  hasBalloon: (text(domain, "devices", "memballoon", "@model") ?? "none") !== "none",
+});
 
 const toMebibytes = (amount: number, unit: string): number =>
   Math.round(unit === "MiB" ? amount : unit === "GiB" ? amount * 1024 : unit === "KiB" ? amount / 1024 : amount / 1_048_576);

@@ -189,19 +189,25 @@ async function assertReachable(client: LibvirtClient, path: string): Promise<voi
   }
 }
 
-/** Before a member that goes loses its definition, which is the one thing that says whose its disks are: from then on the marks say it. */
-export async function markLeaving(here: Here, named: readonly (OwnDataDisk & { pool: Pool })[]): Promise<string[]> {
-  const marks: string[] = [];
+/**
+ * Before a member that goes loses its definition, which is the one thing that says whose its disks are: from then on the marks say it.
+ * @param marks that there are of the member's generation
+ * @returns those of what goes with it
+ */
+export async function markLeaving(here: Here, named: readonly (OwnDataDisk & { pool: Pool })[], marks: readonly string[]): Promise<string[]> {
+  const going = new Set(marks);
   for (const disk of named) {
     const mark = markName(here, disk, disk.label, disk.pool);
-    // One to be kept was a member's: a mark that a killed run left beside it says nothing any more.
-    if (disk.onDelete === "keep") await deleteVolume(here, mark);
-    else {
+    if (disk.onDelete === "delete") {
       await ensureVolume(here, mark, 1, "raw");
-      marks.push(mark);
+      going.add(mark);
+      continue;
     }
+    // One to be kept was a member's: a mark that a killed run left beside it says nothing any more.
+    going.delete(mark);
+    await deleteVolume(here, mark);
   }
-  return marks;
+  return [...going];
 }
 
 export async function pendingMarks({ client, pool, scope }: Here, of: Slot): Promise<string[]> {

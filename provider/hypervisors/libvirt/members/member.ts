@@ -23,14 +23,15 @@ import { memberImage } from "../volumes/images";
 import type { DiskXml } from "../xml/domainXml";
 import { diskPath, volumeFacts } from "../volumes/volumes";
 import { parseXml } from "../xml/xml";
+import { changeLive } from "./liveHardware";
 import { assertNoSnapshot, dataDisks, deletePending, dropPending, growDataDisks, makeDataDisks, markLeaving, namedDisks, pendingMarks } from "./dataDisks";
 
 const POLL_MS = 200;
 
 type Slot = { slot: number; generation: number };
 
-/** Defines the member, or brings its definition to this shape; what runs takes it at its next start. */
-export async function reconfigureMember(order: ReconfigureOrder, place: Place, machine: () => Promise<TemplateMachine | undefined>): Promise<void> {
+/** Defines the member, or brings its definition to this shape; what runs takes it at its next start, but for what is `live`. */
+export async function reconfigureMember(order: ReconfigureOrder, place: Place, machine: () => Promise<TemplateMachine | undefined>, context: CallContext = {}): Promise<void> {
   await inPlace(place, "define", async (here) => {
     const { client, scope } = here;
     const found = await findMember(client, order);
@@ -54,6 +55,7 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition, ...(found && await standingChannel(client, found.domain)) };
     const kept = keepingHardware(order, found?.tag);
     const xml = memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine));
+    if (found && order.live && isActive(await client.domainState(found.domain))) await changeLive(client, kept, found.domain, context);
     // Before it is a member's: what a guest may have written is no copy to go on with.
     if (!found && order.kind === "full") await endArrivals(here, { kind: "base", ...of });
     const domain = await client.defineDomain(xml);
@@ -182,7 +184,7 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
       if (found.tag.generation !== order.generation) throw new Error(`${order.name} is of generation ${found.tag.generation}, expected ${order.generation}`);
       await assertOwnDisks(here, found, order);
     }
-    const marks = new Set(await pendingMarks(here, order));
+    let marks = await pendingMarks(here, order);
     if (found) {
       const named = await namedDisks(here, found.domain, order);
       const going = groupBy(named.filter(({ onDelete }) => onDelete === "delete"), ({ pool }) => pool.name);
@@ -190,7 +192,7 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
       for (const [pool, disks] of going) if (pool !== here.pool.name) await assertUnused(atPool(here, disks[0]!.pool), disks.map(({ volume }) => volume), found.domain.uuid);
       await assertFirmwareUnused(here, found.domain);
       await shutdown(client, found.domain, order.shutdownMs, context.signal);
-      for (const mark of await markLeaving(here, named)) marks.add(mark);
+      marks = await markLeaving(here, named, marks);
       await client.undefineDomain(found.domain);
     }
     const images = (await imageNames(here, order)).reverse();

@@ -187,6 +187,17 @@ export class LibvirtClient extends HostCalls {
     return (await this.remote(Proc.domainManagedSaveGetXmlDesc, "domainManagedSaveGetXMLDesc", writeDomain(new XdrWriter(), domain).u32(0))).string();
   }
 
+  // ---- hardware of one that runs, and of that alone
+  async setLiveCpus(domain: Domain, count: number): Promise<void> {
+    await this.remote(Proc.domainSetVcpusFlags, "domainSetVcpusFlags", writeDomain(new XdrWriter(), domain).u32(count).u32(Flag.affectLive), LONG_CALL_MS);
+  }
+  async setLiveMemory(domain: Domain, mebibytes: number): Promise<void> {
+    await this.remote(Proc.domainSetMemoryFlags, "domainSetMemoryFlags", writeDomain(new XdrWriter(), domain).u64(mebibytes * 1024).u32(Flag.affectLive), LONG_CALL_MS);
+  }
+  async changeLiveDevice(domain: Domain, how: "Attach" | "Detach" | "Update", xml: string): Promise<void> {
+    await this.remote(Proc[`domain${how}DeviceFlags`], `domain${how}DeviceFlags`, writeDomain(new XdrWriter(), domain).string(xml).u32(Flag.affectLive), LONG_CALL_MS);
+  }
+
   // ---- block jobs
   async blockCommitActive(domain: Domain, disk: string): Promise<void> {
     const args = writeDomain(new XdrWriter(), domain).string(disk).optionalString(null).optionalString(null).u64(0)

@@ -200,7 +200,7 @@ export const AGENT_CHANNEL = "org.qemu.guest_agent.0";
 export function memberXml(order: ReconfigureOrder, tag: MemberTag, image: readonly DiskXml[], extra: readonly (DiskXml & { label: string })[], agentChannel = false): string {
   const { vm } = order;
   const own = libvirts(vm.own);
-  const { networks = [], numCpus = 1, memory = 1024 } = vm;
+  const { networks = [], numCpus = 1, memory = 1024, maxCpus = numCpus, maxMemory = memory } = vm;
   const names = diskNames(extra, new Set(image.map((_, place) => diskName(place))));
   const macs = memberMacs(order.fleet.fleetId, order.slot, networks.length);
   const serial: XmlNode = own.serialLog === undefined
@@ -212,8 +212,9 @@ export function memberXml(order: ReconfigureOrder, tag: MemberTag, image: readon
       name: order.name,
       uuid: memberUuid(order.fleet.fleetId, order.slot),
       metadata: taggedMetadata(tag),
-      memory: { "@unit": "MiB", "#": String(memory) },
-      vcpu: String(numCpus),
+      memory: { "@unit": "MiB", "#": String(Math.max(maxMemory, memory)) },
+      currentMemory: maxMemory > memory ? { "@unit": "MiB", "#": String(memory) } : undefined,
+      vcpu: maxCpus > numCpus ? { "@current": String(numCpus), "#": String(maxCpus) } : String(numCpus),
       os: {
         type: { "@arch": own.arch ?? "x86_64", "@machine": own.machine, "#": "hvm" },
         kernel: own.kernelBoot?.kernel,

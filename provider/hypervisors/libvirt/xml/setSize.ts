@@ -1,9 +1,21 @@
 /** What is declared of processors and memory, set in a machine's definition; what would not go with it any more goes. */
-import { allBelow, attribute, below, childOf, children, remove, setText, type Element } from "./definition";
+import { allBelow, append, attribute, below, childOf, children, remove, setText, type Element } from "./definition";
 
-export function setSize(root: Element, { numCpus, memory }: { numCpus?: number; memory?: number }): void {
-  if (numCpus !== undefined) setCpus(root, numCpus);
-  if (memory !== undefined) setMemory(root, memory);
+/** @param size what it has, and what it can be given while it runs */
+export function setSize(root: Element, { numCpus, memory, maxCpus, maxMemory }: { numCpus?: number; memory?: number; maxCpus?: number; maxMemory?: number }): void {
+  if (numCpus !== undefined || maxCpus !== undefined) {
+    const vcpu = childOf(root, "vcpu");
+    const has = numCpus ?? Number(attribute(vcpu, "current") ?? vcpu.textContent);
+    setCpus(root, Math.max(has, maxCpus ?? has));
+    if (maxCpus !== undefined && maxCpus > has) vcpu.setAttribute("current", String(has));
+  }
+  if (memory === undefined && maxMemory === undefined) return;
+  const has = memory ?? Math.round(mebibytes(below(root, "currentMemory") ?? below(root, "memory")));
+  setMemory(root, Math.max(has, maxMemory ?? has));
+  if (maxMemory === undefined || maxMemory <= has) return;
+  const current = below(root, "currentMemory") ?? append(root, { currentMemory: {} });
+  current.setAttribute("unit", "MiB");
+  setText(current, String(has));
 }
 
 function setCpus(root: Element, numCpus: number): void {

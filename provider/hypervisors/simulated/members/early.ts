@@ -1,6 +1,6 @@
 /** Simulated members that run before their disk is there. */
 import { HypervisorError, type CallContext, type CloneOrder, type CloneResult, type EarlyOrder, type HintedCloneOrder, type HintedCloneResult, type StartsEarly } from "../../hypervisor";
-import { assertKept } from "./dataDisks";
+import { assertKept } from "./hardware";
 import { ImageUnderWay, sourceKeyOf } from "../images";
 import type { SimulatedCosts } from "../options";
 import { slotKey, volumeKey, type SimulatedHost, type SimulatedMember } from "../world";

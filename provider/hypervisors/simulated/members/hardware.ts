@@ -1,5 +1,5 @@
-/** Data disks of simulated members: made, given again, grown, and left when their member goes. */
-import type { DiskInfo, ExtraDiskSpec, HostOwn, KeptDisk, ObservedMember } from "../../../fleet/model";
+/** Hardware of simulated members: data disks made, given again, grown and left; CPUs and memory as they will start, and as they run. */
+import type { DiskInfo, ExtraDiskSpec, HostOwn, KeptDisk, ObservedMember, VmSpec } from "../../../fleet/model";
 import { diskStore } from "../../../fleet/own";
 import { HypervisorError, type ReconfigureOrder } from "../../hypervisor";
 import type { ByHand } from "../byHand";
@@ -57,3 +57,27 @@ export const leftBy = ({ slot, generation, disks }: Member): KeptDisk[] => disks
 export function shown({ slot, generation, label, name, disk }: KeptDisk, users: readonly string[]): KeptDisk {
   return { slot, generation, label, name, ...(disk && { disk: { ...disk, ...(users.length > 0 && { users: users.map((user) => `the domain ${user} has it`) }) } }) };
 }
+
+type Size = Pick<ObservedMember, "numCpus" | "memory" | "atFirst">;
+type Running = Pick<ObservedMember, "running">;
+
+/** As a definition has it. */
+export function sizeOf({ numCpus, memory, maxCpus, maxMemory }: VmSpec, old: Size): Size {
+  const has = { numCpus: numCpus ?? (maxCpus === undefined ? old.numCpus : old.atFirst?.numCpus ?? old.numCpus), memory: memory ?? (maxMemory === undefined ? old.memory : old.atFirst?.memory ?? old.memory) };
+  const most = { numCpus: Math.max(has.numCpus, maxCpus ?? 0), memory: Math.max(has.memory, maxMemory ?? 0) };
+  return { ...most, ...(most.numCpus > has.numCpus || most.memory > has.memory ? { atFirst: has } : {}) };
+}
+
+const started = ({ numCpus, memory, atFirst }: Size): NonNullable<ObservedMember["running"]> => (
+  { numCpus: atFirst?.numCpus ?? numCpus, maxCpus: numCpus, maxMemory: memory, hasBalloon: true });
+
+/** What runs stays as it is, but for what is ordered at once. */
+export function asItRuns(old: (Size & Running & Pick<ObservedMember, "power">) | undefined, { vm, live = [] }: ReconfigureOrder): Running {
+  if (old?.power !== "running") return {};
+  const running = old.running ?? started(old);
+  return { running: { ...running, ...(live.includes("cpus") && vm.numCpus !== undefined && { numCpus: vm.numCpus }) } };
+}
+
+/** As a look shows it. */
+export const runningNow = (member: Size & Running & Pick<ObservedMember, "power">): Running =>
+  (member.power === "running" ? { running: member.running ?? started(member) } : {});
