@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { assertSettled, inputs, look, reachable, specOf, up, world, COSTS, type World } from "./world";
 import { FleetRunError, previewFleet, refreshFleet, type RunResult } from "../../provider/engine";
 import type { FleetSpec, FleetState } from "../../provider/fleet";
+import { HostUnreachableError } from "../../provider/hypervisors/hypervisor";
 import type { SimulatedOptions } from "../../provider/hypervisors/simulated";
 import { crashing, recording, supervised, wrap } from "./wrappers";
 
@@ -141,6 +142,19 @@ describe("members whose guests are waited for", () => {
     assert.equal(counted.most(), 2);
     assert.ok(where.clock.nowMs() - fromMs >= 4 * BOOT_SECONDS * 1000);
     assert.deepEqual(configuringIn(again.state), []);
+  });
+
+  it("fail alone where their host does not let them be asked, and nothing else of it is given up", async () => {
+    const spec = waiting({ waitForTimeoutSeconds: 3600, waitFor: "address" });
+    const where = booting(spec);
+    const mute = wrap(where.hypervisor, (method, order, _context, proceed) => (
+      method === "askGuest" && order.host === "a1" ? Promise.reject(new HostUnreachableError("a1", "ask guest", "too many connections")) : proceed()
+    ));
+    const fromMs = where.clock.nowMs();
+    const failure = await failureOf(up(spec, { hypervisor: mute as World["hypervisor"], clock: where.clock }));
+    assert.match(failure.message, /^a1: w-000, w-004: wait for its guest: too many connections; the next `pulumi up` waits for it again$/);
+    assert.ok(where.clock.nowMs() - fromMs < 120_000);
+    await assertSettled(spec, where, 8);
   });
 
   it("are not waited for with powerOn false, and once it is true again they are", async () => {

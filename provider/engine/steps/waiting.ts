@@ -47,6 +47,8 @@ export function boot(context: RunContext, member: MemberRef, start: () => Promis
 
 const FIRST_LOOK_MS = 500;
 const LONGEST_LOOK_MS = 4000;
+/** A host that does not let its guests be asked so often, one time after the other, will not in the time that is left. */
+const MOST_UNANSWERED = 5;
 /** Half a second, doubled each time, four at most: a guest boots in seconds to minutes. */
 const lookMs = (attempt: number): number => Math.min(LONGEST_LOOK_MS, FIRST_LOOK_MS * 2 ** Math.min(attempt, 8));
 
@@ -60,12 +62,14 @@ export async function waitForGuest(context: RunContext, member: MemberRef, signa
   const untilMs = clock.nowMs() + readyMs;
   const order: GuestOrder = { ...member, question: questionOf(spec, member.slot) };
   let trouble: string | undefined;
+  let unanswered = 0;
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
     hostBook.check(member.host);
     try {
       const answer = await within(clock, untilMs - clock.nowMs(), abilities.reportsReadiness!.askGuest(order, { signal }));
       trouble = undefined;
+      unanswered = 0;
       if (answer && isReady(waitFor, answer)) {
         const news = answer.news ?? await askNews(context, member, signal);
         if (news) guests.set(memberKeyOn(member.host, member), news);
@@ -74,10 +78,8 @@ export async function waitForGuest(context: RunContext, member: MemberRef, signa
       if (answer) assertCanBe(waitFor, answer);
     } catch (error) {
       if (signal.aborted || error instanceof NotReadyError) throw error;
-      if (error instanceof HostUnreachableError) {
-        hostBook.giveUp(error);
-        throw error;
-      }
+      // What makes and starts members says whether a host is to be given up: guests are asked another way.
+      if (error instanceof HostUnreachableError && ++unanswered >= MOST_UNANSWERED) throw error;
       trouble = error instanceof Error ? error.message : String(error);
     }
     const leftMs = untilMs - clock.nowMs();

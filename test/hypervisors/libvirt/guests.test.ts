@@ -36,7 +36,7 @@ const refused = (code: number) => new LibvirtError(code, 10, "nein");
 const silent = refused(ErrorCode.agentUnresponsive);
 
 /** A host that asks its guest, and what it was asked. */
-function guests(says: Says, lines: (Error | undefined)[] = []): { ask: (question: GuestOrder["question"]) => ReturnType<LibvirtGuests["askGuest"]>; asked: string[] } {
+function guests(says: Says, lines: (Error | undefined)[] = []): { ask: (question: GuestOrder["question"]) => ReturnType<LibvirtGuests["askGuest"]>; asked: string[]; client: { isClogged: boolean } } {
   const asked: string[] = [];
   const answer = <T>(what: string, value: T | Error | undefined, otherwise: T | Error): Promise<T> => {
     asked.push(what);
@@ -60,7 +60,7 @@ function guests(says: Says, lines: (Error | undefined)[] = []): { ask: (question
   };
   const subject = new LibvirtGuests(() => Promise.resolve({ session, scope: { fleetId: "f1", hostUuid: "u" } } as unknown as Place));
   const order = { fleet: { fleetId: "f1", incarnation: "i1", namePrefix: "w" }, host: "a1", slot: 3, name: "w-003", generation: 0 };
-  return { ask: (question) => subject.askGuest({ ...order, question }), asked };
+  return { ask: (question) => subject.askGuest({ ...order, question }), asked, client };
 }
 
 describe("a guest on libvirt", () => {
@@ -86,6 +86,15 @@ describe("a guest on libvirt", () => {
     assert.deepEqual(await ask({ kind: "guestAgent" }), { agent: "answers" });
     assert.deepEqual(asked, ["open", "open", "guest-ping"]);
     await assert.rejects(guests({}, [new ConnectionLostError("gone"), new ConnectionLostError("gone")]).ask({ kind: "guestAgent" }), ConnectionLostError);
+  });
+
+  it("is asked over another line once the one that was there is closed or full of calls that nobody answers", async () => {
+    const { ask, asked, client } = guests({ ping: "{}" });
+    await ask({ kind: "guestAgent" });
+    client.isClogged = true;
+    const both = [ask({ kind: "guestAgent" }), ask({ kind: "guestAgent" })];
+    await Promise.all(both);
+    assert.deepEqual(asked.filter((one) => one === "open").length, 2, "one for both");
   });
 
   it("says by its agent which addresses its own cards have, in their order, and how it is called", async () => {

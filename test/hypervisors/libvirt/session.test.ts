@@ -122,6 +122,12 @@ describe("a host's session", () => {
     assert.equal(await session.onceMore((last) => last.hostname()), "a1", "but for what outlived the connection");
   });
 
+  it("opens no other connection once it was closed, for whoever still asks behind the run", async () => {
+    await session.openExtra();
+    await session.close();
+    await assert.rejects(session.openExtra(), (error) => error instanceof HostUnreachableError && /the run has ended/.test(error.message));
+  });
+
   it("gives its lock back by one call, and lets nothing else through from then on, until the run has left", async () => {
     const client = await session.client();
     session.holdLock({ client, check: () => undefined });

@@ -128,12 +128,13 @@ export class HostSession {
 
   /** A second connection, for a long stream that would stand in the way of everything else. The caller closes it. */
   async openExtra(): Promise<LibvirtClient> {
+    if (this.closed) throw this.unreachable("connect", new Error("the run has ended"));
     // A host whose daemon let our connection go, and with it the lock, must not be entered by another door.
     await this.lock?.client.answers(this.options.connectTimeoutMs);
     const client = await this.connect(this.mayCall);
     this.clients.add(client);
     client.onClose(() => this.clients.delete(client));
-    if (this.poisoned) client.close();
+    if (this.poisoned || this.closed) client.close();
     return client;
   }
 

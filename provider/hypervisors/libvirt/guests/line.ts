@@ -24,16 +24,14 @@ export class GuestLine {
   }
 
   private async client(): Promise<LibvirtClient> {
-    const opening = this.opening ??= this.session.openExtra();
-    try {
-      const client = await opening;
-      if (client.isOpen && !client.isClogged) return client;
-      client.close();
-    } catch (error) {
-      if (this.opening === opening) this.opening = undefined;
-      throw error;
+    const before = this.opening;
+    if (before) {
+      const client = await before.catch(() => undefined);
+      if (client?.isOpen && !client.isClogged) return client;
+      client?.close();
     }
-    if (this.opening === opening) this.opening = undefined;
-    return this.client();
+    // Once for all who found it so.
+    if (this.opening === before || !this.opening) this.opening = this.session.openExtra();
+    return this.opening;
   }
 }
