@@ -12,6 +12,7 @@ function full(): FleetState {
   const [first, ...rest] = state.hosts;
   return {
     ...state,
+    members: state.members.map((one) => ({ ...one, generation: one.slot })),
     hosts: [{ ...first!, unsettled: true, missed: [{ slot: 7, generation: 3, name: "workers-007" }] }, ...rest],
     replicas: [{ host: "a1", contentId: "c1", purpose: "replica", volume: "replica-c1" }],
     snapshots: [{ slot: 0, host: "a1", volume: "base-0" }],
