@@ -64,3 +64,18 @@ describe("a fleet", () => {
     assert.equal(parsed({ vm: { numCpus: 2 } }).vm.numCpus, 2);
   });
 });
+
+describe("names that would be places above", () => {
+  const refused = (changes: Record<string, unknown>) => (parseFleetSpec({ ...inputs(), ...changes }).problems ?? []).length > 0;
+
+  it("are no volumes and no devices, though names may begin or end like them", () => {
+    for (const name of [".", "..", "a/b"]) {
+      assert.equal(refused({ template: { host: "a1", pool: "default", volume: name } }), true, name);
+      assert.equal(refused({ vm: { networks: [{ bridge: name }] } }), true, name);
+    }
+    for (const name of ["...", ".a", "..b", "c."]) {
+      assert.equal(refused({ template: { host: "a1", pool: "default", volume: name } }), false, name);
+      assert.equal(refused({ vm: { networks: [{ bridge: name }] } }), false, name);
+    }
+  });
+});
