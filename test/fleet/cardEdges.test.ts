@@ -1,6 +1,7 @@
 /** Where just right and just wrong meet, in what libvirt's hosts and machines are declared to have. */
 import assert from "node:assert/strict";
-import { formatProblem, parseFleetSpec } from "../../provider/fleet";
+import { cardPlace, formatProblem, parseFleetSpec } from "../../provider/fleet";
+import { templateHostOf } from "../../provider/fleet/own";
 import { host, inputs } from "./build";
 
 const problems = (changes: Record<string, unknown>): string[] => (parseFleetSpec({ ...inputs(), ...changes }).problems ?? []).map(formatProblem);
@@ -37,7 +38,22 @@ describe("network cards", () => {
   });
 });
 
+describe("what a card is plugged into", () => {
+  it("is told apart by each thing that its member would be defined anew for", () => {
+    const { vm } = parseFleetSpec({ ...inputs(), vm: { networks: [
+      { network: "lab" }, { network: "lab", mtu: 9000 }, { network: "lab", vlanTags: [1, 2] }, { bridge: "br0" }, { bridge: "br0", virtualPort: "openvswitch", vlanTags: [7], mtu: 1400 },
+      { direct: { device: "eth0" } }, { direct: { device: "eth0", mode: "passthrough" }, vlanTags: [42] },
+    ] } }).spec!;
+    assert.deepEqual(vm.networks!.map(cardPlace), ["lab", "lab/mtu 9000", "lab/vlan 1 2", "bridge/br0", "openvswitch/br0/vlan 7/mtu 1400", "direct/eth0/bridge", "direct/eth0/passthrough/vlan 42"]);
+  });
+});
+
 describe("a template", () => {
+  it("lies on the host that it names, and a file of the provider's on none", () => {
+    const of = (template: object) => templateHostOf(parseFleetSpec({ ...inputs(), template }).spec!.template);
+    assert.deepEqual([of({ host: "b1", pool: "default", volume: "v" }), of({ host: "b2", domain: "golden" }), of({ file: "./golden.qcow2" })], ["b1", "b2", undefined]);
+  });
+
   it("of no properties is told as that", () => {
     assert.match(problems({ template: {} }).join(), /template: expected \{ host, pool, volume \}, .* got an empty object; name exactly one of volume, domain and file/);
   });

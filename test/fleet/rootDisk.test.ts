@@ -34,4 +34,13 @@ describe("a declared size of the cloned disk", () => {
     assert.match(problems(20 * GB, 4, grown).join(), /^vm\.rootDisk\.sizeBytes: expected at least the 30000000000 bytes that workers-00\d has, got 20000000000; disks never shrink/);
     assert.deepEqual(plan(sized(20 * GB, { count: 0 }), grown, state).problems, [], "one that goes shrinks nothing");
   });
+
+  it("is refused by the largest of the members that stay, and by no template that nothing is made of", () => {
+    const { found, state } = made({ count: 4 });
+    const sizes: Record<string, number> = { a1: 12 * GB, a2: 30 * GB, b1: 40 * GB, b2: 20 * GB };
+    const grown = (factor: number) => ({ ...found, hosts: found.hosts.map((host) => (host.status !== "reachable" ? host : { ...host, members: host.members.map((each) => ({ ...each, chain: large(sizes[host.name]! * factor) })) })) });
+    const problems = (bytes: number, from = grown(1)) => plan(sized(bytes, { count: 4 }), from, state).problems.map(formatProblem).join("|");
+    assert.match(problems(11 * GB), /^[^|]*the 40000000000 bytes that workers-00\d has, got 11000000000[^|]*$/);
+    assert.equal(problems(9 * GB, grown(0.2)), "", "the template's is larger");
+  });
 });
