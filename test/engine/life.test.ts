@@ -135,7 +135,8 @@ describe("a fleet's life", () => {
   it("tells the members of a host that does not answer as they were recorded", async () => {
     const spec = specOf(inputs(2, 1, { count: 4 }));
     const where = world(spec);
-    const { state } = await up(spec, where);
+    const { state: made } = await up(spec, where);
+    const state = (await refreshFleet(request(spec, where, { previous: made })))!; // hears their guests
     where.hypervisor.takeDown("a2");
     const seen = await refreshFleet(request(spec, where, { previous: state }));
     assert.deepEqual(seen!.members, state.members);
