@@ -1,7 +1,7 @@
 /** Fleets of a template machine on real hosts: what of it members have, and what is their own, is said by virsh. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { rm, stat, writeFile } from "node:fs/promises";
+import { readFile, rm, stat, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { inventory, lab, LAB_NAME, labInputs, labStatus, lines, virsh, type LabHost } from "../hypervisors/libvirt/labFleet";
 import { failureOf, LabRun } from "./labRun";
@@ -170,6 +170,37 @@ describe("a fleet of a template machine on real hosts", function () {
     await run.up({ vm: { ...vm, memory: 128 }, count: 0 });
     for (const { variables, tpm } of files) for (const path of [variables, tpm]) await assert.rejects(stat(path), /ENOENT/, "they go with their member");
     await virsh(hosts[0]!, "undefine", NAME, "--nvram");
+  });
+
+  it("has what the template's firmware keeps, as its own, from its first start on", async () => {
+    await fleetOf({ countPerHost: undefined, count: 2, powerOn: false, vm: { domainType: "qemu" } }, { hosts: hosts.slice(0, 2).map(({ name }) => name) });
+    const efi = (await definition(hosts[0]!, NAME)).join("\n").replace(/<(kernel|initrd|cmdline)>.*<\/\1>/g, "").replace("<os>", "<os firmware='efi'>");
+    await writeFile(file, efi);
+    await virsh(hosts[0]!, "undefine", NAME);
+    await virsh(hosts[0]!, "define", file);
+    await virsh(hosts[0]!, "start", "--paused", NAME); // libvirt makes the variables then
+    await virsh(hosts[0]!, "destroy", NAME);
+    const at = async (host: LabHost, name: string): Promise<string> => `/proc/${host.pid}/root${/<nvram[^>]*>([^<]*)</.exec(await virsh(host, "dumpxml", "--inactive", name))![1]!}`;
+    const golden = await at(hosts[0]!, NAME);
+    const kept = await readFile(golden);
+    kept.write("a boot entry", kept.length - 4096);
+    await writeFile(golden, kept);
+    try {
+      const { state } = await run.up({});
+      for (const member of state.members) {
+        const host = hosts.find(({ name }) => name === member.host)!;
+        const own = await at(host, member.name);
+        assert.match(own, new RegExp(`\\.s${member.slot}\\.g0\\.firmware\\.fd$`));
+        assert.ok((await readFile(own)).equals(kept), member.name);
+      }
+      await run.up({ powerOn: true });
+      for (const { name, host } of state.members) assert.equal((await virsh(hosts.find((one) => one.name === host)!, "domstate", name)).trim(), "running");
+      assert.deepEqual((await run.up({ powerOn: true })).plan.reconfigure, []);
+      await run.up({ count: 0 });
+      for (const host of hosts.slice(0, 2)) assert.deepEqual((await inventory(host)).volumes.filter((name) => name.includes(run.fleetId)), []);
+    } finally {
+      await virsh(hosts[0]!, "undefine", NAME, "--nvram");
+    }
   });
 
   it("is refused on all hosts at once, and before anything is touched, where they cannot run it", async () => {

@@ -31,10 +31,8 @@ import { adoptMember, destroyMember, powerMember, reconfigureMember } from "./me
 import { LibvirtGuests } from "./guests/guests";
 import { putDeltas } from "./members/images";
 import { findMember } from "./look/memberDomain";
-import { memberMachine } from "./look/memberMachine";
 import { observeHost } from "./look/observe";
 import { preflightHardware } from "./look/preflight";
-import type { TemplateMachine } from "./xml/memberDefinition";
 import { Pacer } from "./copy/rates";
 import { removeLeftover, removeReplica } from "./members/removal";
 import { inPlace, type Place } from "./connection/place";
@@ -42,6 +40,7 @@ import { helperMachine, libvirts } from "./own";
 import { HostSession } from "./connection/session";
 import { sharedStores } from "./look/sharedStores";
 import { findTemplate } from "./template/find";
+import { Machines } from "./template/machines";
 import { uploadFacts, uploadHost } from "./template/uploaded";
 import { SILENT, TemplateWatch } from "./template/watch";
 
@@ -82,7 +81,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly slowestBitsPerSecond: number;
   /** By the key of what is copied. */
   private readonly running = new Map<string, ImageCopy>();
-  private likeMember: Promise<TemplateMachine | undefined> | undefined;
+  private readonly machines: Machines;
   /** Members of an earlier run were seen that wait for their disks. */
   private hasEarly = false;
 
@@ -91,6 +90,9 @@ export class LibvirtHypervisor implements Hypervisor {
     this.clock = options.clock ?? realClock;
     this.copies = new Copies(this.clock);
     this.template = new TemplateWatch(options.spec, (name) => this.byName(name), this.clock);
+    this.machines = new Machines({
+      template: this.template, sessions: () => [...this.sessions.values()], session: (name) => this.byName(name), helperSettings: (fleetId) => this.helperSettings(fleetId),
+    });
     this.pacer = new Pacer(options.spec);
     const { hosts, racks } = options.spec;
     this.slowestBitsPerSecond = Math.min(
@@ -170,16 +172,6 @@ export class LibvirtHypervisor implements Hypervisor {
     const upload = uploadHost(observation);
     if (observation.template && this.spec.template.kind === "file" && upload) observation.template.host = upload;
     return observation;
-  }
-
-  /** What a new member's hardware is like. Undefined: documented defaults. */
-  private async machineFor(order: ReconfigureOrder): Promise<TemplateMachine | undefined> {
-    if (order.vm.hardware !== "template") return undefined;
-    // Of a template that is gone, asked once for all new members.
-    const machine = this.template.located?.machine ?? await (this.likeMember ??= memberMachine([...this.sessions.values()], order.fleet.fleetId, order.contentId));
-    if (machine) return machine;
-    this.likeMember = undefined;
-    throw new HypervisorError(order.host, "define", "the template's hardware cannot be looked at, and no member is there that has it: see to the template's domain (template.domain), or set vm.hardware to \"defaults\"");
   }
 
   private async observeOne(host: HostSpec, request: ObserveRequest, expired: Promise<never>): Promise<Observation["hosts"][number]> {
@@ -303,14 +295,14 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async reconfigure(order: ReconfigureOrder, context?: CallContext): Promise<void> {
-    await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId), () => this.machineFor(order), context);
+    await reconfigureMember(order, await this.place(order.host, order.fleet.fleetId), () => this.machines.forMember(order), context);
   }
 
   private async startEarly(order: EarlyOrder, context?: CallContext): Promise<void> {
     // Before anything is awaited: the copy was ordered in the same breath, and may fail before we look.
     const copies = disksOf(order.contentId).map((disk) => this.copies.get(copyKey(order.fleet.fleetId, { ...order.base, disk })));
     if (!copies.every((copy) => copy !== undefined)) throw new HypervisorError(order.host, "start early", `no copy is under way that ${order.name} could read from`);
-    await startEarly(order, await this.place(order.host, order.fleet.fleetId), copies, () => this.machineFor(order), context);
+    await startEarly(order, await this.place(order.host, order.fleet.fleetId), copies, () => this.machines.forMember(order), context);
   }
 
   async consolidate(order: MemberRef, context?: CallContext): Promise<void> {

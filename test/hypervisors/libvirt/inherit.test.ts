@@ -151,6 +151,14 @@ describe("a member of a template machine", () => {
     assert.equal(text(domainOf(named), "os", "nvram", "@template"), "/usr/share/OVMF/VARS.fd");
     assert.equal(named.includes("golden_VARS"), false);
     assert.match(likeTemplate({ xml: golden("", "", "<type machine='q35'>hvm</type><loader type='pflash' secure='yes'>/c</loader><nvram>/v</nvram>") }, vmOf()).words, /UEFI with secure boot.*without what its firmware's variables hold/);
+    const kept = { xml: golden("", "", "<type machine='q35'>hvm</type><loader type='pflash' secure='yes'>/c</loader><nvram template='/t'>/v</nvram>"), variablesAt: "/v" };
+    assert.match(likeTemplate(kept, vmOf()).words, /UEFI with secure boot and its variables/);
+    assert.equal(/its firmware's variables/.test(likeTemplate(kept, vmOf()).words), false);
+    assert.match(likeTemplate(kept, vmOf({ efiSecureBootEnabled: false })).words, /without what its firmware's variables hold/, "another firmware would not know them");
+    for (const template of [kept, { xml: golden("", "", "<type machine='q35'>hvm</type>").replace("<os>", "<os firmware='efi'>"), variablesAt: "/v" }]) {
+      const made = domainOf(memberDefinition(orderOf(vmOf()), { tag, image: [top], extra: [], nvram: "/pool/own.fd" }, { template }));
+      assert.equal(text(made, "os", "nvram"), "/pool/own.fd");
+    }
   });
 
   it("has a new generation id, and no serial number of the one it is like", () => {

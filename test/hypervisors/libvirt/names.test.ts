@@ -13,7 +13,7 @@ const anyName: fc.Arbitrary<VolumeName> = fc.oneof(
   fc.record({ kind: fc.constantFrom("replica" as const, "template" as const), contentPrefix: fc.stringMatching(/^[0-9a-f]{16}$/), format: fc.constantFrom("qcow2" as const, "raw" as const), disk }),
   fc.record({ kind: fc.constant("arriving" as const), of: fc.constant("base" as const), slot: fc.nat(999), generation: fc.nat(9), disk, contentId: fc.stringMatching(/^[0-9a-f]{66}$/), since: fc.record({ bootSeconds: fc.nat(2_000_000_000), upSeconds: fc.nat(1e9) }, { noNullPrototype: true }) }),
   fc.record({ kind: fc.constant("arriving" as const), of: fc.constant("replica" as const), disk, contentId: fc.stringMatching(/^[0-9a-f]{66}$/), since: fc.record({ bootSeconds: fc.nat(2_000_000_000), upSeconds: fc.nat(1e9) }, { noNullPrototype: true }) }),
-  fc.record({ kind: fc.constantFrom("base" as const, "delta" as const, "identity" as const, "ignition" as const), slot: fc.nat(100_000), generation: fc.nat(99) }),
+  fc.record({ kind: fc.constantFrom("base" as const, "delta" as const, "identity" as const, "ignition" as const, "firmware" as const), slot: fc.nat(100_000), generation: fc.nat(99) }),
   fc.record({ kind: fc.constant("disk" as const), slot: fc.nat(999), generation: fc.nat(9), label, onDelete: fc.constantFrom("keep" as const, "delete" as const) }),
   fc.record({ kind: fc.constant("pending" as const), slot: fc.nat(999), generation: fc.nat(9), label }),
   fc.record({ kind: fc.constantFrom("replica" as const, "template" as const), contentPrefix: fc.stringMatching(/^[0-9a-f]{16}$/), format: fc.constantFrom("qcow2" as const, "raw" as const) }),

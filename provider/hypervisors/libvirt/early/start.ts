@@ -9,6 +9,7 @@ import { deleteVolume } from "../guard/guard";
 import { tellGuest } from "../identity/volume";
 import { dataDisks, dropPending, makeDataDisks } from "../members/dataDisks";
 import { configuringTag, hardwareTag, isActive, keepingHardware, likeWhat, refuseSaved, standingChannel } from "../members/member";
+import { putVariables } from "../members/variables";
 import { findMember } from "../look/memberDomain";
 import { memberImage } from "../volumes/images";
 import { deviceOf, diskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
@@ -58,7 +59,8 @@ export async function startEarly(
     };
     const kept = keepingHardware(order, found?.tag);
     const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition, ...(found && await standingChannel(client, found.domain)) };
-    const defined = await client.defineDomain(memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine)));
+    const like = await likeWhat(client, kept, found?.domain, machine);
+    const defined = await client.defineDomain(memberDefinition(kept, { ...parts, ...await putVariables(here, order, like) }, like));
     await dropPending(here, order);
     await client.startDomain(defined, LONG_CALL_MS);
     void mind(client, defined, served.map((one, disk) => ({ ...one, path: image[disk]!.path })));

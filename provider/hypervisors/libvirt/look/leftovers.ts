@@ -36,6 +36,7 @@ export function leftoverVolumes(volumes: OwnVolume[], owners: Owner[]): OwnVolum
     const owner = "slot" in name ? owners.find((m) => m.slot === name.slot && m.generation === name.generation) : undefined;
     switch (name.kind) {
       case "base":
+      case "firmware":
         return owner === undefined;
       case "delta":
         return owner === undefined || owner.flat;

@@ -24,6 +24,7 @@ import type { DiskXml } from "../xml/domainXml";
 import { diskPath, volumeFacts } from "../volumes/volumes";
 import { parseXml } from "../xml/xml";
 import { changeLive } from "./liveHardware";
+import { putVariables, variablesName } from "./variables";
 import { assertNoSnapshot, dataDisks, deletePending, dropPending, growDataDisks, makeDataDisks, markLeaving, namedDisks, pendingMarks } from "./dataDisks";
 
 const POLL_MS = 200;
@@ -54,7 +55,8 @@ export async function reconfigureMember(order: ReconfigureOrder, place: Place, m
     };
     const parts = { tag, image, extra: [...extra, ...told.disks], ignition: told.ignition, ...(found && await standingChannel(client, found.domain)) };
     const kept = keepingHardware(order, found?.tag);
-    const xml = memberDefinition(kept, parts, await likeWhat(client, kept, found?.domain, machine));
+    const like = await likeWhat(client, kept, found?.domain, machine);
+    const xml = memberDefinition(kept, { ...parts, ...await putVariables(here, of, like) }, like);
     if (found && order.live && isActive(await client.domainState(found.domain))) await changeLive(client, kept, found.domain, context);
     // Before it is a member's: what a guest may have written is no copy to go on with.
     if (!found && order.kind === "full") await endArrivals(here, { kind: "base", ...of });
@@ -197,7 +199,7 @@ export async function destroyMember(order: MemberRef & { shutdownMs: number }, p
     }
     const images = (await imageNames(here, order)).reverse();
     // A copy that somebody made shares what tells a guest who it is (virt-clone copies no read-only disks): it stays as long as that.
-    const staying = await deleteUnused(here, [...toldNames(scope, order), ...images]);
+    const staying = await deleteUnused(here, [...toldNames(scope, order), variablesName(scope, order), ...images]);
     for (const image of images) if (staying.has(image)) throw staying.get(image)!;
     for (const mark of marks) await deletePending(here, mark);
     await endArrivals(here, { kind: "base", slot: order.slot, generation: order.generation });

@@ -13,6 +13,8 @@ import type { HostSession } from "../connection/session";
 import { readChain, type ChainFile } from "./chain";
 import { diskOwner, formatsOf, writerOf, writerText } from "./use";
 import { declarations, disksOfTemplate, refuse, TemplateProblemError, volumeAt, volumeOf, type DeclaredDisk, type TemplateProperty } from "./volume";
+import { firmwareVariables } from "../look/domainDisks";
+import { parseXml, text } from "../xml/xml";
 import { UnfitImageError } from "../qcow2/unfitImage";
 import { imageContentId } from "../volumes/contentId";
 import { volumeFacts, type VolumeFacts } from "../volumes/volumes";
@@ -101,7 +103,14 @@ async function machineOf(
     return refuse("domain", `expected a domain that was shut down, but ${name} on ${host} has a saved state, and half of what it wrote is in there: start it and shut it down (virsh start, virsh shutdown), or drop the state (virsh managedsave-remove)`);
   }
   const xml = await client.domainXml(domain, Flag.xmlInactive | Flag.xmlSecure);
-  return { disks: await disksOfTemplate(client, host, name, xml, disks), machine: { xml, disks } };
+  return { disks: await disksOfTemplate(client, host, name, xml, disks), machine: { xml, disks, ...variablesOf(xml) } };
+}
+
+/** Where its firmware's variables are; of a format that QEMU has to translate nobody makes copies. */
+function variablesOf(xml: string): Pick<TemplateMachine, "variablesAt"> {
+  const variablesAt = firmwareVariables(xml);
+  const format = text(parseXml(xml), "domain", "os", "nvram", "@format") ?? "raw";
+  return !variablesAt || format !== "raw" ? {} : { variablesAt };
 }
 
 /** One of its disks, as it was looked at. */

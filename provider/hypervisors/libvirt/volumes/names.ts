@@ -32,6 +32,8 @@ export type VolumeName =
   | ({ kind: MemberImageKind; slot: number; generation: number } & OfDisk)
   /** Tells the guest who it is (identity/volume.ts). */
   | { kind: "identity" | "ignition"; slot: number; generation: number }
+  /** What a member's firmware keeps: boot entries, keys. */
+  | { kind: "firmware"; slot: number; generation: number }
   | { kind: "disk"; slot: number; generation: number; label: string; onDelete: "delete" | "keep" }
   /**
    * Exists while a data disk has no member yet: told apart from a disk whose member was removed. It is in the fleet's own
@@ -65,6 +67,8 @@ export function volumeName(scope: VolumeScope, name: VolumeName): string {
       return `${head}s${name.slot}.g${name.generation}.identity.raw`;
     case "ignition":
       return `${head}s${name.slot}.g${name.generation}.ignition.json`;
+    case "firmware":
+      return `${head}s${name.slot}.g${name.generation}.firmware.fd`;
     case "disk":
       return `${head}s${name.slot}.g${name.generation}.disk-${name.onDelete}.${name.label}.qcow2`;
     case "pending":
@@ -105,6 +109,8 @@ function readVolumeName(scope: VolumeScope, text: string): VolumeName | null {
   if (m) return { kind: m[3] as MemberImageKind, slot: Number(m[1]), generation: Number(m[2]), ...readDisk(m[4]) };
   m = /^s(\d+)\.g(\d+)\.(identity\.raw|ignition\.json)$/.exec(rest);
   if (m) return { kind: m[3] === "identity.raw" ? "identity" : "ignition", slot: Number(m[1]), generation: Number(m[2]) };
+  m = /^s(\d+)\.g(\d+)\.firmware\.fd$/.exec(rest);
+  if (m) return { kind: "firmware", slot: Number(m[1]), generation: Number(m[2]) };
   m = /^s(\d+)\.g(\d+)\.disk-(delete|keep)\.(.+)\.qcow2$/.exec(rest);
   if (m) {
     return { kind: "disk", slot: Number(m[1]), generation: Number(m[2]), onDelete: m[3] as "delete" | "keep", label: m[4]! };

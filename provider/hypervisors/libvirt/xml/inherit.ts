@@ -31,6 +31,8 @@ export function clonedDisks(root: Element, { disks: which, member }: ClonedFrom)
 
 /** What a copy is made like. */
 export interface ClonedFrom {
+  /** Copies have what its firmware's variables hold. @default false */
+  keepsVariables?: boolean;
   /** @default "first" */
   disks?: TemplateDisks;
   /** It is a member itself, with so many cloned disks. @default it is none */
@@ -54,7 +56,7 @@ export function inherit(root: Element, from: ClonedFrom): { cloned: Element[]; l
   for (const entry of allBelow(root, "sysinfo").flatMap((sysinfo) => children(sysinfo)).flatMap((block) => children(block, "entry"))) {
     if (["uuid", "serial"].includes(attribute(entry, "name") ?? "")) remove(entry);
   }
-  lost.push(...firmware(root), ...disks(root, cloned));
+  lost.push(...firmware(root, from.keepsVariables), ...disks(root, cloned));
   for (const card of allBelow(root, "devices", "interface")) ownCard(card);
   for (const graphics of allBelow(root, "devices", "graphics")) lost.push(...ownGraphics(graphics));
   for (const channel of allBelow(root, "devices", "channel")) {
@@ -84,7 +86,7 @@ function logs(root: Element): string[] {
 }
 
 /** Variables are made new, of what the host's firmware brings; where libvirt chose the firmware each host's does. */
-function firmware(root: Element): string[] {
+function firmware(root: Element, isKept = false): string[] {
   const nvram = below(root, "os", "nvram");
   const isChosen = attribute(below(root, "os"), "firmware") !== undefined;
   if (isChosen) remove(...allBelow(root, "os", "loader").filter((loader) => loader.textContent !== ""));
@@ -94,7 +96,7 @@ function firmware(root: Element): string[] {
     for (const node of [...nvram.childNodes]) nvram.removeChild(node);
     nvram.removeAttribute("type");
   }
-  return ["what its firmware's variables hold"];
+  return isKept ? [] : ["what its firmware's variables hold"];
 }
 
 function disks(root: Element, cloned: readonly Element[]): string[] {
@@ -223,7 +225,7 @@ function fixedPlace(device: Element): string | undefined {
 }
 
 /** As people speak of a machine: `pc-q35-7.2, host-passthrough CPU, UEFI, TPM, 2 network cards`. */
-export function describeHardware(root: Element, cloned: readonly Element[]): string {
+export function describeHardware(root: Element, cloned: readonly Element[], keepsVariables = false): string {
   const os = below(root, "os");
   const cpu = below(root, "cpu");
   const isSecure = attribute(below(os, "loader"), "secure") === "yes" || (os && secureBootOf(os)) === true;
@@ -233,7 +235,7 @@ export function describeHardware(root: Element, cloned: readonly Element[]): str
     attribute(below(os, "type"), "machine"),
     `${below(root, "vcpu")?.textContent ?? "1"} CPUs${cpu ? ` (${attribute(cpu, "mode") ?? "custom"})` : ""}`,
     below(root, "memory") && `${memoryOf(root)} MiB`,
-    os && isEfi(os) ? `UEFI${isSecure ? " with secure boot" : ""}` : undefined,
+    os && isEfi(os) ? ["UEFI", [...isSecure ? ["secure boot"] : [], ...keepsVariables ? ["its variables"] : []].join(" and ")].filter((one) => one !== "").join(" with ") : undefined,
     below(root, "devices", "tpm") ? "TPM" : undefined,
     buses.length === 0 ? undefined : buses.length === 1 ? `disk on ${buses[0]!}` : `${buses.length} disks on ${[...new Set(buses)].join(" and ")}`,
     cards === 0 ? "no network card" : `${cards} network card${cards > 1 ? "s" : ""}`,

@@ -32,6 +32,8 @@ export interface Parts {
   /** Its cloned disks, in the order of its image: the first is the one that its guest boots from. */
   image: readonly DiskXml[];
   extra: readonly DataDisk[];
+  /** Of a new member: the file that its firmware's variables are in already. Absent: its host makes them. */
+  nvram?: string;
   /** The file that Ignition is to be handed. Absent: none, and what it was handed as a member goes. */
   ignition?: string;
   /** Where documented defaults make it: a channel to its guest's agent, which one that is there keeps having or not. @default as the order has it */
@@ -41,6 +43,16 @@ export interface Parts {
 /** A template's definition, as its host gave it. */
 export interface TemplateMachine extends ClonedFrom {
   xml: string;
+  /** The file on its host that its firmware's variables are in. Absent: nowhere that they can be copied from. */
+  variablesAt?: string;
+  /** What is in there, once it was read. */
+  variables?: Buffer;
+}
+
+/** Whether members have what the template's firmware keeps: another firmware would not know it. */
+export function keepsVariables({ variablesAt }: TemplateMachine, { own }: Pick<VmSpec, "own">): boolean {
+  const { firmware, efiSecureBootEnabled } = libvirts(own);
+  return variablesAt !== undefined && firmware === undefined && efiSecureBootEnabled === undefined;
 }
 
 /**
@@ -63,6 +75,7 @@ export function memberDefinition(order: ReconfigureOrder, parts: Parts, from?: {
   setIdentity(root, order, parts.tag);
   setSize(root, vm);
   setMachine(root, vm, order, "own" in from);
+  if (parts.nvram !== undefined) setText(below(root, "os", "nvram") ?? append(childOf(root, "os"), { nvram: {} }), parts.nvram);
   setCards(root, order, "template" in from ? undefined : cardPlaces(parseXml(from.own)["domain"]));
   setDisks(root, standing, parts);
   setIgnition(root, parts.ignition, isIgnitionVolume);
@@ -227,14 +240,15 @@ export interface LikeTemplate {
 
 /** @throws UnfitMachineError */
 export function likeTemplate(template: TemplateMachine, vm: VmSpec): LikeTemplate {
-  const { cloned, lost } = inherit(readDefinition(template.xml), template);
+  const isKept = keepsVariables(template, vm);
+  const { cloned, lost } = inherit(readDefinition(template.xml), { ...template, keepsVariables: isKept });
   const sample = sampleOf(vm, { template });
   const root = readDefinition(sample);
   const without = lost.length > 0 ? `, without ${lost.join(", ")}` : "";
   const agentChannel = hasAgentChannel(parseXml(sample)["domain"]);
   return {
     sample, cards: allBelow(root, "devices", "interface").length, agentChannel, memory: memoryOf(root),
-    words: `hardware as the template's: ${describeHardware(root, cloned)}${without}`,
+    words: `hardware as the template's: ${describeHardware(root, cloned, isKept)}${without}`,
   };
 }
 
