@@ -178,10 +178,10 @@ describe("a fleet of a template machine on real hosts", function () {
     await writeFile(file, efi);
     await virsh(hosts[0]!, "undefine", NAME);
     await virsh(hosts[0]!, "define", file);
+    const at = async (host: LabHost, name: string): Promise<string> => `/proc/${host.pid}/root${/<nvram[^>]*>([^<]*)</.exec(await virsh(host, "dumpxml", name))![1]!}`;
     await virsh(hosts[0]!, "start", "--paused", NAME); // libvirt makes the variables then
-    await virsh(hosts[0]!, "destroy", NAME);
-    const at = async (host: LabHost, name: string): Promise<string> => `/proc/${host.pid}/root${/<nvram[^>]*>([^<]*)</.exec(await virsh(host, "dumpxml", "--inactive", name))![1]!}`;
     const golden = await at(hosts[0]!, NAME);
+    await virsh(hosts[0]!, "destroy", NAME);
     const kept = await readFile(golden);
     kept.write("a boot entry", kept.length - 4096);
     await writeFile(golden, kept);

@@ -14,7 +14,7 @@ import { readChain, type ChainFile } from "./chain";
 import { diskOwner, formatsOf, writerOf, writerText } from "./use";
 import { declarations, disksOfTemplate, refuse, TemplateProblemError, volumeAt, volumeOf, type DeclaredDisk, type TemplateProperty } from "./volume";
 import { firmwareVariables } from "../look/domainDisks";
-import { parseXml, text } from "../xml/xml";
+import { at, parseXml, text } from "../xml/xml";
 import { UnfitImageError } from "../qcow2/unfitImage";
 import { imageContentId } from "../volumes/contentId";
 import { volumeFacts, type VolumeFacts } from "../volumes/volumes";
@@ -106,11 +106,16 @@ async function machineOf(
   return { disks: await disksOfTemplate(client, host, name, xml, disks), machine: { xml, disks, ...variablesOf(xml) } };
 }
 
-/** Where its firmware's variables are; of a format that QEMU has to translate nobody makes copies. */
+/** Where libvirt's system daemon keeps what no definition gives a place: older versions write it into none. */
+const VARIABLES = "/var/lib/libvirt/qemu/nvram";
+
+/** Where its firmware's variables are, if it has any yet; of a format that QEMU has to translate nobody makes copies. */
 function variablesOf(xml: string): Pick<TemplateMachine, "variablesAt"> {
-  const variablesAt = firmwareVariables(xml);
-  const format = text(parseXml(xml), "domain", "os", "nvram", "@format") ?? "raw";
-  return !variablesAt || format !== "raw" ? {} : { variablesAt };
+  const domain = parseXml(xml);
+  const os = at(domain, "domain", "os");
+  const isEfi = text(os, "@firmware") === "efi" || text(os, "loader", "@type") === "pflash";
+  if (!isEfi || (text(os, "nvram", "@format") ?? "raw") !== "raw" || (text(os, "nvram", "@type") ?? "file") !== "file") return {};
+  return { variablesAt: firmwareVariables(xml) || `${VARIABLES}/${text(domain, "domain", "name") ?? ""}_VARS.fd` };
 }
 
 /** One of its disks, as it was looked at. */
