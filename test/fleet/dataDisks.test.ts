@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describePlan, describePlanAtLength, formatProblem, parseFleetSpec, preflight, type FleetInputs, type KeptDisk, type ObservedMember } from "../../provider/fleet";
 import { differenceOf, quietChanges } from "../../provider/fleet/members/changes";
-import { disk, FLEET, host, inputs, member, observation, plan, reachable, spec, withHost } from "./build";
+import { disk, FLEET, host, inputs, member, observation, plan, reachable, record, spec, withHost } from "./build";
 
 const GB = 1e9;
 const AT = { fleetId: FLEET, host: "a1", rack: "rack-a" };
@@ -60,9 +60,31 @@ describe("a kept data disk", () => {
     for (const [disks, one] of [[[data()], somebodys], [[data({ reattach: false })], kept(2)], [[data({ onDelete: "delete" })], kept(2)], [[data({ label: "log" })], kept(2)]] as const) assert.deepEqual(given([...disks], one), [0]);
   });
 
+  it("is never given where a newer one of its slot is elsewhere, is not as it was left, or its machine may run unseen", () => {
+    const only = (onA: KeptDisk[], onB: KeptDisk[] = [], changes: Partial<FleetInputs> = {}) => {
+      const result = plan(declared([data()], { count: 3, hosts: [host("a1", { count: 2 }), host("b1", { count: 1 })], ...changes }), found(onA, onB));
+      return [result.create[0]!.host, result.create[0]!.reattach?.map(({ disk: name }) => name), ...result.warnings.filter((one) => one.includes("workers-002"))];
+    };
+    const either = { count: undefined };
+    assert.deepEqual(only([kept(2)], [kept(2, 3)], either), ["a1", undefined,
+      "workers-002 on a1 gets a new disk data, and not s2.g0.disk-keep.data, which was kept of its slot: s2.g3.disk-keep.data on b1 is newer",
+      "workers-002 on a1 gets a new disk data, and not s2.g3.disk-keep.data, which was kept of its slot: it is on b1"]);
+    const { disk: _as, ...changed } = kept(2, 5);
+    assert.deepEqual(only([kept(2), { ...changed, unfit: "over /other" }], [], either), ["a1", undefined,
+      "workers-002 on a1 gets a new disk data, and not s2.g5.disk-keep.data, which was kept of its slot: it is not as it was left (over /other)"]);
+    assert.deepEqual(only([kept(2), kept(2, 0, { store: "backup" })], [], either).slice(0, 2), ["a1", ["s2.g0.disk-keep.data"]], "and a copy of it elsewhere hides nothing");
+    const program = declared([data()], { count: 2 });
+    const before = record(program, observation([reachable("a1", [having(0)]), reachable("b1", [having(1)])]));
+    const gone = (store?: string) => plan(program, observation([
+      reachable("a1", [], { kept: [kept(0)], leftovers: [{ kind: "volume", name: "base-0", bytes: 1, slot: 0, generation: 0 }], ...(store !== undefined && { store }) }), reachable("b1", [having(1)]),
+    ]), before);
+    assert.deepEqual([gone().create[0]!.reattach?.length, gone("nfs").create[0]!.reattach], [1, undefined]);
+    assert.ok(gone("nfs").warnings.includes("workers-000 on a1 gets a new disk data, and not s0.g0.disk-keep.data, which was kept of its slot: workers-000 is seen nowhere, and may run with it where other machines reach the pool"), gone("nfs").warnings.join());
+  });
+
   it("makes a new one beside it in fleets of before, unless they say otherwise", () => {
-    const before = (changes: Partial<Disk>) => parseFleetSpec(inputs({ vm: { disks: [data(changes)] } }), { defaultsVersion: 1 }).spec!.vm.disks[0]!.reattach;
-    assert.deepEqual([before({}), before({ reattach: true })], [undefined, true]);
+    const before = (defaultsVersion: 1 | 2, changes: Partial<Disk>) => parseFleetSpec(inputs({ vm: { disks: [data(changes)] } }), { defaultsVersion }).spec!.vm.disks[0]!.reattach;
+    for (const version of [1, 2] as const) assert.deepEqual([before(version, {}), before(version, { reattach: true })], [undefined, true]);
   });
 
   it("that is larger than declared is refused by name", () => {

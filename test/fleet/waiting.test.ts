@@ -89,8 +89,8 @@ describe("what is recorded of guests", () => {
   const ofFirst = (of: ReturnType<typeof record>) => [of.members[0]!.ipAddresses, of.members[0]!.hostname];
 
   it("is what was heard last, and is read back", () => {
-    const heard = record({ ipAddresses: ["10.0.0.9", "2001:db8::9"], hostname: "nine" });
-    assert.deepEqual(ofFirst(heard), [["10.0.0.9", "2001:db8::9"], "nine"]);
+    const heard = record({ ipAddresses: ["10.0.0.9", "2a00:db8::9"], hostname: "nine" });
+    assert.deepEqual(ofFirst(heard), [["10.0.0.9", "2a00:db8::9"], "nine"]);
     assert.deepEqual(parseState(JSON.parse(JSON.stringify(heard))), heard);
     assert.deepEqual(ofFirst(record(undefined, heard)), ofFirst(heard));
     assert.deepEqual(ofFirst(record({ ipAddresses: [] }, heard)), ofFirst(heard));
@@ -102,8 +102,8 @@ describe("what is recorded of guests", () => {
     const at = (from: string) => spec({ count: 1, hosts: [host("a1")], guest: { addresses: [{ from, to: "10.1.255.250", prefix: 16 }] } });
     const given = record(undefined, state, {}, at("10.1.0.10"));
     assert.deepEqual(ofFirst(given), [["10.1.0.10"], undefined]);
-    const heard = record({ ipAddresses: ["10.1.0.10", "2001:db8::1"] }, given, {}, at("10.1.0.10"));
-    assert.deepEqual(ofFirst(record(undefined, heard, {}, at("10.1.0.10"))), [["10.1.0.10", "2001:db8::1"], undefined], "what else it has stays");
+    const heard = record({ ipAddresses: ["10.1.0.10", "2a00:db8::1"] }, given, {}, at("10.1.0.10"));
+    assert.deepEqual(ofFirst(record(undefined, heard, {}, at("10.1.0.10"))), [["10.1.0.10", "2a00:db8::1"], undefined], "what else it has stays");
     assert.deepEqual(ofFirst(record(undefined, heard, {}, at("10.1.0.20"))), [["10.1.0.20"], undefined]);
     assert.deepEqual(ofFirst(record({ ipAddresses: ["10.1.0.10"] }, heard, {}, at("10.1.0.20"))), [["10.1.0.10"], undefined], "it has not taken the new one yet");
   });
@@ -111,7 +111,7 @@ describe("what is recorded of guests", () => {
 
 describe("what a guest says of itself", () => {
   it("counts as far as others can reach it by that, IPv4 first, each address once", () => {
-    assert.deepEqual(cleanNews({ addresses: ["127.0.0.1", "::1", "fe80::1", "169.254.1.1", "2001:DB8:0::1", "10.0.0.1", "10.0.0.1", "0.0.0.0", "224.0.0.1"], hostname: "a" }), { ipAddresses: ["10.0.0.1", "2001:db8::1"], hostname: "a" });
+    assert.deepEqual(cleanNews({ addresses: ["127.0.0.1", "::1", "fe80::1", "169.254.1.1", "2A00:DB8:0::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "240.0.0.1", "::ffff:10.0.0.1", "10.0.0.1", "10.0.0.1", "0.0.0.0", "224.0.0.1"], hostname: "a" }), { ipAddresses: ["10.0.0.1", "2a00:db8::1"], hostname: "a" });
   });
 
   it("is an address or none, a name or none, of no more than there is room for, whatever it says", () => {
@@ -122,6 +122,9 @@ describe("what a guest says of itself", () => {
       assert.ok(news.hostname === undefined || (/^[A-Za-z0-9._-]+$/.test(news.hostname) && news.hostname.length <= 253));
       assert.deepEqual(cleanNews({ addresses: news.ipAddresses, hostname: news.hostname }), news);
     }));
+    const many = Array.from({ length: 9000 }, (_, i) => `2a00::${i.toString(16)}`);
+    assert.equal(cleanNews({ addresses: [...many.map(() => "fe80::1"), "10.0.0.1"] }).ipAddresses.length, 0, "so many are looked at, and no more");
+    assert.deepEqual([cleanNews({ addresses: [], hostname: "-rf" }).hostname, cleanNews({ addresses: [], hostname: "..." }).hostname], ["rf", undefined]);
     assert.deepEqual(cleanNews({ addresses: [], hostname: `\u001b[31m<b>x</b>${"y".repeat(9000)}` }).hostname!.slice(0, 8), "31mbxbyy");
   });
 });

@@ -58,7 +58,8 @@ function lastStart(turns: number, copiesSeconds: number, learned: Learned | unde
 
 /** What a run taught about how long guests take; those that were started early wait for their disks, too, and teach nothing. */
 export function withGuests(learned: Learned | undefined, before: Learned | undefined, tookSeconds: readonly number[]): Learned | undefined {
-  if (!learned || tookSeconds.length === 0) return learned;
+  if (!learned) return learned;
+  if (tookSeconds.length === 0) return before?.guestSeconds === undefined || learned.guestSeconds !== undefined ? learned : { ...learned, guestSeconds: before.guestSeconds };
   const mean = tookSeconds.reduce((sum, one) => sum + one, 0) / tookSeconds.length;
   const known = before?.guestSeconds;
   const guestSeconds = known === undefined ? mean : known + LATEST_WEIGHT * (mean - known);

@@ -1,7 +1,7 @@
 /** A member that stands is started, and its guest waited for. Whatever is not ready in time is a failure of that member alone. */
 import type { ObservedMember } from "../../fleet/model";
 import type { MemberRef } from "../../hypervisors/hypervisor";
-import { operate, type RunContext } from "../run/context";
+import { operate, signalFor, type RunContext } from "../run/context";
 import { power } from "./members";
 import { boot, waitForGuest, type Boot } from "./waiting";
 
@@ -22,8 +22,12 @@ export const bootAgain = (context: RunContext, member: MemberRef, { configuring 
     await power(context, member, "running");
   });
 
-/** Of one that runs since an earlier run. */
-export const bootOfBefore = (context: RunContext, member: MemberRef): Boot => boot(context, member, () => Promise.resolve());
+/** Of one that runs since an earlier run: it has booted, or will not, and takes no place from those that are about to. */
+export function bootOfBefore(context: RunContext, member: MemberRef): Followable {
+  const ready = waitForGuest(context, member).then(() => undefined);
+  ready.catch(() => undefined); // told to whoever waits for it
+  return { started: Promise.resolve(), ready };
+}
 
 /**
  * Of one that was started over a disk that was arriving, which is there now: it goes on if it stands still. One that was
@@ -31,10 +35,8 @@ export const bootOfBefore = (context: RunContext, member: MemberRef): Boot => bo
  */
 export function bootOfEarly(context: RunContext, member: MemberRef, early: Boot): Followable {
   const started = power(context, member, "running");
-  const ready = started.then(() => early.ready.then(() => undefined, async () => {
-    await waitForGuest(context, member);
-    return undefined;
-  }));
+  const again = (): Promise<undefined> => context.configuring.run(() => waitForGuest(context, member), signalFor(context, member.host)).then(() => undefined);
+  const ready = started.then(() => early.ready.then(() => undefined, again));
   ready.catch(() => undefined); // told to whoever waits for it
   return { started, ready };
 }

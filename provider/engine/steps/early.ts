@@ -14,6 +14,8 @@ export class EarlyStart {
   private isStarted = false;
   /** It waits for its place among those that configure. */
   private isQueued = false;
+  /** It has its place, and is being started or was. */
+  private isPlaced = false;
   /** Of a guest that is waited for. Undefined: it was not started yet. */
   private booted: Boot | undefined;
   private readonly endings: (() => void)[] = [];
@@ -52,7 +54,7 @@ export class EarlyStart {
   /** A copy to its image has begun in this very moment. @param local as of `isStartedBy` */
   begin(local: boolean): void {
     if (!this.isStartedBy(local)) return;
-    if (!this.isConfiguring || this.booted) this.follow(this.startNow());
+    if (!this.isConfiguring || this.isPlaced) this.follow(this.startNow());
     // One that waits for its place starts over whatever copy is under way then.
     else if (!this.isQueued) this.follow(this.startInPlace());
   }
@@ -78,11 +80,17 @@ export class EarlyStart {
     this.leaveQueue = () => place.abort(new Error("its image is there"));
     this.endings.push(() => wait.abort(new Error("it was not made")));
     this.isQueued = true;
-    const started = boot(this.context, { fleet, host, slot, name, generation }, () => this.startNow(), { place: place.signal, wait: wait.signal });
+    const started = boot(this.context, { fleet, host, slot, name, generation }, () => {
+      this.isPlaced = true;
+      return this.startNow();
+    }, { place: place.signal, wait: wait.signal });
     started.ready.then(over, over);
     try {
       await started.started;
       this.booted = started;
+    } catch (error) {
+      this.isPlaced = false;
+      throw error;
     } finally {
       this.isQueued = false;
     }

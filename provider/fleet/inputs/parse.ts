@@ -177,7 +177,7 @@ function vmOf({ vm, template, waitFor }: ParsedInputs, defaultsVersion: Defaults
 }
 
 function dataDisk(disk: ParsedInputs["vm"]["disks"][number], defaultsVersion: DefaultsVersion): ExtraDiskSpec {
-  const { label, sizeBytes, onDelete, reattach = defaultsVersion > 1 } = disk;
+  const { label, sizeBytes, onDelete, reattach = defaultsVersion > 2 } = disk;
   const own = libvirtDisk(disk);
   return { label, sizeBytes, onDelete, ...(reattach && onDelete === "keep" && { reattach }), ...(own && { own }) };
 }

@@ -124,6 +124,8 @@ export interface KeptDisk extends MemberId {
     /** Who uses it, in words: then nobody else is given it. @default nobody */
     users?: string[];
   };
+  /** It was to be kept, and is not as it was left: what it is now, in words. */
+  unfit?: string;
 }
 
 /** A store of a host beside the one that copies are made in. */

@@ -2,6 +2,7 @@
 import { namesOf } from "../members/changes";
 import { groupBy, groupOf } from "../groups";
 import { asMade } from "../images";
+import { missedMembers } from "../hosts/leftovers";
 import type { KnownHost } from "../hosts/table";
 import { memberKeyOn, slotKeyOn } from "../members/keys";
 import type { ExtraDiskSpec, FleetPlan, FleetSpec, KeptDisk, ObservedMember, PlannedCreate, Problem, ReachableHost } from "../model";
@@ -13,50 +14,68 @@ const isWanted = ({ reattach, onDelete }: ExtraDiskSpec): boolean => reattach ==
 
 /** What was, or will be, kept of a declared disk. */
 interface Found {
-  kept: KeptDisk & Required<Pick<KeptDisk, "disk">>;
+  kept: KeptDisk;
   host: KnownHost;
   disk: ExtraDiskSpec;
+  /** A member that had it, on record there and seen nowhere: it may run where other machines reach the store. */
+  missed?: string;
 }
+
+type Ground = Pick<PlanContext, "spec" | "table" | "previous">;
 
 /**
  * By slot: on each host the disk of each label that was in use last, which is that of the latest member.
  * @param destroy members that go: what they leave is kept by the time that others are made
  */
-function keptBySlot({ spec, table }: Pick<PlanContext, "spec" | "table">, destroy: FleetPlan["destroy"]): Map<number, Found[]> {
+function keptBySlot({ spec, table, previous }: Ground, destroy: FleetPlan["destroy"]): Map<number, Found[]> {
   const wanted = new Map(spec.vm.disks.filter(isWanted).map((disk) => [disk.label, disk]));
   if (wanted.size === 0) return new Map();
   const going = new Set(destroy.map((one) => memberKeyOn(one.host, one)));
+  const missed = missedMembers(table, previous);
   const latest = new Map<string, Found>();
   for (const host of table.hosts) {
     const left = (host.seen?.members ?? []).filter((member) => going.has(memberKeyOn(host.name, member))).flatMap(leftBy);
     for (const kept of [...host.seen?.kept ?? [], ...left]) {
       const disk = wanted.get(kept.label);
-      if (!disk || !kept.disk) continue;
+      if (!disk || (!kept.disk && kept.unfit === undefined)) continue;
       const key = `${slotKeyOn(host.name, kept)} ${kept.label}`;
-      if ((latest.get(key)?.kept.generation ?? -1) <= kept.generation) latest.set(key, { kept: { ...kept, disk: kept.disk }, host, disk });
+      const absent = missed.get(host)?.find(({ slot, generation }) => slot === kept.slot && generation === kept.generation)?.name;
+      const found: Found = { kept, host, disk, ...(absent !== undefined && { missed: absent }) };
+      const before = latest.get(key);
+      if (!before || isLater(found, before)) latest.set(key, found);
     }
   }
   return groupBy([...latest.values()], ({ kept }) => kept.slot);
 }
 
+/** Of two of one generation, one lies where the program wants it: the other is somebody's copy. */
+const isLater = (one: Found, other: Found): boolean => one.kept.generation > other.kept.generation ||
+  (one.kept.generation === other.kept.generation && (isInPlace(one) || !isInPlace(other)));
+
 /** Data disks that stay when a member goes. */
 const leftBy = ({ slot, generation, disks }: ObservedMember): KeptDisk[] => disks.filter(({ onDelete }) => onDelete === "keep").map(
   ({ label, name, capacityBytes, store }) => ({ slot, generation, label, name, disk: { capacityBytes, ...(store !== undefined && { store }) } }));
 
-const isFree = ({ kept, host, disk }: Found): boolean =>
-  (kept.disk.users ?? []).length === 0 && host.declared !== undefined && kept.disk.store === diskStore(disk.own, host.declared.spec.own);
+const isInPlace = ({ kept, host, disk }: Found): boolean =>
+  kept.disk !== undefined && host.declared !== undefined && kept.disk.store === diskStore(disk.own, host.declared.spec.own);
+
+const isFree = (found: Found): boolean => found.missed === undefined && (found.kept.disk?.users ?? []).length === 0 && isInPlace(found);
+
+/** Of its slot and label nothing newer is kept on another host: what is older may not be what its guest wrote last. */
+const newerThan = ({ kept }: Found, all: readonly Found[]): Found | undefined =>
+  all.find((other) => other.kept.label === kept.label && other.kept.generation > kept.generation);
 
 /** Of a slot, the hosts that hold a disk which its next member can be given; the latest disk's first. */
-export function homesOf(context: Pick<PlanContext, "spec" | "table">): (slot: number) => string[] {
+export function homesOf(context: Ground): (slot: number) => string[] {
   const kept = keptBySlot(context, []);
-  return (slot) => groupOf(kept, slot).filter(isFree).sort((a, b) => b.kept.generation - a.kept.generation).map(({ host }) => host.name);
+  return (slot) => groupOf(kept, slot).filter((found, _, all) => isFree(found) && !newerThan(found, all)).sort((a, b) => b.kept.generation - a.kept.generation).map(({ host }) => host.name);
 }
 
 /** Members to be made, with the disks that were kept for them, or that a member leaves which they replace. */
 export function withKeptDisks(context: PlanContext, create: readonly PlannedCreate[], destroy: FleetPlan["destroy"]): PlannedCreate[] {
   const kept = keptBySlot(context, destroy);
   return create.map((one) => {
-    const reattach = groupOf(kept, one.slot).filter((found) => found.host.name === one.host && isFree(found) && found.kept.generation < one.generation)
+    const reattach = groupOf(kept, one.slot).filter((found, _, all) => found.host.name === one.host && isFree(found) && !newerThan(found, all) && found.kept.generation < one.generation)
       .map(({ kept: { label, name } }) => ({ label, disk: name })).sort((a, b) => compare(a.label, b.label));
     if (reattach.length === 0) return one;
     const names = reattach.map(({ label, disk }) => `${label} (${disk})`).join(", ");
@@ -69,14 +88,19 @@ export function keptWarnings(context: PlanContext, plan: FleetPlan): string[] {
   const kept = keptBySlot(context, plan.destroy);
   if (kept.size === 0) return [];
   return plan.create.flatMap((one) => {
-    const given = new Set((one.reattach ?? []).map(({ label }) => label));
-    return groupOf(kept, one.slot).filter(({ disk }) => !given.has(disk.label)).map((found) => {
-      const { host, kept: { name, disk: { store, users = [] } }, disk } = found;
+    const given = new Set((one.reattach ?? []).map(({ disk }) => disk));
+    return groupOf(kept, one.slot).filter(({ kept: { name } }) => !given.has(name)).map((found, _, all) => {
+      const { host, kept: { name, unfit, disk: { store, users = [] } = {} }, disk, missed } = found;
       const where = store === undefined ? "the store that clones are made in" : JSON.stringify(store);
+      const newer = newerThan(found, all);
       const why = host.name !== one.host ? `it is on ${host.name}`
+        : unfit !== undefined ? `it is not as it was left (${unfit})`
+        : missed !== undefined ? `${missed} is seen nowhere, and may run with it where other machines reach the ${host.seen?.words.store ?? "store"}`
         : users.length > 0 ? users.join("; ")
+        : newer ? `${newer.kept.name} on ${newer.host.name} is newer`
         : isFree(found) ? "it is no older than the member" : `it is in ${where}, and vm.disks wants the disk elsewhere`;
-      return `${one.name} on ${one.host} gets a new disk ${disk.label}, and not ${name}, which was kept of its slot: ${why}`;
+      const gets = (one.reattach ?? []).some(({ label }) => label === disk.label) ? "another disk" : "a new disk";
+      return `${one.name} on ${one.host} gets ${gets} ${disk.label}, and not ${name}, which was kept of its slot: ${why}`;
     });
   });
 }
@@ -90,12 +114,12 @@ export function dataDiskProblems(context: PlanContext, plan: FleetPlan): Problem
       path: `vm.disks[${index}].sizeBytes`,
       message: `expected at least the ${bytes} bytes that the disk ${whose}, got ${disk.sizeBytes}; disks never shrink: raise it${more}`,
     }];
-    const [larger] = spec.defaultsVersion > 1 ? largerThan(context, plan, disk) : [];
+    const [larger] = spec.defaultsVersion > 2 ? largerThan(context, plan, disk) : [];
     if (larger) return refused(larger.bytes, `${disk.label} of ${larger.name} has`);
     for (const { slot, name, host, reattach = [] } of plan.create) {
       if (!reattach.some(({ label }) => label === disk.label)) continue;
       const found = groupOf(kept, slot).find((each) => each.disk === disk && each.host.name === host)!.kept;
-      if (found.disk.capacityBytes > asMade(disk.sizeBytes)) return refused(found.disk.capacityBytes, `${found.name} has, which was kept for ${name}`, ", or set reattach to false for a new disk beside it");
+      if (found.disk!.capacityBytes > asMade(disk.sizeBytes)) return refused(found.disk!.capacityBytes, `${found.name} has, which was kept for ${name}`, ", or set reattach to false for a new disk beside it");
     }
     return [];
   });
@@ -112,7 +136,7 @@ function largerThan({ census }: PlanContext, plan: FleetPlan, { label, sizeBytes
 
 /** Fleets of before were never asked to fit: told, and not refused. */
 export function largerDiskWarnings(context: PlanContext, plan: FleetPlan): string[] {
-  if (context.spec.defaultsVersion > 1) return [];
+  if (context.spec.defaultsVersion > 2) return [];
   return context.spec.vm.disks.flatMap((disk) => {
     const larger = largerThan(context, plan, disk);
     return larger.length === 0 ? [] : [`vm.disks: the disk ${disk.label} of ${namesOf(larger)} is larger than the ${formatBytes(disk.sizeBytes)} that are declared, and stays so: disks never shrink`];

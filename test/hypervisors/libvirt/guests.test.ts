@@ -9,7 +9,7 @@ import { addressesOfCards, MAX_ANSWER_CHARACTERS, readHostname, readInterfaces }
 import { LibvirtGuests } from "../../../provider/hypervisors/libvirt/guests/guests";
 import { takesConnections } from "../../../provider/hypervisors/libvirt/guests/tcp";
 import { CallTimeoutError, ConnectionLostError, LibvirtError } from "../../../provider/hypervisors/libvirt/rpc/errors";
-import { AddressSource, ErrorCode } from "../../../provider/hypervisors/libvirt/rpc/protocol";
+import { AddressSource, ErrorCode, DomainState } from "../../../provider/hypervisors/libvirt/rpc/protocol";
 import { hasAgentChannel } from "../../../provider/hypervisors/libvirt/xml/channels";
 import { memberDefinition } from "../../../provider/hypervisors/libvirt/xml/memberDefinition";
 import { parseTag, tagXml } from "../../../provider/hypervisors/libvirt/xml/tags";
@@ -21,10 +21,11 @@ const interfaces = JSON.stringify({ return: [
   { name: "lo", "hardware-address": "00:00:00:00:00:00", "ip-addresses": [{ "ip-address": "127.0.0.1", "ip-address-type": "ipv4", prefix: 8 }] },
   { name: "docker0", "hardware-address": "02:42:00:00:00:01", "ip-addresses": [{ "ip-address": "172.17.0.1" }] },
   { name: "eth1", "hardware-address": second, "ip-addresses": [{ "ip-address": "10.2.0.3" }] },
-  { name: "eth0", "hardware-address": card.toUpperCase(), "ip-addresses": [{ "ip-address": "fe80::1" }, { "ip-address": "10.1.0.3" }, { "ip-address": "2001:db8::3" }] },
+  { name: "eth0", "hardware-address": card.toUpperCase(), "ip-addresses": [{ "ip-address": "fe80::1" }, { "ip-address": "10.1.0.3" }, { "ip-address": "2a00:db8::3" }] },
 ] });
 
 interface Says {
+  state?: number;
   ping?: string | Error;
   interfaces?: string | Error;
   hostname?: string | Error;
@@ -45,6 +46,7 @@ function guests(says: Says, lines: (Error | undefined)[] = []): { ask: (question
   };
   const client = {
     isOpen: true, isClogged: false, clock: realClock, close: () => undefined,
+    domainState: () => Promise.resolve(says.state ?? DomainState.shutoff),
     agentCommand: (_domain: unknown, execute: string) => answer(execute, execute === "guest-ping" ? says.ping : execute === "guest-get-host-name" ? says.hostname : says.interfaces, silent),
     interfaceAddresses: (_domain: unknown, source: number) => (source === AddressSource.lease ? answer("lease", says.lease, []) : answer("arp", says.arp, []))
       .then((addresses) => [{ hardware: null, addresses }]),
@@ -80,6 +82,12 @@ describe("a guest on libvirt", () => {
     });
   }
 
+  it("that stands still for a moment is silent, and not off", async () => {
+    for (const state of [DomainState.paused, DomainState.running, DomainState.pmsuspended]) {
+      assert.deepEqual(await guests({ ping: refused(ErrorCode.operationInvalid), state }).ask({ kind: "guestAgent" }), { agent: "silent" });
+    }
+  });
+
   it("that is gone is no guest, and a line that broke is opened once more", async () => {
     await assert.rejects(guests({ ping: refused(ErrorCode.noDomain) }).ask({ kind: "guestAgent" }));
     const { ask, asked } = guests({ ping: "{}" }, [new ConnectionLostError("gone")]);
@@ -99,7 +107,7 @@ describe("a guest on libvirt", () => {
 
   it("says by its agent which addresses its own cards have, in their order, and how it is called", async () => {
     const { ask, asked } = guests({ interfaces, hostname: '{"return":{"host-name":"w-003.lab"}}' });
-    assert.deepEqual(await ask({ kind: "news" }), { agent: "answers", news: { ipAddresses: ["10.1.0.3", "10.2.0.3", "2001:db8::3"], hostname: "w-003.lab" } });
+    assert.deepEqual(await ask({ kind: "news" }), { agent: "answers", news: { ipAddresses: ["10.1.0.3", "10.2.0.3", "2a00:db8::3"], hostname: "w-003.lab" } });
     assert.deepEqual(asked, ["open", "guest-network-get-interfaces", "guest-get-host-name"]);
   });
 

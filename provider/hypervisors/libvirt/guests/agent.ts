@@ -1,9 +1,9 @@
 /** What QEMU's guest agent says: a guest chooses every byte of it. Whatever is not as its protocol has it counts as not said. */
 
 /** Of an answer. Longer ones are not read: libvirt lets 4 MiB pass. */
-export const MAX_ANSWER_CHARACTERS = 262_144;
+export const MAX_ANSWER_CHARACTERS = 131_072;
 /** Of one answer: interfaces, and addresses of each. */
-const MOST = 512;
+const MOST = 128;
 
 type Json = Record<string, unknown>;
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -12,7 +12,7 @@ import { setTag } from "../members/member";
 import type { LibvirtClient } from "../rpc/client";
 import { CallTimeoutError, isLibvirtError, LibvirtError } from "../rpc/errors";
 import type { Domain } from "../rpc/handles";
-import { AddressSource, ErrorCode } from "../rpc/protocol";
+import { AddressSource, DomainState, ErrorCode } from "../rpc/protocol";
 import { addressesOfCards, readHostname, readInterfaces } from "./agent";
 import { GuestLine } from "./line";
 import { takesConnections } from "./tcp";
@@ -23,6 +23,7 @@ const AGENT_SECONDS = 5;
 const MOST_CARDS = 56;
 
 type Agent = GuestAnswer["agent"];
+const OFF: readonly number[] = [DomainState.shutoff, DomainState.crashed];
 
 /** Members' guests, asked by their agent, else by what others heard of them. */
 export class LibvirtGuests implements ReportsReadiness {
@@ -58,7 +59,8 @@ async function answerOf(client: LibvirtClient, { fleet, slot, name, question }: 
   if (question.kind === "guestAgent") return { agent: (await askAgent(client, domain, "guest-ping")).agent };
   const { agent, news } = await newsOf(client, domain, memberMacs(fleet.fleetId, slot, MOST_CARDS));
   if (question.kind === "news" || agent === "off") return { agent, news };
-  const addresses = [...new Set([...question.addresses, ...news.ipAddresses])];
+  // Whoever declared where it is does not ask the guest.
+  const addresses = question.addresses.length > 0 ? question.addresses : news.ipAddresses;
   return { agent, news, tcpPortOpen: await takesConnections(client.clock, addresses, question.port) };
 }
 
@@ -69,7 +71,8 @@ async function askAgent(client: LibvirtClient, domain: Domain, command: string):
   } catch (error) {
     if (isLibvirtError(error, ErrorCode.noDomain)) throw error;
     if (isLibvirtError(error, ErrorCode.argumentUnsupported)) return { agent: "none" };
-    if (isLibvirtError(error, ErrorCode.operationInvalid)) return { agent: "off" };
+    // It answers so for whatever does not run: a machine that stands still for a moment has a guest all the same.
+    if (isLibvirtError(error, ErrorCode.operationInvalid)) return { agent: OFF.includes(await client.domainState(domain)) ? "off" : "silent" };
     if (error instanceof LibvirtError || error instanceof CallTimeoutError) return { agent: "silent" };
     throw error;
   }

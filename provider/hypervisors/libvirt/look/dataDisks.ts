@@ -34,10 +34,13 @@ const declaredPools = ({ vm }: DiskSpecs, home: string): string[] =>
 export async function otherPools(client: LibvirtClient, home: Pool, scope: VolumeScope, spec: DiskSpecs): Promise<OtherPools> {
   if (spec.vm.disks.length === 0) return NO_OTHERS;
   const pools = (await client.listActivePools()).filter(({ name }) => name !== home.name);
-  const listed = (await Promise.all(pools.map((pool) => unlessStopped(() => client.listVolumes(pool), [])))).flat();
+  // A pool that the program names is seen whole, or not at all: what is not seen in it would be made anew beside it.
+  const declared = new Set(declaredPools(spec, home.name));
+  const inPool = <T>(pool: string, ask: () => Promise<T>, otherwise: T): Promise<T> => (declared.has(pool) ? ask() : unlessStopped(ask, otherwise));
+  const listed = (await Promise.all(pools.map((pool) => inPool(pool.name, () => client.listVolumes(pool), [])))).flat();
   const own = await Promise.all(listed.map(async (volume): Promise<OtherVolume | null> => {
     const name = parseVolumeName(scope, volume.name);
-    const facts = name?.kind === "disk" ? await unlessStopped(() => factsUnlessGone(client, volume), null) : null;
+    const facts = name?.kind === "disk" ? await inPool(volume.pool, () => factsUnlessGone(client, volume), null) : null;
     return name && facts ? { name, facts, pool: volume.pool } : null;
   }));
   return { own: own.filter((one) => one !== null), held: listed.flatMap(({ name }: Volume) => heldGeneration(scope, name) ?? []) };
@@ -63,7 +66,8 @@ export function keptDisks(volumes: readonly (OwnVolume & { pool?: string })[], o
     const { slot, generation, label } = name;
     const standsAlone = name.onDelete === "keep" && facts.format === "qcow2" && facts.backingPath === undefined && (facts.kind ?? "file") === "file";
     const disk = { capacityBytes: facts.capacityBytes, ...(pool !== undefined && { store: pool }) };
-    return [{ slot, generation, label, name: facts.volume, ...(standsAlone && { disk }) }];
+    const unfit = name.onDelete === "keep" && !standsAlone && { unfit: facts.backingPath === undefined ? facts.kind ?? facts.format : `over ${facts.backingPath}` };
+    return [{ slot, generation, label, name: facts.volume, ...(standsAlone && { disk }), ...unfit }];
   });
 }
 

@@ -32,7 +32,7 @@ export function ownDataDisks(scope: VolumeScope, of: Slot, disks: readonly Attac
     const name = parseVolumeName(scope, file);
     if (name?.kind === "disk" && isOf(name, of) && !own.has(file)) own.set(file, { ...name, ...as, volume: file });
   }
-  return [...own.values()];
+  return [...own.values()].sort((a, b) => a.generation - b.generation); // an older one that somebody attached beside it is not the one in use
 }
 
 const isOf = ({ slot, generation, onDelete }: DiskName, of: Slot): boolean =>
