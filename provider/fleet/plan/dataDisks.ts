@@ -99,8 +99,9 @@ export function keptWarnings(context: PlanContext, plan: FleetPlan): string[] {
         : users.length > 0 ? users.join("; ")
         : newer ? `${newer.kept.name} on ${newer.host.name} is newer`
         : isFree(found) ? "it is no older than the member" : `it is in ${where}, and vm.disks wants the disk elsewhere`;
-      const gets = (one.reattach ?? []).some(({ label }) => label === disk.label) ? "another disk" : "a new disk";
-      return `${one.name} on ${one.host} gets ${gets} ${disk.label}, and not ${name}, which was kept of its slot: ${why}`;
+      const isOther = (one.reattach ?? []).some(({ label }) => label === disk.label);
+      if (isOther) return `${one.name} on ${one.host} gets another kept disk ${disk.label}, and not ${name}: ${why}`;
+      return `${one.name} on ${one.host} gets a new disk ${disk.label}, and not ${name}, which was kept of its slot: ${why}`;
     });
   });
 }
