@@ -9,7 +9,7 @@ import { findMember, type FoundMember } from "../look/memberDomain";
 import { disksOf } from "../volumes/contentId";
 import { memberImage } from "../volumes/images";
 import { FIRST_DISK } from "../xml/domainXml";
-import { assertOwnImage, fileOfDisk, memberDisk } from "../look/domainDisks";
+import { assertOwnImage, fileOfDisk, memberDisk, memberDisks } from "../look/domainDisks";
 import { isPoolFull, perhapsReserved } from "../volumes/noSpace";
 import type { BlockJobInfo, LibvirtClient } from "../rpc/client";
 import type { Domain } from "../rpc/handles";
@@ -34,7 +34,10 @@ export async function consolidateMember(order: MemberRef, place: Place, settings
     const { domain } = found;
     await refuseSaved(client, domain, order.name);
     const disks = disksOf(found.tag.contentId);
-    // Before the first byte of the first: whoever else has one of them must not find it written.
+    // Before the first byte of the first: somebody's snapshot stays, and whoever else has one of them must not find it written.
+    for (const { place: disk, current, persistent } of await memberDisks(client, domain, found.tag)) {
+      for (const file of [current, persistent]) assertOwnImage(here.scope, found.tag, disk, file, ["base", "delta"], order.name);
+    }
     await assertUnused(here, disks.flatMap((disk) => imagesOf(here, found, disk)), domain.uuid);
     const reports = new MergeProgress(disks.length, context);
     for (const disk of disks) await consolidateDisk(here, found, disk, order.name, settings, { ...context, onProgress: reports.of(disk) });
