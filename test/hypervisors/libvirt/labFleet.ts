@@ -45,7 +45,7 @@ export async function labInputs(options: LabFleetOptions = {}): Promise<Record<s
   const dataBytes = options.dataBytes ?? 24 * 1024 * 1024;
   const virtualBytes = options.virtualBytes ?? 64 * 1024 * 1024;
   const first = options.hosts?.[0] ?? status.hosts[0]!.name;
-  const template = await installTemplate({ host: first, volume: `golden-${dataBytes}.qcow2`, dataBytes, virtualBytes });
+  const template = await installTemplate({ host: first, volume: `golden-${dataBytes}-${virtualBytes}.qcow2`, dataBytes, virtualBytes });
   const hosts = status.hosts.filter((h) => options.hosts === undefined || options.hosts.includes(h.name));
   return {
     namePrefix: `t${randomBytes(3).toString("hex")}`,
