@@ -12,6 +12,7 @@ import { Helper, type HelperSettings } from "../helper/helper";
 import { memberImage, targetVolumeName } from "../volumes/images";
 import { dataDisks } from "../members/dataDisks";
 import { isActive, keepingHardware, refuseSaved, setTag, standingChannel } from "../members/member";
+import { resumeStopped } from "../members/resume";
 import { findMember } from "../look/memberDomain";
 import type { Domain } from "../rpc/handles";
 import { BlockJobType, Flag, LONG_CALL_MS } from "../rpc/protocol";
@@ -54,7 +55,7 @@ export async function settleMember(order: EarlyOrder, place: Place, settings: He
     }
     await refuseSaved(client, domain, order.name);
     await defineSettled(here, order, tag, domain);
-    if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
+    await resumeStopped(client, domain);
     for (const { earlyName } of moves) await deleteVolume(here, earlyName); // before the tag: who repeats this looks no further once it is set
     await setTag(client, domain, { ...tag, base: order.kind === "linked" ? "replica" : "frozen" });
   });

@@ -10,6 +10,7 @@ import { tellGuest } from "../identity/volume";
 import { dataDisks, dropPending, makeDataDisks } from "../members/dataDisks";
 import { configuringTag, hardwareTag, isActive, keepingHardware, likeWhat, refuseSaved, standingChannel } from "../members/member";
 import { putVariables } from "../members/variables";
+import { resumeStopped } from "../members/resume";
 import { findMember } from "../look/memberDomain";
 import { memberImage } from "../volumes/images";
 import { deviceOf, diskNodes, openExport, reopenOver, type NbdExport } from "../helper/nodes";
@@ -47,7 +48,7 @@ export async function startEarly(
       const disks: MindedDisk[] = [];
       for (const [disk, one] of served.entries()) disks.push({ ...one, path: await diskPath(here, memberImage(scope, "early", order, disk)) });
       for (const { path, at } of disks) await feedGuest(client, found.domain, path, at);
-      if (await client.isStoppedByDisk(found.domain)) await client.resumeDomain(found.domain);
+      await resumeStopped(client, found.domain);
       void mind(client, found.domain, disks);
       return;
     }

@@ -5,6 +5,7 @@ import { inPlace, type Here, type Place } from "../connection/place";
 import { assertUnused, deleteVolume } from "../guard/guard";
 import { Helper, type HelperSettings } from "../helper/helper";
 import { isActive, refuseSaved, setTag } from "./member";
+import { resumeStopped } from "./resume";
 import { findMember, type FoundMember } from "../look/memberDomain";
 import { disksOf } from "../volumes/contentId";
 import { memberImage } from "../volumes/images";
@@ -44,7 +45,7 @@ export async function consolidateMember(order: MemberRef, place: Place, settings
     await setTag(client, domain, { ...found.tag, base: "consolidated" });
     for (const disk of disks) await deleteVolume(here, memberImage(here.scope, "delta", found.tag, disk));
     // A guest whose write found the pool full, perhaps in an earlier merge, stands still and waits for this.
-    if (await client.isStoppedByDisk(domain)) await client.resumeDomain(domain);
+    await resumeStopped(client, domain);
   });
 }
 
